@@ -1,0 +1,5 @@
+"""What can go wrong where private keys are kept."""
+
+
+class KeyStoreError(Exception):
+    """A key cannot be made, written, read or used. The text names subject, fault and what to do; never a secret."""
