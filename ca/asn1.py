@@ -168,6 +168,14 @@ def sequence(tlv: TLV, minimum: int = 0) -> list[TLV]:
     return members
 
 
+def explicit(tlv: TLV, tag: int) -> TLV:
+    """The one value inside an explicitly tagged value. Raises Asn1Error."""
+    inside = children(expect(tlv, tag))
+    if len(inside) != 1:
+        raise Asn1Error(f"tag {tag:#04x} around {len(inside)} values: one is needed")
+    return inside[0]
+
+
 def octets(tlv: TLV) -> bytes:
     """The octets of an OCTET STRING or of an implicitly tagged one, segments of a constructed one joined.
 

@@ -1,0 +1,124 @@
+"""What SCEP needs of a certificate, read from its own bytes without judging the rest.
+
+Devices send certificates that strict parsers refuse (X.509 v1, 32-byte serial numbers, unknown critical extensions);
+nothing but the key matters here (RFC 8894 section 2.3), so nothing else is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Final, Literal
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from ca.asn1 import (
+    BIT_STRING,
+    CONSTRUCTED,
+    CONTEXT,
+    INTEGER,
+    SEQUENCE,
+    TLV,
+    Asn1Error,
+    bit_string,
+    der_sequence,
+    expect,
+    explicit,
+    octets,
+    parse_exact,
+    sequence,
+)
+from scep.protocol.constants import (
+    EC_PUBLIC_KEY,
+    MAX_RSA_EXPONENT_BYTES,
+    MAX_RSA_MODULUS_BYTES,
+    RSA_ENCRYPTION,
+    RSA_ENCRYPTION_ALGORITHM,
+    SUBJECT_KEY_IDENTIFIER,
+)
+from scep.protocol.messages import SignerCertificate
+
+_VERSION_TAG: Final = CONTEXT | CONSTRUCTED
+_EXTENSIONS_TAG: Final = CONTEXT | CONSTRUCTED | 3
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey
+
+
+class UnusableKeyError(ValueError):
+    """The public key is of a kind or size that nothing here verifies with or encrypts to."""
+
+
+def read_certificate(der: bytes) -> SignerCertificate:
+    """Names, serial number and key of an X.509 certificate of any version. Raises Asn1Error."""
+    tbs = _tbs_members(der)
+    issuer, subject = expect(tbs[2], SEQUENCE).raw, expect(tbs[4], SEQUENCE).raw
+    key_algorithm, spki = _read_spki(tbs[5])
+    return SignerCertificate(
+        der=der,
+        spki_der=spki,
+        spki_sha256=hashlib.sha256(spki).digest(),
+        subject_der=subject,
+        issuer_der=issuer,
+        serial_der=expect(tbs[0], INTEGER).raw,
+        key_algorithm=key_algorithm,
+        is_self_issued=issuer == subject,
+    )
+
+
+def issuer_and_serial(certificate: SignerCertificate) -> bytes:
+    """IssuerAndSerialNumber (RFC 5652 section 10.2.4), copied byte by byte from the certificate."""
+    return der_sequence(certificate.issuer_der, certificate.serial_der)
+
+
+def subject_key_identifier(der: bytes) -> bytes | None:
+    """The SubjectKeyIdentifier extension of a certificate, if it has one. Raises Asn1Error."""
+    for member in _tbs_members(der)[6:]:
+        if member.tag == _EXTENSIONS_TAG:
+            for extension in sequence(explicit(member, _EXTENSIONS_TAG)):
+                parts = sequence(extension, 2)
+                if parts[0].raw == SUBJECT_KEY_IDENTIFIER:
+                    return octets(parse_exact(octets(parts[-1])))
+    return None
+
+
+@lru_cache(maxsize=512)
+def load_public_key(spki_der: bytes) -> PublicKey:
+    """The RSA or EC key of a SubjectPublicKeyInfo. Sizes are bounded before any arithmetic. Raises UnusableKeyError."""
+    try:
+        algorithm, bits = sequence(parse_exact(spki_der), 2)[:2]
+        if sequence(algorithm, 1)[0].raw == RSA_ENCRYPTION:
+            _check_rsa_size(bit_string(bits))
+        key = load_der_public_key(spki_der)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UnusableKeyError(f"public key: {error}") from error
+    if not isinstance(key, PublicKey):
+        raise UnusableKeyError("public key: neither RSA nor EC")
+    return key
+
+
+def _tbs_members(der: bytes) -> list[TLV]:
+    """The members of the TBSCertificate from serialNumber on, whether or not a version stands before it."""
+    members = sequence(sequence(parse_exact(der), 1)[0], 6)
+    members = members[1:] if members[0].tag == _VERSION_TAG else members
+    if len(members) < 6:
+        raise Asn1Error("certificate: serialNumber to subjectPublicKeyInfo are needed")
+    return members
+
+
+def _read_spki(spki: TLV) -> tuple[Literal["rsa", "ec", "other"], bytes]:
+    algorithm, bits = sequence(spki, 2)[:2]
+    oid = sequence(algorithm, 1)[0].raw
+    if oid == RSA_ENCRYPTION:
+        return "rsa", der_sequence(RSA_ENCRYPTION_ALGORITHM, expect(bits, BIT_STRING).raw)
+    return ("ec" if oid == EC_PUBLIC_KEY else "other"), spki.raw
+
+
+def _check_rsa_size(key: bytes) -> None:
+    modulus, exponent = sequence(parse_exact(key), 2)[:2]
+    if len(modulus.value) > MAX_RSA_MODULUS_BYTES + 1 or len(exponent.value) > MAX_RSA_EXPONENT_BYTES:
+        raise Asn1Error(
+            f"RSA modulus of {len(modulus.value)} bytes, exponent of {len(exponent.value)} bytes: too large"
+        )

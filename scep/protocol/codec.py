@@ -1,0 +1,193 @@
+"""Bytes to PKIMessage, CertRep to bytes: the outer layer of SCEP (RFC 8894 sections 3.1, 3.2 and 3.3.2).
+
+Checks run from cheap and public to expensive: size and nesting, structure, what an answer must echo, digest
+algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from ca.asn1 import (
+    IA5_STRING,
+    OCTET_STRING,
+    PRINTABLE_STRING,
+    TLV,
+    UTF8_STRING,
+    Asn1Error,
+    der,
+    der_octets,
+    der_sequence,
+    der_set,
+    prescan_prefix,
+)
+from scep.protocol.constants import (
+    ATTR_FAIL_INFO,
+    ATTR_FAIL_INFO_TEXT,
+    ATTR_MESSAGE_TYPE,
+    ATTR_PKI_STATUS,
+    ATTR_RECIPIENT_NONCE,
+    ATTR_SENDER_NONCE,
+    ATTR_TRANSACTION_ID,
+    DIGESTS,
+    ID_DATA,
+    MAX_SENDER_NONCE,
+    MAX_SIGNERS,
+    MAX_TRANSACTION_ID,
+    NONCE_SIZE,
+    REQUEST_TYPES,
+    FailInfo,
+    MessageType,
+    PKIStatus,
+)
+from scep.protocol.envelope import seal_envelope
+from scep.protocol.errors import Malformed, Refused
+from scep.protocol.messages import CertRep, Entropy, PKIMessage, ReplyContext, ResponseSigner
+from scep.protocol.signatures import accepted_digest, check_digest, check_signature
+from scep.protocol.signed_data import (
+    SignedData,
+    SignerInfo,
+    encode_degenerate,
+    encode_signed_data,
+    find_signer,
+    read_signed_data,
+    read_signer_info,
+)
+
+__all__ = ["decode_pki_message", "encode_cert_rep", "encode_degenerate"]
+
+_TEXT_TAGS: Final = frozenset({PRINTABLE_STRING, UTF8_STRING, IA5_STRING})
+_TRAILING: Final = b"\x00\r\n"
+_TYPES_BY_TEXT: Final = {str(int(message_type)): message_type for message_type in REQUEST_TYPES}
+
+_CERT_REP_TYPE: Final = der_sequence(ATTR_MESSAGE_TYPE, der_set(der(PRINTABLE_STRING, b"3")))
+_STATUS_ATTRIBUTES: Final = {
+    status: der_sequence(ATTR_PKI_STATUS, der_set(der(PRINTABLE_STRING, b"%d" % status))) for status in PKIStatus
+}
+_FAIL_INFO_ATTRIBUTES: Final = {
+    info: der_sequence(ATTR_FAIL_INFO, der_set(der(PRINTABLE_STRING, b"%d" % info))) for info in FailInfo
+}
+
+
+def decode_pki_message(der: bytes) -> PKIMessage:
+    """Read a request and verify its outer signature.
+
+    Raises Malformed when no answer can be built, else Refused with the `reply` to echo (RFC 8894 section 3.2.1).
+    """
+    try:
+        signed = read_signed_data(_without_trailing_bytes(der))
+        signer = read_signer_info(signed.signer_infos[0]) if signed.signer_infos else None
+        if signer is None:
+            raise Malformed("SignedData without a SignerInfo")
+        reply = _reply_context(signer)
+    except Asn1Error as error:
+        raise Malformed(f"no SCEP message: {error}") from error
+    try:
+        return _verified_message(signed, signer, reply)
+    except Refused as refusal:
+        refusal.reply = reply
+        raise
+    except Asn1Error as error:
+        raise Refused(FailInfo.BAD_REQUEST, "message is not readable", cause=str(error), reply=reply) from error
+
+
+def encode_cert_rep(rep: CertRep, *, signer: ResponseSigner, entropy: Entropy) -> bytes:
+    """The signed answer as DER. `entropy` gives the sender nonce, the content key and the IV."""
+    content = b""
+    if rep.recipient is not None and rep.status is PKIStatus.SUCCESS:
+        delivered = encode_degenerate(rep.certificates, rep.crls)
+        content = seal_envelope(delivered, rep.recipient, rep.content_cipher, entropy=entropy)
+    attributes = [
+        _CERT_REP_TYPE,
+        _STATUS_ATTRIBUTES[rep.status],
+        der_sequence(ATTR_TRANSACTION_ID, der_set(rep.reply.transaction_id_tlv)),
+        der_sequence(ATTR_RECIPIENT_NONCE, der_set(der_octets(rep.reply.sender_nonce))),
+        der_sequence(ATTR_SENDER_NONCE, der_set(der_octets(entropy(NONCE_SIZE)))),
+    ]
+    if rep.fail_info is not None:
+        attributes.append(_FAIL_INFO_ATTRIBUTES[rep.fail_info])
+    if rep.fail_info_text is not None:
+        text = der(UTF8_STRING, rep.fail_info_text.encode())
+        attributes.append(der_sequence(ATTR_FAIL_INFO_TEXT, der_set(text)))
+    return encode_signed_data(content, attributes, digest=rep.reply.digest_algorithm, signer=signer)
+
+
+def _without_trailing_bytes(message: bytes) -> bytes:
+    """The message without the NUL, CR and LF that some clients append."""
+    end = prescan_prefix(message)
+    if message[end:].strip(_TRAILING):
+        raise Asn1Error(f"trailing bytes: {len(message) - end} after the message")
+    return message[:end]
+
+
+def _reply_context(signer: SignerInfo) -> ReplyContext:
+    """What an answer echoes. Without a readable transactionID there is no answer: raises Malformed."""
+    tlv = signer.single(ATTR_TRANSACTION_ID)
+    if tlv is None or tlv.tag not in _TEXT_TAGS:
+        raise Malformed("transactionID: one text value is needed")
+    raw = tlv.value
+    if not 0 < len(raw) <= MAX_TRANSACTION_ID or b"\x00" in raw:
+        raise Malformed(f"transactionID of {len(raw)} bytes: 1 to {MAX_TRANSACTION_ID} without NUL are needed")
+    try:
+        transaction_id = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed("transactionID is no text") from error
+    nonce = signer.single(ATTR_SENDER_NONCE)
+    return ReplyContext(
+        transaction_id=transaction_id,
+        transaction_id_tlv=der(tlv.tag, raw),
+        sender_nonce=nonce.value if nonce is not None and _is_nonce(nonce) else b"",
+        digest_algorithm=DIGESTS.get(signer.digest_oid, "sha256"),
+    )
+
+
+def _is_nonce(tlv: TLV) -> bool:
+    return tlv.tag == OCTET_STRING and 0 < len(tlv.value) <= MAX_SENDER_NONCE
+
+
+def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContext) -> PKIMessage:
+    if len(signed.signer_infos) > MAX_SIGNERS:
+        raise Refused(FailInfo.BAD_REQUEST, f"{len(signed.signer_infos)} signers: exactly one is needed")
+    digest = accepted_digest(signer)
+    certificate = find_signer(signed, signer)
+    if certificate is None:
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signer certificate: exactly one must be in the message")
+    check_signature(signer, certificate, digest)
+    if signed.content_type != ID_DATA:
+        raise Refused(FailInfo.BAD_REQUEST, "content type of the signed data: id-data is needed")
+    check_digest(signer, signed.content or b"", digest)
+    if not signed.content:
+        raise Refused(FailInfo.BAD_REQUEST, "pkcsPKIEnvelope is missing")
+    return PKIMessage(
+        message_type=_message_type(signer),
+        transaction_id=_acceptable_transaction_id(reply),
+        transaction_id_tlv=reply.transaction_id_tlv,
+        sender_nonce=_sender_nonce(reply),
+        signer=certificate,
+        digest_algorithm=digest,
+        envelope=signed.content,
+    )
+
+
+def _message_type(signer: SignerInfo) -> MessageType:
+    """A request's messageType: a decimal number without sign or leading zero (RFC 8894 section 3.2.1.2)."""
+    tlv = signer.single(ATTR_MESSAGE_TYPE)
+    if tlv is None or tlv.tag not in _TEXT_TAGS:
+        raise Refused(FailInfo.BAD_REQUEST, "messageType: one text value is needed")
+    message_type = _TYPES_BY_TEXT.get(tlv.value.decode("ascii", "replace"))
+    if message_type is None:
+        raise Refused(FailInfo.BAD_REQUEST, "messageType is not supported", cause=f"messageType {tlv.value[:32]!r}")
+    return message_type
+
+
+def _acceptable_transaction_id(reply: ReplyContext) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in reply.transaction_id):
+        raise Refused(FailInfo.BAD_REQUEST, "transactionID contains control characters")
+    return reply.transaction_id
+
+
+def _sender_nonce(reply: ReplyContext) -> bytes:
+    if not reply.sender_nonce:
+        raise Refused(FailInfo.BAD_REQUEST, f"senderNonce: one value of 1 to {MAX_SENDER_NONCE} bytes is needed")
+    return reply.sender_nonce

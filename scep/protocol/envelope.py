@@ -1,0 +1,220 @@
+"""pkcsPKIEnvelope: CMS EnvelopedData around the messageData (RFC 8894 section 3.1, RFC 5652 section 6).
+
+Opening somebody's envelope must not tell what was wrong with it. Facts everybody can read in the message (the
+algorithms named) are refused by name before any decryption; everything after that is one refusal, and a content key
+of the wrong length is replaced by a random one, so that bad RSA padding ends like bad content (RFC 3218 section 2.3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+
+from ca.asn1 import (
+    CONSTRUCTED,
+    CONTEXT,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    TLV,
+    Asn1Error,
+    children,
+    der,
+    der_context,
+    der_octets,
+    der_sequence,
+    der_set,
+    expect,
+    explicit,
+    octets,
+    oid,
+    parse_exact,
+    prescan,
+    sequence,
+)
+from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key
+from scep.protocol.constants import (
+    AES_BLOCK_BYTES,
+    CIPHER_KEY_BYTES,
+    CIPHER_OIDS,
+    CIPHERS,
+    DIGESTS,
+    ID_AUTH_ENVELOPED_DATA,
+    ID_DATA,
+    ID_ENVELOPED_DATA,
+    MAX_RECIPIENTS,
+    MGF1,
+    P_SPECIFIED,
+    REFUSED_CIPHERS,
+    RSA_ENCRYPTION,
+    RSA_ENCRYPTION_ALGORITHM,
+    RSA_OAEP,
+    SHA_1,
+    CipherName,
+    FailInfo,
+)
+from scep.protocol.errors import Refused, unreadable
+from scep.protocol.messages import Entropy, PKIMessage, Recipient, SignerCertificate
+
+_ENCRYPTED_CONTENT_TAG: Final = CONTEXT
+_KEY_IDENTIFIER_TAG: Final = CONTEXT
+_VERSION_0: Final = b"\x02\x01\x00"
+_OAEP_HASHES: Final = {SHA_1: "sha1"} | {oid_der: name for oid_der, name in DIGESTS.items() if name == "sha256"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """An EnvelopedData taken apart, sizes checked."""
+
+    recipients: tuple[TLV, ...]
+    cipher: CipherName
+    iv: bytes
+    ciphertext: bytes = field(repr=False)
+
+
+def open_envelope(message: PKIMessage, *, recipients: Sequence[Recipient], entropy: Entropy) -> bytes:
+    """The messageData inside, one well-formed BER value. At most one RSA operation is done.
+
+    Raises Refused: badAlg for algorithms refused by name, the uniform `unreadable` for everything else. Whoever parses
+    the messageData raises the same `unreadable` for what cannot be parsed.
+    """
+    try:
+        return open_content(message.envelope, recipients, entropy)
+    except Refused as refusal:
+        refusal.reply = message.reply
+        raise
+    except Asn1Error:
+        raise unreadable(message.reply) from None
+
+
+def open_content(envelope: bytes, recipients: Sequence[Recipient], entropy: Entropy) -> bytes:
+    """Decrypt a ContentInfo with EnvelopedData. Raises Refused badAlg, or Asn1Error for everything else."""
+    sealed = _read_sealed(envelope)
+    key_size = CIPHER_KEY_BYTES[sealed.cipher]
+    transport, recipient = _choose(sealed.recipients, recipients)
+    oaep_hash = _read_key_transport(sequence(transport[2], 1))
+    encrypted_key = octets(transport[3])
+    substitute = entropy(key_size)
+    try:
+        key = recipient.decrypt(encrypted_key, oaep_hash)
+    except ValueError:
+        key = b""
+    decryptor = Cipher(AES(key if len(key) == key_size else substitute), CBC(sealed.iv)).decryptor()
+    padded = decryptor.update(sealed.ciphertext) + decryptor.finalize()
+    count = padded[-1]
+    if not 0 < count <= AES_BLOCK_BYTES or padded[-count:] != bytes((count,)) * count:
+        raise Asn1Error("content")
+    content = padded[:-count]
+    prescan(content)
+    return content
+
+
+def seal_envelope(
+    content: bytes, recipient: SignerCertificate, cipher: CipherName = "aes-128-cbc", *, entropy: Entropy
+) -> bytes:
+    """Encrypt to the RSA key of a certificate: EnvelopedData version 0, issuerAndSerialNumber, PKCS #1 v1.5.
+
+    Raises UnusableKeyError when the key is not RSA.
+    """
+    key = load_public_key(recipient.spki_der)
+    if not isinstance(key, RSAPublicKey):
+        raise UnusableKeyError("recipient key: RSA is needed")
+    content_key, iv = entropy(CIPHER_KEY_BYTES[cipher]), entropy(AES_BLOCK_BYTES)
+    count = AES_BLOCK_BYTES - len(content) % AES_BLOCK_BYTES
+    encryptor = Cipher(AES(content_key), CBC(iv)).encryptor()
+    ciphertext = encryptor.update(content + bytes((count,)) * count) + encryptor.finalize()
+    transport = der_sequence(
+        _VERSION_0,
+        issuer_and_serial(recipient),
+        RSA_ENCRYPTION_ALGORITHM,
+        der_octets(key.encrypt(content_key, padding.PKCS1v15())),
+    )
+    encrypted = der_sequence(
+        ID_DATA,
+        der_sequence(CIPHER_OIDS[cipher], der_octets(iv)),
+        der(_ENCRYPTED_CONTENT_TAG, ciphertext),
+    )
+    return der_sequence(ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_0, der_set(transport), encrypted)))
+
+
+def _read_sealed(envelope: bytes) -> _Sealed:
+    prescan(envelope)
+    content_info = sequence(parse_exact(envelope), 2)
+    if content_info[0].raw == ID_AUTH_ENVELOPED_DATA:
+        raise Refused(FailInfo.BAD_ALG, "AuthEnvelopedData: use EnvelopedData with AES-128-CBC")
+    if content_info[0].raw != ID_ENVELOPED_DATA:
+        raise Asn1Error("content type")
+    members = sequence(explicit(content_info[1], CONTEXT | CONSTRUCTED), 3)
+    if members[1].tag == CONTEXT | CONSTRUCTED:  # originatorInfo
+        del members[1]
+    recipients = children(expect(members[1], SET))
+    if not 0 < len(recipients) <= MAX_RECIPIENTS:
+        raise Asn1Error("recipients")
+    content_type, algorithm, ciphertext = sequence(members[2], 3)[:3]
+    cipher, iv = _read_cipher(sequence(algorithm, 1))
+    body = octets(ciphertext) if ciphertext.tag & ~CONSTRUCTED == _ENCRYPTED_CONTENT_TAG else b""
+    if content_type.raw != ID_DATA or len(iv) != AES_BLOCK_BYTES or not body or len(body) % AES_BLOCK_BYTES:
+        raise Asn1Error("encrypted content")
+    return _Sealed(tuple(recipients), cipher, iv, body)
+
+
+def _read_cipher(algorithm: list[TLV]) -> tuple[CipherName, bytes]:
+    cipher = CIPHERS.get(algorithm[0].raw)
+    if cipher is None:
+        name = REFUSED_CIPHERS.get(algorithm[0].raw) or oid(algorithm[0])
+        raise Refused(FailInfo.BAD_ALG, f"content encryption {name}: use AES-128-CBC")
+    if len(algorithm) < 2:
+        raise Asn1Error("parameters")
+    return cipher, expect(algorithm[1], OCTET_STRING).value
+
+
+def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list[TLV], Recipient]:
+    """Members of the KeyTransRecipientInfo to decrypt, and the key for it.
+
+    That is the first which names one of our keys; or the only one there is, when there is one key: names go stale or
+    are re-encoded on the way.
+    """
+    transports = [sequence(tlv, 4) for tlv in infos if tlv.tag == SEQUENCE]
+    for transport in transports:
+        for recipient in recipients:
+            if _is_for(transport[1], recipient):
+                return transport, recipient
+    if len(infos) == len(transports) == len(recipients) == 1:
+        return transports[0], recipients[0]
+    raise Asn1Error("recipients")
+
+
+def _is_for(rid: TLV, recipient: Recipient) -> bool:
+    if rid.tag & ~CONSTRUCTED == _KEY_IDENTIFIER_TAG:
+        return octets(rid) == recipient.ski
+    return rid.raw == der_sequence(recipient.issuer_der, recipient.serial_der)
+
+
+def _read_key_transport(algorithm: list[TLV]) -> str | None:
+    """The OAEP hash, or None for PKCS #1 v1.5. Raises Refused badAlg for anything else."""
+    if algorithm[0].raw == RSA_ENCRYPTION:
+        return None
+    if algorithm[0].raw == RSA_OAEP:
+        return _read_oaep(algorithm)
+    raise Refused(FailInfo.BAD_ALG, f"key transport {oid(algorithm[0])}: use RSA")
+
+
+def _read_oaep(algorithm: list[TLV]) -> str:
+    """RSAES-OAEP-params (RFC 4055 section 4.1): one hash for OAEP and MGF1, SHA-1 or SHA-256, no label."""
+    members = sequence(algorithm[1]) if len(algorithm) > 1 else []
+    parameters = {tlv.tag & 0x1F: sequence(explicit(tlv, tlv.tag), 1) for tlv in members}
+    hash_oid = parameters[0][0].raw if 0 in parameters else SHA_1
+    mask = parameters.get(1, [])
+    mask_hash_oid = sequence(mask[1], 1)[0].raw if len(mask) > 1 and mask[0].raw == MGF1 else SHA_1
+    label = parameters.get(2, [])
+    is_labelled = len(label) > 1 and (label[0].raw != P_SPECIFIED or octets(label[1]) != b"")
+    if hash_oid != mask_hash_oid or hash_oid not in _OAEP_HASHES or is_labelled:
+        raise Refused(FailInfo.BAD_ALG, "RSAES-OAEP parameters: use one hash, SHA-1 or SHA-256, and no label")
+    return _OAEP_HASHES[hash_oid]

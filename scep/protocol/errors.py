@@ -1,0 +1,41 @@
+"""The two ways a request can fail before anybody decides about it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scep.protocol.constants import FailInfo
+from scep.protocol.messages import ReplyContext
+
+UNREADABLE: Final = "message could not be decrypted or read"
+
+
+class ScepProtocolError(Exception):
+    """Anything wrong with a received SCEP message."""
+
+
+class Malformed(ScepProtocolError):  # noqa: N818 - named like the protocol condition it stands for
+    """No CertRep can be built for these bytes: the door answers HTTP 400."""
+
+
+class Refused(ScepProtocolError):  # noqa: N818 - named like the protocol condition it stands for
+    """The message can be answered with a CertRep FAILURE.
+
+    `text` is public (failInfoText); `cause` is for the audit log and never sent. `reply` says what to echo.
+    """
+
+    def __init__(self, fail_info: FailInfo, text: str, *, cause: str = "", reply: ReplyContext | None = None) -> None:
+        super().__init__(text)
+        self.fail_info = fail_info
+        self.text = text
+        self.cause = cause or text
+        self.reply = reply
+
+
+def unreadable(reply: ReplyContext | None) -> Refused:
+    """The one refusal for everything from RSA decryption to the parsing of what was inside.
+
+    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher, Vaudenay), so neither
+    the text nor the cause says more.
+    """
+    return Refused(FailInfo.BAD_REQUEST, UNREADABLE, cause=UNREADABLE, reply=reply)

@@ -1,0 +1,118 @@
+"""What a SCEP message says, once nobody has to look at ASN.1 any more. An inconsistent CertRep cannot exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from scep.protocol.constants import CipherName, DigestName, FailInfo, MessageType, PKIStatus
+
+Entropy = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SignerCertificate:
+    """The certificate whose key signed a message. `serial_der` is a complete INTEGER, the names complete Names.
+
+    `spki_der` of an RSA key always has NULL parameters, so that one key has one `spki_sha256` however it was wrapped.
+    """
+
+    der: bytes = field(repr=False)
+    spki_der: bytes = field(repr=False)
+    spki_sha256: bytes
+    subject_der: bytes = field(repr=False)
+    issuer_der: bytes = field(repr=False)
+    serial_der: bytes
+    key_algorithm: Literal["rsa", "ec", "other"]
+    is_self_issued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyContext:
+    """What a CertRep has to echo: transactionID as received, tag included, and the sender's nonce (may be empty)."""
+
+    transaction_id: str
+    transaction_id_tlv: bytes = field(repr=False)
+    sender_nonce: bytes = field(repr=False)
+    digest_algorithm: DigestName
+
+
+@dataclass(frozen=True, slots=True)
+class PKIMessage:
+    """A request whose outer signature has been verified. `envelope` is the inner ContentInfo, still encrypted.
+
+    `transaction_id_tlv` is the transactionID as received, tag included.
+    """
+
+    message_type: MessageType
+    transaction_id: str
+    transaction_id_tlv: bytes = field(repr=False)
+    sender_nonce: bytes = field(repr=False)
+    signer: SignerCertificate
+    digest_algorithm: DigestName
+    envelope: bytes = field(repr=False)
+
+    @property
+    def reply(self) -> ReplyContext:
+        """What every answer to this message echoes."""
+        return ReplyContext(
+            transaction_id=self.transaction_id,
+            transaction_id_tlv=self.transaction_id_tlv,
+            sender_nonce=self.sender_nonce,
+            digest_algorithm=self.digest_algorithm,
+        )
+
+
+class Recipient(Protocol):
+    """A key that requests may be encrypted to. The names are complete DER values, `ski` the bare key identifier."""
+
+    @property
+    def issuer_der(self) -> bytes: ...
+    @property
+    def serial_der(self) -> bytes: ...
+    @property
+    def ski(self) -> bytes: ...
+    def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
+        """RSA decryption, PKCS #1 v1.5 when `oaep_hash` is None, with implicit rejection of bad padding.
+
+        ValueError only for what everybody may know (wrong length, number too large) and for OAEP.
+        """
+
+
+class ResponseSigner(Protocol):
+    """The RSA certificate and key that sign a message. `sign` is PKCS #1 v1.5 over `data` with the digest named."""
+
+    @property
+    def certificate_der(self) -> bytes: ...
+    def sign(self, data: bytes, digest: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CertRep:
+    """An answer, RFC 8894 section 3.3.2: `fail_info` exactly with FAILURE, something to deliver exactly with SUCCESS.
+
+    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered.
+    """
+
+    reply: ReplyContext
+    status: PKIStatus
+    fail_info: FailInfo | None = None
+    fail_info_text: str | None = None
+    certificates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    recipient: SignerCertificate | None = None
+    content_cipher: CipherName = "aes-128-cbc"
+
+    def __post_init__(self) -> None:
+        if (self.status is PKIStatus.FAILURE) != (self.fail_info is not None):
+            raise ValueError(f"CertRep {self.status.name}: failInfo {self.fail_info!r} does not belong to it")
+        if self.fail_info is None and self.fail_info_text is not None:
+            raise ValueError(f"CertRep {self.status.name}: failInfoText without failInfo")
+        delivers = bool(self.certificates or self.crls)
+        if (self.status is PKIStatus.SUCCESS) != delivers:
+            raise ValueError(
+                f"CertRep {self.status.name}: {len(self.certificates)} certificates, {len(self.crls)} CRLs"
+            )
+        if delivers and (self.recipient is None or self.recipient.key_algorithm != "rsa"):
+            raise ValueError("CertRep SUCCESS: a recipient with an RSA key is needed")

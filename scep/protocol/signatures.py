@@ -1,0 +1,159 @@
+"""Verification of a SignerInfo (RFC 5652 sections 5.4 and 5.6, RFC 4056 for PSS, RFC 5754 for SHA-2)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from ca.asn1 import CONSTRUCTED, CONTEXT, TLV, explicit, integer, octets, oid, parse_exact, sequence
+from scep.protocol.certificates import UnusableKeyError, load_public_key
+from scep.protocol.constants import (
+    ATTR_CONTENT_TYPE,
+    ATTR_MESSAGE_DIGEST,
+    DIGESTS,
+    ECDSA_SIGNATURES,
+    ID_DATA,
+    MGF1,
+    MIN_PSS_SALT,
+    REFUSED_DIGESTS,
+    REFUSED_SIGNATURES,
+    RSA_ENCRYPTION,
+    RSA_PSS,
+    RSA_SIGNATURES,
+    SHA_1,
+    DigestName,
+    FailInfo,
+)
+from scep.protocol.errors import Refused
+from scep.protocol.messages import SignerCertificate
+from scep.protocol.signed_data import SignerInfo
+
+HASHES: Final[dict[DigestName, hashes.HashAlgorithm]] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """How a signature was made: by a key of this kind, PSS when a salt length is given."""
+
+    is_rsa: bool
+    salt_length: int | None = None
+
+
+def accepted_digest(signer: SignerInfo) -> DigestName:
+    """The digest of a SignerInfo. Raises Refused badAlg naming it when it is not SHA-256, SHA-384 or SHA-512."""
+    name = DIGESTS.get(signer.digest_oid)
+    if name is None:
+        raise Refused(FailInfo.BAD_ALG, f"digest algorithm {_named(signer.digest_oid, REFUSED_DIGESTS)}: use SHA-256")
+    return name
+
+
+def check_digest(signer: SignerInfo, content: bytes, digest: DigestName) -> None:
+    """contentType and messageDigest must be there once and fit the content. Raises Refused badMessageCheck."""
+    content_type = signer.single(ATTR_CONTENT_TYPE)
+    if content_type is None or content_type.raw != ID_DATA:
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signed attribute contentType: id-data is needed once")
+    message_digest = signer.single(ATTR_MESSAGE_DIGEST)
+    if message_digest is None:
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signed attribute messageDigest: needed once")
+    if not hmac.compare_digest(octets(message_digest), hashlib.new(digest, content).digest()):
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "messageDigest does not fit the content")
+
+
+def check_signature(signer: SignerInfo, certificate: SignerCertificate, digest: DigestName) -> None:
+    """The signature must be made by the certificate's key over the signed attributes. Raises Refused, Asn1Error."""
+    scheme = _read_scheme(signer.signature_algorithm, digest)
+    try:
+        key = load_public_key(certificate.spki_der)
+    except UnusableKeyError as error:
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signer key is not supported", cause=str(error)) from error
+    if scheme.is_rsa != isinstance(key, RSAPublicKey):
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signature algorithm does not fit the signer key")
+    if not any(_verifies(key, signer.signature, data, scheme, digest) for data in signer.signed_bytes()):
+        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signature does not verify")
+
+
+def _verifies(
+    key: RSAPublicKey | EllipticCurvePublicKey, signature: bytes, data: bytes, scheme: _Scheme, digest: DigestName
+) -> bool:
+    algorithm = HASHES[digest]
+    try:
+        if isinstance(key, EllipticCurvePublicKey):
+            key.verify(signature, data, ec.ECDSA(algorithm))
+        elif scheme.salt_length is not None:
+            key.verify(signature, data, padding.PSS(padding.MGF1(algorithm), scheme.salt_length), algorithm)
+        else:
+            key.verify(signature, data, padding.PKCS1v15(), algorithm)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
+    members = sequence(tlv, 1)
+    algorithm = members[0].raw
+    if algorithm == RSA_ENCRYPTION:
+        return _Scheme(is_rsa=True)
+    if algorithm == RSA_PSS:
+        return _read_pss(members, digest)
+    is_rsa = algorithm in RSA_SIGNATURES
+    named = RSA_SIGNATURES.get(algorithm) or ECDSA_SIGNATURES.get(algorithm)
+    if named is None:
+        raise Refused(
+            FailInfo.BAD_ALG, f"signature algorithm {_named(algorithm, REFUSED_SIGNATURES)}: use RSA with SHA-256"
+        )
+    _require_same(named, digest)
+    return _Scheme(is_rsa=is_rsa)
+
+
+def _read_pss(members: list[TLV], digest: DigestName) -> _Scheme:
+    """RSASSA-PSS-params (RFC 4055 section 3.1): the digest of the message for hash and MGF1, a salt, trailer 1."""
+    parameters = _explicit_parameters(members[1]) if len(members) > 1 else {}
+    _require_same(_hash_name(parameters.get(0)), digest)
+    mask = sequence(parameters[1], 2) if 1 in parameters else []
+    if mask and mask[0].raw != MGF1:
+        raise Refused(FailInfo.BAD_ALG, "RSASSA-PSS mask generation: use MGF1")
+    _require_same(_hash_name(mask[1] if mask else None), digest)
+    salt_length = integer(parameters[2]) if 2 in parameters else 20
+    if not MIN_PSS_SALT <= salt_length <= 512:
+        raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS salt of {salt_length} bytes: at least {MIN_PSS_SALT}")
+    if 3 in parameters and integer(parameters[3]) != 1:
+        raise Refused(FailInfo.BAD_ALG, "RSASSA-PSS trailer field: 1 is needed")
+    return _Scheme(is_rsa=True, salt_length=salt_length)
+
+
+def _explicit_parameters(tlv: TLV) -> dict[int, TLV]:
+    parameters: dict[int, TLV] = {}
+    for member in sequence(tlv):
+        parameters[member.tag & ~(CONTEXT | CONSTRUCTED)] = explicit(member, member.tag)
+    return parameters
+
+
+def _hash_name(algorithm: TLV | None) -> DigestName:
+    digest_oid = sequence(algorithm, 1)[0].raw if algorithm is not None else SHA_1
+    name = DIGESTS.get(digest_oid)
+    if name is None:
+        raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS hash {_named(digest_oid, REFUSED_DIGESTS)}: use SHA-256")
+    return name
+
+
+def _require_same(named: DigestName, digest: DigestName) -> None:
+    if named != digest:
+        raise Refused(
+            FailInfo.BAD_MESSAGE_CHECK, f"signature algorithm with {named}: digest algorithm is {digest}, use one"
+        )
+
+
+def _named(algorithm_oid: bytes, known: dict[bytes, str]) -> str:
+    return known.get(algorithm_oid) or oid(parse_exact(algorithm_oid))

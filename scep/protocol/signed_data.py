@@ -1,0 +1,209 @@
+"""CMS SignedData around a SCEP message (RFC 5652 section 5), read over the original bytes and written as DER."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from ca.asn1 import (
+    CONSTRUCTED,
+    CONTEXT,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    TLV,
+    Asn1Error,
+    children,
+    der_context,
+    der_octets,
+    der_sequence,
+    der_set,
+    der_set_of,
+    expect,
+    explicit,
+    integer,
+    octets,
+    parse_exact,
+    sequence,
+)
+from scep.protocol.certificates import issuer_and_serial, read_certificate, subject_key_identifier
+from scep.protocol.constants import (
+    ATTR_CONTENT_TYPE,
+    ATTR_MESSAGE_DIGEST,
+    DIGEST_ALGORITHMS,
+    ID_DATA,
+    ID_SIGNED_DATA,
+    MAX_CERTIFICATES,
+    RSA_ENCRYPTION_ALGORITHM,
+    DigestName,
+)
+from scep.protocol.messages import ResponseSigner, SignerCertificate
+
+_EXPLICIT_0: Final = CONTEXT | CONSTRUCTED
+_CRLS_TAG: Final = CONTEXT | CONSTRUCTED | 1
+_KEY_IDENTIFIER_TAG: Final = CONTEXT
+
+_VERSION_1: Final = b"\x02\x01\x01"
+_EMPTY_SET: Final = b"\x31\x00"
+_NO_CONTENT: Final = der_sequence(ID_DATA)
+# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the one spelling that every client reads.
+_EMPTY_CONTENT: Final = der_sequence(ID_DATA, der_context(0, b"\x04\x00"))
+_CONTENT_TYPE_IS_DATA: Final = der_sequence(ATTR_CONTENT_TYPE, der_set(ID_DATA))
+
+
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """One SignerInfo, not verified yet. `attributes` maps a complete type OID to all values it has anywhere."""
+
+    sid: TLV
+    digest_oid: bytes
+    signature_algorithm: TLV
+    signature: bytes
+    signed_attributes: TLV
+    attributes: dict[bytes, list[TLV]]
+
+    def single(self, oid: bytes) -> TLV | None:
+        """The value of a signed attribute that is there once with one value, else None (RFC 5652 section 5.3)."""
+        values = self.attributes.get(oid, ())
+        return values[0] if len(values) == 1 else None
+
+    def signed_bytes(self) -> tuple[bytes, ...]:
+        """What the signature may cover: the attributes as received with the tag of a SET, then in DER order."""
+        received = self.signed_attributes
+        in_order = der_set_of(*(attribute.raw for attribute in children(received)))
+        if received.is_indefinite:
+            return (in_order,)
+        as_received = bytes((SET,)) + received.raw[1:]
+        return (as_received,) if as_received == in_order else (as_received, in_order)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedData:
+    """A SignedData taken apart. `content` is None where eContent is absent; `signers` in the order received."""
+
+    content_type: bytes
+    content: bytes | None = field(repr=False)
+    certificates: tuple[TLV, ...]
+    signer_infos: tuple[TLV, ...]
+    crls: tuple[TLV, ...] = ()
+
+
+def read_signed_data(der: bytes) -> SignedData:
+    """Take a ContentInfo with SignedData apart, without verifying anything. Raises Asn1Error."""
+    content_info = sequence(parse_exact(der), 2)
+    if content_info[0].raw != ID_SIGNED_DATA:
+        raise Asn1Error("content type: SignedData is needed")
+    members = sequence(explicit(content_info[1], _EXPLICIT_0), 4)
+    content_type, content = _read_encapsulated(members[2])
+    certificates: tuple[TLV, ...] = ()
+    crls: tuple[TLV, ...] = ()
+    for member in members[3:-1]:
+        if member.tag == _EXPLICIT_0:
+            certificates = tuple(child for child in children(member) if child.tag == SEQUENCE)
+        elif member.tag == _CRLS_TAG:
+            crls = tuple(children(member))
+    signer_infos = tuple(children(expect(members[-1], SET)))
+    return SignedData(content_type, content, certificates, signer_infos, crls)
+
+
+def read_signer_info(tlv: TLV) -> SignerInfo:
+    """Take one SignerInfo with signed attributes apart; unsigned attributes are never looked at. Raises Asn1Error."""
+    members = sequence(tlv, 6)
+    integer(members[0])
+    attributes: dict[bytes, list[TLV]] = {}
+    for attribute in children(expect(members[3], _EXPLICIT_0)):
+        oid, values = sequence(attribute, 2)[:2]
+        attributes.setdefault(oid.raw, []).extend(children(expect(values, SET)))
+    return SignerInfo(
+        sid=members[1],
+        digest_oid=sequence(members[2], 1)[0].raw,
+        signature_algorithm=expect(members[4], SEQUENCE),
+        signature=octets(_string(members[5])),
+        signed_attributes=members[3],
+        attributes=attributes,
+    )
+
+
+def find_signer(signed: SignedData, signer: SignerInfo) -> SignerCertificate | None:
+    """The embedded certificate that `sid` names, or the only one there is (its key must verify then).
+
+    None when there is none, or when two fit. Raises Asn1Error.
+    """
+    if len(signed.certificates) > MAX_CERTIFICATES:
+        raise Asn1Error(f"{len(signed.certificates)} certificates: at most {MAX_CERTIFICATES}")
+    certificates = [read_certificate(tlv.raw) for tlv in signed.certificates]
+    if len(certificates) == 1:
+        return certificates[0]
+    fitting = [certificate for certificate in certificates if _is_named(certificate, signer.sid)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def encode_signed_data(
+    content: bytes, attributes: Iterable[bytes], *, digest: DigestName, signer: ResponseSigner
+) -> bytes:
+    """Sign `content` and the encoded `attributes`; contentType and messageDigest are added. Empty content is present.
+
+    The spelling (NULL parameters, rsaEncryption, SignerInfo version 1) is the one that every client tried can read.
+    """
+    message_digest = der_sequence(ATTR_MESSAGE_DIGEST, der_set(der_octets(hashlib.new(digest, content).digest())))
+    signed_attributes = der_set_of(_CONTENT_TYPE_IS_DATA, message_digest, *attributes)
+    signature = signer.sign(signed_attributes, digest)
+    digest_algorithm = DIGEST_ALGORITHMS[digest]
+    signer_info = der_sequence(
+        _VERSION_1,
+        _signer_identifier(signer.certificate_der),
+        digest_algorithm,
+        bytes((_EXPLICIT_0,)) + signed_attributes[1:],
+        RSA_ENCRYPTION_ALGORITHM,
+        der_octets(signature),
+    )
+    signed = der_sequence(
+        _VERSION_1,
+        der_set(digest_algorithm),
+        der_sequence(ID_DATA, der_context(0, der_octets(content))) if content else _EMPTY_CONTENT,
+        der_context(0, signer.certificate_der),
+        der_set(signer_info),
+    )
+    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
+
+
+def encode_degenerate(certificates: Iterable[bytes], crls: Iterable[bytes] = ()) -> bytes:
+    """A certs-only SignedData (RFC 8894 section 3.4) in the order given, which some clients rely on."""
+    wanted = b"".join(certificates)
+    revoked = b"".join(crls)
+    signed = der_sequence(
+        _VERSION_1,
+        _EMPTY_SET,
+        _NO_CONTENT,
+        der_context(0, wanted) if wanted else b"",
+        der_context(1, revoked) if revoked else b"",
+        _EMPTY_SET,
+    )
+    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
+
+
+@lru_cache(maxsize=64)
+def _signer_identifier(certificate_der: bytes) -> bytes:
+    return issuer_and_serial(read_certificate(certificate_der))
+
+
+def _string(tlv: TLV) -> TLV:
+    """An OCTET STRING, primitive or constructed."""
+    if tlv.tag not in {OCTET_STRING, OCTET_STRING | CONSTRUCTED}:
+        raise Asn1Error(f"tag {tlv.tag:#04x}: an OCTET STRING is needed")
+    return tlv
+
+
+def _read_encapsulated(tlv: TLV) -> tuple[bytes, bytes | None]:
+    members = sequence(tlv, 1)
+    content = octets(_string(explicit(members[1], _EXPLICIT_0))) if len(members) > 1 else None
+    return members[0].raw, content
+
+
+def _is_named(certificate: SignerCertificate, sid: TLV) -> bool:
+    if sid.tag & ~CONSTRUCTED == _KEY_IDENTIFIER_TAG:
+        return subject_key_identifier(certificate.der) == octets(sid)
+    return sid.raw == issuer_and_serial(certificate)
