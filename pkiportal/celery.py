@@ -1,0 +1,36 @@
+"""The Celery application of the workers and of those who ring for them."""
+
+import os
+from logging.config import dictConfig
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_process_init
+
+from pkiportal.lifeline import be_followed, follow_the_starter
+
+app = Celery("pkiportal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def use_our_logs(**_: Any) -> None:
+    """Keep Celery from setting up logs of its own."""
+    from django.conf import settings
+
+    dictConfig(settings.LOGGING)
+
+
+@worker_init.connect
+def remember_the_worker(**_: Any) -> None:
+    """Note who the pool processes, forked after this, have to follow."""
+    be_followed()
+
+
+@worker_process_init.connect
+def follow_the_worker(**_: Any) -> None:
+    """A pool process ends with its worker."""
+    follow_the_starter()

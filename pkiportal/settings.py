@@ -1,0 +1,324 @@
+"""Django settings: one file, from the environment. Wrong values fail at start, named, in one sentence.
+
+`PORTAL_PROCESS` says which part this process is; what a part does not need, it is not given (docs/operations.md).
+"""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pkiportal import environment
+from pkiportal.datafolder import DataFolder
+from pkiportal.environment import ProcessKind, Secret, SettingsError, is_set, read, read_text
+from pkiportal.logs import logging_config
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+_COMMAND: Final[ProcessKind] = "command"
+
+PORTAL_PROCESS = read("PORTAL_PROCESS", environment.process_kind, default=_COMMAND)
+PORTAL_DATA = DataFolder(read("PORTAL_DATA", Path, default=BASE_DIR / "var").absolute())
+PORTAL_BIND = read("PORTAL_BIND", environment.host_port, default=("127.0.0.1", 8000))
+PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", environment.existing_file, default=None)
+PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
+PORTAL_TRUSTED_PROXIES = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
+if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
+    raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
+
+
+def _own_address() -> str:
+    """The address to print when none is given: localhost, since browsers allow passkeys there without TLS."""
+    host, port = PORTAL_BIND
+    shown = "localhost" if host in {"127.0.0.1", "::1"} else host
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
+        shown = "localhost" if PORTAL_TLS_CERT is None else socket.getfqdn()
+    scheme = "http" if PORTAL_TLS_CERT is None else "https"
+    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+
+PORTAL_PUBLIC_URL = read("PORTAL_PUBLIC_URL", environment.public_url, default=_own_address())
+PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
+#: Host names under which the sign-in pages may be used without TLS, by a browser on the same machine.
+PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+#: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
+PORTAL_SCEP_MAX_BYTES: Final = 65_536
+#: Threads of each web process: a slow client holds one while it sends its body.
+PORTAL_WEB_THREADS: Final = 64
+
+
+# Secrets -------------------------------------------------------------------------------------------------------------
+def _secret(variable: str, file_name: str, *readers: ProcessKind) -> Secret:
+    """A secret from the environment or the data folder, for the named kinds of process only."""
+
+    def find() -> str:
+        if PORTAL_PROCESS not in readers:
+            raise SettingsError(f"{variable}: a {PORTAL_PROCESS} process has no access to it")
+        return read_text(variable) or PORTAL_DATA.secret(file_name)
+
+    return Secret(variable, find)
+
+
+CA_PASSPHRASE = _secret("PORTAL_CA_PASSPHRASE", "ca-passphrase", "signing", "command")
+RA_PASSPHRASE = _secret("PORTAL_RA_PASSPHRASE", "ra-passphrase", "web", "command")
+CHALLENGE_KEY = _secret("PORTAL_CHALLENGE_KEY", "challenge", "web", "command")
+CA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ca"
+RA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ra"
+SECRET_KEY: str = read("PORTAL_SECRET_KEY", environment.secret_key, default="", secret=True) or PORTAL_DATA.secret(
+    "django"
+)
+SECRET_KEY_FALLBACKS: list[str] = []
+
+# Applications --------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "template_partials",
+    "lucide",
+    "accounts",
+    "audit",
+    "ca",
+    "approvals",
+    "scep",
+    "history",
+    "pkiportal",
+]
+MIDDLEWARE = [
+    "pkiportal.middleware.trusted_proxy",
+    "pkiportal.middleware.open_doors",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "pkiportal.middleware.refuse_plain_http",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "pkiportal.middleware.session_age",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "pkiportal.urls"
+WSGI_APPLICATION = "pkiportal.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DEBUG = False
+
+# Database ------------------------------------------------------------------------------------------------------------
+_SQLITE_OPTIONS: dict[str, Any] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON; PRAGMA foreign_keys=ON"
+    ),
+}
+#: Milliseconds. A command may migrate a large table; a page or a worker that waits this long is stuck.
+_LIMITS: Final = {"lock_timeout": 3000} | (
+    {} if PORTAL_PROCESS == _COMMAND else {"statement_timeout": 15_000, "idle_in_transaction_session_timeout": 10_000}
+)
+
+
+def _database() -> dict[str, Any]:
+    found = read("DATABASE_URL", environment.database, default=None, secret=True)
+    if found is None:
+        found = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(PORTAL_DATA.database)}
+    given: dict[str, Any] = found.get("OPTIONS", {})
+    if found["ENGINE"].endswith("sqlite3"):
+        return found | {"CONN_MAX_AGE": None, "OPTIONS": _SQLITE_OPTIONS | given}
+    options = {
+        "server_side_binding": True,
+        "connect_timeout": 5,
+        "application_name": f"portal-{PORTAL_PROCESS}",
+        "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
+    }
+    return found | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True, "OPTIONS": options | given}
+
+
+DATABASES = {"default": _database() | {"ATOMIC_REQUESTS": False}}
+#: In the database, not in the broker: who signs in must not depend on Valkey, and limits are shared by all processes.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "pkiportal_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# Time, language, mail, files -----------------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = read("PORTAL_TIME_ZONE", environment.time_zone, default="UTC")
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+_EMAIL = read("EMAIL_URL", environment.email, default=None, secret=True)
+PORTAL_SENDS_MAIL: Final = _EMAIL is not None
+globals().update(_EMAIL or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = read(
+    "PORTAL_MAIL_FROM", str, default=f"pki-portal@{urlsplit(PORTAL_PUBLIC_URL).hostname}"
+)
+STATIC_URL = "/static/"
+STATIC_ROOT = PORTAL_DATA.static
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = False
+
+# Sign-in -------------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+_VALIDATION: Final = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_VALIDATION}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
+    {"NAME": f"{_VALIDATION}.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = False
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = False
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
+
+# Browser -------------------------------------------------------------------------------------------------------------
+_LOCAL_HOSTS: Final = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [
+    *_LOCAL_HOSTS,
+    *filter(None, [urlsplit(PORTAL_PUBLIC_URL).hostname]),
+    *read("PORTAL_ALLOWED_HOSTS", environment.names, default=()),
+]
+CSRF_TRUSTED_ORIGINS = [PORTAL_PUBLIC_URL]
+APPEND_SLASH = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 262_144
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 1
+SESSION_COOKIE_AGE = 8 * 3600
+#: Seconds without a request after which a session ends.
+PORTAL_SESSION_IDLE = 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PORTAL_IS_HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if PORTAL_IS_HTTPS else "portal_session"
+CSRF_COOKIE_NAME = "__Host-csrf" if PORTAL_IS_HTTPS else "portal_csrf"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+SECURE_HSTS_SECONDS = 31_536_000 if PORTAL_IS_HTTPS else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+
+# Celery: the broker is a doorbell, the database the truth ------------------------------------------------------------
+def _broker_url() -> str:
+    return (
+        read("REDIS_URL", environment.redis_url, default="", secret=True)
+        or f"redis+socket://{PORTAL_DATA.broker_socket}"
+    )
+
+
+#: Whether the supervisor runs a broker of its own.
+PORTAL_EMBEDS_BROKER: Final = not is_set("REDIS_URL")
+CELERY_BROKER_URL = _broker_url()
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_ACKS_ON_FAILURE = CELERY_TASK_ACKS_ON_TIMEOUT = True  # the sweep tries again, not the broker
+CELERY_TASK_TIME_LIMIT = 30
+CELERY_TASK_SOFT_TIME_LIMIT = 20
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = {
+    name: {"exchange": name, "exchange_type": "direct", "routing_key": name} for name in ("signing", "default")
+}
+CELERY_TASK_ROUTES = {"approvals.issue*": {"queue": "signing"}, "ca.*": {"queue": "signing"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 5_000
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+#: A worker waits on its connection; whoever rings must not hold a click: one second, no retry.
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {
+        "visibility_timeout": 120,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": not PORTAL_EMBEDS_BROKER,
+        "health_check_interval": 15,
+    }
+    if PORTAL_PROCESS in {"signing", "default"}
+    else {"visibility_timeout": 120, "socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
+)
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(PORTAL_DATA.root / "beat-schedule")
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
+}
+
+# Logs ----------------------------------------------------------------------------------------------------------------
+PORTAL_LOG_LEVEL = read("PORTAL_LOG_LEVEL", environment.log_level, default="INFO")
+LOGGING = logging_config(PORTAL_LOG_LEVEL, process=PORTAL_PROCESS)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")

@@ -1,0 +1,43 @@
+"""Where each door is."""
+
+from importlib.util import find_spec
+from typing import Final
+
+from allauth.account import views as account_views
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+from accounts.views import set_up
+from pkiportal.health import healthz, readyz
+
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # allauth's documented way
+admin.site.site_header = admin.site.site_title = "PKI portal administration"
+admin.site.site_url = "/"
+
+#: Of allauth's many pages those that this portal uses; the sign-up page only says that it is closed.
+_account: Final[list[URLPattern | URLResolver]] = [
+    path("setup/<str:token>", set_up, name="account_setup"),
+    path("login/", account_views.login, name="account_login"),
+    path("logout/", account_views.logout, name="account_logout"),
+    path("signup/", account_views.signup, name="account_signup"),
+    path("inactive/", account_views.account_inactive, name="account_inactive"),
+    path("password/change/", account_views.password_change, name="account_change_password"),
+    path("reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
+]
+
+
+def _door(route: str, module: str) -> list[URLResolver]:
+    return [path(route, include(module))] if find_spec(module) else []
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("account/", include(_account)),
+    path("admin/", admin.site.urls),
+    *_door("scep/", "scep.urls"),
+    *_door("", "approvals.urls"),
+    *_door("", "history.urls"),
+    *_door("", "ca.urls"),
+]

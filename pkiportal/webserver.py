@@ -1,0 +1,43 @@
+"""granian with the web application: `python -m pkiportal.webserver`."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
+os.environ.setdefault("PORTAL_PROCESS", "web")
+
+from django.conf import settings
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from pkiportal.lifeline import be_followed
+
+
+def server() -> Granian:
+    """The server as the settings want it; `serve()` runs it until SIGTERM."""
+    host, port = settings.PORTAL_BIND
+    return Granian(
+        "pkiportal.wsgi:application",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.auto if settings.PORTAL_TLS_CERT else HTTPModes.http1,
+        websockets=False,
+        workers=2,
+        blocking_threads=settings.PORTAL_WEB_THREADS,
+        backpressure=2 * settings.PORTAL_WEB_THREADS,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        respawn_failed_workers=True,
+        workers_kill_timeout=5,
+        log_level=LogLevels(settings.PORTAL_LOG_LEVEL.lower()),
+        log_dictconfig=settings.LOGGING,
+        ssl_cert=settings.PORTAL_TLS_CERT,
+        ssl_key=settings.PORTAL_TLS_KEY,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
+
+
+if __name__ == "__main__":
+    be_followed()
+    server().serve()

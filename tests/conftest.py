@@ -1,0 +1,72 @@
+"""What all tests share, and the last word on which of them were left out."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+#: What a test may want that a machine need not have, by the marker that says so.
+_WANTED: Final = {
+    "postgresql": "a PostgreSQL server (PORTAL_TEST_DATABASE_URL, or its programs installed)",
+    "browser": "a browser (Debian package chromium)",
+    "interop": "a SCEP client that nobody here wrote",
+    "chaos": "the kill test",
+}
+_REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder() -> Iterator[Path]:
+    """The data folder that the settings of the tests name, with mode 0700, for the session."""
+    from django.conf import settings
+
+    from pkiportal.datafolder import ensure_data_folder
+
+    folder = ensure_data_folder(settings.PORTAL_DATA.root)
+    yield folder.root
+    shutil.rmtree(folder.root, ignore_errors=True)
+    for left in folder.root.parent.glob(f"{folder.root.name}.sqlite3*"):
+        left.unlink(missing_ok=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Note in the report what a test wanted, so that the summary (in another process) knows."""
+    report = yield
+    for marker in _WANTED:
+        if item.get_closest_marker(marker):
+            report.user_properties.append(("wanted", marker))
+    return report
+
+
+def left_out(reports: list[Any]) -> dict[str, list[str]]:
+    """Names of the skipped tests by what they wanted."""
+    found: dict[str, list[str]] = {}
+    for report in reports:
+        wanted = [value for name, value in report.user_properties if name == "wanted"] or ["other"]
+        found.setdefault(wanted[0], []).append(report.nodeid)
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say which tests were left out, and for want of what."""
+    found = left_out(terminalreporter.stats.get("skipped", []))
+    if not found:
+        return
+    terminalreporter.section("left out")
+    for wanted, names in sorted(found.items()):
+        reason = _WANTED.get(wanted, "the reason shown above")
+        terminalreporter.write_line(f"{len(names)} for want of {reason}:")
+        for name in sorted(set(names)):
+            terminalreporter.write_line(f"  {name}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is expected to be there, leaving a test out is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(_REQUIRE_ALL) == "1" and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
