@@ -14,11 +14,11 @@ class ScepProtocolError(Exception):
     """Anything wrong with a received SCEP message."""
 
 
-class Malformed(ScepProtocolError):  # noqa: N818 - named like the protocol condition it stands for
+class Malformed(ScepProtocolError):
     """No CertRep can be built for these bytes: the door answers HTTP 400."""
 
 
-class Refused(ScepProtocolError):  # noqa: N818 - named like the protocol condition it stands for
+class Refused(ScepProtocolError):
     """The message can be answered with a CertRep FAILURE.
 
     `text` is public (failInfoText); `cause` is for the audit log and never sent. `reply` says what to echo.
