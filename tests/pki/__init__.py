@@ -18,7 +18,9 @@ from scep.protocol.certificates import read_certificate, subject_key_identifier
 
 FOLDER: Final = Path(__file__).parent
 HASHES: Final = {
+    "md5": hashes.MD5(),  # noqa: S303 - made to be refused
     "sha1": hashes.SHA1(),  # noqa: S303 - OAEP with SHA-1 is what real clients send
+    "sha224": hashes.SHA224(),
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
