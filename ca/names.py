@@ -1,0 +1,344 @@
+"""Distinguished names and general names (RFC 5280 4.1.2.4, 4.2.1.6, appendix A): read tolerantly, written strictly."""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from ca import asn1
+from ca.asn1 import TLV, Asn1Error
+from ca.findings import Finding
+from ca.text import text_findings, visible
+
+__all__ = [
+    "ATTRIBUTE_TYPES",
+    "MAX_GENERAL_NAMES",
+    "MAX_RDNS",
+    "AttributeType",
+    "DistinguishedName",
+    "Finding",
+    "GeneralName",
+    "GeneralNameKind",
+    "NameAttribute",
+    "NameMalformed",
+    "attribute_tag",
+    "build_name",
+    "decode_general_names",
+    "decode_name",
+    "decode_text",
+    "encode_general_names",
+    "general_name",
+    "general_name_fault",
+    "punycode_shown",
+    "text_findings",
+    "visible",
+]
+
+MAX_RDNS: Final = 32
+MAX_GENERAL_NAMES: Final = 100
+MAX_DNS_LENGTH: Final = 253
+
+
+class NameMalformed(ValueError):
+    """A Name or GeneralNames value that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeType:
+    """A subject attribute that may stand in a certificate: upper bound in characters and string type written."""
+
+    name: str
+    oid: str
+    max_length: int
+    tag: int = asn1.UTF8_STRING
+
+
+_TYPES: Final = (
+    AttributeType("CN", "2.5.4.3", 64),
+    AttributeType("SN", "2.5.4.4", 64),
+    AttributeType("serialNumber", "2.5.4.5", 64, asn1.PRINTABLE_STRING),
+    AttributeType("C", "2.5.4.6", 2, asn1.PRINTABLE_STRING),
+    AttributeType("L", "2.5.4.7", 128),
+    AttributeType("ST", "2.5.4.8", 128),
+    AttributeType("street", "2.5.4.9", 128),
+    AttributeType("O", "2.5.4.10", 64),
+    AttributeType("OU", "2.5.4.11", 64),
+    AttributeType("title", "2.5.4.12", 64),
+    AttributeType("GN", "2.5.4.42", 64),
+    AttributeType("UID", "0.9.2342.19200300.100.1.1", 128),
+    AttributeType("DC", "0.9.2342.19200300.100.1.25", 63, asn1.IA5_STRING),
+    AttributeType("emailAddress", "1.2.840.113549.1.9.1", 255, asn1.IA5_STRING),
+    # Cisco routers put these two, and serialNumber, into the subject.
+    AttributeType("unstructuredName", "1.2.840.113549.1.9.2", 255),
+    AttributeType("unstructuredAddress", "1.2.840.113549.1.9.8", 255),
+)
+ATTRIBUTE_TYPES: Final = {kind.name: kind for kind in _TYPES}
+_TYPE_BY_OID: Final = {kind.oid: kind for kind in _TYPES}
+
+_ENCODINGS: Final = {
+    asn1.UTF8_STRING: "utf-8",
+    asn1.PRINTABLE_STRING: "ascii",  # read tolerantly: clients put @, * and _ into it
+    asn1.IA5_STRING: "ascii",
+    0x12: "ascii",  # NumericString
+    0x1A: "ascii",  # VisibleString
+    asn1.T61_STRING: "latin-1",
+    asn1.BMP_STRING: "utf-16-be",
+    asn1.UNIVERSAL_STRING: "utf-32-be",
+}
+_PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,\-./:=?]*")
+
+
+@dataclass(frozen=True, slots=True)
+class NameAttribute:
+    """One attribute of a name; `tag` is its ASN.1 string type."""
+
+    oid: str
+    value: str
+    tag: int
+
+    @property
+    def name(self) -> str:
+        """The short name, such as "CN", else the dotted OID."""
+        kind = _TYPE_BY_OID.get(self.oid)
+        return self.oid if kind is None else kind.name
+
+
+@dataclass(frozen=True, slots=True)
+class DistinguishedName:
+    """A name in the order of its encoding. `der` is exactly what was read or will be written."""
+
+    attributes: tuple[NameAttribute, ...]
+    der: bytes
+    is_multi_valued: bool = False
+
+    def __str__(self) -> str:
+        return ", ".join(f"{a.name}={_escaped(a.value)}" for a in self.attributes)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """All values of the attribute with this short name or OID."""
+        return tuple(a.value for a in self.attributes if a.name == name)
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"([,=+\\])", r"\\\1", visible(value))
+
+
+def decode_text(tlv: TLV) -> str:
+    """The text of an ASN.1 string of any type. Raises NameMalformed: no string, or not valid in its encoding."""
+    encoding = _ENCODINGS.get(tlv.tag)
+    if encoding is None:
+        raise NameMalformed(f"tag {tlv.tag:#04x}: not a text type")
+    try:
+        return tlv.value.decode(encoding)
+    except UnicodeDecodeError:
+        raise NameMalformed(f"text that is not valid {encoding}") from None
+
+
+def decode_name(der: bytes) -> DistinguishedName:
+    """Read a Name. Raises NameMalformed: not a Name, or more than 32 relative names."""
+    try:
+        return _decode_name(der)
+    except Asn1Error as error:
+        raise NameMalformed(f"name: {error}") from error
+
+
+def _decode_name(der: bytes) -> DistinguishedName:
+    rdns = asn1.sequence(asn1.parse_exact(der))
+    if len(rdns) > MAX_RDNS:
+        raise NameMalformed(f"name of {len(rdns)} parts: at most {MAX_RDNS}")
+    attributes: list[NameAttribute] = []
+    for rdn in rdns:
+        members = asn1.children(asn1.expect(rdn, asn1.SET))
+        if not members or len(attributes) + len(members) > MAX_RDNS:
+            raise NameMalformed(f"name part of {len(members)} attributes: 1 to {MAX_RDNS} in all")
+        attributes.extend(_decode_attribute(member) for member in members)
+    return DistinguishedName(tuple(attributes), der, is_multi_valued=len(attributes) > len(rdns))
+
+
+def _decode_attribute(tlv: TLV) -> NameAttribute:
+    members = asn1.sequence(tlv, 2)
+    if len(members) != 2:
+        raise NameMalformed(f"name attribute of {len(members)} members: type and value are needed")
+    return NameAttribute(asn1.oid(members[0]), decode_text(members[1]), members[1].tag)
+
+
+def attribute_tag(oid: str, value: str) -> int:
+    """The string type written for a value: PrintableString or IA5String where RFC 5280 names them, else UTF8String."""
+    kind = _TYPE_BY_OID.get(oid)
+    if kind is None or kind.tag == asn1.UTF8_STRING:
+        return asn1.UTF8_STRING
+    if kind.tag == asn1.PRINTABLE_STRING:
+        return asn1.PRINTABLE_STRING if _PRINTABLE.fullmatch(value) else asn1.UTF8_STRING
+    return asn1.IA5_STRING if value.isascii() else asn1.UTF8_STRING
+
+
+def build_name(attributes: Iterable[tuple[str, str]]) -> DistinguishedName:
+    """Write a Name from pairs of (short name or OID, value), one attribute in each relative name."""
+    written: list[NameAttribute] = []
+    parts: list[bytes] = []
+    for name, value in attributes:
+        oid = ATTRIBUTE_TYPES[name].oid if name in ATTRIBUTE_TYPES else name
+        tag = attribute_tag(oid, value)
+        encoded = asn1.der(tag, value.encode(_ENCODINGS[tag]))
+        written.append(NameAttribute(oid, value, tag))
+        parts.append(asn1.der_set(asn1.der_sequence(_oid_der(oid), encoded)))
+    return DistinguishedName(tuple(written), asn1.der_sequence(*parts))
+
+
+@lru_cache(maxsize=256)
+def _oid_der(oid: str) -> bytes:
+    return asn1.der_oid(oid)
+
+
+# -------------------------------------------------------------------------------------------------- general names
+
+GeneralNameKind = Literal["dns", "ip", "email", "uri", "upn", "dirname", "rid", "other"]
+_UPN_OID: Final = "1.3.6.1.4.1.311.20.2.3"
+_IA5_KINDS: Final[dict[int, GeneralNameKind]] = {0x81: "email", 0x82: "dns", 0x86: "uri"}
+_IA5_TAGS: Final = {kind: tag for tag, kind in _IA5_KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralName:
+    """One name of a subjectAltName; of an unknown kind the value is its OID or tag and its bytes in hex."""
+
+    kind: GeneralNameKind
+    value: str
+    der: bytes
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{visible(self.value)}"
+
+
+def general_name(kind: str, value: str) -> GeneralName:
+    """Write a general name of kind dns, ip, email, uri or upn. ValueError: another kind, or no such value."""
+    if kind not in get_args(GeneralNameKind):
+        raise ValueError(f"general name of kind {kind!r}: dns, ip, email, uri or upn is needed")
+    known = cast("GeneralNameKind", kind)
+    if known in _IA5_TAGS:
+        return GeneralName(known, value, asn1.der(_IA5_TAGS[known], value.encode("ascii")))
+    if known == "ip":
+        return GeneralName(known, value, asn1.der(0x87, ipaddress.ip_address(value).packed))
+    if known == "upn":
+        text = asn1.der(asn1.UTF8_STRING, value.encode())
+        return GeneralName(known, value, asn1.der_context(0, _oid_der(_UPN_OID), asn1.der_context(0, text)))
+    raise ValueError(f"general name of kind {kind!r}: dns, ip, email, uri or upn is needed")
+
+
+def encode_general_names(names: Iterable[GeneralName]) -> bytes:
+    return asn1.der_sequence(*(name.der for name in names))
+
+
+def decode_general_names(der: bytes) -> tuple[GeneralName, ...]:
+    """Read a GeneralNames value. Raises NameMalformed: unreadable, none or more than 100 names."""
+    try:
+        members = asn1.sequence(asn1.parse_exact(der))
+        if not 1 <= len(members) <= MAX_GENERAL_NAMES:
+            raise NameMalformed(f"subjectAltName of {len(members)} names: 1 to {MAX_GENERAL_NAMES}")
+        return tuple(map(_decode_general_name, members))
+    except Asn1Error as error:
+        raise NameMalformed(f"subjectAltName: {error}") from error
+
+
+def _decode_general_name(tlv: TLV) -> GeneralName:
+    if tlv.tag in _IA5_KINDS:
+        kind = _IA5_KINDS[tlv.tag]
+        if not tlv.value.isascii():
+            raise NameMalformed(f"subjectAltName {kind}: not ASCII")
+        return GeneralName(kind, tlv.value.decode("ascii"), tlv.raw)
+    match tlv.tag:
+        case 0x87:
+            if len(tlv.value) not in {4, 16}:
+                raise NameMalformed(f"subjectAltName ip of {len(tlv.value)} bytes: 4 or 16")
+            return GeneralName("ip", str(ipaddress.ip_address(tlv.value)), tlv.raw)
+        case 0xA0:
+            return _decode_other_name(tlv)
+        case 0xA4:
+            return GeneralName("dirname", str(decode_name(tlv.value)), tlv.raw)
+        case 0x88:
+            return GeneralName("rid", asn1.oid(asn1.parse_exact(b"\x06" + tlv.raw[1:])), tlv.raw)
+        case _:
+            return GeneralName("other", f"tag {tlv.tag:#04x} {tlv.value.hex()}", tlv.raw)
+
+
+def _decode_other_name(tlv: TLV) -> GeneralName:
+    members = asn1.children(tlv)
+    if len(members) != 2 or members[1].tag != 0xA0:
+        raise NameMalformed("subjectAltName otherName: type and value are needed")
+    oid = asn1.oid(members[0])
+    if oid == _UPN_OID:
+        return GeneralName("upn", decode_text(asn1.parse_exact(members[1].value)), tlv.raw)
+    return GeneralName("other", f"{oid} {members[1].value.hex()}", tlv.raw)
+
+
+# ------------------------------------------------------------------------------------------------------- well formed
+
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
+_UPN: Final = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def general_name_fault(name: GeneralName) -> str | None:
+    """Why the name is not well formed (RFC 5280 4.2.1.6, RFC 1123 2.1), or None. A leading `*.` is well formed here."""
+    match name.kind:
+        case "dns":
+            return _dns_fault(name.value.removeprefix("*."))
+        case "ip":
+            return None
+        case "email":
+            return _email_fault(name.value)
+        case "uri":
+            return _uri_fault(name.value)
+        case "upn":
+            return None if _UPN.fullmatch(name.value) else "user@realm is needed"
+        case _:
+            return "names of this kind are not issued"
+
+
+def _dns_fault(value: str) -> str | None:
+    if not 1 <= len(value) <= MAX_DNS_LENGTH:
+        return f"{len(value)} characters: 1 to {MAX_DNS_LENGTH}"
+    labels = value.split(".")
+    if not all(map(_LABEL.fullmatch, labels)):
+        return "labels of a-z, 0-9 and inner hyphens are needed, 1 to 63 characters each"
+    if labels[-1].isdigit():
+        return "an IP address or number, not a host name"
+    return None
+
+
+def _email_fault(value: str) -> str | None:
+    local, at, domain = value.rpartition("@")
+    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+        return "mailbox@domain is needed"
+    return _dns_fault(domain.lower())
+
+
+def _uri_fault(value: str) -> str | None:
+    try:
+        host = urlsplit(value).hostname
+    except ValueError:
+        host = None
+    if host is None or not _URI.fullmatch(value):
+        return "scheme://host in ASCII is needed"
+    return None
+
+
+def punycode_shown(value: str) -> str | None:
+    """A DNS name with its `xn--` labels decoded and made visible, or None when it has none. For display only."""
+    labels = value.split(".")
+    if not any(label.startswith("xn--") for label in labels):
+        return None
+    return visible(".".join(map(_punycode_label, labels)))
+
+
+def _punycode_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError, OverflowError):
+        return "<not decodable>"
