@@ -58,7 +58,7 @@ def create_setup_link(now: datetime) -> str | None:
     with transaction.atomic():
         if has_administrator():
             return None
-        token = secrets.token_urlsafe(_TOKEN_BYTES)
+        token = secrets.token_hex(_TOKEN_BYTES)
         link = _Link(digest=_digest(token), expires=(now + LINK_LIFETIME).timestamp())
         cache.set(_KEY, link, timeout=None)
         record(Event.SETUP_LINK_CREATE, actor=Actor(kind="system"), now=now)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.management import call_command
 from django.db.models.signals import post_migrate
 
@@ -20,7 +20,8 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the cache table and load the Celery application, so that every process rings through it."""
-        post_migrate.connect(create_cache_table, sender=self, dispatch_uid="pkiportal.cache")
+        # Django signals for apps with models only; accounts is whose limits and links the table holds.
+        post_migrate.connect(create_cache_table, sender=apps.get_app_config("accounts"), dispatch_uid="pkiportal.cache")
         from pkiportal import celery
 
         celery.app.set_default()

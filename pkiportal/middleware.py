@@ -43,9 +43,9 @@ def open_doors(get_response: GetResponse) -> GetResponse:
     def answer(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
         if path.startswith(_SCEP):
-            return _refuse_body(request) or _call_view(request)
+            return _with_length(_refuse_body(request) or _call_view(request))
         if path in _HEALTH or is_publication(path):
-            return _call_view(request)
+            return _with_length(_call_view(request))
         return get_response(request)
 
     return answer
@@ -117,6 +117,13 @@ def _refuse_body(request: HttpRequest) -> HttpResponse | None:
     if len(request.META.get("QUERY_STRING", "")) > _QUERY_MAX:
         return _plain(414, "send the message by POST")
     return None
+
+
+def _with_length(response: HttpResponseBase) -> HttpResponseBase:
+    """Name the length: old clients do not understand a chunked answer."""
+    if isinstance(response, HttpResponse):
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+    return response
 
 
 def _plain(status: int, text: str) -> HttpResponse:

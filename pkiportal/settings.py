@@ -43,8 +43,6 @@ PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 #: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
-#: Threads of each web process: a slow client holds one while it sends its body.
-PORTAL_WEB_THREADS: Final = 64
 
 
 # Secrets -------------------------------------------------------------------------------------------------------------
@@ -160,6 +158,9 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database() | {"ATOMIC_REQUESTS": False}}
+#: Threads of each of the two web processes: a slow client holds one while it sends its body. Each thread keeps a
+#: connection, and PostgreSQL allows 100 unless told otherwise.
+PORTAL_WEB_THREADS: Final = 64 if DATABASES["default"]["ENGINE"].endswith("sqlite3") else 32
 #: In the database, not in the broker: who signs in must not depend on Valkey, and limits are shared by all processes.
 CACHES = {
     "default": {

@@ -1,0 +1,169 @@
+"""`./portal up`: the whole portal in one terminal."""
+
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from typing import Any, Final
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import CommandError, call_command, get_commands
+from django.core.management.base import BaseCommand
+from django.db import connections
+from django.utils import timezone
+
+from accounts.setup import create_setup_link
+from pkiportal import parts
+from pkiportal.health import broker_answers
+from pkiportal.supervisor import AlreadyRunning, FolderLock, Supervisor
+
+_READY_WITHIN: Final = 60.0
+DEMO: Final = "demo"
+
+
+class Command(BaseCommand):
+    """Start everything, say where it is, and look after it until Ctrl-C."""
+
+    help = "Run the portal: web server, workers, broker. Ctrl-C stops all of it."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Name the options; manage.py has turned them into settings before this command is loaded."""
+        parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8000)")
+        parser.add_argument("--data", metavar="DIR", help="the folder that holds the state (var)")
+        parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
+        parser.add_argument("--tls-key", metavar="FILE", help="its key, PKCS #8 PEM")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until SIGINT, SIGTERM or SIGHUP."""
+        os.umask(0o077)
+        self._stopping = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask_to_stop)
+        lock = _lock()
+        _check_address()
+        supervisor = Supervisor(logs=settings.PORTAL_DATA.logs, say=self._say, lock=lock)
+        try:
+            self._start(supervisor)
+            if not self._stopping:
+                self._welcome()
+            supervisor.watch(until=lambda: self._stopping)
+        finally:
+            self._say("Stopping ...")
+            supervisor.stop()
+            lock.release()
+        self._say("Stopped.")
+
+    def _start(self, supervisor: Supervisor) -> None:
+        settings.PORTAL_DATA.broker.mkdir(mode=0o700, exist_ok=True)
+        if settings.PORTAL_EMBEDS_BROKER:
+            supervisor.start(parts.broker())
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        self._wait_for(supervisor, broker_answers, what="the broker", seconds=10)
+        for part in parts.portal_parts():
+            supervisor.start(part)
+        _create_demo()
+        connections.close_all()
+        self._wait_for(supervisor, _web_answers, what="the web server", seconds=_READY_WITHIN)
+
+    def _wait_for(self, supervisor: Supervisor, is_there: Any, *, what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        supervisor.watch(until=lambda: self._stopping or time.monotonic() > deadline or is_there())
+        if not self._stopping and time.monotonic() > deadline:
+            self._say(f"{what} does not answer yet, see the logs in {settings.PORTAL_DATA.logs}")
+
+    def _welcome(self) -> None:
+        address = settings.PORTAL_PUBLIC_URL
+        lines = ["", f"The portal is running: {address}/"]
+        token = create_setup_link(timezone.now())
+        if token:
+            lines += ["Nobody can sign in yet. This link creates the first administrator; it works once, for a day:"]
+            lines += [f"    {address}/account/setup/{token}"]
+        else:
+            lines += [f"Sign in: {address}/account/login/"]
+        if _has_demo_profile():
+            lines += [f"SCEP address of the demo profile (an officer approves): {address}/scep/{DEMO}/"]
+        if "demo" in get_commands():
+            lines += ["Enroll a demo device, in another terminal:", f"    {_demo_command()}"]
+        lines += [f"State: {settings.PORTAL_DATA.root}   Ctrl-C stops everything.", ""]
+        self._say("\n".join(lines))
+        connections.close_all()
+
+    def _ask_to_stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+
+def _lock() -> FolderLock:
+    lock = FolderLock(settings.PORTAL_DATA.lock)
+    try:
+        lock.take()
+    except AlreadyRunning as error:
+        raise CommandError(
+            f"{settings.PORTAL_DATA.root} is in use by another portal (process {error}): stop it, or choose another "
+            "folder with --data DIR"
+        ) from error
+    return lock
+
+
+def _check_address() -> None:
+    host, port = settings.PORTAL_BIND
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CommandError(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another address with --bind HOST:PORT"
+        ) from error
+
+
+def _web_answers() -> bool:
+    """Whether the health page answers, over TLS without a look at the certificate: it is our own process."""
+    host, port = settings.PORTAL_BIND
+    try:
+        with socket.create_connection((_reachable(host), port), timeout=1):
+            pass
+        if settings.PORTAL_TLS_CERT is not None:
+            return True
+        target = f"[{_reachable(host)}]" if ":" in host else _reachable(host)
+        with urllib.request.urlopen(f"http://{target}:{port}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
+def _create_demo() -> None:
+    """A demo authority and profile for an embedded portal that has none yet."""
+    wanted = {"createca", "createprofile"}
+    if not wanted <= set(get_commands()) or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
+        return
+    if apps.get_model("ca", "CertificateAuthority").objects.exists():  # type: ignore[attr-defined]  # found by name
+        return
+    subject = "CN=Demo CA,O=PKI portal demo"
+    call_command("createca", DEMO, "--key", "rsa:3072", "--subject", subject, verbosity=0)
+    call_command("createprofile", DEMO, "--ca", DEMO, "--approval", "manual", "--challenge", "none", verbosity=0)
+
+
+def _has_demo_profile() -> bool:
+    model = apps.get_model("approvals", "EnrollmentProfile")
+    return bool(model.objects.filter(slug=DEMO).exists())  # type: ignore[attr-defined]  # found by name
+
+
+def _demo_command() -> str:
+    data = settings.PORTAL_DATA.root
+    option = "" if data == settings.BASE_DIR / "var" else f" --data {data}"
+    return f"{settings.BASE_DIR / 'portal'} demo{option}"
