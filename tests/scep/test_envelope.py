@@ -15,11 +15,10 @@ from scep.protocol.constants import CipherName, FailInfo
 from scep.protocol.envelope import open_content, open_envelope, seal_envelope
 from scep.protocol.errors import UNREADABLE, Refused
 from scep.protocol.messages import Recipient
-from tests.pki import RaKeys, certificate_der, rsa_key
+from tests.pki import RaKeys, certificate_der
 from tests.scep.forge import (
     ALICE_ID,
     Envelope,
-    constant_entropy,
     csr,
     ec_certificate,
     forge_envelope,
@@ -290,5 +289,3 @@ def test_a_certificate_without_key_identifier_is_no_recipient_by_one() -> None:
     assert signer.ski == b""
     infos = [Envelope(rid=der(0x80, b"unknown")).recipient_info()] * 2
     refusal(forge_envelope(recipient_infos=infos), signer)
-    assert rsa_key("alice") is signer.key
-    assert constant_entropy(1)(2) == b"\x01\x01"

@@ -1,0 +1,64 @@
+"""Messages recorded from real programs, see tests/vectors/scep/README.md."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scep.protocol.codec import decode_pki_message
+from scep.protocol.constants import MessageType
+from scep.protocol.envelope import open_content, open_envelope
+from scep.protocol.errors import Malformed, Refused
+from tests.pki import RaKeys
+from tests.scep.forge import ALICE_ID, forge, random_bytes
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
+STRONGSWAN = (VECTORS / "strongswan-5.9.8-pkcsreq.der").read_bytes()
+CSR = (VECTORS / "strongswan-5.9.8.csr.der").read_bytes()
+RA = RaKeys()
+
+
+@pytest.mark.parametrize(
+    ("name", "message_type", "digest"),
+    [
+        ("strongswan-5.9.8-pkcsreq", MessageType.PKCS_REQ, "sha256"),
+        ("strongswan-5.9.8-pkcsreq-pss-sha384", MessageType.PKCS_REQ, "sha384"),
+        ("strongswan-5.9.8-certpoll", MessageType.CERT_POLL, "sha256"),
+    ],
+)
+def test_strongswan_is_understood(name: str, message_type: MessageType, digest: str) -> None:
+    message = decode_pki_message((VECTORS / f"{name}.der").read_bytes())
+    assert (message.message_type, message.digest_algorithm) == (message_type, digest)
+    assert message.transaction_id == ALICE_ID
+    assert len(message.sender_nonce) == 16
+    assert open_envelope(message, recipients=[RA], entropy=random_bytes).startswith(b"\x30")
+
+
+def test_the_request_and_the_poll_of_strongswan_are_signed_by_one_key() -> None:
+    poll = decode_pki_message((VECTORS / "strongswan-5.9.8-certpoll.der").read_bytes())
+    assert poll.signer.spki_sha256 == decode_pki_message(STRONGSWAN).signer.spki_sha256
+
+
+def test_the_csr_inside_is_what_strongswan_made() -> None:
+    assert open_envelope(decode_pki_message(STRONGSWAN), recipients=[RA], entropy=random_bytes) == CSR
+
+
+@pytest.mark.parametrize("name", ["openssl-3.0-aes256-stream", "openssl-3.0-oaep-sha256-keyid"])
+def test_envelopes_of_openssl_open(name: str) -> None:
+    envelope = (VECTORS / f"{name}.der").read_bytes()
+    assert open_content(envelope, [RA], random_bytes) == CSR
+    assert open_envelope(decode_pki_message(forge(content=envelope)), recipients=[RA], entropy=random_bytes) == CSR
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_no_mutation_of_a_real_message_raises_anything_else(data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(STRONGSWAN) - 1))
+    chunk = data.draw(st.binary(max_size=4))
+    mutated = STRONGSWAN[:position] + chunk + STRONGSWAN[position + data.draw(st.integers(0, 4)) :]
+    with contextlib.suppress(Malformed, Refused):
+        open_envelope(decode_pki_message(mutated), recipients=[RA], entropy=random_bytes)
