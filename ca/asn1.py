@@ -111,7 +111,8 @@ def prescan_prefix(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
         else:
             _check_primitive(tag, length, limits)
             position = content + length
-        position, wall, is_open = _close(data, walls, position, wall, is_open=is_open)
+        if is_open or position >= wall:
+            position, wall, is_open = _close(data, walls, position, wall, is_open=is_open)
         if not walls:
             return position
     raise Asn1Error(f"more than {limits.max_nodes} values")

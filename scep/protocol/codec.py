@@ -182,7 +182,8 @@ def _message_type(signer: SignerInfo) -> MessageType:
 
 
 def _acceptable_transaction_id(reply: ReplyContext) -> str:
-    if any(unicodedata.category(character) == "Cc" for character in reply.transaction_id):
+    text = reply.transaction_id
+    if not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text):
         raise Refused(FailInfo.BAD_REQUEST, "transactionID contains control characters")
     return reply.transaction_id
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -70,14 +70,15 @@ class SignerInfo:
         values = self.attributes.get(oid, ())
         return values[0] if len(values) == 1 else None
 
-    def signed_bytes(self) -> tuple[bytes, ...]:
+    def signed_bytes(self) -> Iterator[bytes]:
         """What the signature may cover: the attributes as received with the tag of a SET, then in DER order."""
         received = self.signed_attributes
-        in_order = der_set_of(*(attribute.raw for attribute in children(received)))
-        if received.is_indefinite:
-            return (in_order,)
         as_received = bytes((SET,)) + received.raw[1:]
-        return (as_received,) if as_received == in_order else (as_received, in_order)
+        if not received.is_indefinite:
+            yield as_received
+        in_order = der_set_of(*(attribute.raw for attribute in children(received)))
+        if in_order != as_received:
+            yield in_order
 
 
 @dataclass(frozen=True, slots=True)
