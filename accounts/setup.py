@@ -10,7 +10,8 @@ from django.core.cache import cache
 from django.db import transaction
 from django.utils.crypto import constant_time_compare
 
-from accounts.models import Role, RoleAssignment, User
+from accounts.models import RoleAssignment, User
+from accounts.roles import Role
 from audit.events import Actor, Event, Subject
 from audit.log import record
 

@@ -9,6 +9,9 @@ from typing import Any, Final
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from accounts.roles import Role
+from tests.world import World, create_ca, create_person, create_profile, forget_caches
+
 #: What a test may want that a machine need not have, by the marker that says so.
 _WANTED: Final = {
     "postgresql": "a PostgreSQL server (PORTAL_TEST_DATABASE_URL, or its programs installed)",
@@ -70,3 +73,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get(_REQUIRE_ALL) == "1" and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch passphrases of test keys a little only."""
+    monkeypatch.setattr("keys.file._PBKDF2_ITERATIONS", 1000)
+
+
+@pytest.fixture
+def world(db: None, settings: Any, tmp_path: Path) -> Iterator[World]:
+    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh process."""
+    settings.CA_KEY_FOLDER = tmp_path / "ca"
+    settings.RA_KEY_FOLDER = tmp_path / "ra"
+    forget_caches()
+    ca = create_ca()
+    yield World(ca=ca, profile=create_profile(ca), alice=create_person("alice", Role.OFFICER))
+    forget_caches()

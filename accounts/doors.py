@@ -1,0 +1,51 @@
+"""Who may open a page: the one decorator of all views, and the person behind a request."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+
+from accounts.models import User
+from accounts.permissions import can
+from accounts.roles import Verb
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def requires(*verbs: Verb) -> Callable[[View[P]], View[P]]:
+    """Send strangers to the sign-in page and refuse with 403 who may do none of `verbs`; without verbs, signed in is enough.
+
+    What a person may do to one object is the view's question, asked by `can` or `within`.
+    """
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _sign_in(request)
+            if verbs and not any(can(request.user, verb) for verb in verbs):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return answer
+
+    return decorate
+
+
+def person(request: HttpRequest) -> User:
+    """Return the signed-in user; PermissionDenied for a stranger, whom `requires` should have stopped."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
+
+
+def _sign_in(request: HttpRequest) -> HttpResponse:
+    if "HX-Request" in request.headers:  # a page that refreshes itself after the session has ended
+        return HttpResponse(status=401, headers={"HX-Redirect": resolve_url("account_login")})
+    return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")

@@ -1,0 +1,58 @@
+"""Roles, verbs, and which role may do what. Data only; `accounts.permissions.can` reads it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    """What a person may do. An administrator is not an officer by being one."""
+
+    ADMINISTRATOR = "administrator", "Administrator"
+    OFFICER = "officer", "RA officer"
+    AUDITOR = "auditor", "Auditor"
+
+
+class Verb(StrEnum):
+    """What can be done to something."""
+
+    REQUEST_VIEW = "request:view"
+    REQUEST_DECIDE = "request:decide"
+    REQUEST_RETRY = "request:retry"
+    CERTIFICATE_VIEW = "certificate:view"
+    AUDIT_VIEW = "audit:view"
+    PROFILE_VIEW = "profile:view"
+    PROFILE_MANAGE = "profile:manage"
+    CHALLENGE_CREATE = "challenge:create"
+    AUTHORITY_VIEW = "authority:view"
+    AUTHORITY_PAUSE = "authority:pause"
+    PEOPLE_MANAGE = "people:manage"
+
+
+_READ = frozenset({Verb.REQUEST_VIEW, Verb.CERTIFICATE_VIEW, Verb.PROFILE_VIEW, Verb.AUTHORITY_VIEW})
+
+VERBS_OF: Mapping[Role, frozenset[Verb]] = {
+    Role.ADMINISTRATOR: _READ | {Verb.PROFILE_MANAGE, Verb.CHALLENGE_CREATE, Verb.AUTHORITY_PAUSE, Verb.PEOPLE_MANAGE},
+    Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CHALLENGE_CREATE},
+    Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},
+}
+
+# Django's admin asks for model permissions; these are all it may say yes to, and only for administrators.
+ADMIN_PERMISSIONS = frozenset(
+    f"{app}.{action}_{model}"
+    for app, model, actions in (
+        ("accounts", "user", ("view", "add", "change")),
+        ("accounts", "roleassignment", ("view", "add", "change", "delete")),
+        ("accounts", "department", ("view", "add", "change")),
+        ("approvals", "enrollmentprofile", ("view", "add", "change")),
+        ("approvals", "enrollmentrequest", ("view",)),
+        ("approvals", "decision", ("view",)),
+        ("approvals", "challengepassword", ("view",)),
+        ("ca", "certificateprofile", ("view", "add", "change")),
+        ("ca", "certificateprofileversion", ("view",)),
+        ("ca", "certificateauthority", ("view",)),
+        ("ca", "certificate", ("view",)),
+    )
+    for action in actions
+)

@@ -1,0 +1,70 @@
+"""The registration authority: profiles, requests, decisions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
+from django.db.models.signals import post_migrate
+
+from approvals.states import TRANSITIONS
+from audit.triggers import (
+    allowed_steps,
+    check,
+    immutable_columns,
+    install,
+    refuse_changes,
+    refuse_delete,
+    refuse_truncate,
+)
+
+_REQUEST = "approvals_enrollmentrequest"
+
+TRIGGERS = (
+    allowed_steps(_REQUEST, "state", ((old, new) for (old, _), new in TRANSITIONS.items())),
+    immutable_columns(
+        _REQUEST,
+        (
+            "id",
+            "profile_id",
+            "ca_id",
+            "profile_version_id",
+            "csr",
+            "csr_sha256",
+            "csr_spki_sha256",
+            "signer_spki_sha256",
+            "signer_certificate",
+            "content_sha256",
+            "subject",
+            "submitted_at",
+        ),
+        once=("certificate_id",),
+    ),
+    refuse_delete(_REQUEST),
+    refuse_changes("approvals_decision"),
+    refuse_truncate("approvals_decision"),
+    immutable_columns("approvals_challengepassword", ("id", "keyed_hash", "profile_id"), once=("redeemed_by_id",)),
+)
+
+
+def install_triggers(*, using: str, **_: Any) -> None:
+    """Make the triggers after each migration of the app."""
+    install(TRIGGERS, using=using)
+
+
+def check_triggers(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report triggers that are missing or changed."""
+    return [message for using in databases or [] for message in check(TRIGGERS, using=using)]
+
+
+class ApprovalsConfig(AppConfig):
+    """The RA."""
+
+    name = "approvals"
+    verbose_name = "Approvals"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect the triggers."""
+        post_migrate.connect(install_triggers, sender=self, dispatch_uid="approvals.triggers")
+        register(Tags.database)(check_triggers)

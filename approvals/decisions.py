@@ -1,0 +1,247 @@
+"""An officer says yes or no. Pages, commands and the API are doors to these functions.
+
+Each decision is one transaction: permission, the decision with what was seen, the state, the audit entry. The bell of
+the worker rings after the commit. Two officers at once get one decision: the conditional UPDATE lets one through.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from accounts.models import User
+from accounts.permissions import can
+from accounts.roles import Verb
+from approvals.doorbell import ring
+from approvals.errors import (
+    AlreadyDecided,
+    AlreadyVoted,
+    ApprovalsError,
+    NothingToRetry,
+    NotPermitted,
+    ReasonMissing,
+    RequestChanged,
+)
+from approvals.models import Decision, EnrollmentRequest, Evidence, Verdict
+from approvals.records import advance
+from approvals.review import review_digest
+from approvals.states import State, Step, StepNotAllowed
+from approvals.verdicts import Voice, decision_facts, write_decision
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record
+
+MAX_COMMENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionResult:
+    """What became of one row of a bulk decision."""
+
+    request_id: UUID
+    done: bool
+    text: str
+
+
+def approve_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> Decision:
+    """Record an approval; with the last one needed, order the certificate and ring.
+
+    `view_sha256` is the digest of what the officer had on the screen; a request that has changed since is not decided
+    on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted.
+    """
+    decision = _approve(request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
+    ring([request_id])
+    return decision
+
+
+def reject_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> Decision:
+    """Record a rejection; its reason reaches the device. Raises ReasonMissing, and what `approve_request` does."""
+    reason = comment.strip()[:MAX_COMMENT]
+    if not reason:
+        raise ReasonMissing("Write a reason: the device and the technician in front of it are shown it.")
+    with transaction.atomic():
+        request = _load(request_id, voice)
+        digest = _check_view(request, view_sha256)
+        decision = _vote(request, Verdict.REJECT, voice=voice, comment=reason, view_sha256=digest, now=now)
+        _step(
+            request,
+            Step.REJECT,
+            actor=voice.actor(),
+            now=now,
+            data=decision_facts(decision),
+            reason=reason,
+            decided_at=now,
+            effective_at=decision.effective_at,
+            next_attempt_at=None,
+        )
+    return decision
+
+
+def decide_many(
+    *, items: Sequence[tuple[UUID, str | None]], verdict: Verdict, voice: Voice, comment: str, now: datetime
+) -> list[DecisionResult]:
+    """Decide on each of `items` (request, digest of what was seen) on its own; returns the result of each, in order.
+
+    One that cannot be decided does not hold up the others. The bell rings once per batch.
+    """
+    decide: Callable[..., Decision] = _approve if verdict == Verdict.APPROVE else _reject_one
+    results: list[DecisionResult] = []
+    for request_id, view_sha256 in items:
+        try:
+            decision = decide(request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
+            results.append(DecisionResult(request_id, done=True, text=decision.get_verdict_display()))
+        except ApprovalsError as error:
+            results.append(DecisionResult(request_id, done=False, text=str(error)))
+    if verdict == Verdict.APPROVE:
+        ring([result.request_id for result in results if result.done])
+    return results
+
+
+def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetime) -> None:
+    """Put a refused or failed request before the officers again, in a new round of decisions."""
+    with transaction.atomic():
+        request = _load(request_id, voice)
+        request.round += 1
+        changes = {
+            "round": F("round") + 1,
+            "reason": "",
+            "decided_at": None,
+            "effective_at": None,
+            "finished_at": None,
+            "attempts": 0,
+            "last_fault": "",
+            "quarantined_at": None,
+            "next_attempt_at": None,
+            "expires_at": now + request.profile.request_ttl,
+        }
+        try:
+            with transaction.atomic():
+                facts = {"comment": Personal(comment[:MAX_COMMENT])}
+                _step(request, Step.REOPEN, actor=voice.actor(), now=now, data=facts, **changes)
+        except IntegrityError:
+            raise AlreadyDecided("The same key has a newer open request: decide on that one.") from None
+
+
+def retry_request(*, request_id: UUID, voice: Voice, now: datetime) -> None:
+    """Let the worker try again at once what needs attention. Raises NothingToRetry."""
+    with transaction.atomic():
+        request = _load(request_id, voice, verb=Verb.REQUEST_RETRY)
+        waiting = EnrollmentRequest.objects.filter(
+            pk=request.pk, state__in=[State.APPROVED, State.ISSUING], version=request.version
+        ).exclude(last_fault="")
+        if not waiting.update(quarantined_at=None, attempts=0, next_attempt_at=now, version=F("version") + 1):
+            raise NothingToRetry("This request is not waiting for a retry.")
+        record(
+            Event.REQUEST_RETRY,
+            actor=voice.actor(),
+            now=now,
+            subject=Subject.of("request", request.pk, request.version + 1),
+            data={"last_fault": request.last_fault},
+        )
+    ring([request_id])
+
+
+def _approve(request_id: UUID, *, voice: Voice, comment: str, view_sha256: str | None, now: datetime) -> Decision:
+    with transaction.atomic():
+        request = _load(request_id, voice)
+        digest = _check_view(request, view_sha256)
+        text = comment.strip()[:MAX_COMMENT]
+        decision = _vote(request, Verdict.APPROVE, voice=voice, comment=text, view_sha256=digest, now=now)
+        votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
+        if votes < request.profile.required_approvals:
+            _record_vote(request, decision, actor=voice.actor(), votes=votes, now=now)
+            return decision
+        _step(
+            request,
+            Step.APPROVE,
+            actor=voice.actor(),
+            now=now,
+            data=decision_facts(decision),
+            decided_at=now,
+            effective_at=decision.effective_at,
+            next_attempt_at=decision.effective_at,
+        )
+    return decision
+
+
+def _reject_one(request_id: UUID, *, voice: Voice, comment: str, view_sha256: str | None, now: datetime) -> Decision:
+    return reject_request(request_id=request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
+
+
+def _record_vote(request: EnrollmentRequest, decision: Decision, *, actor: Actor, votes: int, now: datetime) -> None:
+    """Record an approval that is not the last one needed; the row moves so that others see a change."""
+    rows = EnrollmentRequest.objects.filter(pk=request.pk, version=request.version, state=State.PENDING)
+    if not rows.update(version=F("version") + 1):
+        raise AlreadyDecided("Somebody else was faster: this request has changed. Nothing was done twice.")
+    record(
+        Event.REQUEST_APPROVE,
+        actor=actor,
+        now=now,
+        subject=Subject.of("request", request.pk, request.version + 1),
+        data={"votes": votes, "needed": request.profile.required_approvals, **decision_facts(decision)},
+    )
+
+
+def _load(request_id: UUID, voice: Voice, *, verb: Verb = Verb.REQUEST_DECIDE) -> EnrollmentRequest:
+    request = (
+        EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("profile__department", "profile_version", "ca")
+        .filter(pk=request_id)
+        .first()
+    )
+    if request is None or voice.officer is None or not can(voice.officer, verb, request):
+        raise NotPermitted("There is no such request, or it is not yours to decide on.")
+    if voice.evidence == Evidence.ASSERTED and not request.profile.allow_asserted_decisions:
+        raise NotPermitted(f"Profile {request.profile.slug} takes decisions from signed-in officers only.")
+    return request
+
+
+def _check_view(request: EnrollmentRequest, view_sha256: str | None) -> str:
+    digest = review_digest(request)
+    if view_sha256 is not None and view_sha256 != digest:
+        if State(request.state) not in (State.PENDING, State.FAILED):
+            raise AlreadyDecided(f"{_who_decided(request)}. Nothing was done twice.")
+        raise RequestChanged("The request changed after you opened it: look at it again, then decide.")
+    return digest
+
+
+def _vote(
+    request: EnrollmentRequest, verdict: Verdict, *, voice: Voice, comment: str, view_sha256: str, now: datetime
+) -> Decision:
+    if State(request.state) is not State.PENDING and not (
+        State(request.state) is State.FAILED and verdict == Verdict.REJECT
+    ):
+        raise AlreadyDecided(f"{_who_decided(request)}. Nothing was done twice.")
+    write = partial(write_decision, request, verdict, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
+    try:
+        with transaction.atomic():
+            return write()
+    except IntegrityError:
+        raise AlreadyVoted("You have voted on this request in this round already.") from None
+
+
+def _step(request: EnrollmentRequest, step: Step, **arguments: object) -> None:
+    try:
+        advance(request, step, **arguments)  # type: ignore[arg-type]  # passed through as named
+    except StepNotAllowed as error:
+        raise AlreadyDecided(f"This is not possible any more: the request is {error.state.lower()}.") from error
+
+
+def _who_decided(request: EnrollmentRequest) -> str:
+    decision = request.decisions.filter(round=request.round).select_related("officer").order_by("-decided_at").first()
+    if decision is None:
+        return f"This request is {request.state.lower()} already"
+    who = decision.officer or "the policy"
+    return f"Already {decision.get_verdict_display()} by {who} at {decision.decided_at:%H:%M:%S} UTC"
+
+
+def session_voice(officer: User, address: str = "") -> Voice:
+    """Return the voice of a signed-in officer."""
+    return Voice(evidence=Evidence.SESSION, officer=officer, address=address)

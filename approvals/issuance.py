@@ -1,0 +1,254 @@
+"""Turn approved requests into certificates: prepare, sign, record, for a batch of them, as often as it takes.
+
+Runs in the signing worker. A task may be delivered twice, late or not at all; a worker may die at any point. What makes
+that harmless: the lease (one conditional UPDATE), the stored to-be-signed bytes, and deterministic signatures.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q
+
+from approvals.clock import database_now
+from approvals.errors import AlreadyDecided
+from approvals.models import EnrollmentRequest
+from approvals.notifications import notify
+from approvals.records import advance
+from approvals.states import State, Step
+from approvals.verdicts import DecisionInvalid, verify_decisions
+from audit.events import SYSTEM, Event, Subject
+from audit.log import record
+from ca.csr import decode_csr
+from ca.errors import AuthorityUnusable, CaError, CertificateRefused
+from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
+from ca.models import Certificate
+from ca.profiles import check_csr
+from ca.store import resolve_version
+from keys.errors import KeyStoreError
+
+LEASE = timedelta(seconds=60)
+MAX_ATTEMPTS = 8
+MAX_DELAY = 600  # seconds
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch."""
+
+    issued: list[UUID] = field(default_factory=list)
+    skipped: list[UUID] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    request: EnrollmentRequest
+    certificate: Certificate
+    der: bytes = b""
+
+
+def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
+    """Take what is due of `request_ids` through prepare, sign and record; the rest is skipped.
+
+    A whole batch shares its transactions; where that fails, each request is taken on its own, so that one bad row holds
+    up nobody.
+    """
+    result = BatchResult()
+    now = database_now()
+    rows = (
+        EnrollmentRequest.objects.filter(pk__in=list(request_ids), state__in=[State.APPROVED, State.ISSUING])
+        .select_related("profile__department", "profile_version", "ca__parent")
+        .order_by("id")
+    )
+    due = [request for request in rows if _is_free(request, now)]
+    works = [work for request in due if (work := _prepare(request, now=now, result=result)) is not None]
+    taken = _in_one_or_each(works, lambda work: _take(work, now=now), result)
+    signed = [work for work in taken if _sign(work, result=result)]
+    finished = database_now()
+    recorded = _in_one_or_each(signed, lambda work: _record(work, now=finished), result)
+    result.issued.extend(work.request.pk for work in recorded)
+    result.skipped.extend(set(request_ids) - {*result.issued, *result.failed})
+    return result
+
+
+def backoff(attempts: int) -> timedelta:
+    """Return how long to wait after so many attempts: 5 s doubled each time, at most ten minutes."""
+    return timedelta(seconds=min(5 * 2 ** max(attempts - 1, 0), MAX_DELAY))
+
+
+def _is_free(request: EnrollmentRequest, now: datetime) -> bool:
+    paused = request.profile.paused_at is not None or request.ca.paused_at is not None
+    leased = request.lease_until is not None and request.lease_until > now
+    return request.is_due(now) and not paused and not leased
+
+
+def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) -> _Work | None:
+    """Find the recorded bytes of a request, or build them: before any transaction, since lint takes its time."""
+    try:
+        if State(request.state) is State.ISSUING:
+            return _Work(request, _prepared_before(request))
+        verify_decisions(request)
+        return _Work(request, prepare_certificate(_order(request), now=now))
+    except (CertificateRefused, DecisionInvalid) as error:
+        _fail(request, str(error), now=now, result=result)
+    except (CaError, KeyStoreError) as error:
+        _postpone(request, str(error), now=now, result=result)
+    return None
+
+
+def _prepared_before(request: EnrollmentRequest) -> Certificate:
+    return Certificate.objects.select_related("ca").exclude(status="ABANDONED").get(order_id=request.pk)
+
+
+def _order(request: EnrollmentRequest) -> CertificateOrder:
+    """Rebuild what was approved from the stored request; a difference to the record is a refusal."""
+    spec = resolve_version(request.profile_version_id)
+    csr = decode_csr(request.csr_der)
+    checked = check_csr(csr, spec)
+    refusals = tuple(finding.text for finding in checked.findings if finding.severity == "refuse")
+    if refusals:
+        raise CertificateRefused(refusals)
+    if [f"{name.kind}:{name.value}" for name in checked.sans] != list(request.names):
+        raise CertificateRefused(("the names of the certificate request are not the approved ones",))
+    return CertificateOrder(
+        order_id=request.pk,
+        ca=request.ca,
+        spec=spec,
+        profile_version_id=request.profile_version_id,
+        subject=checked.subject,
+        sans=tuple(checked.sans),
+        csr=csr,
+    )
+
+
+def _in_one_or_each(works: Sequence[_Work], step: Callable[[_Work], bool], result: BatchResult) -> list[_Work]:
+    """Do `step` for all in one transaction, or for each in its own where that fails; returns those it was true for."""
+    if not works:
+        return []
+    before = [(vars(work.request).copy(), vars(work.certificate).copy()) for work in works]
+    try:
+        with transaction.atomic():
+            return [work for work in works if step(work)]
+    except (DatabaseError, CaError) as error:
+        for work, (request, certificate) in zip(works, before, strict=True):
+            vars(work.request).update(request)
+            vars(work.certificate).update(certificate)
+        if len(works) == 1:
+            _postpone(works[0].request, f"{type(error).__name__}: {error}", now=database_now(), result=result)
+            return []
+        return [done for work in works for done in _in_one_or_each([work], step, result)]
+
+
+def _take(work: _Work, *, now: datetime) -> bool:
+    """Take the lease and fix the bytes; False when another worker has it."""
+    request = work.request
+    attempts = request.attempts + 1
+    changes = {
+        "lease_until": now + LEASE,
+        "attempts": attempts,
+        "next_attempt_at": now + LEASE + backoff(attempts),
+    }
+    if State(request.state) is State.APPROVED:
+        facts = {"tbs_sha256": work.certificate.tbs_sha256, "serial": work.certificate.serial_hex}
+        try:
+            advance(request, Step.START, actor=SYSTEM, now=now, data=facts, **changes)
+        except AlreadyDecided:
+            return False
+        store_prepared(work.certificate, now=now)
+        return True
+    free = EnrollmentRequest.objects.filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lte=now),
+        pk=request.pk,
+        state=State.ISSUING,
+        version=request.version,
+    )
+    taken = free.update(version=F("version") + 1, **changes) == 1
+    request.version += taken
+    request.attempts = attempts
+    return taken
+
+
+def _sign(work: _Work, *, result: BatchResult) -> bool:
+    try:
+        work.der = sign_prepared(work.certificate, now=database_now())
+    except (AuthorityUnusable, KeyStoreError) as error:
+        _postpone(work.request, str(error), now=database_now(), result=result)
+        return False
+    return True
+
+
+def _record(work: _Work, *, now: datetime) -> bool:
+    """Store the certificate and finish the request; False when another worker has done so."""
+    facts = {"serial": work.certificate.serial_hex, "certificate": str(work.certificate.pk)}
+    try:
+        advance(
+            work.request,
+            Step.COMPLETE,
+            actor=SYSTEM,
+            now=now,
+            data=facts,
+            certificate=work.certificate,
+            lease_until=None,
+            next_attempt_at=None,
+            last_fault="",
+        )
+    except AlreadyDecided:
+        return False
+    record_issued(work.certificate, work.der, now=now)
+    return True
+
+
+def _fail(request: EnrollmentRequest, reason: str, *, now: datetime, result: BatchResult) -> None:
+    """Policy or lint refused after the approval, and nothing was prepared: back to the officers."""
+    try:
+        with transaction.atomic():
+            advance(
+                request,
+                Step.FAIL,
+                actor=SYSTEM,
+                now=now,
+                data={"reason": reason},
+                last_fault=reason[:500],
+                next_attempt_at=None,
+                round=F("round") + 1,
+            )
+            notify("request-failed", request, now=now)
+    except AlreadyDecided:
+        return
+    result.failed.append(request.pk)
+
+
+def _postpone(request: EnrollmentRequest, fault: str, *, now: datetime, result: BatchResult) -> None:
+    """Note a fault of ours and try again later; after MAX_ATTEMPTS an officer has to look. The device keeps PENDING."""
+    _log.warning("issuance.fault", request=str(request.pk), fault=fault, attempts=request.attempts)
+    with transaction.atomic():
+        fresh = EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True).get(pk=request.pk)
+        if State(fresh.state) not in (State.APPROVED, State.ISSUING):
+            return
+        attempts = max(fresh.attempts, request.attempts) + (State(fresh.state) is State.APPROVED)
+        quarantined = now if attempts >= MAX_ATTEMPTS else None
+        EnrollmentRequest.objects.filter(pk=fresh.pk, version=fresh.version).update(
+            version=F("version") + 1,
+            attempts=attempts,
+            last_fault=fault[:500],
+            lease_until=None,
+            next_attempt_at=now + backoff(attempts),
+            quarantined_at=quarantined,
+        )
+        if not fresh.last_fault or quarantined:
+            fresh.profile = request.profile
+            record(
+                Event.REQUEST_ATTENTION,
+                actor=SYSTEM,
+                now=now,
+                subject=Subject.of("request", fresh.pk, fresh.version + 1),
+                data={"fault": fault[:500], "attempts": attempts, "quarantined": quarantined is not None},
+            )
+            notify("request-attention", fresh, now=now)
+    result.failed.append(request.pk)

@@ -1,0 +1,60 @@
+"""The one mutator of an enrollment request: a step of the table, as a conditional UPDATE, with its audit entry."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F
+
+from approvals.errors import AlreadyDecided
+from approvals.models import EnrollmentRequest
+from approvals.states import OPEN_STATES, State, Step, next_state
+from audit.events import Actor, Event, Subject
+from audit.log import record
+
+EVENT_OF: Mapping[Step, Event] = {
+    Step.APPROVE: Event.REQUEST_APPROVE,
+    Step.REJECT: Event.REQUEST_REJECT,
+    Step.EXPIRE: Event.REQUEST_EXPIRE,
+    Step.WITHDRAW: Event.REQUEST_WITHDRAW,
+    Step.START: Event.CERTIFICATE_PREPARE,
+    Step.UNDO: Event.REQUEST_REOPEN,
+    Step.FAIL: Event.REQUEST_FAIL,
+    Step.COMPLETE: Event.CERTIFICATE_ISSUE,
+    Step.REOPEN: Event.REQUEST_REOPEN,
+}
+
+
+def advance(
+    request: EnrollmentRequest,
+    step: Step,
+    *,
+    actor: Actor,
+    now: datetime,
+    data: Mapping[str, object] | None = None,
+    **changes: Any,
+) -> None:
+    """Take one step of the table, in the caller's transaction, and record it.
+
+    The row must still be as `request` was read (state and version), else AlreadyDecided and nothing changes; a step the
+    table does not have raises StepNotAllowed. `request` carries the new values afterwards.
+    """
+    before = State(request.state)
+    after = next_state(before, step)
+    changes["state"] = after
+    if after not in OPEN_STATES:
+        changes.setdefault("finished_at", now)
+    rows = EnrollmentRequest.objects.filter(pk=request.pk, state=before, version=request.version)
+    if rows.update(version=F("version") + 1, **changes) != 1:
+        raise AlreadyDecided("Somebody else was faster: this request has changed. Nothing was done twice.")
+    request.version += 1
+    for name, value in changes.items():
+        setattr(request, name, value)
+    record(
+        EVENT_OF[step],
+        actor=actor,
+        now=now,
+        subject=Subject.of("request", request.pk, request.version),
+        data={"from": before.value, "to": after.value, "round": request.round, **(data or {})},
+        department=request.profile.department.slug if request.profile.department else "",
+    )

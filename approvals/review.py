@@ -1,0 +1,131 @@
+"""Everything an officer needs to judge a request, and the digest of it that goes into the decision."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from approvals.models import EnrollmentRequest
+from approvals.states import State
+from audit.canonical import canonical_json
+from ca.csr import CertificationRequest, decode_csr
+from ca.models import Certificate
+from ca.profiles import CsrReview, ProfileSpec, check_csr
+from ca.store import resolve_version
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """SHA-256 digests to compare out of band (RFC 8894 §2.4), hex."""
+
+    public_key: str
+    signer_certificate: str
+    csr: str
+
+
+@dataclass(frozen=True, slots=True)
+class WouldIssue:
+    """What exactly the certificate would say."""
+
+    subject: str
+    names: tuple[str, ...]
+    key: str
+    validity_days: int
+    key_usages: tuple[str, ...]
+    extended_key_usages: tuple[str, ...]
+    ca: str
+    profile: str
+    profile_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The facts beside a request."""
+
+    sha256: str
+    would_issue: WouldIssue
+    findings: tuple[dict[str, str], ...]
+    requested_extensions: tuple[str, ...]
+    dropped: tuple[str, ...]
+    fingerprints: Fingerprints
+    same_key_requests: tuple[EnrollmentRequest, ...]
+    same_name_requests: tuple[EnrollmentRequest, ...]
+    same_key_certificates: tuple[Certificate, ...]
+    same_name_certificates: tuple[Certificate, ...]
+
+
+def review_of(request: EnrollmentRequest) -> Review:
+    """Gather what is shown beside a request; reads only."""
+    spec = resolve_version(request.profile_version_id)
+    csr = decode_csr(request.csr_der)
+    checked = check_csr(csr, spec)
+    others = EnrollmentRequest.objects.select_related("profile", "certificate").exclude(pk=request.pk).order_by("-id")
+    same_key = tuple(others.filter(csr_spki_sha256=request.csr_spki_sha256)[:_SHOWN])
+    same_name = tuple(others.filter(common_name=request.common_name)[:_SHOWN]) if request.common_name else ()
+    certificates = Certificate.objects.filter(kind="ordered").exclude(order_id=request.pk).order_by("-id")
+    return Review(
+        sha256=review_digest(request),
+        would_issue=_would_issue(request, spec, csr, checked),
+        findings=tuple(request.findings),
+        requested_extensions=tuple(extension.name for extension in csr.requested_extensions),
+        dropped=tuple(checked.dropped),
+        fingerprints=fingerprints_of(request),
+        same_key_requests=same_key,
+        same_name_requests=same_name,
+        same_key_certificates=tuple(certificates.filter(spki_sha256=request.csr_spki_sha256)[:_SHOWN]),
+        same_name_certificates=tuple(
+            certificates.filter(order_id__in=[other.pk for other in same_name if other.state == State.ISSUED])
+        ),
+    )
+
+
+def fingerprints_of(request: EnrollmentRequest) -> Fingerprints:
+    """Return the digests that the requester can read out too."""
+    return Fingerprints(
+        public_key=request.csr_spki_sha256,
+        signer_certificate=sha256(bytes(request.signer_certificate)).hexdigest(),
+        csr=request.csr_sha256,
+    )
+
+
+def review_digest(request: EnrollmentRequest) -> str:
+    """Return the digest of what an officer is shown; it changes when anything of it does.
+
+    Needs `profile`, `ca` and `profile_version` of the request loaded; costs no query then.
+    """
+    shown = canonical_json(
+        {
+            "v": 1,
+            "request": str(request.pk),
+            "state": request.state,
+            "round": request.round,
+            "csr_sha256": request.csr_sha256,
+            "signer_certificate_sha256": fingerprints_of(request).signer_certificate,
+            "subject": request.subject,
+            "names": list(request.names),
+            "key": request.key_description,
+            "findings": [dict(finding) for finding in request.findings],
+            "ca": request.ca.name,
+            "profile": request.profile.slug,
+            "profile_sha256": request.profile_version.spec_sha256,
+            "address": request.address,
+            "challenge": request.challenge,
+        }
+    )
+    return sha256(shown).hexdigest()
+
+
+def _would_issue(
+    request: EnrollmentRequest, spec: ProfileSpec, csr: CertificationRequest, checked: CsrReview
+) -> WouldIssue:
+    return WouldIssue(
+        subject=str(checked.subject),
+        names=tuple(f"{name.kind}:{name.value}" for name in checked.sans),
+        key=str(csr.key),
+        validity_days=spec.validity_days,
+        key_usages=tuple(spec.key_usages),
+        extended_key_usages=tuple(spec.extended_key_usages),
+        ca=request.ca.name,
+        profile=request.profile_version.profile.name,
+        profile_version=request.profile_version.number,
+    )

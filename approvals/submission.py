@@ -1,0 +1,28 @@
+"""What a door hands to the RA: one decoded wish for a certificate, whatever protocol it came by. PURE."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from ca.csr import CertificationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A decoded enrollment message: the CSR, who signed the message, and where it came from."""
+
+    csr: CertificationRequest
+    transaction_id: str
+    signer_spki_sha256: bytes
+    signer_certificate_der: bytes
+    signer_is_self_issued: bool
+    address: str
+    client: str = ""
+
+    def content_sha256(self) -> bytes:
+        """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs."""
+        digest = sha256(self.csr.subject.der)
+        digest.update(self.csr.spki_sha256)
+        for extension in sorted(self.csr.requested_extensions, key=lambda item: item.oid):
+            digest.update(b"%d:%s:%d:" % (extension.critical, extension.oid.encode(), len(extension.value)))
+            digest.update(extension.value)
+        return digest.digest()

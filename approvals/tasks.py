@@ -1,0 +1,27 @@
+"""Celery's door: ids in, rows read again, state checked, safe to run twice. No retries: the sweep rings again."""
+
+from uuid import UUID
+
+from celery import shared_task
+from django.utils import timezone
+
+from approvals import issuance, notifications
+from approvals.sweep import sweep
+
+
+@shared_task(name="approvals.issue_certificates", ignore_result=True)
+def issue_certificates(*, request_ids: list[str]) -> None:
+    """Sign what is due of these requests."""
+    issuance.issue_certificates([UUID(request_id) for request_id in request_ids])
+
+
+@shared_task(name="approvals.sweep", ignore_result=True)
+def run_sweep() -> None:
+    """Ring again for what is due, expire what ran out."""
+    sweep()
+
+
+@shared_task(name="approvals.deliver_notices", ignore_result=True)
+def deliver_notices() -> None:
+    """Send what is in the outbox."""
+    notifications.deliver_due(now=timezone.now())

@@ -1,0 +1,154 @@
+"""Decisions as documents: what was decided on, in canonical form, written once, verified before anything is signed."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from accounts.models import User
+from approvals.models import Decision, EnrollmentRequest, Evidence, Verdict
+from approvals.records import advance
+from approvals.states import Step
+from audit.canonical import canonical_json
+from audit.events import Actor, Personal
+from audit.log import timestamp
+
+DOCUMENT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who decides and how we know: an officer in a session, an officer named by a command, or the policy."""
+
+    evidence: Evidence
+    officer: User | None = None
+    asserted_by: str = ""
+    address: str = ""
+
+    def actor(self) -> Actor:
+        """Return the actor of the audit entry."""
+        if self.officer is None:
+            return Actor(kind="policy")
+        if self.evidence == Evidence.ASSERTED:
+            return Actor(
+                kind="command",
+                identifier=str(self.officer.pk),
+                name=self.asserted_by,
+                on_behalf_of=self.officer.username,
+            )
+        return Actor(kind="user", identifier=str(self.officer.pk), name=self.officer.username, address=self.address)
+
+
+class DecisionInvalid(Exception):
+    """A stored decision does not carry what is about to be signed; names the fault."""
+
+
+def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
+    """Approve a request without an officer, with a Decision row of its own, in the caller's transaction."""
+    voice = Voice(evidence=Evidence.POLICY)
+    write_decision(request, Verdict.APPROVE, voice=voice, comment="", view_sha256="", now=now)
+    advance(
+        request,
+        Step.APPROVE,
+        actor=voice.actor(),
+        now=now,
+        data={"evidence": Evidence.POLICY.value},
+        decided_at=now,
+        effective_at=now,
+        next_attempt_at=now,
+    )
+
+
+def write_decision(
+    request: EnrollmentRequest, verdict: Verdict, *, voice: Voice, comment: str, view_sha256: str, now: datetime
+) -> Decision:
+    """Insert one decision with its document; unique per officer and round."""
+    effective_at = now + request.profile.undo_window
+    document = canonical_json(
+        {
+            "v": DOCUMENT_VERSION,
+            "type": "decision",
+            "decision": verdict.value,
+            "request": str(request.pk),
+            "round": request.round,
+            "view_sha256": view_sha256,
+            "csr_sha256": request.csr_sha256,
+            "spki_sha256": request.csr_spki_sha256,
+            "subject": request.subject,
+            "names": list(request.names),
+            "ca": request.ca.name,
+            "profile": request.profile.slug,
+            "profile_version": request.profile_version.number,
+            "profile_sha256": request.profile_version.spec_sha256,
+            "officer": str(voice.officer.pk) if voice.officer else "",
+            "evidence": voice.evidence.value,
+            "asserted_by": voice.asserted_by,
+            "comment_sha256": sha256(comment.encode()).hexdigest(),
+            "decided_at": timestamp(now),
+            "effective_at": timestamp(effective_at),
+        }
+    )
+    return Decision.objects.create(
+        request=request,
+        round=request.round,
+        verdict=verdict,
+        officer=voice.officer,
+        evidence=voice.evidence,
+        asserted_by=voice.asserted_by,
+        comment=comment,
+        document=document,
+        document_sha256=sha256(document).hexdigest(),
+        decided_at=now,
+        effective_at=effective_at,
+    )
+
+
+def decision_facts(decision: Decision) -> dict[str, object]:
+    """Return what the audit entry says of a decision."""
+    return {
+        "decision": str(decision.pk),
+        "document_sha256": decision.document_sha256,
+        "evidence": decision.evidence,
+        "comment": Personal(decision.comment),
+    }
+
+
+def verify_decisions(request: EnrollmentRequest) -> None:
+    """Check that stored decisions approve exactly this request; raises DecisionInvalid naming the first fault.
+
+    Done by the signing worker from the stored documents, so that a changed row cannot get something else signed.
+    """
+    decisions = list(request.decisions.filter(round=request.round, verdict=Verdict.APPROVE))
+    for decision in decisions:
+        _verify(decision, request)
+    if any(decision.evidence == Evidence.POLICY for decision in decisions):
+        if request.profile.approval != "automatic":
+            raise DecisionInvalid("decided by policy, but the profile asks an officer now")
+        return
+    officers = {decision.officer_id for decision in decisions}
+    if len(officers) < request.profile.required_approvals:
+        raise DecisionInvalid(f"{len(officers)} of {request.profile.required_approvals} needed approvals on record")
+
+
+def _verify(decision: Decision, request: EnrollmentRequest) -> None:
+    document = bytes(decision.document)
+    if sha256(document).hexdigest() != decision.document_sha256:
+        raise DecisionInvalid(f"decision {decision.pk}: the document does not have its digest")
+    if sha256(request.csr_der).hexdigest() != request.csr_sha256:
+        raise DecisionInvalid("the certificate request on record does not have its digest")
+    expected: dict[str, object] = {
+        "decision": Verdict.APPROVE.value,
+        "request": str(request.pk),
+        "round": request.round,
+        "csr_sha256": request.csr_sha256,
+        "spki_sha256": request.csr_spki_sha256,
+        "subject": request.subject,
+        "names": list(request.names),
+        "ca": request.ca.name,
+        "profile_sha256": request.profile_version.spec_sha256,
+        "officer": str(decision.officer_id or ""),
+    }
+    decided = json.loads(document)
+    for fact, value in expected.items():
+        if decided.get(fact) != value:
+            raise DecisionInvalid(f"decision {decision.pk}: it was made on another {fact}")

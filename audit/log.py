@@ -1,0 +1,161 @@
+"""The one way into the log: `record` a fact in the transaction of what it tells of."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from audit.canonical import CanonicalValue, canonical_json, leaf_hash
+from audit.events import Actor, Event, Personal, Subject
+from audit.ids import uuid7
+from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
+
+FORMAT_VERSION = 1
+_SALT_BYTES = 16
+
+Data = Mapping[str, object]
+
+
+class NotInTransaction(RuntimeError):
+    """A fact may only be recorded together with what it tells of."""
+
+
+def record(
+    event: Event,
+    *,
+    actor: Actor,
+    now: datetime,
+    subject: Subject | None = None,
+    data: Data | None = None,
+    department: str = "",
+) -> AuditEntry:
+    """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for data without a canonical form.
+
+    A failure to append propagates, so that the action fails with its entry.
+    """
+    if not connection.in_atomic_block:
+        raise NotInTransaction(f"{event}: an audit entry belongs into the transaction of what it tells of")
+    private: dict[str, tuple[bytes, str]] = {}
+    entry_id = uuid7()
+    document: dict[str, CanonicalValue] = {
+        "v": FORMAT_VERSION,
+        "id": str(entry_id),
+        "at": timestamp(now),
+        "event": event.value,
+        "actor": _commit_all(_actor_data(actor), "actor", private),
+        "department": department,
+        "data": _commit_all(data or {}, "data", private),
+    }
+    if subject is not None:
+        document["subject"] = {"kind": subject.kind, "id": subject.identifier, "seq": subject.sequence}
+    canonical = canonical_json(document)
+    entry = AuditEntry.objects.create(
+        id=entry_id,
+        at=now,
+        event=event.value,
+        actor_kind=actor.kind,
+        actor_id=actor.identifier,
+        subject_kind=subject.kind if subject else "",
+        subject_id=subject.identifier if subject else "",
+        subject_seq=subject.sequence if subject else None,
+        department=department,
+        data=document["data"],
+        canonical=canonical,
+        leaf_hash=leaf_hash(canonical),
+    )
+    if private:
+        AuditPrivateValue.objects.bulk_create(
+            AuditPrivateValue(entry=entry, path=path, salt=salt, value=value) for path, (salt, value) in private.items()
+        )
+    return entry
+
+
+def record_repeated(
+    event: Event,
+    *,
+    actor: Actor,
+    now: datetime,
+    cause: str,
+    subject: Subject | None = None,
+    data: Data | None = None,
+) -> None:
+    """Record what may repeat without end: the first of a minute is an entry, further ones are counted.
+
+    Alike are occurrences of the same event, subject, address and cause. `close_minutes` writes the count.
+    """
+    where = f"{subject.kind}:{subject.identifier}" if subject else ""
+    key = hashlib.sha256("\x00".join((event.value, where, actor.address, cause)).encode()).hexdigest()
+    minute = now.replace(second=0, microsecond=0)
+    if RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1):
+        return
+    with transaction.atomic():
+        entry = record(event, actor=actor, now=now, subject=subject, data={**(data or {}), "cause": cause})
+        _, created = RepeatedEvent.objects.get_or_create(key=key, minute=minute, defaults={"first_entry": entry})
+        if not created:
+            RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1)
+
+
+def close_minutes(*, now: datetime) -> int:
+    """Write one entry with its count for each event that repeated in a minute now over; returns how many."""
+    over = RepeatedEvent.objects.filter(minute__lt=now - timedelta(minutes=1)).select_related("first_entry")[:500]
+    written = 0
+    for repeated in over:
+        with transaction.atomic():
+            if repeated.pk is None or not RepeatedEvent.objects.filter(pk=repeated.pk).delete()[0]:
+                continue
+            if repeated.count:
+                first = repeated.first_entry
+                record(
+                    Event(first.event),
+                    actor=Actor(kind=first.actor_kind, identifier=first.actor_id),
+                    now=now,
+                    subject=_subject_of(first),
+                    data={
+                        "cause": first.data.get("cause", ""),
+                        "first_entry": str(first.pk),
+                        "repeated": repeated.count,
+                        "minute": timestamp(repeated.minute),
+                    },
+                )
+                written += 1
+    return written
+
+
+def timestamp(moment: datetime) -> str:
+    """Return the canonical text of a moment: UTC, microseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def commitment(salt: bytes, value: str) -> str:
+    """Return the commitment that stands in an entry for a personal value: hex SHA-256 over salt and UTF-8 text."""
+    return hashlib.sha256(salt + value.encode("utf-8")).hexdigest()
+
+
+def _subject_of(entry: AuditEntry) -> Subject | None:
+    return Subject(kind=entry.subject_kind, identifier=entry.subject_id) if entry.subject_kind else None
+
+
+def _actor_data(actor: Actor) -> Data:
+    personal = {"name": actor.name, "address": actor.address, "on_behalf_of": actor.on_behalf_of}
+    return {
+        "kind": actor.kind,
+        "id": actor.identifier,
+        **{key: Personal(value) for key, value in personal.items() if value},
+    }
+
+
+def _commit_all(data: Data, path: str, private: dict[str, tuple[bytes, str]]) -> dict[str, CanonicalValue]:
+    return dict(_committed(data, path, private))
+
+
+def _committed(data: Data, path: str, private: dict[str, tuple[bytes, str]]) -> Iterator[tuple[str, CanonicalValue]]:
+    for key, value in data.items():
+        if isinstance(value, Personal):
+            salt = os.urandom(_SALT_BYTES)
+            private[f"{path}.{key}"] = (salt, value.value)
+            yield key, {"c": commitment(salt, value.value)}
+        else:
+            yield key, value  # type: ignore[misc]  # canonical_json refuses what has no canonical form, by name

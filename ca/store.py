@@ -1,0 +1,133 @@
+"""The certificate store and the versions of certificate profiles: what is read and written without a key."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+from accounts.models import User
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.models import (
+    Certificate,
+    CertificateAuthority,
+    CertificateProfile,
+    CertificateProfileVersion,
+    CertificateTerm,
+)
+from ca.profiles import ProfileSpec
+
+M = TypeVar("M", bound=Model)
+
+LAST_CHARACTER = "\U0010ffff"
+MAX_TERM = 255
+
+
+def create_profile(
+    *, slug: str, name: str, spec: ProfileSpec, actor: Actor, user: User | None, now: datetime
+) -> CertificateProfile:
+    """Create a certificate profile with its first version."""
+    with transaction.atomic():
+        profile = CertificateProfile.objects.create(slug=slug, name=name)
+        save_profile_version(profile, spec, actor=actor, user=user, now=now)
+        return profile
+
+
+def save_profile_version(
+    profile: CertificateProfile, spec: ProfileSpec, *, actor: Actor, user: User | None, now: datetime
+) -> CertificateProfileVersion:
+    """Add a version with these rules and make it current; the current one is returned where nothing changed.
+
+    Locks the profile's row, so that two editors get two numbers.
+    """
+    with transaction.atomic():
+        locked = CertificateProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
+        digest = spec.digest().hex()
+        before = locked.current
+        if before is not None and before.spec_sha256 == digest:
+            return before
+        version = CertificateProfileVersion.objects.create(
+            profile=locked,
+            number=before.number + 1 if before else 1,
+            spec=spec.to_json(),
+            spec_sha256=digest,
+            created_at=now,
+            created_by=user,
+        )
+        CertificateProfile.objects.filter(pk=locked.pk).update(current=version)
+        profile.current = version
+        record(
+            Event.CERTIFICATE_PROFILE_CHANGE if before else Event.CERTIFICATE_PROFILE_CREATE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("certificate-profile", locked.slug),
+            data={
+                "version": version.number,
+                "spec_sha256": digest,
+                "before_sha256": before.spec_sha256 if before else "",
+                "spec": spec.to_json(),
+            },
+        )
+        return version
+
+
+@lru_cache(maxsize=256)
+def resolve_version(version_id: int) -> ProfileSpec:
+    """Return the rules of a profile version. A version never changes, so a process reads it once."""
+    return CertificateProfileVersion.objects.get(pk=version_id).resolve()
+
+
+def certificate_by_fingerprint(der_sha256: bytes) -> Certificate | None:
+    """Return the certificate of ours with this SHA-256 over its DER, or None. Names and serials prove nothing."""
+    return Certificate.objects.filter(der_sha256=der_sha256.hex()).first()
+
+
+def chain_of(certificate: Certificate) -> list[bytes]:
+    """Return the certificate and its issuers up to the root, DER."""
+    return [certificate.certificate_der, *(authority.certificate_der for authority in certificate.ca.chain())]
+
+
+def normalized_terms(words: Iterable[str]) -> list[str]:
+    """Return search words as they are kept: lower case, cut, without repeats."""
+    return sorted({normalize_term(word) for word in words} - {""})
+
+
+def normalize_term(word: str) -> str:
+    """Return one search word as it is kept. Grouped hexadecimal (`AB:CD EF`) loses its separators."""
+    text = word.strip().lower().replace("\x00", "")
+    plain = text.replace(":", "").replace(" ", "")
+    is_hex = len(plain) >= 8 and all(character in "0123456789abcdef" for character in plain)
+    is_address = ":" in text and len(plain) < 16
+    return (plain if is_hex and not is_address else text)[:MAX_TERM]
+
+
+def by_term(rows: QuerySet[M], terms: type[Model], owner: str, prefix: str) -> QuerySet[M]:
+    """Return the rows that have a term beginning with `prefix`; served by the index over terms."""
+    start = normalize_term(prefix)
+    if not start:
+        return rows
+    manager: Any = terms._default_manager  # noqa: SLF001 - Django's documented name for a model's manager
+    found = manager.filter(term__gte=start, term__lt=start + LAST_CHARACTER).values(owner)
+    return rows.filter(pk__in=found)
+
+
+def add_certificate_terms(certificate: Certificate, words: Sequence[str]) -> None:
+    """Make a certificate findable by these words."""
+    CertificateTerm.objects.bulk_create(
+        CertificateTerm(certificate=certificate, term=term) for term in normalized_terms(words)
+    )
+
+
+def authority_named(name: str) -> CertificateAuthority | None:
+    """Return an authority with its parents loaded, or None."""
+    return CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
+
+
+def certificates_of_orders(order_ids: Iterable[UUID]) -> dict[UUID, Certificate]:
+    """Return the live certificate of each order that has one."""
+    rows = Certificate.objects.filter(order_id__in=list(order_ids)).exclude(status="ABANDONED")
+    return {certificate.order_id: certificate for certificate in rows}

@@ -1,0 +1,12 @@
+"""Celery's door to the CA."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from ca.service_keys import certify_service_keys
+
+
+@shared_task(name="ca.certify_service_keys", ignore_result=True)
+def certify() -> None:
+    """Certify the portal's own keys that wait for it."""
+    certify_service_keys(now=timezone.now())

@@ -1,0 +1,55 @@
+"""The query string of a SCEP request, read as devices write it (RFC 8894 §4.1). PURE.
+
+Not Django's `request.GET`: devices send raw `+` and `/`, line breaks inside base64, and charsets of their own.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+_BLANK = re.compile(rb"[\r\n\t]")
+_OPERATIONS = {
+    name.lower(): name for name in ("PKIOperation", "GetCACaps", "GetCACert", "GetNextCACert", "GetCACertChain")
+}
+
+
+class QueryInvalid(ValueError):
+    """The query cannot be read; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScepQuery:
+    """`operation` in the RFC's spelling, empty where none is given; `message` as percent-decoded bytes."""
+
+    operation: str
+    message: bytes | None
+
+
+def parse_query(raw: str) -> ScepQuery:
+    """Read a raw query string. Unknown keys are ignored; a key given twice, or an unknown operation, is refused."""
+    values: dict[str, bytes] = {}
+    for part in raw.split("&"):
+        key, _, value = part.partition("=")
+        if key not in ("operation", "message"):
+            continue
+        if key in values:
+            raise QueryInvalid(f"{key} is given twice")
+        values[key] = unquote_to_bytes(value)
+    operation = values.get("operation", b"").decode("ascii", "replace")
+    if operation and operation.lower() not in _OPERATIONS:
+        raise QueryInvalid("unknown operation")
+    return ScepQuery(_OPERATIONS.get(operation.lower(), ""), values.get("message"))
+
+
+def decode_message(text: bytes) -> bytes:
+    """Decode the base64 of a GET message: spaces were `+`, line breaks and missing padding do not matter.
+
+    Raises QueryInvalid for anything that is not base64 in the standard or the URL-safe alphabet.
+    """
+    compact = _BLANK.sub(b"", text).replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    try:
+        return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
+    except binascii.Error:
+        raise QueryInvalid("message is not base64") from None

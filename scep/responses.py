@@ -1,0 +1,66 @@
+"""From what the RA says to what goes over the wire: pkiStatus, and the one failInfo table (RFC 8894 §3.2.1.4)."""
+
+from collections.abc import Mapping
+
+from approvals.errors import Cause, Refusal
+from ca.models import Certificate
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.errors import Refused
+from scep.protocol.messages import CertRep, PKIMessage
+
+FAIL_INFO: Mapping[Cause, FailInfo] = {
+    Cause.NETWORK: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_MISSING: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_WRONG: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_USED: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_EXPIRED: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_NAME: FailInfo.BAD_REQUEST,
+    Cause.POLICY: FailInfo.BAD_REQUEST,
+    Cause.SIGNER_KEY: FailInfo.BAD_REQUEST,
+    Cause.SIGNER_ALGORITHM: FailInfo.BAD_ALG,
+    Cause.RENEWAL_DISABLED: FailInfo.BAD_REQUEST,
+    Cause.TOO_MANY_OPEN: FailInfo.BAD_REQUEST,
+    Cause.OTHER_CONTENT: FailInfo.BAD_REQUEST,
+    Cause.KEY_HAS_REQUEST: FailInfo.BAD_REQUEST,
+    Cause.KEY_HAS_CERTIFICATE: FailInfo.BAD_REQUEST,
+    Cause.UNKNOWN_TRANSACTION: FailInfo.BAD_CERT_ID,
+    Cause.REJECTED: FailInfo.BAD_REQUEST,
+    Cause.EXPIRED: FailInfo.BAD_REQUEST,
+    Cause.WITHDRAWN: FailInfo.BAD_REQUEST,
+    Cause.CERTIFICATE_UNAVAILABLE: FailInfo.BAD_CERT_ID,
+}
+
+MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow display
+
+
+def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage) -> CertRep:
+    """Return the CertRep for an answer of the RA; None is "not yet". The leaf alone goes into SUCCESS."""
+    match answer:
+        case None:
+            return CertRep(reply=message.reply, status=PKIStatus.PENDING)
+        case Refusal():
+            return CertRep(
+                reply=message.reply,
+                status=PKIStatus.FAILURE,
+                fail_info=FAIL_INFO[answer.cause],
+                fail_info_text=answer.text[:MAX_TEXT],
+            )
+        case _:
+            return CertRep(
+                reply=message.reply,
+                status=PKIStatus.SUCCESS,
+                certificates=(answer.certificate_der,),
+                recipient=message.signer,
+            )
+
+
+def cert_rep_for_fault(refused: Refused) -> CertRep | None:
+    """Return the CertRep for a message that the codec refused, None where there is nothing to echo."""
+    if refused.reply is None:
+        return None
+    return CertRep(
+        reply=refused.reply,
+        status=PKIStatus.FAILURE,
+        fail_info=refused.fail_info,
+        fail_info_text=refused.text[:MAX_TEXT],
+    )

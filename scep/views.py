@@ -1,0 +1,86 @@
+"""SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a CertRep can say."""
+
+import structlog
+from django.db import DatabaseError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from accounts.network import client_address
+from approvals.models import EnrollmentProfile
+from keys.errors import KeyStoreError
+from scep import service
+from scep.protocol.errors import Malformed
+from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
+from scep.ra_keys import RaNotReady
+
+CA_CERTIFICATES = "application/x-x509-ca-ra-cert"
+PKI_MESSAGE = "application/x-pki-message"
+RETRY_SECONDS = "30"
+
+_log = structlog.get_logger(__name__)
+
+
+def scep(request: HttpRequest, slug: str) -> HttpResponse:
+    """Answer any SCEP operation on a profile's address."""
+    if request.method not in ("GET", "HEAD", "POST"):
+        return _plain(405, "use GET or POST", Allow="GET, HEAD, POST")
+    try:
+        query = parse_query(request.META.get("QUERY_STRING", ""))
+        profile = _profile(slug)
+        if profile is None:
+            return _plain(404, "no such enrollment profile")
+        return _operate(request, query, profile)
+    except (QueryInvalid, Malformed) as error:
+        return _plain(400, str(error))
+    except RaNotReady as error:
+        _log.error("scep.not_ready", profile=slug, fault=str(error))
+        return _plain(503, "not ready, try again", **{"Retry-After": RETRY_SECONDS})
+    except (DatabaseError, KeyStoreError) as error:
+        _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
+        status = 503 if isinstance(error, OperationalError) else 500
+        return _plain(status, "internal fault, try again", **{"Retry-After": RETRY_SECONDS})
+
+
+def _operate(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
+    if query.operation in ("", "PKIOperation"):
+        return _pki_operation(request, query, profile)
+    if request.method == "POST":
+        return _plain(405, "use GET for this operation", Allow="GET, HEAD")
+    match query.operation:
+        case "GetCACaps":
+            return HttpResponse(service.ca_capabilities(), content_type="text/plain")
+        case "GetNextCACert":
+            return _plain(404, "there is no next CA")
+        case _:
+            return HttpResponse(service.ca_certificates(profile), content_type=CA_CERTIFICATES)
+
+
+def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
+    if request.method == "POST":
+        message = request.body
+    elif query.operation and query.message is not None:
+        message = decode_message(query.message)
+    else:
+        raise QueryInvalid("operation is missing" if not query.operation else "message is missing")
+    if not message:
+        raise Malformed("the message is empty")
+    exchange = service.Exchange(
+        profile=profile,
+        address=client_address(request),
+        client=request.META.get("HTTP_USER_AGENT", ""),
+        now=timezone.now(),
+    )
+    answer = service.handle_pki_operation(message, exchange)
+    return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})
+
+
+def _profile(slug: str) -> EnrollmentProfile | None:
+    return (
+        EnrollmentProfile.objects.select_related("ca__parent__parent", "certificate_profile", "department")
+        .filter(slug=slug)
+        .first()
+    )
+
+
+def _plain(status: int, text: str, **headers: str) -> HttpResponse:
+    return HttpResponse(text + "\n", status=status, content_type="text/plain", headers=headers)

@@ -1,0 +1,137 @@
+"""A small organization for tests: a CA, profiles, Alice the officer, devices that speak SCEP to the test client."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from django.test import Client
+
+from accounts.models import Department, RoleAssignment, User
+from accounts.roles import Role
+from approvals.issuance import BatchResult, issue_certificates
+from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
+from approvals.profiles import ProfileRequest, create_enrollment_profile
+from approvals.verdicts import Voice
+from audit.events import SYSTEM
+from ca.authorities import AuthorityRequest, create_authority
+from ca.models import CertificateAuthority
+from ca.profiles import ProfileSpec
+from ca.service_keys import certify_service_keys
+from scep.client import HttpAnswer, Identity, ScepClient, Transport, build_csr
+from scep.protocol.requests import ReceivedCertRep
+from scep.ra_keys import ensure_ra_key, ra_keys
+from tests.pki import ec_key, rsa_key
+
+
+@dataclass(frozen=True)
+class World:
+    """What the fixture `world` makes."""
+
+    ca: CertificateAuthority
+    profile: EnrollmentProfile
+    alice: User
+
+
+def now() -> datetime:
+    """Return the current time, with zone."""
+    return datetime.now(UTC)
+
+
+def recorded(spec: str) -> object:
+    """Return a recorded key instead of a fresh one."""
+    return ec_key() if spec.startswith("ec:") else rsa_key("ra")
+
+
+def create_ca(name: str = "issuing", key_type: str = "ec:p256") -> CertificateAuthority:
+    """Create a root CA that is ready for SCEP, from recorded keys."""
+    with mock.patch("keys.file.generate", recorded):
+        ca = create_authority(
+            AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type=key_type), actor=SYSTEM, now=now()
+        )
+        ensure_ra_key(ca, now=now())
+    certify_service_keys(now=now())
+    return ca
+
+
+def create_profile(
+    ca: CertificateAuthority, slug: str = "routers", *, spec: ProfileSpec | None = None, **wanted: object
+) -> EnrollmentProfile:
+    """Create an enrollment profile; by default without challenge and with manual approval."""
+    request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **{"challenge": "none", **wanted})  # type: ignore[arg-type]
+    return create_enrollment_profile(request, actor=SYSTEM, user=None, now=now())
+
+
+def create_person(name: str, *roles: Role, department: Department | None = None) -> User:
+    """Create a user with roles; the password is the name twice."""
+    user = User.objects.create_user(name, email=f"{name}@example.org", password=name * 2, full_name=name.title())
+    for role in roles:
+        RoleAssignment.objects.create(user=user, role=role, department=department)
+    return user
+
+
+def voice_of(user: User) -> Voice:
+    """Return the voice of a signed-in officer."""
+    return Voice(evidence=Evidence.SESSION, officer=user)
+
+
+def through(client: Client, **extra: str) -> Transport:
+    """Return a transport for ScepClient that goes through Django's test client."""
+
+    def fetch(url: str, body: bytes | None) -> HttpAnswer:
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}"
+        answer = client.generic("GET" if body is None else "POST", path, body or b"", "", **extra)  # type: ignore[arg-type]  # WSGI environ keys
+        return HttpAnswer(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
+
+    return fetch
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with a key of its own that enrolls at one profile."""
+
+    name: str
+    key: RSAPrivateKey
+    scep: ScepClient
+    identity: Identity
+
+    @classmethod
+    def named(cls, name: str, key: str = "alice", profile: str = "routers", **extra: str) -> "Device":
+        """Return a device with one of the recorded keys."""
+        private = rsa_key(key)
+        url = f"http://testserver/scep/{profile}/"
+        return cls(
+            name=name,
+            key=private,
+            scep=ScepClient(url, through(Client(), **extra)),
+            identity=Identity.self_signed(private, name, now=now()),
+        )
+
+    def enroll(self, *, challenge: str | None = None, transaction_id: str = "", **csr: object) -> ReceivedCertRep:
+        """Send a PKCSReq."""
+        request = build_csr(self.key, self.name, challenge_password=challenge, **csr)  # type: ignore[arg-type]
+        return self.scep.enroll(request, self.identity, transaction_id=transaction_id)
+
+    def poll(self, transaction_id: str = "") -> ReceivedCertRep:
+        """Send a CertPoll."""
+        return self.scep.poll(self.identity, transaction_id=transaction_id)
+
+
+def run_worker() -> BatchResult:
+    """Do what the signing worker does with everything that is due."""
+    return issue_certificates(list(EnrollmentRequest.objects.values_list("pk", flat=True)))
+
+
+def later(**difference: float) -> datetime:
+    """Return a time that lies ahead."""
+    return now() + timedelta(**difference)
+
+
+def forget_caches() -> None:
+    """Drop what a process keeps between messages."""
+    from approvals.limits import open_requests
+
+    ra_keys.forget()
+    open_requests.forget()
