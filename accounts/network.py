@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: What is remembered of a connection without an address, as over a Unix socket.
 UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - a placeholder, nothing is bound to it
@@ -35,7 +36,8 @@ def client_address(request: HttpRequest) -> str:
 
 def is_trusted_proxy(address: Address) -> bool:
     """Whether the address is named in PORTAL_TRUSTED_PROXIES."""
-    return any(address in network for network in settings.PORTAL_TRUSTED_PROXIES)
+    networks: tuple[Network, ...] = settings.PORTAL_TRUSTED_PROXIES
+    return any(address in network for network in networks)
 
 
 def is_from_trusted_proxy(request: HttpRequest) -> bool:

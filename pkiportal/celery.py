@@ -32,5 +32,8 @@ def remember_the_worker(**_: Any) -> None:
 
 @worker_process_init.connect
 def follow_the_worker(**_: Any) -> None:
-    """A pool process ends with its worker."""
+    """A pool process ends with its worker; and it sweeps, so that nothing stops when beat does."""
     follow_the_starter()
+    from pkiportal.sweeper import start_sweeping
+
+    start_sweeping()

@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,7 +99,8 @@ def ensure_data_folder(root: Path) -> DataFolder:
     user is refused, and so is one that others may enter, unless it is empty: it may be somebody's home or /tmp.
     """
     folder = DataFolder(root.absolute())
-    for path in (folder.root, folder.keys, folder.keys / "ca", folder.keys / "ra", folder.secrets, folder.logs):
+    _ensure_private(folder.root)
+    for path in (folder.keys, folder.keys / "ca", folder.keys / "ra", folder.secrets, folder.logs, folder.static):
         _ensure_private(path)
     for name, variable in SECRETS.items():
         if not is_set(variable):
@@ -123,8 +125,7 @@ def _ensure_private(path: Path) -> None:
 def _ensure_secret(path: Path) -> None:
     if path.exists():
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(_SECRET_BYTES) + "\n")
@@ -135,4 +136,4 @@ def _ensure_secret(path: Path) -> None:
         except FileExistsError:
             return  # another process was first: its secret stands
     finally:
-        draft.unlink()
+        Path(draft).unlink()

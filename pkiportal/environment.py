@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, FileAwareEnv
 
 T = TypeVar("T")
+D = TypeVar("D")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ProcessKind = Literal["web", "signing", "default", "beat", "command"]
 PROCESS_KINDS: Final[tuple[ProcessKind, ...]] = ("web", "signing", "default", "beat", "command")
@@ -47,7 +48,7 @@ class Secret:
         return f"<secret {self.name}>"
 
 
-def read(name: str, parse: Callable[[str], T], *, default: T, secret: bool = False) -> T:
+def read(name: str, parse: Callable[[str], T], *, default: D, secret: bool = False) -> T | D:
     """The parsed value of NAME or of the file named by NAME_FILE, the default when neither is set."""
     text = read_text(name)
     if not text:
@@ -65,7 +66,7 @@ def read_text(name: str) -> str:
     if file_name and os.environ.get(name):
         raise SettingsError(f"{name} and {name}_FILE are both set, keep one of them")
     try:
-        return cast("str", _reader.str(name, default=""))
+        return _reader.str(name, default="")
     except (OSError, ValueError) as error:
         raise SettingsError(f"{name}_FILE: {file_name!r} is not a readable text file") from error
 

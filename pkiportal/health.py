@@ -1,10 +1,7 @@
 """Is it alive, is it ready: two answers for monitors, and the facts behind them for the doctor."""
 
-import importlib
-from collections.abc import Callable, Mapping
 from datetime import datetime
-from importlib.util import find_spec
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -14,10 +11,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
+from approvals.models import Lease
+from approvals.queue import signing_health
+
 #: Seconds. The broker must not hold an answer about the rest.
 _BROKER_TIMEOUT: Final = 1.0
-
-SigningHealth = Callable[[datetime], Mapping[str, Any]]
 
 
 @require_safe
@@ -44,7 +42,7 @@ def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
         pending = pending_migrations()
         if pending:
             return [f"{len(pending)} migrations are not applied, run `./portal migrate`"], facts
-        return [], facts | dict(signing_health(now))
+        return [], facts | signing_facts(now)
     except DatabaseError:
         return ["the database does not answer"], facts
 
@@ -56,12 +54,20 @@ def pending_migrations() -> list[str]:
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
-def signing_health(now: datetime) -> Mapping[str, Any]:
-    """What the approvals app knows about waiting requests and the sweep; empty where it has no queue."""
-    if find_spec("approvals") is None or find_spec("approvals.queue") is None:
-        return {}
-    found = getattr(importlib.import_module("approvals.queue"), "signing_health", None)
-    return cast("SigningHealth", found)(now) if found else {}
+def signing_facts(now: datetime) -> dict[str, Any]:
+    """How signing goes and when the sweep last ran; seconds are counted from `now`."""
+    health = signing_health(now)
+    swept_at = Lease.objects.filter(name="sweep").values_list("last_run_at", flat=True).first()
+    return {
+        "signing": health.sentence or "ok",
+        "waiting": str(health.waiting),
+        "oldest_due_seconds": _age(health.oldest_due_at, now),
+        "last_sweep_seconds": _age(swept_at, now),
+    }
+
+
+def _age(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else round((now - moment).total_seconds(), 1)
 
 
 def broker_answers() -> bool:

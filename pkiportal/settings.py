@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pkiportal import environment
 from pkiportal.datafolder import DataFolder
-from pkiportal.environment import ProcessKind, Secret, SettingsError, is_set, read, read_text
+from pkiportal.environment import Network, ProcessKind, Secret, SettingsError, is_set, read, read_text
 from pkiportal.logs import logging_config
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
@@ -22,7 +22,7 @@ PORTAL_DATA = DataFolder(read("PORTAL_DATA", Path, default=BASE_DIR / "var").abs
 PORTAL_BIND = read("PORTAL_BIND", environment.host_port, default=("127.0.0.1", 8000))
 PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", environment.existing_file, default=None)
 PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
-PORTAL_TRUSTED_PROXIES = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
+PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
 if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
     raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
 
@@ -317,6 +317,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(PORTAL_DATA.root / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
+    "notices": {"task": "approvals.deliver_notices", "schedule": 10.0, "options": {"queue": "default", "expires": 10}},
 }
 
 # Logs ----------------------------------------------------------------------------------------------------------------

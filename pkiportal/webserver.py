@@ -6,18 +6,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
 os.environ.setdefault("PORTAL_PROCESS", "web")
 
 from django.conf import settings
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server import MPServer
 
 from pkiportal.lifeline import be_followed
 
 
-def server() -> Granian:
+def server() -> MPServer:
     """The server as the settings want it; `serve()` runs it until SIGTERM."""
     host, port = settings.PORTAL_BIND
-    return Granian(
+    return MPServer(
         "pkiportal.wsgi:application",
         address=host,
         port=port,

@@ -151,7 +151,7 @@ def _create_demo() -> None:
     wanted = {"createca", "createprofile"}
     if not wanted <= set(get_commands()) or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
         return
-    if apps.get_model("ca", "CertificateAuthority").objects.exists():  # type: ignore[attr-defined]  # found by name
+    if apps.get_model("ca", "CertificateAuthority").objects.exists():
         return
     subject = "CN=Demo CA,O=PKI portal demo"
     call_command("createca", DEMO, "--key", "rsa:3072", "--subject", subject, verbosity=0)
@@ -160,7 +160,7 @@ def _create_demo() -> None:
 
 def _has_demo_profile() -> bool:
     model = apps.get_model("approvals", "EnrollmentProfile")
-    return bool(model.objects.filter(slug=DEMO).exists())  # type: ignore[attr-defined]  # found by name
+    return bool(model.objects.filter(slug=DEMO).exists())
 
 
 def _demo_command() -> str:

@@ -1,0 +1,106 @@
+"""Alive, ready, and what the doctor says."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import call_command
+from django.db import DatabaseError
+from django.test import Client
+
+from approvals.models import Lease
+from pkiportal import diagnosis, health
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def a_dead_broker(settings: LazySettings, tmp_path: Path) -> None:
+    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/nobody.sock"
+
+
+def test_alive_needs_no_database_and_no_host_name() -> None:
+    answer = Client(REMOTE_ADDR="192.0.2.7").get("/healthz", headers={"host": "10.0.0.1:8000"})
+    assert (answer.status_code, answer.content) == (200, b"ok\n")
+    assert Client().post("/healthz").status_code == 405
+
+
+def test_a_dead_broker_is_shown_but_is_no_reason(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "pending_migrations", list)
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["broker"] == "unreachable"
+    assert answer.json()["signing"] == "ok"
+
+
+def test_the_age_of_the_last_sweep_is_told(db: None) -> None:
+    assert health.signing_facts(NOW)["last_sweep_seconds"] is None
+    Lease.objects.create(name="sweep", held_until=NOW, last_run_at=NOW - timedelta(seconds=7))
+    assert health.signing_facts(NOW)["last_sweep_seconds"] == 7.0
+
+
+def test_missing_migrations_are_a_reason(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "pending_migrations", lambda: ["ca.0002_more"])
+    answer = Client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["1 migrations are not applied, run `./portal migrate`"]
+
+
+def test_a_database_that_does_not_answer_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[str]:
+        raise DatabaseError("canary")
+
+    monkeypatch.setattr(health, "pending_migrations", fail)
+    answer = Client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["the database does not answer"]
+    assert b"canary" not in answer.content
+
+
+def findings() -> dict[tuple[str, str], str]:
+    return {(found.name, found.state): found.text for found in diagnosis.examine(lambda: datetime.now(UTC))}
+
+
+def test_the_doctor_says_in_words_what_is_missing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "pending_migrations", list)
+    found = findings()
+    assert "nothing is lost" in found["broker", "warn"]
+    assert "no TLS" in found["https", "warn"]
+    assert "./portal up" in found["people", "warn"]
+    assert found["clock", "ok"].startswith("differs by 0.")
+
+
+def test_the_doctor_says_that_one_user_runs_web_and_signing(db: None, settings: LazySettings, tmp_path: Path) -> None:
+    settings.CA_KEY_FOLDER = tmp_path
+    (tmp_path / "demo.pem").touch(mode=0o600)
+    assert "the operating system does not separate web and signing" in findings()["authority keys", "warn"]
+    (tmp_path / "demo.pem").chmod(0o644)
+    assert "chmod 600" in findings()["authority keys", "fail"]
+
+
+def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> list[str]:
+        raise DatabaseError("connection refused\nby nobody")
+
+    monkeypatch.setattr(diagnosis, "pending_migrations", fail)
+    assert findings()["database", "fail"] == "does not answer: connection refused"
+
+
+@pytest.mark.parametrize(("pending", "status"), [([], 0), (["ca.0002_more"], 1)])
+def test_the_doctor_tells_scripts(
+    db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pending: list[str], status: int
+) -> None:
+    monkeypatch.setattr(diagnosis, "pending_migrations", lambda: pending)
+    monkeypatch.setattr(diagnosis, "_pragmas", list)  # the tests do not wait for the disk
+    code: Any = 0
+    try:
+        call_command("doctor", "--json")
+    except SystemExit as end:
+        code = end.code
+    told = json.loads(capsys.readouterr().out)
+    assert code == status
+    assert {"name", "state", "text"} == set(told[0])
+    assert ("fail" in {entry["state"] for entry in told}) == bool(status)
