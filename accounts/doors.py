@@ -19,7 +19,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def requires(*verbs: Verb) -> Callable[[View[P]], View[P]]:
-    """Send strangers to the sign-in page and refuse with 403 who may do none of `verbs`; without verbs, signed in is enough.
+    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs`. Without verbs, signed in is enough.
 
     What a person may do to one object is the view's question, asked by `can` or `within`.
     """

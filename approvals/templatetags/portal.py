@@ -1,0 +1,151 @@
+"""How the pages show time, names, fingerprints and icons. Text of a certificate goes through `visible`."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.contrib.auth.models import AnonymousUser
+from django.template.context import Context
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from lucide import IconDoesNotExist
+from lucide.templatetags.lucide import lucide
+
+from accounts.models import User
+from accounts.permissions import can, roles_of
+from accounts.roles import Verb
+from approvals.queue import SigningHealth, duration, signing_health
+from ca.text import visible as visible_text
+
+register = template.Library()
+
+_SHORT = 48
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16) -> SafeString:
+    """A lucide icon as inline SVG, hidden from assistive technology: it always stands beside a word."""
+    try:
+        return SafeString(lucide(name, size=size, aria_hidden="true", focusable="false"))
+    except IconDoesNotExist:
+        return SafeString("")
+
+
+@register.filter
+def visible(value: object) -> str:
+    """The text with control, bidi and zero-width characters written out; escaped by the template as usual."""
+    return visible_text(str(value))
+
+
+@register.filter
+def middle(value: object, length: int = _SHORT) -> str:
+    """The visible text, cut in its middle where it is longer than `length`."""
+    text = visible_text(str(value))
+    if len(text) <= length:
+        return text
+    head = (length - 1) * 2 // 3
+    return f"{text[:head]}…{text[-(length - 1 - head) :]}"
+
+
+@register.filter
+def san_kind(value: str) -> str:
+    """The kind of a name like `dns:r1.example`."""
+    return value.partition(":")[0]
+
+
+@register.filter
+def san_value(value: str) -> str:
+    """The value of a name like `dns:r1.example`."""
+    return value.partition(":")[2]
+
+
+@register.filter
+def hexadecimal(value: bytes) -> str:
+    """Bytes of a database column as hexadecimal text."""
+    return bytes(value).hex()
+
+
+@register.simple_tag
+def fingerprint(value: str) -> SafeString:
+    """A hexadecimal digest in groups of four, in capitals."""
+    text = value.upper()
+    groups = format_html_join("", "<span>{}</span>", ((text[start : start + 4],) for start in range(0, len(text), 4)))
+    return format_html('<span class="fp">{}</span>', groups)
+
+
+@register.simple_tag
+def copy(value: str, label: str) -> SafeString:
+    """A button that copies `value`; shown only where the script runs."""
+    return format_html(
+        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}</button>',
+        value,
+        label,
+        label,
+        icon("copy", 14),
+    )
+
+
+@register.simple_tag
+def moment(value: datetime | None) -> SafeString:
+    """A time as people say it, with the absolute one and its zone in the title."""
+    if value is None:
+        return SafeString("-")
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}" data-relative>{}</time>',
+        local.isoformat(timespec="seconds"),
+        _full(local),
+        _ago(value),
+    )
+
+
+@register.simple_tag
+def exact(value: datetime | None) -> SafeString:
+    """An absolute time with its zone."""
+    if value is None:
+        return SafeString("-")
+    local = timezone.localtime(value)
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), _full(local))
+
+
+@register.simple_tag(takes_context=True)
+def may(context: Context, verb: str, obj: Any = None) -> bool:
+    """Whether the person of this page may do `verb`, to an object or at all."""
+    return can(_user(context), Verb(verb), obj)
+
+
+@register.simple_tag(takes_context=True)
+def role_names(context: Context) -> str:
+    """The roles of the person of this page, as words."""
+    user = _user(context)
+    return ", ".join(sorted(role.label for role in roles_of(user))) if isinstance(user, User) else ""
+
+
+@register.simple_tag(takes_context=True)
+def signing(context: Context) -> SigningHealth | None:
+    """Whether approved requests get signed; None for who may not see requests."""
+    return signing_health(timezone.now()) if can(_user(context), Verb.REQUEST_VIEW) else None
+
+
+@register.simple_tag(takes_context=True)
+def current(context: Context, *prefixes: str) -> SafeString:
+    """The attribute that marks the navigation's entry of this page."""
+    path = context["request"].path
+    return SafeString('aria-current="page"' if any(path.startswith(prefix) for prefix in prefixes) else "")
+
+
+def _user(context: Context) -> User | AnonymousUser:
+    user: User | AnonymousUser = getattr(context.get("request"), "user", None) or AnonymousUser()
+    return user
+
+
+def _full(local: datetime) -> str:
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+
+
+def _ago(value: datetime) -> str:
+    span = timezone.now() - value
+    if abs(span) < timedelta(seconds=5):
+        return "now"
+    return f"{duration(span)} ago" if span > timedelta() else f"in {duration(-span)}"

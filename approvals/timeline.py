@@ -1,0 +1,139 @@
+"""A request's or certificate's life as sentences, from the audit entries about it, with comments and addresses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Q, QuerySet
+
+from approvals.models import EnrollmentRequest, Evidence
+from audit.events import Event
+from audit.models import AuditEntry
+
+LIMIT: Final = 200
+
+#: What a person reads for an event, and the tone of its mark.
+WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    Event.REQUEST_SUBMIT: ("Request arrived", ""),
+    Event.REQUEST_RESUBMIT: ("Device asked again", ""),
+    Event.REQUEST_APPROVE: ("Approved", "good"),
+    Event.REQUEST_REJECT: ("Rejected", "bad"),
+    Event.REQUEST_ISSUE: ("Issued", "good"),
+    Event.REQUEST_FAIL: ("Refused by policy after approval", "bad"),
+    Event.REQUEST_EXPIRE: ("Expired without a decision", "bad"),
+    Event.REQUEST_REOPEN: ("Opened again", ""),
+    Event.REQUEST_WITHDRAW: ("Withdrawn", "bad"),
+    Event.REQUEST_ATTENTION: ("Signing failed, needs attention", "bad"),
+    Event.REQUEST_RETRY: ("Retry ordered", "busy"),
+    Event.MESSAGE_REFUSE: ("Message refused", "bad"),
+    Event.CERTIFICATE_PREPARE: ("Prepared for signing", "busy"),
+    Event.CERTIFICATE_ISSUE: ("Certificate signed and recorded", "good"),
+    Event.CERTIFICATE_DELIVER: ("Device picked the certificate up", "good"),
+    Event.CERTIFICATE_EXPORT: ("Certificate downloaded", ""),
+    Event.CHALLENGE_CREATE: ("Challenge created", ""),
+    Event.CHALLENGE_REDEEM: ("Challenge used", ""),
+    Event.CHALLENGE_REJECT: ("Challenge refused", "bad"),
+    Event.CHALLENGE_REVEAL: ("Challenge shown", ""),
+    Event.PROFILE_CREATE: ("Profile created", ""),
+    Event.PROFILE_CHANGE: ("Profile changed", ""),
+    Event.PROFILE_PAUSE: ("Profile paused", "bad"),
+    Event.PROFILE_RESUME: ("Profile resumed", "good"),
+    Event.CERTIFICATE_PROFILE_CREATE: ("Certificate profile created", ""),
+    Event.CERTIFICATE_PROFILE_CHANGE: ("Certificate profile changed", ""),
+    Event.AUTHORITY_CREATE: ("Authority created", ""),
+    Event.AUTHORITY_PAUSE: ("Authority paused", "bad"),
+    Event.AUTHORITY_RESUME: ("Authority resumed", "good"),
+    Event.SERVICE_KEY_CREATE: ("Service key created", ""),
+    Event.SERVICE_KEY_CERTIFY: ("Service key certified", ""),
+    Event.USER_CREATE: ("Person added", ""),
+    Event.USER_CHANGE: ("Person changed", ""),
+    Event.USER_SIGN_IN: ("Signed in", ""),
+    Event.USER_SIGN_IN_FAIL: ("Sign-in failed", "bad"),
+    Event.USER_SIGN_OUT: ("Signed out", ""),
+    Event.ROLE_GRANT: ("Role granted", ""),
+    Event.ROLE_REVOKE: ("Role taken away", ""),
+    Event.SETUP_LINK_CREATE: ("Set-up link made", ""),
+    Event.SETUP_LINK_USE: ("Set-up link used", ""),
+    Event.PROCESS_START: ("Process started", ""),
+}
+_ACTORS: Final = {"system": "the portal", "policy": "the policy", "device": "the device"}
+_QUIET_KEYS: Final = frozenset({"comment", "evidence", "from", "to", "round", "names", "spec", "decision"})
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One entry as a person reads it. `details` are name and value pairs."""
+
+    id: str
+    at: datetime
+    event: str
+    what: str
+    tone: str
+    who: str
+    address: str
+    evidence: str
+    comment: str
+    details: tuple[tuple[str, str], ...]
+    subject_kind: str
+    subject_id: str
+
+
+def timeline_of(request: EnrollmentRequest) -> list[Moment]:
+    """Return what happened to a request and its certificate, oldest first, the newest LIMIT entries of it."""
+    about = Q(subject_kind="request", subject_id=str(request.pk))
+    if request.certificate_id:
+        about |= Q(subject_kind="certificate", subject_id=str(request.certificate_id))
+    return moments(AuditEntry.objects.filter(about).order_by("-id")[:LIMIT])[::-1]
+
+
+def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[Moment]:
+    """Return entries as a person reads them, with the private values that still exist, in the order given."""
+    if isinstance(entries, QuerySet):
+        entries = list(entries.prefetch_related("private_values"))
+    return [_moment(entry) for entry in entries]
+
+
+def _moment(entry: AuditEntry) -> Moment:
+    private = {value.path: value.value for value in entry.private_values.all()}
+    what, tone = WORDS.get(entry.event, (entry.event, ""))
+    data = entry.data if isinstance(entry.data, dict) else {}
+    evidence = str(data.get("evidence", ""))
+    return Moment(
+        id=str(entry.pk),
+        at=entry.at,
+        event=entry.event,
+        what=what,
+        tone=tone,
+        who=_who(entry, private),
+        address=private.get("actor.address", ""),
+        evidence=Evidence(evidence).label if evidence in Evidence.values else "",
+        comment=private.get("data.comment", "") or _plain(data.get("comment")),
+        details=tuple(_details(data, private)),
+        subject_kind=entry.subject_kind,
+        subject_id=entry.subject_id,
+    )
+
+
+def _who(entry: AuditEntry, private: Mapping[str, str]) -> str:
+    name = private.get("actor.name", "")
+    officer = private.get("actor.on_behalf_of", "")
+    if officer:
+        return f"{name} on behalf of {officer}"
+    return name or _ACTORS.get(entry.actor_kind, entry.actor_id or entry.actor_kind)
+
+
+def _details(data: Mapping[str, object], private: Mapping[str, str]) -> list[tuple[str, str]]:
+    found = []
+    for key, value in data.items():
+        text = private.get(f"data.{key}", "") or _plain(value)
+        if text and key not in _QUIET_KEYS:
+            found.append((key.replace("_", " "), text))
+    return found
+
+
+def _plain(value: object) -> str:
+    """A value as text; a commitment whose value was erased is left out, an empty value too."""
+    if isinstance(value, dict) or value in ("", None, []):
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,12 @@
+"""The pages of authorities."""
+
+from django.urls import path
+
+from ca import views
+
+urlpatterns = [
+    path("ca/", views.authorities, name="authorities"),
+    path("ca/<slug:name>.cer", views.authority_certificate, name="authority_certificate"),
+    path("ca/<slug:name>/pause", views.pause, name="authority_pause"),
+    path("ca/<slug:name>/resume", views.resume, name="authority_resume"),
+]

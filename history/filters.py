@@ -1,0 +1,105 @@
+"""The filters of the auditors' lists."""
+
+from typing import Any, Final
+
+import django_filters
+from django import forms
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import Department
+from accounts.permissions import within
+from accounts.roles import Verb
+from approvals.forms import PeriodFilter, profiles_of
+from approvals.models import EnrollmentRequest
+from approvals.queue import search
+from approvals.timeline import WORDS
+from audit.events import Event
+from audit.models import AuditEntry
+from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, CertificateTerm
+
+_EVENTS: Final = [(event.value, WORDS.get(event, (event.value, ""))[0]) for event in Event]
+
+
+class CertificateFilter(PeriodFilter):
+    """The filters over certificates, kept in the address."""
+
+    moment_field = "prepared_at"
+
+    q = django_filters.CharFilter(
+        method="matching",
+        max_length=255,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, serial number, fingerprint"}),
+    )
+    status = django_filters.ChoiceFilter(choices=CertificateStatus.choices, empty_label="any state")
+    profile = django_filters.ModelChoiceFilter(
+        queryset=profiles_of, to_field_name="slug", method="of_profile", empty_label="any profile"
+    )
+    ca = django_filters.ModelChoiceFilter(
+        queryset=lambda _: CertificateAuthority.objects.order_by("name"), to_field_name="name", empty_label="any CA"
+    )
+
+    class Meta:
+        model = Certificate
+        fields: list[str] = []
+
+    def matching(self, rows: QuerySet[Certificate], name: str, value: str) -> QuerySet[Certificate]:
+        return search(rows, CertificateTerm, "certificate_id", value)
+
+    def of_profile(self, rows: QuerySet[Certificate], name: str, value: Any) -> QuerySet[Certificate]:
+        return rows.filter(Exists(EnrollmentRequest.objects.filter(pk=OuterRef("order_id"), profile=value)))
+
+
+class AuditFilter(PeriodFilter):
+    """The filters over the audit log: one event, one subject, one person, a period."""
+
+    moment_field = "at"
+
+    event = django_filters.ChoiceFilter(choices=_EVENTS, empty_label="any event")
+    subject = django_filters.CharFilter(
+        method="about",
+        max_length=64,
+        label="about",
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "identifier of a request, certificate, person"}),
+    )
+
+    class Meta:
+        model = AuditEntry
+        fields: list[str] = []
+
+    def about(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
+        """Exactly one subject, whatever its kind; the index wants the kind named."""
+        return rows.filter(subject_kind__in=SUBJECT_KINDS, subject_id=value.strip())
+
+
+SUBJECT_KINDS: Final = (
+    "request",
+    "certificate",
+    "challenge",
+    "profile",
+    "certificate-profile",
+    "authority",
+    "service-key",
+    "user",
+)
+
+
+def certificates_of(request: HttpRequest) -> QuerySet[Certificate]:
+    """Return the certificates the person of this page may see, newest bytes left out of lists.
+
+    Who is limited to a department sees what was ordered by requests of its profiles.
+    """
+    rows = Certificate.objects.filter(kind=CertificateKind.ORDERED).defer("der", "tbs")
+    allowed = within(request.user, Verb.CERTIFICATE_VIEW, "profile__department_id")
+    if allowed:
+        rows = rows.filter(Exists(EnrollmentRequest.objects.filter(allowed, pk=OuterRef("order_id"))))
+    return rows.select_related("ca", "profile_version__profile")
+
+
+def entries_of(request: HttpRequest) -> QuerySet[AuditEntry]:
+    """Return the audit entries the person of this page may see: of the whole organization, or of departments."""
+    allowed: Q = within(request.user, Verb.AUDIT_VIEW, "id")
+    if not allowed:
+        return AuditEntry.objects.all()
+    departments = Department.objects.filter(allowed).values("slug")
+    return AuditEntry.objects.filter(department__in=departments).exclude(department="")

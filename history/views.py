@@ -1,0 +1,114 @@
+"""The auditors' pages: all requests, all certificates, the log. Everything is read, nothing is changed."""
+
+import base64
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.doors import person, requires
+from accounts.network import client_address
+from accounts.roles import Verb
+from approvals.forms import RequestFilter
+from approvals.models import EnrollmentRequest
+from approvals.queue import count, paginate, requests_of
+from approvals.timeline import moments, timeline_of
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.models import Certificate
+from ca.store import chain_of
+from history.filters import AuditFilter, CertificateFilter, certificates_of, entries_of
+
+_READ = ["GET", "HEAD"]
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.REQUEST_VIEW)
+def requests(request: HttpRequest) -> HttpResponse:
+    """Every request that ever arrived."""
+    filters = RequestFilter(request.GET, requests_of(person(request)), request=request, now=timezone.now())
+    context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
+    return render(request, "history/requests.html", context)
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.CERTIFICATE_VIEW)
+def certificates(request: HttpRequest) -> HttpResponse:
+    """Every certificate that was ever prepared."""
+    filters = CertificateFilter(request.GET, certificates_of(request), request=request, now=timezone.now())
+    context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
+    return render(request, "history/certificates.html", context)
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.CERTIFICATE_VIEW)
+def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
+    """One certificate: its content, the request behind it, and everything that happened, from the first message on."""
+    found = get_object_or_404(certificates_of(request), pk=certificate_id)
+    rows = EnrollmentRequest.objects.select_related("profile", "certificate", "polls")
+    order = rows.filter(pk=found.order_id).first()
+    context = {
+        "certificate": found,
+        "order": order,
+        "moments": timeline_of(order) if order else [],
+        "decisions": order.decisions.select_related("officer").order_by("pk") if order else [],
+        "now": timezone.now(),
+    }
+    return render(request, "history/certificate.html", context)
+
+
+@require_http_methods(_READ)
+@requires(Verb.CERTIFICATE_VIEW)
+def download(request: HttpRequest, certificate_id: UUID, form: str) -> HttpResponse:
+    """The certificate as DER, PEM, or PEM with its chain; who took it is recorded."""
+    found = get_object_or_404(certificates_of(request).defer(None), pk=certificate_id)
+    if found.der is None:
+        raise Http404
+    content, content_type, ending = _export(found, form)
+    with transaction.atomic():
+        _record_export(request, found, form)
+    headers = {"Content-Disposition": f'attachment; filename="{found.serial_hex}{ending}"', "Cache-Control": "no-store"}
+    return HttpResponse(content, content_type=content_type, headers=headers)
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.AUDIT_VIEW)
+def audit(request: HttpRequest) -> HttpResponse:
+    """The log, as people read it, with the digest of each entry."""
+    filters = AuditFilter(request.GET, entries_of(request), request=request, now=timezone.now())
+    page = paginate(filters.qs.prefetch_related("private_values"), request.GET)
+    context = {"filters": filters, "page": page, "entries": list(zip(moments(page.rows), page.rows, strict=True))}
+    return render(request, "history/audit.html", context)
+
+
+def _export(found: Certificate, form: str) -> tuple[bytes, str, str]:
+    if form == "der":
+        return found.certificate_der, "application/pkix-cert", ".cer"
+    chain = chain_of(found) if form == "chain" else [found.certificate_der]
+    return b"".join(map(_pem, chain)), "application/x-pem-file", "-chain.pem" if form == "chain" else ".pem"
+
+
+def _pem(der: bytes) -> bytes:
+    """One certificate in the textual encoding of RFC 7468 §5."""
+    body = base64.b64encode(der)
+    lines = [body[start : start + 64] for start in range(0, len(body), 64)]
+    return b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""])
+
+
+def _record_export(request: HttpRequest, found: Certificate, form: str) -> None:
+    user = person(request)
+    record(
+        Event.CERTIFICATE_EXPORT,
+        actor=Actor("user", str(user.pk), name=user.username, address=client_address(request)),
+        now=timezone.now(),
+        subject=Subject.of("certificate", found.pk),
+        data={"form": form, "serial": found.serial_hex},
+    )
