@@ -9,10 +9,11 @@ from pathlib import Path
 _SETTINGS = {
     "--data": "PORTAL_DATA",
     "--bind": "PORTAL_BIND",
+    "--http-bind": "PORTAL_HTTP_BIND",
     "--tls-cert": "PORTAL_TLS_CERT",
     "--tls-key": "PORTAL_TLS_KEY",
 }
-_OF_UP_ONLY = ("--bind", "--tls-cert", "--tls-key")
+_OF_UP_ONLY = ("--bind", "--http-bind", "--tls-cert", "--tls-key")
 
 
 def settings_options(arguments: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -17,6 +17,7 @@ _ONLY_FOR: Final[dict[str, frozenset[ProcessKind]]] = {
     "PORTAL_CHALLENGE_KEY": frozenset({"web"}),
     "PORTAL_TLS_KEY": frozenset({"web"}),
     "PORTAL_TLS_CERT": frozenset({"web"}),
+    "PORTAL_HTTP_BIND": frozenset({"web"}),
 }
 _STOP_LAST: Final = 1
 
@@ -26,12 +27,16 @@ def environment_for(kind: ProcessKind) -> dict[str, str]:
     withheld = {
         name for variable, kinds in _ONLY_FOR.items() if kind not in kinds for name in (variable, f"{variable}_FILE")
     }
-    host, port = settings.PORTAL_BIND
-    mine = {name: value for name, value in os.environ.items() if name not in withheld}
-    return mine | {
+    fixed = {
         "PORTAL_PROCESS": kind,
         "PORTAL_DATA": str(settings.PORTAL_DATA.root),
-        "PORTAL_BIND": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "PORTAL_BIND": _address(settings.PORTAL_BIND),
+        "PORTAL_PUBLIC_URL": settings.PORTAL_PUBLIC_URL,
+    }
+    withheld |= {f"{name}_FILE" for name in fixed}
+    mine = {name: value for name, value in os.environ.items() if name not in withheld}
+    return mine | {
+        **fixed,
         "DJANGO_SETTINGS_MODULE": "pkiportal.settings",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
@@ -63,11 +68,28 @@ def broker() -> Part:
 def portal_parts() -> list[Part]:
     """The web server, the two workers and beat, in the order to start them."""
     return [
-        Part("web", [sys.executable, "-m", "pkiportal.webserver"], environment_for("web")),
+        *_web(),
         Part("signing", _worker("signing", concurrency=os.cpu_count() or 1), environment_for("signing")),
         Part("default", _worker("default", concurrency=2), environment_for("default")),
         Part("beat", [*_celery(), "beat", "--pidfile="], environment_for("beat")),
     ]
+
+
+def _web() -> list[Part]:
+    """The web server; beside one with TLS, if wanted, another without for devices that speak SCEP over HTTP only."""
+    command = [sys.executable, "-m", "pkiportal.webserver"]
+    found = [Part("web", command, environment_for("web"))]
+    if settings.PORTAL_HTTP_BIND is not None:
+        tls = {"PORTAL_TLS_CERT", "PORTAL_TLS_KEY", "PORTAL_HTTP_BIND"}
+        withheld = tls | {f"{name}_FILE" for name in tls}
+        plain = {name: value for name, value in environment_for("web").items() if name not in withheld}
+        found.append(Part("web-http", command, plain | {"PORTAL_BIND": _address(settings.PORTAL_HTTP_BIND)}))
+    return found
+
+
+def _address(bind: tuple[str, int]) -> str:
+    host, port = bind
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _celery() -> list[str]:

@@ -25,6 +25,10 @@ PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
 PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
 if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
     raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
+#: A second address, without TLS, for SCEP, certificates and CRLs; pages are refused there.
+PORTAL_HTTP_BIND = read("PORTAL_HTTP_BIND", environment.host_port, default=None)
+if PORTAL_HTTP_BIND is not None and PORTAL_TLS_CERT is None:
+    raise SettingsError("PORTAL_HTTP_BIND: without PORTAL_TLS_CERT the address of PORTAL_BIND has no TLS already")
 
 
 def _own_address() -> str:

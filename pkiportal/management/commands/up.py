@@ -35,6 +35,7 @@ class Command(BaseCommand):
         """Name the options; manage.py has turned them into settings before this command is loaded."""
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8000)")
         parser.add_argument("--data", metavar="DIR", help="the folder that holds the state (var)")
+        parser.add_argument("--http-bind", metavar="HOST:PORT", help="beside TLS: where SCEP is served without it")
         parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
         parser.add_argument("--tls-key", metavar="FILE", help="its key, PKCS #8 PEM")
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         lock = _lock()
-        _check_address()
+        _check_addresses()
         supervisor = Supervisor(logs=settings.PORTAL_DATA.logs, say=self._say, lock=lock)
         try:
             self._start(supervisor)
@@ -86,9 +87,8 @@ class Command(BaseCommand):
             lines += [f"    {address}/account/setup/{token}"]
         else:
             lines += [f"Sign in: {address}/account/login/"]
-        if _has_demo_profile():
+        if "demo" in get_commands() and _has_demo_profile():
             lines += [f"SCEP address of the demo profile (an officer approves): {address}/scep/{DEMO}/"]
-        if "demo" in get_commands():
             lines += ["Enroll a demo device, in another terminal:", f"    {_demo_command()}"]
         lines += [f"State: {settings.PORTAL_DATA.root}   Ctrl-C stops everything.", ""]
         self._say("\n".join(lines))
@@ -114,8 +114,12 @@ def _lock() -> FolderLock:
     return lock
 
 
-def _check_address() -> None:
-    host, port = settings.PORTAL_BIND
+def _check_addresses() -> None:
+    for host, port in filter(None, (settings.PORTAL_BIND, settings.PORTAL_HTTP_BIND)):
+        _check_address(host, port)
+
+
+def _check_address(host: str, port: int) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
