@@ -132,20 +132,33 @@ def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetim
 def retry_request(*, request_id: UUID, voice: Voice, now: datetime) -> None:
     """Let the worker try again at once what needs attention. Raises NothingToRetry."""
     with transaction.atomic():
-        request = _load(request_id, voice, verb=Verb.REQUEST_RETRY)
-        waiting = EnrollmentRequest.objects.filter(
-            pk=request.pk, state__in=[State.APPROVED, State.ISSUING], version=request.version
-        ).exclude(last_fault="")
-        if not waiting.update(quarantined_at=None, attempts=0, next_attempt_at=now, version=F("version") + 1):
-            raise NothingToRetry("This request is not waiting for a retry.")
-        record(
-            Event.REQUEST_RETRY,
-            actor=voice.actor(),
-            now=now,
-            subject=Subject.of("request", request.pk, request.version + 1),
-            data={"last_fault": request.last_fault},
-        )
+        _retry(_load(request_id, voice, verb=Verb.REQUEST_RETRY), actor=voice.actor(), now=now)
     ring([request_id])
+
+
+def order_retry(*, request_id: UUID, actor: Actor, now: datetime) -> None:
+    """Do the same for whoever runs the portal: a retry decides nothing, so no officer is needed."""
+    with transaction.atomic():
+        request = EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True).filter(pk=request_id).first()
+        if request is None:
+            raise NothingToRetry("There is no such request.")
+        _retry(request, actor=actor, now=now)
+    ring([request_id])
+
+
+def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
+    waiting = EnrollmentRequest.objects.filter(
+        pk=request.pk, state__in=[State.APPROVED, State.ISSUING], version=request.version
+    ).exclude(last_fault="")
+    if not waiting.update(quarantined_at=None, attempts=0, next_attempt_at=now, version=F("version") + 1):
+        raise NothingToRetry("This request is not waiting for a retry.")
+    record(
+        Event.REQUEST_RETRY,
+        actor=actor,
+        now=now,
+        subject=Subject.of("request", request.pk, request.version + 1),
+        data={"last_fault": request.last_fault},
+    )
 
 
 def _approve(request_id: UUID, *, voice: Voice, comment: str, view_sha256: str | None, now: datetime) -> Decision:

@@ -1,0 +1,119 @@
+"""What commands take: names of things that must exist, durations, secrets that never stand on the command line."""
+
+import os
+import pwd
+import re
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from accounts.roles import Role
+from approvals.models import EnrollmentProfile
+from audit.events import Actor
+from ca.models import CertificateAuthority
+
+USAGE: Final = 2  # exit status of a command that was called wrongly
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+_SHOWN: Final = 20
+
+
+def operating_system_user() -> str:
+    """Return who runs the command; a user without an entry is named by its number."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def command_actor() -> Actor:
+    """Return who did it, for the log."""
+    return Actor(kind="command", name=operating_system_user())
+
+
+def duration(text: str) -> timedelta:
+    """Read `90s`, `30m`, `1h` or `7d`."""
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ArgumentTypeError(f"{text!r} is not a duration: write it like 90s, 30m, 1h or 7d")
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        raise ArgumentTypeError(f"{text!r} is too long") from None
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Read a list with commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def identifier(text: str, *, of: str) -> UUID:
+    """Read the identifier of a row, as the list commands print it."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise CommandError(f"{of} {text!r}: not an identifier, see `./portal {of}s list`") from None
+
+
+def authority_named(name: str) -> CertificateAuthority:
+    """Return an authority with its parents loaded."""
+    found = CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
+    if found is None:
+        raise unknown("authority", name, CertificateAuthority.objects.values_list("name", flat=True))
+    return found
+
+
+def profile_named(slug: str) -> EnrollmentProfile:
+    """Return an enrollment profile."""
+    found = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
+    if found is None:
+        raise unknown("profile", slug, EnrollmentProfile.objects.values_list("slug", flat=True))
+    return found
+
+
+def officer_named(name: str) -> User:
+    """Return an active user who is an officer somewhere; each request is asked for on its own later."""
+    officers = User.objects.filter(role_assignments__role=Role.OFFICER, is_active=True).distinct()
+    found = officers.filter(username=name).first()
+    if found is None:
+        raise unknown("officer", name, officers.values_list("username", flat=True))
+    return found
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
+    """Return the error for a name that nothing has, with the names there are."""
+    names = sorted(known)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    there = f"there are {', '.join(names[:_SHOWN])}{more}" if names else "there is none yet"
+    return CommandError(f"{kind} {name!r}: not known, {there}")
+
+
+def secret_from(source: str) -> str:
+    """Read a secret from the first line of a file, `-` for standard input."""
+    if source == "-":
+        return secret_from_stdin()
+    try:
+        with Path(source).open(encoding="utf-8") as file:
+            return _first_line(file.readline(), source)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise CommandError(f"{source}: cannot be read: {reason}") from error
+
+
+def secret_from_stdin() -> str:
+    """Read a secret from the first line of standard input."""
+    return _first_line(sys.stdin.readline(), "standard input")
+
+
+def _first_line(line: str, source: str) -> str:
+    text = line.rstrip("\r\n")
+    if not text:
+        raise CommandError(f"{source}: the first line is empty, the secret is expected there")
+    return text

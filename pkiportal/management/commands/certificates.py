@@ -1,0 +1,174 @@
+"""`./portal certificates`: list, show and export what was issued."""
+
+import base64
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from django.core.management.base import CommandError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.events import Event, Subject
+from audit.log import record
+from ca.models import Certificate, CertificateKind, CertificateStatus
+from ca.store import chain_of
+from pkiportal.management.arguments import USAGE, authority_named, command_actor
+from pkiportal.management.output import facts, iso, table
+from pkiportal.management.portal_command import PortalCommand
+
+_LISTED: Final = (
+    *("id", "serial_hex", "subject", "status", "ca__name", "profile_version__profile__slug"),
+    *("not_before", "not_after", "der_sha256", "order_id", "kind"),
+)
+
+
+class Command(PortalCommand):
+    """Reads only; an export leaves an entry in the log."""
+
+    help = "List, show and export issued certificates."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what to do, and with which certificate."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|export")
+        listing = actions.add_parser("list", help="every certificate of a device, oldest first")
+        listing.add_argument("--ca", metavar="NAME")
+        listing.add_argument("--status", choices=[value.lower() for value in CertificateStatus.values])
+        listing.add_argument("--kind", choices=CertificateKind.values, default=CertificateKind.ORDERED.value)
+        showing = actions.add_parser("show", help="everything about one certificate")
+        exporting = actions.add_parser("export", help="write a certificate as PEM, DER or with its chain")
+        for action in (showing, exporting):
+            action.add_argument("id", metavar="ID|SERIAL", help="identifier, that of its request, or serial number")
+        exporting.add_argument("--format", choices=["pem", "der", "chain"], default="pem")
+        exporting.add_argument("--out", metavar="F", help="a new file; without it standard output")
+        for action in (listing, showing, exporting):
+            self.add_json(action)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Do the one thing."""
+        match options["action"]:
+            case "list":
+                self._list(options)
+            case "show":
+                document = _document(_find(options["id"]))
+                self.say(options, document, facts(list(document.items())))
+            case _:
+                self._export(options)
+
+    def _list(self, options: dict[str, Any]) -> None:
+        rows = Certificate.objects.filter(kind=options["kind"]).order_by("id")
+        if options["ca"]:
+            rows = rows.filter(ca=authority_named(options["ca"]))
+        if options["status"]:
+            rows = rows.filter(status=options["status"].upper())
+        found = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]
+        lines = [[item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]] for item in found]
+        text = table(["serial", "status", "CA", "subject", "until"], lines) if lines else "No such certificate."
+        self.say(options, found, text)
+
+    def _export(self, options: dict[str, Any]) -> None:
+        certificate = _find(options["id"])
+        if certificate.der is None:
+            raise CommandError(f"certificate {certificate.serial_hex}: {certificate.get_status_display()}, not signed")
+        content = _encoded(certificate, options["format"])
+        is_text = options["format"] != "der"
+        if not (is_text or options["out"] or options["json"]) and sys.stdout.isatty():
+            raise CommandError("DER is not for a terminal: give --out F", returncode=USAGE)
+        if options["out"]:
+            _write(Path(options["out"]), content)
+        _record_export(certificate, options["format"])
+        document = {
+            "id": str(certificate.pk),
+            "serial": certificate.serial_hex,
+            "format": options["format"],
+            "out": options["out"],
+            "content": None if options["out"] else content.decode() if is_text else base64.b64encode(content).decode(),
+        }
+        if options["json"] or options["out"]:
+            self.say(options, document, f"Wrote {options['out']}")
+        elif is_text:
+            self.stdout.write(content.decode(), ending="")
+        else:
+            sys.stdout.buffer.write(content)
+
+
+def _listed(row: tuple[Any, ...]) -> dict[str, Any]:
+    certificate_id, serial, subject, status, authority, profile, not_before, not_after, digest, order, kind = row
+    return {
+        "id": str(certificate_id),
+        "serial": serial,
+        "subject": subject,
+        "status": status.lower(),
+        "ca": authority,
+        "profile": profile,
+        "not_before": iso(not_before),
+        "not_after": iso(not_after),
+        "sha256": digest,
+        "request": str(order) if kind == CertificateKind.ORDERED else None,
+    }
+
+
+def _document(certificate: Certificate) -> dict[str, Any]:
+    version = certificate.profile_version
+    row = (
+        *(certificate.pk, certificate.serial_hex, certificate.subject, certificate.status, certificate.ca.name),
+        *(version.profile.slug if version else None, certificate.not_before, certificate.not_after),
+        *(certificate.der_sha256, certificate.order_id, certificate.kind),
+    )
+    return _listed(row) | {
+        "names": list(certificate.names),
+        "kind": str(certificate.kind),
+        "profile_version": version.number if version else None,
+        "public_key_sha256": certificate.spki_sha256,
+        "tbs_sha256": certificate.tbs_sha256,
+        "prepared_at": iso(certificate.prepared_at),
+        "issued_at": iso(certificate.issued_at),
+    }
+
+
+def _find(text: str) -> Certificate:
+    """Find by identifier, by the request's identifier, or by serial number in any usual spelling."""
+    try:
+        wanted = Q(pk=UUID(text)) | Q(order_id=UUID(text))
+    except ValueError:
+        plain = text.lower().removeprefix("0x").replace(":", "").replace(" ", "").lstrip("0")
+        wanted = Q(serial_hex=plain)
+    related = ("ca__parent__parent", "profile_version__profile")
+    found = list(Certificate.objects.select_related(*related).filter(wanted).order_by("-id")[:5])
+    if not found:
+        raise CommandError(f"certificate {text!r}: not known by identifier, request or serial number")
+    if len(found) > 1:
+        which = ", ".join(f"{item.pk} ({item.ca.name}, {item.get_status_display()})" for item in found)
+        raise CommandError(f"certificate {text!r}: there are several, name one by its identifier: {which}")
+    return found[0]
+
+
+def _encoded(certificate: Certificate, form: str) -> bytes:
+    if form == "der":
+        return certificate.certificate_der
+    ders = chain_of(certificate) if form == "chain" else [certificate.certificate_der]
+    return b"".join(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM) for der in ders)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _record_export(certificate: Certificate, form: str) -> None:
+    with transaction.atomic():
+        record(
+            Event.CERTIFICATE_EXPORT,
+            actor=command_actor(),
+            now=timezone.now(),
+            subject=Subject.of("certificate", certificate.pk),
+            data={"format": form},
+        )

@@ -1,0 +1,73 @@
+"""`./portal createca`: make a certification authority, ready for SCEP. Run as the user of the signing worker."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from ca.authorities import AuthorityRequest, create_authority
+from ca.models import CertificateAuthority, ServiceKey
+from ca.service_keys import certify_service_keys
+from keys.errors import KeyStoreError
+from pkiportal.management.arguments import authority_named, command_actor
+from pkiportal.management.output import iso
+from pkiportal.management.portal_command import PortalCommand
+from scep.ra_keys import PURPOSE, ensure_ra_key
+
+
+class Command(PortalCommand):
+    """Key, certificate, and the RA key for SCEP."""
+
+    help = "Create a certification authority, root or issuing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take name, key, subject."""
+        parser.add_argument("name", metavar="NAME", help="lower-case letters, digits, hyphens")
+        parser.add_argument(
+            "--key", required=True, metavar="TYPE", help="rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384"
+        )
+        parser.add_argument("--subject", required=True, help='for example "CN=Example Issuing CA,O=Example"')
+        parser.add_argument("--parent", metavar="NAME", help="the authority that signs it; without one it is a root")
+        parser.add_argument("--days", type=int, default=3650, help="validity (3650)")
+        parser.add_argument("--test", action="store_true", help="mark it, and the profiles that use it, as a test")
+        self.add_json(parser)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Create the authority, then its RA key."""
+        wanted = AuthorityRequest(
+            name=options["name"],
+            subject=options["subject"],
+            key_type=options["key"],
+            parent=authority_named(options["parent"]) if options["parent"] else None,
+            days=options["days"],
+            is_test=options["test"],
+        )
+        authority = create_authority(wanted, actor=command_actor(), now=timezone.now())
+        is_ready = self._make_ra_key(authority)
+        document = {
+            "name": authority.name,
+            "subject": authority.subject,
+            "key": authority.key_type,
+            "parent": wanted.parent.name if wanted.parent else None,
+            "not_before": iso(authority.not_before),
+            "not_after": iso(authority.not_after),
+            "sha256": authority.certificate_sha256,
+            "test": authority.is_test,
+            "scep_ready": is_ready,
+        }
+        text = f"Created {authority.name}: {authority.subject}, {authority.key_type}, until {iso(authority.not_after)}"
+        self.say(options, document, text)
+
+    def _make_ra_key(self, authority: CertificateAuthority) -> bool:
+        """Make and certify the RA key at once; where this user may not, say what is left to do."""
+        try:
+            ensure_ra_key(authority, now=timezone.now())
+        except (ImproperlyConfigured, KeyStoreError, OSError) as error:
+            self.note(f"The RA key for SCEP was not made: {error}")
+            return False
+        certify_service_keys(now=timezone.now())
+        waiting = ServiceKey.objects.filter(ca=authority, purpose=PURPOSE, certificate__isnull=True).exists()
+        if waiting:
+            self.note("The RA key for SCEP is not certified yet: the signing worker does it, see its log.")
+        return not waiting

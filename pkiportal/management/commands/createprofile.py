@@ -1,0 +1,114 @@
+"""`./portal createprofile`: an enrollment profile together with its certificate profile."""
+
+import re
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from approvals.models import ApprovalMode, ChallengePolicy
+from approvals.profiles import ProfileRequest, create_enrollment_profile
+from ca.profile_spec import SAN_KINDS, ProfileSpec
+from pkiportal.management.arguments import USAGE, authority_named, command_actor, secret_from, words
+from pkiportal.management.portal_command import PortalCommand
+from pkiportal.management.profile_facts import profile_document
+
+_KIND = re.compile(r"([a-z]+):(.+)", re.DOTALL)
+
+
+class Command(PortalCommand):
+    """Both kinds of profile under one name."""
+
+    help = "Create an enrollment profile and its certificate profile."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the policy of the profile."""
+        parser.add_argument("slug", metavar="SLUG", help="its SCEP address ends in /scep/SLUG/")
+        parser.add_argument("--ca", required=True, metavar="NAME", help="the authority that issues")
+        parser.add_argument("--approval", required=True, choices=ApprovalMode.values)
+        parser.add_argument("--challenge", required=True, choices=ChallengePolicy.values)
+        parser.add_argument(
+            "--secret-file", metavar="F", help="holds the static challenge in its first line; - is stdin"
+        )
+        parser.add_argument("--days", type=int, default=365, help="validity of certificates (365)")
+        parser.add_argument(
+            "--usage", type=words, metavar="WORDS", help="extended key usages: client-auth,server-auth,…"
+        )
+        parser.add_argument(
+            "--san-pattern",
+            action="append",
+            default=[],
+            metavar="KIND:REGEX",
+            help="names allowed; may be repeated",
+        )
+        parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
+        parser.add_argument("--name", default="", help="what people read instead of the slug")
+        parser.add_argument("--crl-url", default="", metavar="URL", help="address of the CRL, put into certificates")
+        parser.add_argument(
+            "--ca-issuers-url", metavar="URL", help="address of the CA certificate, put into certificates"
+        )
+        parser.add_argument(
+            "--signed-in-officers-only", action="store_true", help="refuse decisions by command on behalf of an officer"
+        )
+        self.add_json(parser)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Create both, or say which setting cannot be."""
+        authority = authority_named(options["ca"])
+        request = ProfileRequest(
+            slug=options["slug"],
+            ca=authority,
+            spec=_spec(options, authority.name),
+            approval=options["approval"],
+            challenge=options["challenge"],
+            static_challenge=_static_challenge(options),
+            networks=options["network"],
+            name=options["name"],
+            allow_asserted_decisions=not options["signed_in_officers_only"],
+        )
+        profile = create_enrollment_profile(request, actor=command_actor(), user=None, now=timezone.now())
+        document = profile_document(profile)
+        self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")
+
+
+def _spec(options: dict[str, Any], authority: str) -> ProfileSpec:
+    patterns = _patterns(options["san_pattern"])
+    wanted: dict[str, Any] = {"validity_days": options["days"], "crl_url": options["crl_url"]}
+    wanted["ca_issuers_url"] = _ca_issuers_url(options["ca_issuers_url"], authority)
+    if options["usage"] is not None:
+        wanted["extended_key_usages"] = options["usage"]
+    if patterns:
+        wanted |= {"san_patterns": patterns, "san_kinds": tuple(patterns)}
+    return ProfileSpec(**wanted)
+
+
+def _ca_issuers_url(given: str | None, authority: str) -> str:
+    """RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address to give."""
+    if given is not None:
+        return given
+    address: str = settings.PORTAL_PUBLIC_URL
+    return f"{address}/ca/{authority}.cer" if address.startswith("http://") else ""
+
+
+def _patterns(texts: list[str]) -> dict[str, tuple[str, ...]]:
+    """Read KIND:REGEX; without a kind it is about DNS names."""
+    patterns: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        found = _KIND.fullmatch(text)
+        kind, pattern = (found[1], found[2]) if found else ("dns", text)
+        if kind not in SAN_KINDS:
+            raise CommandError(
+                f"--san-pattern {text!r}: {kind} is not a kind of name, allowed are {', '.join(SAN_KINDS)}",
+                returncode=USAGE,
+            )
+        patterns[kind] = (*patterns.get(kind, ()), pattern)
+    return patterns
+
+
+def _static_challenge(options: dict[str, Any]) -> str | None:
+    is_static = options["challenge"] == ChallengePolicy.STATIC
+    if is_static != (options["secret_file"] is not None):
+        raise CommandError("--challenge static and --secret-file F: give both or none", returncode=USAGE)
+    return secret_from(options["secret_file"]) if is_static else None

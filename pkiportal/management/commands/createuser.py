@@ -1,0 +1,68 @@
+"""`./portal createuser`: a person who signs in."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from accounts.models import Department
+from accounts.people import NewPerson, create_person
+from accounts.roles import Role
+from pkiportal.management.arguments import command_actor, secret_from_stdin, unknown
+from pkiportal.management.portal_command import PortalCommand
+
+
+class Command(PortalCommand):
+    """The password comes from standard input, never from the command line."""
+
+    help = "Create a user with roles."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the name, the roles and where they count."""
+        parser.add_argument("name", metavar="NAME", help="the name to sign in with")
+        parser.add_argument("--role", action="append", required=True, choices=Role.values, help="may be repeated")
+        parser.add_argument("--email", default="")
+        parser.add_argument("--full-name", default="", metavar="NAME", help="what people read instead of the name")
+        parser.add_argument("--department", metavar="SLUG", help="the roles count only there")
+        parser.add_argument(
+            "--password-stdin",
+            action="store_true",
+            required=True,
+            help="read the password from the first line of stdin",
+        )
+        self.add_json(parser)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Create the person with what was read."""
+        person = NewPerson(
+            username=options["name"],
+            password=secret_from_stdin(),
+            roles=tuple(Role(role) for role in dict.fromkeys(options["role"])),
+            email=options["email"],
+            full_name=options["full_name"],
+            department=_department(options["department"]),
+        )
+        try:
+            user = create_person(person, actor=command_actor(), now=timezone.now())
+        except ValidationError as error:
+            raise CommandError(f"user {options['name']!r}: {' '.join(error.messages)}") from error
+        document = {
+            "name": user.username,
+            "id": str(user.pk),
+            "roles": [role.value for role in person.roles],
+            "email": user.email,
+            "department": options["department"],
+        }
+        where = f" in {options['department']}" if options["department"] else ""
+        self.say(options, document, f"Created {user.username}: {', '.join(document['roles'])}{where}")
+
+
+def _department(slug: str | None) -> Department | None:
+    if slug is None:
+        return None
+    found = Department.objects.filter(slug=slug).first()
+    if found is None:
+        raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
+    return found

@@ -1,0 +1,33 @@
+"""`./portal profiles list`."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from approvals.models import EnrollmentProfile
+from pkiportal.management.output import table
+from pkiportal.management.portal_command import PortalCommand
+from pkiportal.management.profile_facts import profile_document
+
+
+class Command(PortalCommand):
+    """What can be asked for, and where."""
+
+    help = "List the enrollment profiles with their SCEP addresses."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what to do."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list")
+        self.add_json(actions.add_parser("list", help="every enrollment profile"))
+
+    def run(self, options: dict[str, Any]) -> None:
+        """List them by slug."""
+        profiles = [
+            profile_document(found) for found in EnrollmentProfile.objects.select_related("ca").order_by("slug")
+        ]
+        rows = [
+            [item["slug"], item["scep_url"], item["approval"], item["challenge"], item["ca"]]
+            + (["paused"] if item["paused"] else [])
+            for item in profiles
+        ]
+        headings = ["profile", "SCEP address", "approval", "challenge", "CA", ""]
+        self.say(options, profiles, table(headings, rows) if rows else "There is no profile: see createprofile.")

@@ -1,0 +1,150 @@
+"""`./portal requests`: list and show requests, decide on them on behalf of an officer, try signing again."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from approvals.decisions import DecisionResult, decide_many, order_retry, retry_request
+from approvals.errors import ApprovalsError
+from approvals.models import EnrollmentRequest, Evidence, Verdict
+from approvals.states import State
+from approvals.verdicts import Voice
+from pkiportal.management.arguments import (
+    USAGE,
+    command_actor,
+    identifier,
+    officer_named,
+    operating_system_user,
+    profile_named,
+)
+from pkiportal.management.output import table
+from pkiportal.management.portal_command import PortalCommand
+from pkiportal.management.request_facts import LISTED, listed, request_document, request_text
+
+
+class Command(PortalCommand):
+    """Decisions obey the profile's policy and are recorded as asserted, not authenticated."""
+
+    help = "List, show, approve, reject enrollment requests; retry what could not be signed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what to do, and with which requests."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|approve|reject|retry")
+        listing = actions.add_parser("list", help="every request, oldest first")
+        listing.add_argument("--state", choices=[state.lower() for state in State], metavar="STATE", help=_states())
+        listing.add_argument("--profile", metavar="SLUG")
+        showing = actions.add_parser("show", help="everything about one request")
+        showing.add_argument("id", metavar="ID")
+        approving = actions.add_parser("approve", help="approve on behalf of an officer")
+        approving.add_argument("ids", nargs="*", metavar="ID")
+        approving.add_argument("--all-pending", action="store_true", help="everything that waits, instead of ID…")
+        approving.add_argument("--profile", metavar="SLUG", help="with --all-pending: of this profile only")
+        approving.add_argument("--officer", required=True, metavar="NAME")
+        approving.add_argument("--comment", default="", metavar="TEXT")
+        rejecting = actions.add_parser("reject", help="reject on behalf of an officer")
+        rejecting.add_argument("ids", nargs="+", metavar="ID")
+        rejecting.add_argument("--officer", required=True, metavar="NAME")
+        rejecting.add_argument("--comment", required=True, metavar="TEXT", help="the reason; the device is shown it")
+        retrying = actions.add_parser("retry", help="let the signing worker try again at once")
+        retrying.add_argument("ids", nargs="+", metavar="ID")
+        retrying.add_argument("--officer", metavar="NAME", help="on behalf of an officer")
+        for action in (listing, showing, approving, rejecting, retrying):
+            self.add_json(action)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Do the one thing."""
+        match options["action"]:
+            case "list":
+                self._list(options)
+            case "show":
+                self._show(options)
+            case "retry":
+                self._report(options, _retry(options))
+            case _:
+                self._report(options, _decide(options))
+
+    def _list(self, options: dict[str, Any]) -> None:
+        rows = EnrollmentRequest.objects.order_by("id")
+        if options["state"]:
+            rows = rows.filter(state=options["state"].upper())
+        if options["profile"]:
+            rows = rows.filter(profile=profile_named(options["profile"]))
+        found = [listed(row) for row in rows.values_list(*LISTED).iterator(chunk_size=5000)]
+        lines = [[item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]] for item in found]
+        text = table(["request", "state", "profile", "subject", "submitted"], lines) if lines else "No such request."
+        self.say(options, found, text)
+
+    def _show(self, options: dict[str, Any]) -> None:
+        request_id = identifier(options["id"], of="request")
+        related = ("profile", "profile_version__profile", "ca", "certificate")
+        request = EnrollmentRequest.objects.select_related(*related).filter(pk=request_id).first()
+        if request is None:
+            raise CommandError(f"request {request_id}: not known")
+        document = request_document(request)
+        self.say(options, document, request_text(document))
+
+    def _report(self, options: dict[str, Any], results: Sequence[DecisionResult]) -> None:
+        """Print what became of each request; status 1 unless everything was done."""
+        document = [{"id": str(item.request_id), "done": item.done, "text": item.text} for item in results]
+        lines = [f"{item['id']}  {'' if item['done'] else 'not done: '}{item['text']}" for item in document]
+        self.say(options, document, "\n".join(lines) if lines else "Nothing is pending.")
+        if not all(item.done for item in results):
+            raise SystemExit(1)
+
+
+def _states() -> str:
+    return ", ".join(state.lower() for state in State)
+
+
+def _ids(options: dict[str, Any]) -> list[UUID]:
+    return list(dict.fromkeys(identifier(text, of="request") for text in options["ids"]))
+
+
+def _chosen(options: dict[str, Any]) -> list[UUID]:
+    """The requests named, or all pending ones."""
+    everything = options.get("all_pending", False)
+    if everything == bool(options["ids"]):
+        raise CommandError("requests approve: give either ID… or --all-pending", returncode=USAGE)
+    if options.get("profile") and not everything:
+        raise CommandError("--profile: only together with --all-pending", returncode=USAGE)
+    if not everything:
+        return _ids(options)
+    pending = EnrollmentRequest.objects.filter(state=State.PENDING).order_by("id")
+    if options["profile"]:
+        pending = pending.filter(profile=profile_named(options["profile"]))
+    return list(pending.values_list("pk", flat=True))
+
+
+def _voice(name: str) -> Voice:
+    return Voice(evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user())
+
+
+def _decide(options: dict[str, Any]) -> list[DecisionResult]:
+    verdict = Verdict.APPROVE if options["action"] == "approve" else Verdict.REJECT
+    return decide_many(
+        items=[(request_id, None) for request_id in _chosen(options)],
+        verdict=verdict,
+        voice=_voice(options["officer"]),
+        comment=options["comment"],
+        now=timezone.now(),
+    )
+
+
+def _retry(options: dict[str, Any]) -> list[DecisionResult]:
+    """A retry decides nothing: whoever runs the portal may order it, with or without an officer's name."""
+    voice = _voice(options["officer"]) if options["officer"] else None
+    results = []
+    for request_id in _ids(options):
+        try:
+            if voice is None:
+                order_retry(request_id=request_id, actor=command_actor(), now=timezone.now())
+            else:
+                retry_request(request_id=request_id, voice=voice, now=timezone.now())
+            results.append(DecisionResult(request_id, done=True, text="ordered again"))
+        except ApprovalsError as error:
+            results.append(DecisionResult(request_id, done=False, text=str(error)))
+    return results

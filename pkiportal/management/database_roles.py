@@ -1,0 +1,103 @@
+"""The database roles: nobody changes the log, the web does not change certificates, auditors change nothing."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from django.apps import apps
+from django.conf import settings
+
+WEB, SIGNER, AUDITOR, MIGRATE = "pki_web", "pki_signer", "pki_auditor", "pki_migrate"
+
+_READ: Final = "SELECT"
+_APPEND: Final = "SELECT, INSERT"
+_EDIT: Final = "SELECT, INSERT, UPDATE"
+_ALL: Final = "SELECT, INSERT, UPDATE, DELETE"
+_PROGRESS: Final = (
+    "state, version, round, expires_at, decided_at, effective_at, reason, next_attempt_at, lease_until, attempts, "
+    "quarantined_at, last_fault, finished_at"
+)
+_COLUMNS_OF_PERSON: Final = "SELECT (id, username, full_name, is_active)"
+
+#: What a role may do with a table; a role that is not named may do nothing.
+RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "audit_auditentry": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
+    "audit_auditprivatevalue": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
+    "audit_repeatedevent": {WEB: _ALL, SIGNER: _ALL, AUDITOR: _READ},
+    "ca_certificateauthority": {WEB: f"{_READ}, UPDATE (paused_at)", SIGNER: _APPEND, AUDITOR: _READ},
+    "ca_certificateprofile": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
+    "ca_certificateprofileversion": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
+    "ca_certificate": {
+        WEB: _READ,
+        SIGNER: f"{_APPEND}, UPDATE (status, der, der_sha256, issued_at)",
+        AUDITOR: _READ,
+    },
+    "ca_certificateterm": {WEB: _READ, SIGNER: _APPEND, AUDITOR: _READ},
+    "ca_servicekey": {WEB: _APPEND, SIGNER: f"{_APPEND}, UPDATE (certificate_id)", AUDITOR: _READ},
+    "approvals_enrollmentprofile": {
+        WEB: _EDIT,
+        SIGNER: _READ,
+        AUDITOR: "SELECT (id, slug, name, ca_id, department_id)",
+    },
+    "approvals_challengepassword": {WEB: f"{_APPEND}, UPDATE (redeemed_at, redeemed_by_id)"},
+    "approvals_enrollmentrequest": {
+        WEB: f"{_APPEND}, UPDATE ({_PROGRESS})",
+        SIGNER: f"{_READ}, UPDATE ({_PROGRESS}, certificate_id)",
+        AUDITOR: _READ,
+    },
+    "approvals_requestterm": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
+    "approvals_enrollmenttransaction": {WEB: f"{_APPEND}, UPDATE (request_id)", SIGNER: _READ, AUDITOR: _READ},
+    "approvals_decision": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
+    "approvals_pollrecord": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
+    "approvals_outboxmessage": {WEB: _EDIT, SIGNER: _EDIT, AUDITOR: _READ},
+    "approvals_lease": {WEB: _EDIT, SIGNER: _EDIT},
+    "accounts_user": {WEB: _EDIT, AUDITOR: _COLUMNS_OF_PERSON},
+    "accounts_department": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
+    "accounts_roleassignment": {WEB: _ALL, AUDITOR: _READ},
+    "account_emailaddress": {WEB: _ALL},
+    "account_emailconfirmation": {WEB: _ALL},
+    "auth_permission": {WEB: _READ},
+    "auth_group": {WEB: _READ},
+    "auth_group_permissions": {WEB: _READ},
+    "django_content_type": {WEB: _READ, SIGNER: _READ},
+    "django_migrations": {WEB: _READ, SIGNER: _READ},
+    "django_admin_log": {WEB: _APPEND},
+    "django_session": {WEB: _ALL},
+}
+
+
+def tables() -> list[str]:
+    """Return every table of this version, in a fixed order."""
+    models = apps.get_models(include_auto_created=True)
+    cache = str(settings.CACHES["default"].get("LOCATION", ""))
+    return sorted({model._meta.db_table for model in models} | {"django_migrations", cache} - {""})  # noqa: SLF001 - Django's documented name
+
+
+def rights_of(table: str) -> Mapping[str, str]:
+    """Return what each role may do. Raises LookupError for a table that nobody thought about."""
+    if table == settings.CACHES["default"].get("LOCATION"):
+        return {WEB: _ALL}
+    try:
+        return RIGHTS[table]
+    except KeyError:
+        raise LookupError(f"table {table}: no rights are defined, add them to {__name__}.RIGHTS") from None
+
+
+def statements() -> list[str]:
+    """Return the SQL, without semicolons; running it again changes nothing."""
+    roles = f"{WEB}, {SIGNER}, {AUDITOR}"
+    found = [
+        f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        for role in (WEB, SIGNER, AUDITOR, MIGRATE)
+    ]
+    found += [
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        f"GRANT USAGE ON SCHEMA public TO {roles}",
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {MIGRATE}",
+    ]
+    for table in tables():
+        found += [
+            f"ALTER TABLE {table} OWNER TO {MIGRATE}",
+            f"REVOKE ALL ON {table} FROM PUBLIC, {roles}",
+            *(f"GRANT {rights} ON {table} TO {role}" for role, rights in rights_of(table).items()),
+        ]
+    return found

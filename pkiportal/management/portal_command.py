@@ -1,0 +1,67 @@
+"""What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2 for wrong usage)."""
+
+from argparse import ArgumentParser
+from typing import Any, NoReturn
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from approvals.errors import ApprovalsError
+from ca.errors import CaError
+from ca.profile_spec import ProfileError
+from keys.errors import KeyStoreError
+from pkiportal.management.output import to_json
+
+_REFUSALS = (ApprovalsError, CaError, KeyStoreError, ProfileError, ImproperlyConfigured)
+_INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+class PortalCommand(BaseCommand):
+    """A door for scripts: subclasses do their work in `run`; anticipated errors become one sentence."""
+
+    requires_system_checks = []
+
+    def add_json(self, parser: ArgumentParser) -> None:
+        """Give a parser the option for scripts."""
+        parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run, and turn what may go wrong into a sentence on stderr."""
+        try:
+            self.run(options)
+        except _REFUSALS as error:
+            raise CommandError(str(error)) from error
+        except (DatabaseError, InterfaceError) as error:
+            _explain(error)
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted.")
+            raise SystemExit(_INTERRUPTED) from None
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Do the work. Raises CommandError and the refusals of the use cases."""
+        raise NotImplementedError
+
+    def say(self, options: dict[str, Any], document: Any, text: str) -> None:
+        """Print the document for scripts, or the text for people."""
+        self.stdout.write(to_json(document) if options["json"] else text)
+
+    def note(self, text: str) -> None:
+        """Tell people something beside the result."""
+        self.stderr.write(text)
+
+
+def _explain(error: Exception) -> NoReturn:
+    """Say what is wrong with the database, in words that tell what to do."""
+    try:
+        executor = MigrationExecutor(connection)
+        is_behind = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except (DatabaseError, InterfaceError):
+        is_behind = False
+    if is_behind:
+        raise CommandError(
+            f"the database {connection.settings_dict['NAME']} is not set up for this version: "
+            "run `./portal up` or `./portal migrate` first"
+        ) from error
+    raise CommandError(f"the database does not do it: {' '.join(str(error).split())}") from error

@@ -1,0 +1,25 @@
+"""What commands say of an enrollment profile."""
+
+from typing import Any
+
+from django.conf import settings
+
+from approvals.models import EnrollmentProfile
+
+
+def scep_url(slug: str) -> str:
+    """Return the address that devices are given."""
+    return f"{settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
+
+
+def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
+    """Return the profile as scripts read it."""
+    return {
+        "slug": profile.slug,
+        "name": profile.name,
+        "scep_url": scep_url(profile.slug),
+        "approval": str(profile.approval),
+        "challenge": str(profile.challenge),
+        "ca": profile.ca.name,
+        "paused": profile.paused_at is not None or profile.ca.paused_at is not None,
+    }

@@ -1,0 +1,137 @@
+"""What commands say of an enrollment request."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from approvals.models import Decision, EnrollmentRequest, PollRecord
+from approvals.review import Review, review_of
+from pkiportal.management.output import facts, iso
+
+#: What `requests list` reads: wide columns (CSR, signer certificate) stay in the database.
+LISTED = ("id", "state", "profile__slug", "subject", "transaction_id", "submitted_at", "certificate__serial_hex")
+
+
+def listed(row: Sequence[Any]) -> dict[str, Any]:
+    """Return one line of the list from the values of LISTED."""
+    request_id, state, profile, subject, transaction_id, submitted_at, serial = row
+    return {
+        "id": str(request_id),
+        "state": state.lower(),
+        "profile": profile,
+        "subject": subject,
+        "transaction_id": transaction_id,
+        "submitted_at": iso(submitted_at),
+        "serial": serial,
+    }
+
+
+def request_document(request: EnrollmentRequest) -> dict[str, Any]:
+    """Return everything there is to judge a request, and what became of it."""
+    review = review_of(request)
+    certificate = request.certificate
+    polls = PollRecord.objects.filter(request=request).first()
+    return {
+        "id": str(request.pk),
+        "state": request.state.lower(),
+        "profile": request.profile.slug,
+        "subject": request.subject,
+        "transaction_id": request.transaction_id,
+        "submitted_at": iso(request.submitted_at),
+        "serial": certificate.serial_hex if certificate else None,
+        "names": list(request.names),
+        "key": request.key_description,
+        "ca": request.ca.name,
+        "address": request.address,
+        "client": request.client,
+        "challenge": request.challenge,
+        "expires_at": iso(request.expires_at),
+        "finished_at": iso(request.finished_at),
+        "reason": request.reason,
+        "fingerprints": {
+            "public_key_sha256": review.fingerprints.public_key,
+            "signer_certificate_sha256": review.fingerprints.signer_certificate,
+            "csr_sha256": review.fingerprints.csr,
+        },
+        "findings": [dict(finding) for finding in review.findings],
+        "would_issue": _would_issue(review),
+        "requested_extensions": list(review.requested_extensions),
+        "not_copied": list(review.dropped),
+        "same_key": [str(other.pk) for other in review.same_key_requests],
+        "same_name": [str(other.pk) for other in review.same_name_requests],
+        "decisions": [_decision(found) for found in request.decisions.select_related("officer").order_by("id")],
+        "signing": {
+            "attempts": request.attempts,
+            "next_attempt_at": iso(request.next_attempt_at),
+            "needs_attention": request.quarantined_at is not None,
+            "last_fault": request.last_fault,
+        },
+        "polls": {"count": polls.count if polls else 0, "last_at": iso(polls.last_at) if polls else None},
+        "certificate": str(certificate.pk) if certificate else None,
+    }
+
+
+def request_text(document: dict[str, Any]) -> str:
+    """Return the document for people, what is empty left out."""
+    would, prints, signing = document["would_issue"], document["fingerprints"], document["signing"]
+    pairs: list[tuple[str, object]] = [
+        ("request", document["id"]),
+        ("state", document["state"]),
+        ("subject", document["subject"]),
+        ("names", document["names"]),
+        ("key", document["key"]),
+        ("public key SHA-256", prints["public_key_sha256"]),
+        ("signer certificate SHA-256", prints["signer_certificate_sha256"]),
+        ("profile", document["profile"]),
+        ("CA", document["ca"]),
+        ("would be issued", f"{would['subject']}, {would['validity_days']} days"),
+        ("usages", [*would["key_usages"], *would["extended_key_usages"]]),
+        ("not copied from the request", document["not_copied"]),
+        ("transactionID", document["transaction_id"]),
+        ("challenge", document["challenge"]),
+        ("address", document["address"]),
+        ("client", document["client"]),
+        ("submitted", document["submitted_at"]),
+        ("expires", document["expires_at"] if document["state"] == "pending" else None),
+        ("polls", document["polls"]["count"] or None),
+        ("same key", document["same_key"]),
+        ("same name", document["same_name"]),
+        ("reason", document["reason"]),
+        ("last fault", signing["last_fault"]),
+        ("needs attention", "yes, see `requests retry`" if signing["needs_attention"] else None),
+        ("serial", document["serial"]),
+    ]
+    pairs += [("finding", f"{finding['severity']}: {finding['text']}") for finding in document["findings"]]
+    pairs += [(found["verdict"], _decision_text(found)) for found in document["decisions"]]
+    return facts(pairs)
+
+
+def _would_issue(review: Review) -> dict[str, Any]:
+    would = review.would_issue
+    return {
+        "subject": would.subject,
+        "names": list(would.names),
+        "validity_days": would.validity_days,
+        "key_usages": list(would.key_usages),
+        "extended_key_usages": list(would.extended_key_usages),
+        "certificate_profile": would.profile,
+        "certificate_profile_version": would.profile_version,
+    }
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {
+        "verdict": str(decision.get_verdict_display()),
+        "officer": decision.officer.username if decision.officer else None,
+        "evidence": str(decision.get_evidence_display()),
+        "asserted_by": decision.asserted_by or None,
+        "comment": decision.comment,
+        "decided_at": iso(decision.decided_at),
+        "round": decision.round,
+    }
+
+
+def _decision_text(found: dict[str, Any]) -> str:
+    who = f"by {found['officer']}" if found["officer"] else "by policy"
+    by = f" through {found['asserted_by']}" if found["asserted_by"] else ""
+    comment = f": {found['comment']}" if found["comment"] else ""
+    return f"{who}{by} at {found['decided_at']} ({found['evidence']}){comment}"
