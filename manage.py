@@ -44,6 +44,8 @@ def main() -> None:
     for name, value in variables.items():
         os.environ[name] = value
         os.environ.pop(f"{name}_FILE", None)
+    if arguments[:1] == ["up"] and "PORTAL_BIND_FILE" not in os.environ:
+        os.environ.setdefault("PORTAL_BIND", "127.0.0.1:8000")  # not where an earlier one listened
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

@@ -74,6 +74,18 @@ class DataFolder:
         """Held by the supervisor and inherited by its parts."""
         return self.root / "up.lock"
 
+    @property
+    def address(self) -> Path:
+        """The public address that `up` was last started with, for commands beside it."""
+        return self.root / "address"
+
+    def recorded_address(self) -> str:
+        """The text of that file, empty if there is none."""
+        try:
+            return self.address.read_text().strip()
+        except OSError:
+            return ""
+
     def secret(self, name: str) -> str:
         """The text of a secret file. Raises SettingsError if it does not exist or others can read it."""
         path = self.secrets / name

@@ -32,7 +32,13 @@ if PORTAL_HTTP_BIND is not None and PORTAL_TLS_CERT is None:
 
 
 def _own_address() -> str:
-    """The address to print when none is given: localhost, since browsers allow passkeys there without TLS."""
+    """The address to print when none is given: localhost, since browsers allow passkeys there without TLS.
+
+    A command beside a running portal takes the one that `up` noted.
+    """
+    recorded = PORTAL_DATA.recorded_address()
+    if recorded and not is_set("PORTAL_BIND"):
+        return recorded
     host, port = PORTAL_BIND
     shown = "localhost" if host in {"127.0.0.1", "::1"} else host
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to

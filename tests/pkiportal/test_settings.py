@@ -93,6 +93,13 @@ def test_an_address_with_tls_makes_strict_cookies(data: Path) -> None:
     assert seen(expression, data=data) == ["portal_session", False, False]
 
 
+def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None:
+    (data / "address").write_text("https://pki.example\n")
+    assert seen("settings.PORTAL_PUBLIC_URL", data=data) == "https://pki.example"
+    assert seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_BIND="[::1]:8001") == "http://localhost:8001"
+    assert seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_PUBLIC_URL="https://ra.example") == "https://ra.example"
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [

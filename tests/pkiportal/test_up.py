@@ -118,8 +118,10 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     page = portal.get(f"GET {link[1]} HTTP/1.1\r\nHost: localhost:{portal.port}\r\nConnection: close\r\n\r\n".encode())
     assert page.startswith(b"HTTP/1.1 200 ")
 
-    old_device = portal.get(b"GET /scep/nobody/?operation=GetCACaps HTTP/1.0\r\n\r\n")
-    assert old_device.startswith(b"HTTP/1.0 404 ")
+    assert f"http://localhost:{portal.port}/scep/demo/" in told
+    old_device = portal.get(b"GET /scep/demo/?operation=GetCACaps HTTP/1.0\r\n\r\n")
+    assert old_device.startswith(b"HTTP/1.0 200 ")
+    assert old_device.endswith(b"SCEPStandard")
     assert b"transfer-encoding" not in old_device
     chunked = (
         b"POST /scep/demo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"

@@ -1,5 +1,6 @@
 """`./portal up`: the whole portal in one terminal."""
 
+import io
 import os
 import signal
 import socket
@@ -47,6 +48,7 @@ class Command(BaseCommand):
             signal.signal(number, self._ask_to_stop)
         lock = _lock()
         _check_addresses()
+        settings.PORTAL_DATA.address.write_text(f"{settings.PORTAL_PUBLIC_URL}\n")
         supervisor = Supervisor(logs=settings.PORTAL_DATA.logs, say=self._say, lock=lock)
         try:
             self._start(supervisor)
@@ -87,8 +89,9 @@ class Command(BaseCommand):
             lines += [f"    {address}/account/setup/{token}"]
         else:
             lines += [f"Sign in: {address}/account/login/"]
-        if "demo" in get_commands() and _has_demo_profile():
+        if _has_demo_profile():
             lines += [f"SCEP address of the demo profile (an officer approves): {address}/scep/{DEMO}/"]
+        if _has_demo_profile() and "demo" in get_commands():
             lines += ["Enroll a demo device, in another terminal:", f"    {_demo_command()}"]
         lines += [f"State: {settings.PORTAL_DATA.root}   Ctrl-C stops everything.", ""]
         self._say("\n".join(lines))
@@ -152,14 +155,20 @@ def _reachable(host: str) -> str:
 
 def _create_demo() -> None:
     """A demo authority and profile for an embedded portal that has none yet."""
+    quiet: dict[str, Any] = {"stdout": io.StringIO(), "verbosity": 0}
     wanted = {"createca", "createprofile"}
     if not wanted <= set(get_commands()) or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
         return
     if apps.get_model("ca", "CertificateAuthority").objects.exists():
         return
-    subject = "CN=Demo CA,O=PKI portal demo"
-    call_command("createca", DEMO, "--key", "rsa:3072", "--subject", subject, verbosity=0)
-    call_command("createprofile", DEMO, "--ca", DEMO, "--approval", "manual", "--challenge", "none", verbosity=0)
+    for name, key, title, parent in (
+        ("demo-root", "ec:p384", "Demo Root CA", []),
+        (DEMO, "rsa:3072", "Demo Issuing CA", ["--parent", "demo-root"]),
+    ):
+        call_command(
+            "createca", name, "--key", key, "--subject", f"CN={title},O=PKI portal demo", "--test", *parent, **quiet
+        )
+    call_command("createprofile", DEMO, "--ca", DEMO, "--approval", "manual", "--challenge", "none", **quiet)
 
 
 def _has_demo_profile() -> bool:
