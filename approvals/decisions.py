@@ -110,7 +110,7 @@ def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetim
         request = _load(request_id, voice)
         request.round += 1
         changes = {
-            "round": F("round") + 1,
+            "round": request.round,
             "reason": "",
             "decided_at": None,
             "effective_at": None,

@@ -216,7 +216,7 @@ def _fail(request: EnrollmentRequest, reason: str, *, now: datetime, result: Bat
                 data={"reason": reason},
                 last_fault=reason[:500],
                 next_attempt_at=None,
-                round=F("round") + 1,
+                round=request.round + 1,
             )
             notify("request-failed", request, now=now)
     except AlreadyDecided:

@@ -1,0 +1,93 @@
+"""Who decides: deny when in doubt."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from approvals.errors import Cause, Refusal
+from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
+
+ASKS = Facts(
+    approval="manual",
+    challenge="none",
+    challenge_satisfied=False,
+    refusals=(),
+    open_requests=0,
+    max_open_requests=10,
+    open_from_address=0,
+    max_open_per_address=5,
+)
+GRANTED = replace(ASKS, approval="automatic", challenge="static", challenge_satisfied=True)
+
+
+def test_manual_approval_without_challenge_asks_an_officer() -> None:
+    assert evaluate(ASKS) is Ruling.ASK_OFFICER
+
+
+def test_a_satisfied_challenge_with_automatic_approval_is_approved() -> None:
+    assert evaluate(GRANTED) is Ruling.APPROVE
+
+
+def test_a_satisfied_challenge_with_manual_approval_still_asks_an_officer() -> None:
+    assert evaluate(replace(GRANTED, approval="manual")) is Ruling.ASK_OFFICER
+
+
+@pytest.mark.parametrize("challenge", ["none", "static", "one-time"])
+def test_nothing_is_approved_without_a_satisfied_challenge(challenge: str) -> None:
+    ruling = evaluate(replace(GRANTED, challenge=challenge, challenge_satisfied=False))
+    assert ruling == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+
+
+@pytest.mark.parametrize("challenge", ["static", "one-time"])
+def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(challenge: str) -> None:
+    assert evaluate(replace(ASKS, challenge=challenge)) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_an_unknown_setting_never_approves(approval: str, challenge: str) -> None:
+    ruling = evaluate(replace(GRANTED, approval=approval, challenge=challenge, challenge_satisfied=False))
+    assert ruling is not Ruling.APPROVE
+
+
+def test_findings_of_the_certificate_profile_refuse_by_name() -> None:
+    ruling = evaluate(replace(GRANTED, refusals=("RSA 1024: at least 2048", "CN: missing")))
+    assert ruling == Refusal(Cause.POLICY, "RSA 1024: at least 2048; CN: missing")
+
+
+@pytest.mark.parametrize(("count", "refused"), [(9, False), (10, True), (11, True)])
+def test_the_cap_on_open_requests_counts_what_is_open(count: int, refused: bool) -> None:
+    ruling = evaluate(replace(ASKS, open_requests=count))
+    assert isinstance(ruling, Refusal) is refused
+    if isinstance(ruling, Refusal):
+        assert ruling == Refusal(Cause.TOO_MANY_OPEN, "too many open requests: at most 10, try later")
+
+
+@pytest.mark.parametrize(("count", "refused"), [(4, False), (5, True), (6, True)])
+def test_the_cap_per_address_counts_that_address(count: int, refused: bool) -> None:
+    ruling = evaluate(replace(ASKS, open_from_address=count))
+    assert isinstance(ruling, Refusal) is refused
+    if isinstance(ruling, Refusal):
+        assert ruling == Refusal(Cause.TOO_MANY_OPEN, "too many open requests from this address: at most 5")
+
+
+@pytest.mark.parametrize(
+    ("address", "networks", "allowed"),
+    [
+        ("10.20.3.4", [], True),
+        ("10.20.3.4", ["10.20.0.0/16"], True),
+        ("10.21.3.4", ["10.20.0.0/16"], False),
+        ("10.21.3.4", ["10.20.0.0/16", "10.21.0.0/16"], True),
+        ("2001:db8::7", ["2001:db8::/32"], True),
+        ("2001:db9::7", ["2001:db8::/32"], False),
+        ("::ffff:10.20.3.4", ["10.20.0.0/16"], True),
+        ("2001:db8::7", ["10.0.0.0/8"], False),
+        ("unknown", ["0.0.0.0/0"], False),
+        ("unknown", [], True),
+    ],
+)
+def test_an_address_is_allowed_from_the_networks_of_the_profile(
+    address: str, networks: list[str], allowed: bool
+) -> None:
+    assert is_address_allowed(address, networks) is allowed
