@@ -116,7 +116,7 @@ def write(path: Path, key: PrivateKey, passphrase: bytes) -> None:
     if not passphrase:
         raise KeyStoreError(f"{path}: a private key is not written without a passphrase")
     _ensure_private_folder(path.parent)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    partial = path.with_name(f".new-{secrets.token_hex(8)}")
     try:
         _write_new(partial, _encrypted_pem(key, passphrase))
         # A hard link fails when the name is taken, so two writers cannot both win.
@@ -225,11 +225,10 @@ def _decrypt_pem(path: Path, pem: bytes, passphrase: bytes) -> PrivateKey:
         )
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
-    except UnsupportedAlgorithm as error:
-        raise KeyStoreError(f"{path}: encrypted in a way that is not supported: {error}") from error
-    except (ValueError, TypeError) as error:
-        # The library cannot tell a damaged file from a wrong passphrase: both end in a padding that is not one.
-        raise KeyStoreError(f"{path}: wrong passphrase") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # A damaged file, too, mostly ends in a padding that is not one, and the library calls that the password.
+        fault = "wrong passphrase" if "password" in str(error).lower() else f"cannot be opened: {error}"
+        raise KeyStoreError(f"{path}: {fault}") from error
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise KeyStoreError(f"{path}: neither an RSA nor an EC key")
     return key
