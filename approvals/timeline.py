@@ -56,6 +56,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.SETUP_LINK_CREATE: ("Set-up link made", ""),
     Event.SETUP_LINK_USE: ("Set-up link used", ""),
     Event.PROCESS_START: ("Process started", ""),
+    Event.DATA_SEED: ("Rows seeded for a load test", ""),
 }
 _ACTORS: Final = {"system": "the portal", "policy": "the policy", "device": "the device"}
 _QUIET_KEYS: Final = frozenset({"comment", "evidence", "from", "to", "round", "names", "spec", "decision"})
@@ -82,7 +83,8 @@ class Moment:
 def timeline_of(request: EnrollmentRequest) -> list[Moment]:
     """Return what happened to a request and its certificate, oldest first, the newest LIMIT entries of it."""
     about = Q(subject_kind="request", subject_id=str(request.pk))
-    if request.certificate_id:
+    if request.certificate_id:  # its own entries say more than the request's entries of the same two steps
+        about &= ~Q(event__in=[Event.CERTIFICATE_PREPARE, Event.CERTIFICATE_ISSUE])
         about |= Q(subject_kind="certificate", subject_id=str(request.certificate_id))
     return moments(AuditEntry.objects.filter(about).order_by("-id")[:LIMIT])[::-1]
 

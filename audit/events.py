@@ -49,6 +49,7 @@ class Event(StrEnum):
     SETUP_LINK_CREATE = "setup-link:create"
     SETUP_LINK_USE = "setup-link:use"
     PROCESS_START = "process:start"
+    DATA_SEED = "data:seed"
 
 
 @dataclass(frozen=True, slots=True)
