@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -11,15 +11,17 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
 from accounts.models import User
+from accounts.network import client_address
 from accounts.permissions import can
 from accounts.roles import Verb
+from audit.events import Actor
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
 def requires(*verbs: Verb) -> Callable[[View[P]], View[P]]:
-    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs`. Without verbs, signed in is enough.
+    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs` (none given: signed in suffices).
 
     What a person may do to one object is the view's question, asked by `can` or `within`.
     """
@@ -33,7 +35,7 @@ def requires(*verbs: Verb) -> Callable[[View[P]], View[P]]:
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
-        return answer
+        return cast("View[P]", answer)
 
     return decorate
 
@@ -49,3 +51,9 @@ def _sign_in(request: HttpRequest) -> HttpResponse:
     if "HX-Request" in request.headers:  # a page that refreshes itself after the session has ended
         return HttpResponse(status=401, headers={"HX-Redirect": resolve_url("account_login")})
     return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """Return the person behind a request as the actor of an audit entry."""
+    user = person(request)
+    return Actor("user", str(user.pk), name=user.username, address=client_address(request))

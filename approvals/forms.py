@@ -60,7 +60,7 @@ class RequestFilter(PeriodFilter):
     q = django_filters.CharFilter(
         method="matching",
         max_length=255,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, fingerprint, transaction, address"}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, key, transaction, address"}),
     )
     state = django_filters.ChoiceFilter(
         choices=[("open", "open"), *((state.value, state.value.lower()) for state in State)],
@@ -93,7 +93,7 @@ class QueueFilter(RequestFilter):
     state = django_filters.ChoiceFilter(
         choices=[("open", "everything open"), *((state.value, state.value.lower()) for state in State)],
         method="in_state",
-        empty_label="waiting for a decision",
+        empty_label="waiting",
     )
     order = django_filters.ChoiceFilter(
         choices=[("oldest", "oldest first")], method="unchanged", empty_label="newest first"
@@ -112,7 +112,7 @@ class QueueFilter(RequestFilter):
 
     @property
     def is_newest_first(self) -> bool:
-        return self.data.get("order") != "oldest"
+        return bool(self.data.get("order") != "oldest")
 
 
 class DecisionForm(forms.Form):

@@ -10,14 +10,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.doors import person, requires
-from accounts.network import client_address
+from accounts.doors import actor_of, person, requires
 from accounts.roles import Verb
 from approvals.forms import RequestFilter
 from approvals.models import EnrollmentRequest
 from approvals.queue import count, paginate, requests_of
 from approvals.timeline import moments, timeline_of
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.models import Certificate
 from ca.store import chain_of
@@ -104,10 +103,9 @@ def _pem(der: bytes) -> bytes:
 
 
 def _record_export(request: HttpRequest, found: Certificate, form: str) -> None:
-    user = person(request)
     record(
         Event.CERTIFICATE_EXPORT,
-        actor=Actor("user", str(user.pk), name=user.username, address=client_address(request)),
+        actor=actor_of(request),
         now=timezone.now(),
         subject=Subject.of("certificate", found.pk),
         data={"form": form, "serial": found.serial_hex},

@@ -127,6 +127,8 @@
     if (menu && !menu.contains(event.target)) menu.removeAttribute("open");
   });
 
+  one(".nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
   /* after a bulk decision the results are the first thing to read */
   one("#results")?.focus();
 })();

@@ -25,7 +25,7 @@ def signed_in(user: User) -> Client:
 
 
 def create_requests(
-    profile: EnrollmentProfile, names: Iterable[str], *, state: State = State.PENDING, **fields: Any
+    profile: EnrollmentProfile, common_names: Iterable[str], *, state: State = State.PENDING, **fields: Any
 ) -> list[EnrollmentRequest]:
     """Insert one request per name, as if devices had sent them, with one CSR and a key digest of its own each."""
     key = rsa_key("alice")
@@ -43,7 +43,7 @@ def create_requests(
             csr=csr,
             signer_certificate=signer,
         )
-        for name in names
+        for name in common_names
     ]
     created = EnrollmentRequest.objects.bulk_create(rows, batch_size=500)
     RequestTerm.objects.bulk_create(

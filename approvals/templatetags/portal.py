@@ -15,6 +15,7 @@ from lucide.templatetags.lucide import lucide
 from accounts.models import User
 from accounts.permissions import can, roles_of
 from accounts.roles import Verb
+from approvals.models import EnrollmentRequest
 from approvals.queue import SigningHealth, duration, signing_health
 from ca.text import visible as visible_text
 
@@ -49,6 +50,12 @@ def middle(value: object, length: int = _SHORT) -> str:
 
 
 @register.filter
+def other_names(request: EnrollmentRequest) -> list[str]:
+    """The alternative names of a request that are not its common name again."""
+    return [value for value in map(san_value, request.names) if value != request.common_name]
+
+
+@register.filter
 def san_kind(value: str) -> str:
     """The kind of a name like `dns:r1.example`."""
     return value.partition(":")[0]
@@ -58,6 +65,12 @@ def san_kind(value: str) -> str:
 def san_value(value: str) -> str:
     """The value of a name like `dns:r1.example`."""
     return value.partition(":")[2]
+
+
+@register.filter
+def is_ahead(value: datetime | None) -> bool:
+    """Whether a time is still to come."""
+    return value is not None and value > timezone.now()
 
 
 @register.filter

@@ -1,0 +1,59 @@
+"""Certificate profiles in Django's admin, each change a new version; authorities and certificates to look at."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.admin import AnyAdmin, ReadOnlyAdmin
+from accounts.doors import actor_of, person
+from ca.forms import CertificateProfileForm
+from ca.models import Certificate, CertificateAuthority, CertificateProfile
+from ca.store import save_profile_version
+
+
+@admin.register(CertificateProfile)
+class CertificateProfileAdmin(AnyAdmin):
+    """What a certificate contains. What was approved under an earlier version keeps that version."""
+
+    form = CertificateProfileForm
+    list_display = ("slug", "name", "current")
+    list_select_related = ("current__profile",)
+    ordering = ("slug",)
+    fieldsets = (
+        (None, {"fields": ("slug", "name")}),
+        ("Validity", {"fields": ("validity_days", "backdate_minutes")}),
+        ("Keys", {"fields": ("rsa_min_bits", "rsa_max_bits", "rsa_exponents", "curves")}),
+        ("Usage", {"fields": ("key_usages", "extended_key_usages", "other_purposes")}),
+        (
+            "Names",
+            {"fields": ("subject_attributes", "subject_patterns", "san_kinds", "san_patterns", "san_required")},
+        ),
+        ("Addresses", {"fields": ("crl_url", "ca_issuers_url", "ocsp_url")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CertificateProfile | None = None) -> tuple[str, ...]:
+        """The slug stands in the log, so it stays."""
+        return ("slug",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: CertificateProfile, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
+        """Save the name, and the rules as a version with its entry; the admin holds the transaction."""
+        super().save_model(request, obj, form, change)
+        save_profile_version(obj, form.spec, actor=actor_of(request), user=person(request), now=timezone.now())
+
+
+@admin.register(CertificateAuthority)
+class CertificateAuthorityAdmin(ReadOnlyAdmin):
+    """Authorities are made by command, as the user who signs."""
+
+    list_display = ("name", "subject", "key_type", "not_after", "paused_at")
+    exclude = ("certificate",)
+
+
+@admin.register(Certificate)
+class CertificateAdmin(ReadOnlyAdmin):
+    """Issued certificates; the history pages show more."""
+
+    list_display = ("subject", "serial_hex", "status", "issued_at")
+    exclude = ("tbs", "der")

@@ -1,0 +1,114 @@
+"""The form of a certificate profile: one field for each rule of `ProfileSpec`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from django import forms
+
+from ca.extensions import AUTHORITY_KEY_USAGES, EXTENDED_KEY_USAGE_OIDS, KEY_USAGE_BITS
+from ca.models import CertificateProfile
+from ca.names import ATTRIBUTE_TYPES
+from ca.profile_spec import CURVES, SAN_KINDS
+from ca.profiles import ProfileError, ProfileSpec
+
+if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
+    _ProfileForm = forms.ModelForm[CertificateProfile]
+else:
+    _ProfileForm = forms.ModelForm
+
+#: Purposes that no device gets; `ProfileSpec` refuses them too.
+_NOT_OFFERED: Final = frozenset({"any", "ocsp-signing"})
+_SPEC_FIELDS: Final = tuple(field.name for field in fields(ProfileSpec))
+
+
+def _choice(words: Iterable[str], **options: Any) -> forms.MultipleChoiceField:
+    return forms.MultipleChoiceField(
+        choices=[(word, word) for word in words], widget=forms.CheckboxSelectMultiple, required=False, **options
+    )
+
+
+def _lines(help_text: str) -> forms.CharField:
+    return forms.CharField(required=False, help_text=help_text, widget=forms.Textarea(attrs={"rows": 3, "cols": 60}))
+
+
+class CertificateProfileForm(_ProfileForm):
+    """The rules of the current version; saved as a new version."""
+
+    validity_days = forms.IntegerField(help_text="From 1 to 36500; never longer than the CA's own certificate.")
+    backdate_minutes = forms.IntegerField(help_text="For devices whose clock is late.")
+    rsa_min_bits = forms.IntegerField()
+    rsa_max_bits = forms.IntegerField()
+    rsa_exponents = forms.CharField(help_text="Public exponents accepted, with commas between them.")
+    curves = _choice(CURVES)
+    key_usages = _choice(word for word in KEY_USAGE_BITS if word not in AUTHORITY_KEY_USAGES)
+    extended_key_usages = _choice(word for word in EXTENDED_KEY_USAGE_OIDS if word not in _NOT_OFFERED)
+    other_purposes = forms.CharField(required=False, help_text="More extended key usages, as OIDs with spaces between.")
+    subject_attributes = _choice(ATTRIBUTE_TYPES, help_text="Attributes a subject may have.")
+    subject_patterns = _lines("One a line, as CN: [a-z0-9-]+[.]example[.]org. The whole value must match.")
+    san_kinds = _choice(SAN_KINDS, help_text="Kinds of alternative names allowed.")
+    san_patterns = _lines("One a line, as dns: .*[.]example[.]org. Several of a kind: any of them.")
+    san_required = forms.BooleanField(required=False)
+    crl_url = forms.CharField(required=False, help_text="http:// address of the CRL; empty: no such extension.")
+    ca_issuers_url = forms.CharField(required=False, help_text="http:// address of the CA certificate: /ca/NAME.cer")
+    ocsp_url = forms.CharField(required=False)
+
+    class Meta:
+        model = CertificateProfile
+        fields = ("slug", "name")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        current = self.instance.current
+        for name, value in _shown(current.resolve() if current else ProfileSpec()).items():
+            self.fields[name].initial = value
+        self.spec = ProfileSpec()
+
+    def clean(self) -> dict[str, Any]:
+        """Build the rules; what cannot be is said at its field."""
+        data = super().clean() or {}
+        if not self.errors:
+            try:
+                self.spec = ProfileSpec(**_read(data))
+            except ProfileError as error:
+                name = str(error).split(" ", 1)[0]
+                self.add_error(name if name in self.fields else None, str(error))
+        return data
+
+
+def _shown(spec: ProfileSpec) -> dict[str, Any]:
+    """The rules as the form's fields show them."""
+    shown: dict[str, Any] = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    shown["rsa_exponents"] = ", ".join(map(str, spec.rsa_exponents))
+    shown["other_purposes"] = " ".join(p for p in spec.extended_key_usages if p not in EXTENDED_KEY_USAGE_OIDS)
+    shown["subject_patterns"] = "\n".join(f"{name}: {pattern}" for name, pattern in spec.subject_patterns.items())
+    shown["san_patterns"] = "\n".join(
+        f"{kind}: {pattern}" for kind, patterns in spec.san_patterns.items() for pattern in patterns
+    )
+    return shown
+
+
+def _read(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's values as arguments of ProfileSpec; raises ProfileError for what has no such form."""
+    given = {name: tuple(value) if isinstance(value := data[name], list) else value for name in _SPEC_FIELDS}
+    try:
+        given["rsa_exponents"] = tuple(int(part) for part in data["rsa_exponents"].split(","))
+    except ValueError:
+        raise ProfileError(f"rsa_exponents {data['rsa_exponents']!r}: numbers with commas are needed") from None
+    given["extended_key_usages"] = (*data["extended_key_usages"], *data["other_purposes"].split())
+    given["subject_patterns"] = dict(_pairs("subject_patterns", data["subject_patterns"]))
+    lists: dict[str, list[str]] = {}
+    for kind, pattern in _pairs("san_patterns", data["san_patterns"]):
+        lists.setdefault(kind, []).append(pattern)
+    given["san_patterns"] = lists
+    return given
+
+
+def _pairs(field: str, text: str) -> list[tuple[str, str]]:
+    pairs = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, pattern = line.partition(":")
+        if not colon or not pattern.strip():
+            raise ProfileError(f"{field} {line!r}: write a name, a colon and a pattern")
+        pairs.append((name.strip(), pattern.strip()))
+    return pairs

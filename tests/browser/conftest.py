@@ -1,0 +1,90 @@
+"""A browser, the portal in a thread beside it, and a furnished organization."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from accounts.models import User
+from accounts.roles import Role
+from tests.browser.scene import Scene, furnish
+from tests.pages import signed_in
+from tests.world import World, create_person
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+#: Opens a page as this person (None: a stranger) with the options of a browser context.
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright keeps an event loop in the thread of the test
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def portal(live_server: Any, world: World) -> Iterator[str]:
+    """The address of a portal that runs in a thread; afterwards the tables are emptied, so the triggers go first."""
+    yield live_server.url.replace("127.0.0.1", "localhost")
+    drop_triggers()
+
+
+@pytest.fixture
+def scene(portal: str, world: World) -> Scene:
+    """Requests in every state, people of every role."""
+    return furnish(world, bob=create_person("bob", Role.AUDITOR), charlie=create_person("charlie", Role.ADMINISTRATOR))
+
+
+@pytest.fixture
+def visit(chromium: Browser, portal: str) -> Iterator[Open]:
+    """Open the portal's pages; a page that logs an error, or breaks the content security policy, fails the test."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def start(path: str, user: User | None = None, **options: Any) -> Page:
+        context = chromium.new_context(base_url=portal, **options)
+        contexts.append(context)
+        if user is not None:
+            context.add_cookies([_session_cookie(signed_in(user), portal)])
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(path)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert [fault for fault in faults if "status of 4" not in fault] == []
+
+
+def drop_triggers() -> None:
+    """Take the append-only triggers away; emptying the tables makes them again (post_migrate)."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            cursor.execute("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        for name, table in cursor.fetchall():
+            cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))
+
+
+def _session_cookie(client: Client, portal: str) -> Any:
+    return {"name": "portal_session", "value": client.cookies["portal_session"].value, "url": portal}

@@ -1,0 +1,74 @@
+"""Every page as a picture, in light and dark, on a phone and a wide screen, without a violation that axe knows."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from accounts.models import User
+from tests.browser.conftest import Open
+from tests.browser.scene import Scene
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+OUTPUT = Path(__file__).parent.parent / "output"
+PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
+#: Set to write the README's picture anew.
+WRITE_PICTURES = "PORTAL_WRITE_PICTURES"
+
+Scheme = Literal["light", "dark"]
+
+
+def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
+    """Return every page with who looks at it, by the name of its picture."""
+    certificate = reverse("certificate", args=[scene.certificate.pk])
+    return {
+        "sign-in": (reverse("account_login"), None),
+        "queue": (reverse("queue"), scene.alice),
+        "queue-attention": (reverse("queue") + "?attention=true", scene.alice),
+        "queue-empty": (reverse("queue") + "?q=nobody", scene.alice),
+        "request-pending": (reverse("request", args=[scene.pending.pk]), scene.alice),
+        "request-issued": (reverse("request", args=[scene.issued.pk]), scene.alice),
+        "request-rejected": (reverse("request", args=[scene.rejected.pk]), scene.alice),
+        "request-faulty": (reverse("request", args=[scene.faulty.pk]), scene.alice),
+        "request-odd": (reverse("request", args=[scene.odd.pk]), scene.bob),
+        "history-requests": (reverse("history_requests"), scene.bob),
+        "history-certificates": (reverse("history_certificates"), scene.bob),
+        "certificate": (certificate, scene.bob),
+        "audit": (reverse("history_audit"), scene.bob),
+        "profiles": (reverse("profiles"), scene.charlie),
+        "authorities": (reverse("authorities"), scene.charlie),
+        "password": (reverse("account_change_password"), scene.alice),
+        "sign-out": (reverse("account_logout"), scene.alice),
+        "not-allowed": (reverse("history_audit"), scene.alice),
+        "nothing-here": ("/nothing/", scene.alice),
+    }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_no_page_overflows_or_violates_what_axe_knows(visit: Open, scene: Scene, scheme: Scheme, width: int) -> None:
+    OUTPUT.mkdir(exist_ok=True)
+    faults: dict[str, Any] = {}
+    for name, (path, user) in pages(scene).items():
+        page = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=width == 390 and "queue" not in name)
+        found = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in Axe().run(page).response["violations"]]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append("wider than the screen")
+        if found:
+            faults[name] = found
+        page.context.close()
+    assert faults == {}
+
+
+def test_the_pictures_of_the_readme(visit: Open, scene: Scene) -> None:
+    folder = PICTURES if WRITE_PICTURES in os.environ else OUTPUT
+    folder.mkdir(parents=True, exist_ok=True)
+    page = visit(reverse("queue"), scene.alice, viewport={"width": 1440, "height": 860}, device_scale_factor=1.5)
+    page.screenshot(path=folder / "queue.png")
+    page.goto(reverse("request", args=[scene.pending.pk]))
+    page.screenshot(path=folder / "request.png")
