@@ -1,20 +1,25 @@
 """A small organization for tests: a CA, profiles, Alice the officer, devices that speak SCEP to the test client."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from django.db import connection
 from django.test import Client
 
 from accounts.models import Department, RoleAssignment, User
 from accounts.roles import Role
+from approvals.apps import TRIGGERS
 from approvals.issuance import BatchResult, issue_certificates
 from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
 from approvals.profiles import ProfileRequest, create_enrollment_profile
 from approvals.verdicts import Voice
 from audit.events import SYSTEM
+from audit.triggers import install
 from ca.authorities import AuthorityRequest, create_authority
 from ca.models import CertificateAuthority
 from ca.profiles import ProfileSpec
@@ -39,17 +44,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def recorded(spec: str) -> object:
-    """Return a recorded key instead of a fresh one."""
-    return ec_key() if spec.startswith("ec:") else rsa_key("ra")
-
-
-def create_ca(name: str = "issuing", key_type: str = "ec:p256") -> CertificateAuthority:
+def create_ca(name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "ra") -> CertificateAuthority:
     """Create a root CA that is ready for SCEP, from recorded keys."""
-    with mock.patch("keys.file.generate", recorded):
+    with mock.patch("keys.file.generate", lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("ca")):
         ca = create_authority(
             AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type=key_type), actor=SYSTEM, now=now()
         )
+    with mock.patch("keys.file.generate", return_value=rsa_key(ra_key)):
         ensure_ra_key(ca, now=now())
     certify_service_keys(now=now())
     return ca
@@ -135,3 +136,17 @@ def forget_caches() -> None:
 
     ra_keys.forget()
     open_requests.forget()
+
+
+@contextmanager
+def without_triggers() -> Iterator[None]:
+    """Drop the triggers of the RA's tables for a while, as a database administrator could."""
+    with connection.cursor() as cursor:
+        for trigger in TRIGGERS:
+            if connection.vendor == "postgresql":
+                cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}")
+            else:
+                for number in range(1, len(trigger.sqlite) + 1):
+                    cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}_{number}")
+    yield
+    install(TRIGGERS, using="default")

@@ -1,0 +1,416 @@
+"""From approved to issued: every fault keeps the request, no fault makes a second certificate."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from unittest import mock
+
+import pytest
+from cryptography import x509
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+
+from approvals import issuance
+from approvals.decisions import approve_request
+from approvals.issuance import MAX_ATTEMPTS, backoff, issue_certificates
+from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, OutboxMessage
+from approvals.states import State
+from approvals.sweep import sweep
+from approvals.verdicts import DecisionInvalid, verify_decisions
+from audit.models import AuditEntry
+from ca.errors import RecordMismatch
+from ca.issuance import prepare_certificate, record_issued, sign_prepared, store_prepared
+from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion
+from scep.protocol.constants import PKIStatus
+from tests.world import Device, World, now, run_worker, voice_of, without_triggers
+
+
+@pytest.fixture
+def approved(world: World) -> EnrollmentRequest:
+    """A request that Alice approved and no worker has seen."""
+    Device.named("r1.example").enroll(dns_names=["r1.example"])
+    request = EnrollmentRequest.objects.get()
+    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    return fresh()
+
+
+def fresh() -> EnrollmentRequest:
+    """Return the only request as the database has it."""
+    return EnrollmentRequest.objects.select_related("profile", "ca", "profile_version").get()
+
+
+def make_due() -> None:
+    """Let lease and delay of the request run out."""
+    past = now() - timedelta(seconds=1)
+    EnrollmentRequest.objects.update(lease_until=None, next_attempt_at=past)
+
+
+def test_the_certificate_is_what_was_approved(approved: EnrollmentRequest) -> None:
+    assert run_worker().issued == [approved.pk]
+    request = fresh()
+    assert request.certificate is not None
+    certificate = x509.load_der_x509_certificate(request.certificate.certificate_der)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["r1.example"]
+    assert request.certificate.spki_sha256 == request.csr_spki_sha256
+    assert request.certificate.profile_version_id == request.profile_version_id
+    assert f"{certificate.serial_number:x}" == request.certificate.serial_hex
+    assert (request.lease_until, request.next_attempt_at, request.last_fault) == (None, None, "")
+
+
+def test_a_task_delivered_twice_makes_one_certificate(approved: EnrollmentRequest) -> None:
+    assert run_worker().issued == [approved.pk]
+    again = run_worker()
+    assert (again.issued, again.skipped) == ([], [approved.pk])
+    assert Certificate.objects.filter(kind="ordered").count() == 1
+
+
+def test_a_worker_that_died_after_preparing_is_followed_by_one_that_signs_the_same_bytes(
+    approved: EnrollmentRequest,
+) -> None:
+    with mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run_worker()
+    prepared = Certificate.objects.get(kind="ordered")
+    assert (fresh().state, prepared.status) == (State.ISSUING, "PREPARED")
+    assert run_worker().skipped == [approved.pk]
+    make_due()
+    assert run_worker().issued == [approved.pk]
+    issued = Certificate.objects.get(kind="ordered")
+    assert (issued.pk, issued.serial_hex, issued.tbs_sha256) == (prepared.pk, prepared.serial_hex, prepared.tbs_sha256)
+
+
+def test_a_worker_that_died_after_signing_left_nothing_that_a_second_signature_does_not_equal(
+    approved: EnrollmentRequest,
+) -> None:
+    signatures: list[bytes] = []
+    sign = sign_prepared
+
+    def remember(certificate: Certificate, *, now: datetime) -> bytes:
+        signatures.append(sign(certificate, now=now))
+        return signatures[-1]
+
+    with mock.patch.object(issuance, "sign_prepared", remember):
+        with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            run_worker()
+        make_due()
+        run_worker()
+    assert len(signatures) == 2
+    assert signatures[0] == signatures[1] == Certificate.objects.get(kind="ordered").certificate_der
+
+
+@pytest.mark.parametrize("state", [State.APPROVED, State.ISSUING])
+def test_a_key_that_cannot_be_opened_keeps_the_device_waiting_and_calls_an_officer(
+    approved: EnrollmentRequest, state: State
+) -> None:
+    if state is State.ISSUING:
+        with (
+            mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            run_worker()
+        make_due()
+    key = settings.CA_KEY_FOLDER / "issuing.pem"
+    away = key.rename(key.with_suffix(".away"))
+    assert run_worker().failed == [approved.pk]
+    request = fresh()
+    assert request.state == state
+    assert "issuing.pem" in request.last_fault
+    assert request.next_attempt_at is not None
+    assert request.next_attempt_at > now()
+    assert Device.named("r1.example").poll().status is PKIStatus.PENDING
+    assert OutboxMessage.objects.filter(kind="request-attention").count() == 1
+    assert AuditEntry.objects.get(event="request:attention").data["quarantined"] is False
+    away.rename(key)
+    make_due()
+    assert run_worker().issued == [approved.pk]
+    assert fresh().last_fault == ""
+
+
+def test_after_so_many_attempts_an_officer_has_to_look(approved: EnrollmentRequest) -> None:
+    (settings.CA_KEY_FOLDER / "issuing.pem").unlink()
+    for _ in range(MAX_ATTEMPTS):
+        make_due()
+        run_worker()
+    request = fresh()
+    assert (request.attempts, request.state) == (MAX_ATTEMPTS, State.APPROVED)
+    assert request.quarantined_at is not None
+    assert run_worker().skipped == [request.pk]
+    make_due()
+    assert sweep(every=timedelta(0)).rung == 0
+    assert AuditEntry.objects.filter(event="request:attention", data__quarantined=True).count() == 1
+
+
+def test_the_delay_grows_and_has_an_end() -> None:
+    assert [backoff(attempts).total_seconds() for attempts in (0, 1, 2, 3, 4, 7, 8, 9, 50)] == [
+        5, 5, 10, 20, 40, 320, 600, 600, 600,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("paused", [EnrollmentProfile, CertificateAuthority])
+def test_nothing_is_signed_while_profile_or_authority_are_paused(
+    approved: EnrollmentRequest, paused: type[EnrollmentProfile] | type[CertificateAuthority]
+) -> None:
+    paused.objects.update(paused_at=now())
+    assert run_worker().skipped == [approved.pk]
+    assert Device.named("r1.example").poll().status is PKIStatus.PENDING
+    paused.objects.update(paused_at=None)
+    assert run_worker().issued == [approved.pk]
+
+
+def test_nothing_is_signed_before_a_decision_takes_effect(approved: EnrollmentRequest) -> None:
+    EnrollmentRequest.objects.update(next_attempt_at=now() + timedelta(minutes=1))
+    assert run_worker().skipped == [approved.pk]
+
+
+def test_a_lease_keeps_another_worker_off_until_it_ends(approved: EnrollmentRequest) -> None:
+    EnrollmentRequest.objects.update(lease_until=now() + timedelta(seconds=30))
+    assert run_worker().skipped == [approved.pk]
+    EnrollmentRequest.objects.update(lease_until=now() - timedelta(seconds=1))
+    assert run_worker().issued == [approved.pk]
+
+
+def test_a_worker_that_comes_second_takes_nothing(approved: EnrollmentRequest) -> None:
+    for state in (State.APPROVED, State.ISSUING):
+        request = fresh()
+        assert request.state == state
+        work = issuance._Work(request, _certificate_of(request))
+        EnrollmentRequest.objects.filter(pk=request.pk).update(version=request.version + 5)
+        with transaction.atomic():
+            assert issuance._take(work, now=now()) is False
+        if state is State.APPROVED:
+            with (
+                mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt),
+                pytest.raises(KeyboardInterrupt),
+            ):
+                run_worker()
+            make_due()
+
+
+def test_a_worker_that_comes_second_records_nothing(approved: EnrollmentRequest) -> None:
+    with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run_worker()
+    stale = fresh()
+    make_due()
+    run_worker()
+    work = issuance._Work(stale, Certificate.objects.select_related("ca").get(kind="ordered"))
+    with transaction.atomic():
+        assert issuance._record(work, now=now()) is False
+
+
+def _certificate_of(request: EnrollmentRequest) -> Certificate:
+    if request.state == State.ISSUING:
+        return Certificate.objects.select_related("ca").get(order_id=request.pk)
+    return prepare_certificate(issuance._order(request), now=now())
+
+
+def test_policy_that_refuses_after_the_approval_sends_the_request_back(approved: EnrollmentRequest) -> None:
+    findings = (mock.Mock(text="serial number: too short"),)
+    with mock.patch("ca.issuance.lint_tbs", return_value=findings):
+        assert run_worker().failed == [approved.pk]
+    request = fresh()
+    assert (request.state, request.round, request.last_fault) == (State.FAILED, 2, "serial number: too short")
+    assert Certificate.objects.filter(kind="ordered").count() == 0
+    assert Device.named("r1.example").poll().status is PKIStatus.PENDING
+    assert OutboxMessage.objects.filter(kind="request-failed").count() == 1
+
+
+def tamper_with_names(request: EnrollmentRequest) -> None:
+    """Change what was approved, as somebody with the database could."""
+    EnrollmentRequest.objects.filter(pk=request.pk).update(names=["dns:dc1.example"])
+
+
+def tamper_with_rules(request: EnrollmentRequest) -> None:
+    """Let the request point to other rules than those of the decision."""
+    version = CertificateProfileVersion.objects.get()
+    version.pk, version.number, version.spec_sha256 = None, 2, "0" * 64
+    version.save()
+    with without_triggers():
+        EnrollmentRequest.objects.filter(pk=request.pk).update(profile_version=version)
+
+
+@pytest.mark.parametrize("tamper", [tamper_with_names, tamper_with_rules])
+def test_a_request_that_differs_from_its_decision_is_not_signed(
+    approved: EnrollmentRequest, tamper: Callable[[EnrollmentRequest], None]
+) -> None:
+    tamper(approved)
+    assert run_worker().failed == [approved.pk]
+    assert fresh().state == State.FAILED
+    assert "it was made on another" in fresh().last_fault
+    assert not Certificate.objects.filter(kind="ordered").exists()
+
+
+def test_names_that_the_csr_does_not_give_are_not_signed(approved: EnrollmentRequest) -> None:
+    tamper_with_names(approved)
+    with mock.patch.object(issuance, "verify_decisions"):
+        assert run_worker().failed == [approved.pk]
+    assert fresh().last_fault == "the names of the certificate request are not the approved ones"
+
+
+def test_rules_that_refuse_the_csr_now_are_not_signed(approved: EnrollmentRequest) -> None:
+    refused = mock.Mock(findings=(mock.Mock(severity="refuse", text="RSA 2048: at least 3072"),), sans=())
+    with mock.patch.object(issuance, "check_csr", return_value=refused):
+        assert run_worker().failed == [approved.pk]
+    assert fresh().last_fault == "RSA 2048: at least 3072"
+
+
+def forge_state_without_decision(request: EnrollmentRequest) -> None:
+    """Approve by UPDATE, without any decision."""
+    with without_triggers():
+        Decision.objects.all()._raw_delete("default")
+
+
+def forge_document(request: EnrollmentRequest) -> None:
+    """Change a decision's document."""
+    with without_triggers():
+        Decision.objects.update(document=b"{}")
+
+
+def forge_csr(request: EnrollmentRequest) -> None:
+    """Put another CSR under the decision."""
+    with without_triggers():
+        EnrollmentRequest.objects.update(csr=b"another")
+
+
+@pytest.mark.parametrize(
+    ("forge", "fault"),
+    [
+        (forge_state_without_decision, "0 of 1 needed approvals on record"),
+        (forge_document, "the document does not have its digest"),
+        (forge_csr, "the certificate request on record does not have its digest"),
+    ],
+)
+def test_the_worker_believes_the_decisions_not_the_state(
+    approved: EnrollmentRequest, forge: Callable[[EnrollmentRequest], None], fault: str
+) -> None:
+    forge(approved)
+    with pytest.raises(DecisionInvalid, match=fault):
+        verify_decisions(fresh())
+    assert run_worker().failed == [approved.pk]
+    assert not Certificate.objects.filter(kind="ordered").exists()
+
+
+def test_a_decision_by_policy_counts_only_where_the_profile_has_one(approved: EnrollmentRequest) -> None:
+    with without_triggers():
+        Decision.objects.update(evidence="policy", officer=None)
+    with mock.patch("approvals.verdicts._verify"), pytest.raises(DecisionInvalid, match="asks an officer now"):
+        verify_decisions(fresh())
+
+
+def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
+    for number in (1, 2, 3):
+        Device.named(f"r{number}.example", key=f"device-{number}").enroll()
+    requests = list(EnrollmentRequest.objects.order_by("id"))
+    for request in requests:
+        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    store = store_prepared
+
+    def refuse_second(certificate: Certificate, *, now: datetime) -> None:
+        if certificate.order_id == requests[1].pk:
+            raise DatabaseError("disk on fire")
+        store(certificate, now=now)
+
+    with mock.patch.object(issuance, "store_prepared", refuse_second):
+        result = run_worker()
+    assert result.issued == [requests[0].pk, requests[2].pk]
+    assert result.failed == [requests[1].pk]
+    bad = EnrollmentRequest.objects.get(pk=requests[1].pk)
+    assert (bad.state, bad.last_fault) == (State.APPROVED, "DatabaseError: disk on fire")
+    assert Certificate.objects.filter(kind="ordered", status="ISSUED").count() == 2
+
+
+def test_a_fault_is_not_noted_on_a_request_that_is_done(approved: EnrollmentRequest) -> None:
+    stale = fresh()
+    run_worker()
+    result = issuance.BatchResult()
+    issuance._postpone(stale, "too late", now=now(), result=result)
+    assert (result.failed, fresh().last_fault) == ([], "")
+
+
+def test_a_refusal_is_not_noted_on_a_request_that_moved_on(approved: EnrollmentRequest) -> None:
+    stale = fresh()
+    EnrollmentRequest.objects.update(version=stale.version + 1)
+    result = issuance.BatchResult()
+    with transaction.atomic():
+        issuance._fail(stale, "too late", now=now(), result=result)
+    assert (result.failed, fresh().state) == ([], State.APPROVED)
+
+
+def test_another_certificate_than_the_prepared_one_is_never_recorded(approved: EnrollmentRequest) -> None:
+    with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run_worker()
+    prepared = Certificate.objects.select_related("ca").get(kind="ordered")
+    foreign = Certificate.objects.get(kind="service").certificate_der
+    with pytest.raises(RecordMismatch, match="not the prepared ones"), transaction.atomic():
+        record_issued(prepared, foreign, now=now())
+    good = sign_prepared(prepared, now=now())
+    with pytest.raises(RecordMismatch, match="the signature is not the CA's"), transaction.atomic():
+        record_issued(prepared, good[:-1] + bytes([good[-1] ^ 1]), now=now())
+    assert Certificate.objects.get(kind="ordered").status == "PREPARED"
+
+
+def test_recording_twice_changes_nothing(approved: EnrollmentRequest) -> None:
+    run_worker()
+    issued = Certificate.objects.select_related("ca").get(kind="ordered")
+    with transaction.atomic():
+        record_issued(issued, issued.certificate_der, now=now())
+    assert AuditEntry.objects.filter(event="certificate:issue", subject_kind="certificate").count() == 2  # and the RA's
+
+
+def test_an_rsa_authority_signs_as_well(world: World) -> None:
+    from tests.world import create_ca, create_profile
+
+    create_profile(create_ca("rsa", "rsa:2048", ra_key="bob"), "phones")
+    device = Device.named("p1.example", profile="phones")
+    device.enroll()
+    request = EnrollmentRequest.objects.get()
+    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    assert run_worker().issued == [request.pk]
+    assert device.poll().status is PKIStatus.SUCCESS
+
+
+def test_the_database_allows_one_certificate_per_request_and_keeps_its_bytes(approved: EnrollmentRequest) -> None:
+    run_worker()
+    certificate = Certificate.objects.get(kind="ordered")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Certificate.objects.filter(pk=certificate.pk).update(tbs=b"another")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Certificate.objects.filter(pk=certificate.pk).update(der=b"another")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Certificate.objects.filter(pk=certificate.pk).update(status="PREPARED", der=None, issued_at=None)
+    certificate.pk = None
+    certificate.serial_hex, certificate.tbs_sha256, certificate.der_sha256 = "7f", "0" * 64, "1" * 64
+    with pytest.raises(IntegrityError), transaction.atomic():
+        certificate.save(force_insert=True)
+
+
+def test_an_unknown_id_in_a_task_is_skipped(world: World) -> None:
+    from uuid import uuid4
+
+    unknown = uuid4()
+    assert issue_certificates([unknown]).skipped == [unknown]
+
+
+def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
+    world: World, approved: EnrollmentRequest
+) -> None:
+    with mock.patch("approvals.sweep.ring_now") as ring:
+        assert sweep(every=timedelta(0)).rung == 1
+    ring.assert_called_once_with([approved.pk])
+    assert sweep(every=timedelta(minutes=1)).ran is True
+    assert sweep(every=timedelta(minutes=1)).ran is False
+    run_worker()
+    device = Device.named("r2.example", key="bob")
+    device.enroll()
+    EnrollmentRequest.objects.filter(state=State.PENDING).update(expires_at=now() - timedelta(seconds=1))
+    with mock.patch("approvals.sweep._take_lease", return_value=True):
+        assert sweep().expired == 1
+    assert device.poll().fail_info_text == "the request expired before anyone decided: ask again"
+
+
+def test_an_expiry_that_comes_second_changes_nothing(world: World) -> None:
+    from approvals import sweep as sweeping
+    from approvals.errors import AlreadyDecided
+
+    Device.named("r1.example").enroll()
+    EnrollmentRequest.objects.update(expires_at=now() - timedelta(seconds=1))
+    with mock.patch.object(sweeping, "advance", side_effect=AlreadyDecided("too late")):
+        assert sweeping._expire(now()) == 0
