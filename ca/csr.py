@@ -6,7 +6,7 @@ Nothing here decides whether the request is welcome; that is `ca.profiles.check_
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -101,8 +101,8 @@ class RequestedExtension:
 class CertificationRequest:
     """A PKCS #10 request whose self-signature was verified."""
 
-    der: bytes
-    info_der: bytes
+    der: bytes = field(repr=False)  # this and the next contain the challenge password
+    info_der: bytes = field(repr=False)
     subject: DistinguishedName
     spki_der: bytes
     spki_sha256: bytes
@@ -239,11 +239,9 @@ def _load_key(tlv: TLV) -> tuple[bytes, KeyFacts, _PublicKey]:
     else:
         raise CsrAlgorithmRefused(f"key type {oid}: an RSA or EC key is needed")
     try:
-        public = serialization.load_der_public_key(tlv.raw)
+        public = cast("_PublicKey", serialization.load_der_public_key(tlv.raw))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CsrAlgorithmRefused(f"{facts}: not a valid public key") from error
-    if not isinstance(public, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
-        raise CsrAlgorithmRefused(f"key type {oid}: an RSA or EC key is needed")
     spki_der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return spki_der, facts, public
 

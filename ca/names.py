@@ -123,7 +123,7 @@ class DistinguishedName:
 
 
 def _escaped(value: str) -> str:
-    return re.sub(r"([,=+\\])", r"\\\1", visible(value))
+    return visible(re.sub(r"([,=+\\])", r"\\\1", value))
 
 
 def decode_text(tlv: TLV) -> str:

@@ -58,7 +58,7 @@ def text_findings(text: str, subject: str = "text") -> tuple[Finding, ...]:
 
 
 def _scripts(text: str) -> set[str]:
-    scripts = {_script(c) for c in text if c.isalpha()}
+    scripts = {_script(c) for c in text if c.isalpha() and not _is_hidden(c)}
     return scripts if len(scripts) < 2 else {("EAST ASIAN" if s in _EAST_ASIAN else s) for s in scripts}
 
 
