@@ -88,11 +88,11 @@ def fingerprint(value: str) -> SafeString:
 
 
 @register.simple_tag
-def copy(value: str, label: str) -> SafeString:
-    """A button that copies `value`; shown only where the script runs."""
+def copy(value: object, label: str) -> SafeString:
+    """A button that copies the visible text of `value`; shown only where the script runs."""
     return format_html(
         '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}</button>',
-        value,
+        visible_text(str(value)),
         label,
         label,
         icon("copy", 14),

@@ -1,0 +1,275 @@
+"""Every URL by method and role. A URL that is in no row of the tables fails the test."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts.models import Department, User
+from accounts.roles import Role
+from approvals.decisions import approve_request
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.review import review_digest
+from ca.models import Certificate
+from tests.pages import create_requests, signed_in
+from tests.world import Device, World, create_person, now, run_worker, voice_of
+
+ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+EVERYBODY_READS: Final = "302 200 200 200 200 403"
+OWN_DEPARTMENT: Final = "302 200 404 200 200 403"
+OFFICERS_DECIDE: Final = "302 302 404 403 403 403"
+ADMINISTRATORS_DO: Final = "302 403 403 403 302 403"
+ALIKE: Final = "{0} {0} {0} {0} {0} {0}"
+
+#: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything here. HEAD is as GET;
+#: a method that is not named is answered 405.
+PAGES: Final[Mapping[str, Mapping[str, str]]] = {
+    "": {"GET": "302 302 302 302 302 200"},
+    "healthz": {"GET": ALIKE.format(200)},
+    "readyz": {"GET": ALIKE.format(200)},
+    "queue/": {"GET": EVERYBODY_READS},
+    "queue/changes": {"GET": EVERYBODY_READS},
+    "queue/decide": {"POST": "302 302 302 403 403 403"},
+    "requests/<uuid:request_id>/": {"GET": OWN_DEPARTMENT},
+    "requests/<uuid:request_id>/live": {"GET": OWN_DEPARTMENT},
+    "requests/<uuid:request_id>/approve": {"POST": OFFICERS_DECIDE},
+    "requests/<uuid:request_id>/reject": {"POST": OFFICERS_DECIDE},
+    "requests/<uuid:request_id>/reopen": {"POST": OFFICERS_DECIDE},
+    "requests/<uuid:request_id>/retry": {"POST": OFFICERS_DECIDE},
+    "profiles/": {"GET": EVERYBODY_READS},
+    "profiles/<slug:slug>/pause": {"POST": ADMINISTRATORS_DO},
+    "profiles/<slug:slug>/resume": {"POST": ADMINISTRATORS_DO},
+    "history/requests/": {"GET": EVERYBODY_READS},
+    "history/certificates/": {"GET": EVERYBODY_READS},
+    "history/certificates/<uuid:certificate_id>/": {"GET": OWN_DEPARTMENT},
+    "history/certificates/<uuid:certificate_id>/der": {"GET": OWN_DEPARTMENT},
+    "history/certificates/<uuid:certificate_id>/pem": {"GET": OWN_DEPARTMENT},
+    "history/certificates/<uuid:certificate_id>/chain": {"GET": OWN_DEPARTMENT},
+    "history/audit/": {"GET": "302 403 403 200 403 403"},
+    "ca/": {"GET": EVERYBODY_READS},
+    "ca/<slug:name>.cer": {"GET": ALIKE.format(200)},
+    "ca/<slug:name>/pause": {"POST": ADMINISTRATORS_DO},
+    "ca/<slug:name>/resume": {"POST": ADMINISTRATORS_DO},
+    "scep/^(?P<slug>[a-z0-9-]{1,50})/?$": {"GET": ALIKE.format(400), "POST": ALIKE.format(400)},
+    "account/setup/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
+}
+#: allauth's own pages: what GET and POST answer; the rest changes nothing.
+ACCOUNT: Final[Mapping[str, Mapping[str, str]]] = {
+    "account/login/": {"GET": "200 302 302 302 302 302", "POST": "200 302 302 302 302 302"},
+    "account/logout/": {"GET": "302 200 200 200 200 200", "POST": ALIKE.format(302)},
+    "account/signup/": {"GET": "200 302 302 302 302 302", "POST": "200 302 302 302 302 302"},
+    "account/inactive/": {"GET": ALIKE.format(200), "POST": ALIKE.format(405)},
+    "account/password/change/": {"GET": "302 200 200 200 200 200", "POST": "302 200 200 200 200 200"},
+    "account/reauthenticate/": {"GET": "302 200 200 200 200 200", "POST": "302 200 200 200 200 200"},
+}
+#: The admin: strangers and everybody but administrators are sent to sign in. By model what an administrator may do.
+ADMIN_MODELS: Final[Mapping[str, frozenset[str]]] = {
+    "accounts/user": frozenset({"add", "change"}),
+    "accounts/department": frozenset({"add", "change"}),
+    "approvals/enrollmentprofile": frozenset({"add", "change"}),
+    "approvals/enrollmentrequest": frozenset(),
+    "approvals/decision": frozenset(),
+    "approvals/challengepassword": frozenset(),
+    "ca/certificateprofile": frozenset({"add", "change"}),
+    "ca/certificateauthority": frozenset(),
+    "ca/certificate": frozenset(),
+}
+#: Pages of the admin that belong to no model: what an administrator gets by GET.
+ADMIN_PAGES: Final[Mapping[str, int]] = {
+    "admin/": 200,
+    "admin/login/": 302,
+    "admin/logout/": 405,
+    "admin/password_change/": 200,
+    "admin/password_change/done/": 200,
+    "admin/autocomplete/": 403,
+    "admin/jsi18n/": 200,
+    "admin/r/<path:content_type_id>/<path:object_id>/": 404,
+    "admin/accounts/user/<id>/password/": 200,
+    "admin/^(?P<app_label>accounts|ca|approvals)/$": 200,
+    "admin/(?P<url>.*)$": 404,
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The objects that stand for the converters of a route, all of the department `here`."""
+
+    request: EnrollmentRequest
+    certificate: Certificate
+    profile: EnrollmentProfile
+    people: Mapping[str, User]
+
+    def path(self, route: str) -> str:
+        """Return an address of the route that names an existing object."""
+        values = {
+            "<uuid:request_id>": str(self.request.pk),
+            "<uuid:certificate_id>": str(self.certificate.pk),
+            "<slug:slug>": self.profile.slug,
+            "<slug:name>": self.profile.ca.name,
+            "<str:token>": "a-token",
+            "^(?P<slug>[a-z0-9-]{1,50})/?$": "routers/",
+            "^(?P<app_label>accounts|ca|approvals)/$": "accounts/",
+            "(?P<url>.*)$": "nothing-here/",
+            "<path:content_type_id>/<path:object_id>": "1/1",
+            "<id>": str(self.people["nobody"].pk),
+        }
+        for mark, value in values.items():
+            route = route.replace(mark, value)
+        return f"/{route}"
+
+    def data(self) -> dict[str, object]:
+        """Return a form that every decision accepts."""
+        digest = review_digest(self.request)
+        return {"view_sha256": digest, "comment": "seen", "verdict": "approve", "rows": [f"{self.request.pk}:{digest}"]}
+
+    def admin_object(self, model: str) -> object:
+        """Return the key of an object of a model of the admin."""
+        found: dict[str, object] = {
+            "accounts/user": self.people["nobody"].pk,
+            "accounts/department": self.profile.department_id,
+            "approvals/enrollmentprofile": self.profile.pk,
+            "approvals/enrollmentrequest": self.request.pk,
+            "approvals/decision": self.certificate_decision,
+            "ca/certificateprofile": self.profile.certificate_profile_id,
+            "ca/certificateauthority": self.profile.ca_id,
+            "ca/certificate": self.certificate.pk,
+        }
+        return found.get(model, UUID(int=0))
+
+    @property
+    def certificate_decision(self) -> object:
+        """The decision that led to the certificate."""
+        return EnrollmentRequest.objects.get(pk=self.certificate.order_id).decisions.get().pk
+
+
+@pytest.fixture
+def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr("pkiportal.health.broker_answers", lambda: True)
+    here = Department.objects.create(slug="here", name="Here")
+    elsewhere = Department.objects.create(slug="elsewhere", name="Elsewhere")
+    EnrollmentProfile.objects.filter(pk=world.profile.pk).update(department=here)
+    world.profile.refresh_from_db()
+    Device.named("r1.example").enroll()
+    issued = EnrollmentRequest.objects.get()
+    approve_request(request_id=issued.pk, voice=voice_of(world.alice), comment="", now=now())
+    run_worker()
+    (request,) = create_requests(world.profile, ["r2.example"])
+    people = {
+        "officer": create_person("olga", Role.OFFICER, department=here),
+        "elsewhere": create_person("emil", Role.OFFICER, department=elsewhere),
+        "auditor": create_person("bob", Role.AUDITOR),
+        "administrator": create_person("charlie", Role.ADMINISTRATOR),
+        "nobody": create_person("nora"),
+    }
+    return Stage(request, Certificate.objects.get(order_id=issued.pk), world.profile, people)
+
+
+def test_every_url_is_in_the_tables() -> None:
+    known = {*PAGES, *ACCOUNT, *ADMIN_PAGES, *admin_routes()}
+    assert sorted(set(routes()) ^ known) == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_page_answers_each_method_as_the_role_deserves(stage: Stage, role: str) -> None:
+    faults = []
+    for route, by_method in {**PAGES, **ACCOUNT}.items():
+        for method in METHODS:
+            statuses = by_method.get("GET" if method == "HEAD" else method)
+            if statuses is None and route in ACCOUNT:
+                continue
+            expected = int(statuses.split()[ROLES.index(role)]) if statuses else 405
+            status = answer(stage, role, method, stage.path(route))
+            if status != expected:
+                faults.append(f"{method} {route}: {status} instead of {expected}")
+    assert faults == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_table_says(
+    stage: Stage, role: str
+) -> None:
+    faults = []
+    for method, path, as_administrator in admin_visits(stage):
+        expected = as_administrator if role == "administrator" else 302
+        if path == "/admin/login/" and role not in {"administrator", "anonymous"}:
+            expected = 403  # signed in already, as somebody who has no business there
+        status = answer(stage, role, method, path)
+        if status != expected:
+            faults.append(f"{method} {path}: {status} instead of {expected}")
+    assert faults == []
+
+
+def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None:
+    client = signed_in(stage.people["elsewhere"])
+    answers = [client.get(f"/requests/{key}/") for key in (stage.request.pk, UUID(int=7))]
+    pages = [re.sub(rb'name="csrfmiddlewaretoken" value="[^"]+"', b"", page.content) for page in answers]
+    assert [page.status_code for page in answers] == [404, 404]
+    assert pages[0] == pages[1]
+
+
+def answer(stage: Stage, role: str, method: str, path: str) -> int:
+    """Return the status for one request, and undo what it did."""
+    user = stage.people.get(role)
+    with transaction.atomic():
+        client = signed_in(user) if user else Client()
+        data = stage.data() if method == "POST" else None
+        if urlsplit(path).path == "/queue/changes":
+            path += f"?top={UUID(int=0)}"
+        if method == "POST" and path.startswith("/scep/"):
+            status = client.post(path, b"0", content_type="application/x-pki-message").status_code
+        elif method == "POST":
+            status = client.post(path, data).status_code
+        else:
+            status = client.generic(method, path).status_code
+        transaction.set_rollback(True)
+    return status
+
+
+def routes() -> Iterator[str]:
+    """Every route of the portal, as it is written."""
+    yield from _walk(get_resolver().url_patterns, "")
+
+
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+    for pattern in patterns:
+        route = f"{prefix}{pattern.pattern}"
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+def admin_routes() -> Iterator[str]:
+    """The routes of the models of the admin."""
+    for model in ADMIN_MODELS:
+        for page in ("", "add/", *(f"<path:object_id>/{name}" for name in ("history/", "delete/", "change/", ""))):
+            yield f"admin/{model}/{page}"
+
+
+def admin_visits(stage: Stage) -> Iterator[tuple[str, str, int]]:
+    """Method, address, and what an administrator gets."""
+    for route, status in ADMIN_PAGES.items():
+        yield "GET", stage.path(route), status
+    for model, allowed in ADMIN_MODELS.items():
+        key, may_change = stage.admin_object(model), "change" in allowed
+        exists = key != UUID(int=0)
+        yield "GET", f"/admin/{model}/", 200
+        yield "GET", f"/admin/{model}/add/", 200 if "add" in allowed else 403
+        yield "POST", f"/admin/{model}/add/", 200 if "add" in allowed else 403
+        yield "POST", f"/admin/{model}/", 200
+        yield "GET", f"/admin/{model}/{key}/", 302
+        if exists:
+            yield "GET", f"/admin/{model}/{key}/change/", 200
+            yield "POST", f"/admin/{model}/{key}/change/", 200 if may_change else 403
+            yield "GET", f"/admin/{model}/{key}/history/", 200
+            yield "GET", f"/admin/{model}/{key}/delete/", 403
+            yield "POST", f"/admin/{model}/{key}/delete/", 403
