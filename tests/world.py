@@ -24,6 +24,7 @@ from ca.authorities import AuthorityRequest, create_authority
 from ca.models import CertificateAuthority
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
+from ca.store import resolve_version
 from scep.client import HttpAnswer, Identity, ScepClient, Transport, build_csr
 from scep.protocol.requests import ReceivedCertRep
 from scep.ra_keys import ensure_ra_key, ra_keys
@@ -134,6 +135,7 @@ def forget_caches() -> None:
     """Drop what a process keeps between messages."""
     from approvals.limits import open_requests
 
+    resolve_version.cache_clear()
     ra_keys.forget()
     open_requests.forget()
 

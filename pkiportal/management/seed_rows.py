@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction, RequestTerm
 from approvals.profiles import REQUEST_TTL
@@ -15,16 +15,18 @@ from approvals.states import State
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from ca.authorities import issuer_facts, open_key
-from ca.models import Certificate, CertificateStatus, CertificateTerm
+from ca.models import Certificate, CertificateKind, CertificateStatus, CertificateTerm
 from ca.store import normalized_terms, resolve_version
 from keys.file import LoadedKey
+from pkiportal.management.seed_insert import Row, insert_rows
 from pkiportal.management.seed_material import KEY, Device, make_certificate, make_device, uuid7_at
 
 BATCH: Final = 2000
 CLIENT: Final = "seeded for load tests"
 _PENDING_SINCE: Final = timedelta(days=20)
 _ISSUED_SINCE: Final = timedelta(days=700)
-_DECIDED_AFTER: Final = timedelta(minutes=7)
+_ISSUED_AFTER: Final = timedelta(minutes=7)
+_VERSION_OF_ISSUED: Final = 4  # submitted, approved, prepared, issued
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,114 +76,100 @@ def seed(plan: Plan, *, actor: Actor) -> Iterator[int]:
 def _write(run: _Run, numbers: range, *, total: int, is_issued: bool) -> None:
     """Make one batch, then write it: nothing is computed while the transaction is open."""
     since = _ISSUED_SINCE if is_issued else _PENDING_SINCE
-    made = []
+    requests: list[Row] = []
+    certificates: list[Row] = []
+    request_words: list[tuple[object, list[str]]] = []
     for number in numbers:
         moment = run.plan.now - since + since * ((number + 1) / (total + 1))
         device = make_device(number, f"{'i' if is_issued else 'p'}{run.mark}", moment)
-        certificate = _certificate(run, device, moment, number) if is_issued else None
-        made.append((device, _request(run, device, moment, number, certificate)))
-    requests = [request for _, request in made]
-    certificates = [request.certificate for request in requests if request.certificate is not None]
+        request = _request(run, device, moment, number)
+        if is_issued:
+            certificates.append(_certificate(run, device, moment, request))
+        requests.append(request)
+        request_words.append((request["id"], _words(device, request)))
+    certificate_words = [(row["id"], _certificate_words(row)) for row in certificates]
     with transaction.atomic():
-        Certificate.objects.bulk_create(certificates)
-        EnrollmentRequest.objects.bulk_create(requests)
-        EnrollmentTransaction.objects.bulk_create(map(_transaction, requests))
-        _insert_terms(RequestTerm, "request_id", [(item.pk, _words(of, item)) for of, item in made])
-        _insert_terms(CertificateTerm, "certificate_id", [(c.pk, _certificate_words(c)) for c in certificates])
+        insert_rows(Certificate, certificates)
+        insert_rows(EnrollmentRequest, requests)
+        insert_rows(EnrollmentTransaction, [_transaction(row) for row in requests])
+        insert_rows(RequestTerm, _terms("request_id", request_words))
+        insert_rows(CertificateTerm, _terms("certificate_id", certificate_words))
 
 
-def _certificate(run: _Run, device: Device, moment: datetime, number: int) -> Certificate:
+def _certificate(run: _Run, device: Device, moment: datetime, request: Row) -> Row:
+    """Return the certificate of a request, which gets state and time of it."""
     ca = run.plan.profile.ca
-    spec = resolve_version(run.version_id)
     issuer = issuer_facts(ca.certificate_der)
-    serial, period, tbs, der = make_certificate(device, issuer, spec, run.key, moment)
-    return Certificate(
-        id=uuid7_at(moment, number),
-        ca=ca,
-        order_id=uuid7_at(moment, number),
-        status=CertificateStatus.ISSUED,
-        serial_hex=f"{serial:x}",
-        subject=str(device.subject),
-        names=[f"{name.kind}:{name.value}" for name in device.sans],
-        profile_version_id=run.version_id,
-        spki_sha256=device.spki_sha256,
-        not_before=period[0],
-        not_after=period[1],
-        tbs=tbs,
-        tbs_sha256=sha256(tbs).hexdigest(),
-        der=der,
-        der_sha256=sha256(der).hexdigest(),
-        prepared_at=moment + _DECIDED_AFTER,
-        issued_at=moment + _DECIDED_AFTER,
-    )
+    serial, period, tbs, der = make_certificate(device, issuer, resolve_version(run.version_id), run.key, moment)
+    issued_at = moment + _ISSUED_AFTER
+    row: Row = {
+        "id": uuid7_at(issued_at, moment.microsecond),
+        "ca_id": ca.pk,
+        "kind": CertificateKind.ORDERED.value,
+        "order_id": request["id"],
+        "status": CertificateStatus.ISSUED.value,
+        "serial_hex": f"{serial:x}",
+        "subject": request["subject"],
+        "names": request["names"],
+        "profile_version_id": run.version_id,
+        "spki_sha256": request["csr_spki_sha256"],
+        "not_before": period[0],
+        "not_after": period[1],
+        "tbs": tbs,
+        "tbs_sha256": sha256(tbs).hexdigest(),
+        "der": der,
+        "der_sha256": sha256(der).hexdigest(),
+        "prepared_at": issued_at,
+        "issued_at": issued_at,
+    }
+    request |= {"state": State.ISSUED.value, "version": _VERSION_OF_ISSUED, "certificate_id": row["id"]}
+    request |= dict.fromkeys(("decided_at", "effective_at", "finished_at"), issued_at)
+    return row
 
 
-def _request(
-    run: _Run, device: Device, moment: datetime, number: int, certificate: Certificate | None
-) -> EnrollmentRequest:
+def _request(run: _Run, device: Device, moment: datetime, number: int) -> Row:
     profile = run.plan.profile
-    decided = moment + _DECIDED_AFTER if certificate is not None else None
-    return EnrollmentRequest(
-        id=certificate.order_id if certificate is not None else uuid7_at(moment, number),
-        profile=profile,
-        ca=profile.ca,
-        profile_version_id=run.version_id,
-        state=State.ISSUED if certificate is not None else State.PENDING,
-        version=4 if certificate is not None else 1,
-        csr=device.csr,
-        csr_sha256=sha256(device.csr).hexdigest(),
-        csr_spki_sha256=device.spki_sha256,
-        signer_spki_sha256=device.spki_sha256,
-        signer_certificate=device.signer_certificate,
-        content_sha256=sha256(device.content).hexdigest(),
-        subject=str(device.subject),
-        common_name=device.common_name,
-        names=[f"{name.kind}:{name.value}" for name in device.sans],
-        key_description=KEY,
-        transaction_id=device.spki_sha256[:40].upper(),
-        address=f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
-        client=CLIENT,
-        challenge=profile.challenge,
-        submitted_at=moment,
-        expires_at=moment + REQUEST_TTL,
-        decided_at=decided,
-        effective_at=decided,
-        finished_at=decided,
-        certificate=certificate,
-    )
+    return {
+        "id": uuid7_at(moment, number),
+        "profile_id": profile.pk,
+        "ca_id": profile.ca_id,
+        "profile_version_id": run.version_id,
+        "state": State.PENDING.value,
+        "version": 1,
+        "csr": device.csr,
+        "csr_sha256": sha256(device.csr).hexdigest(),
+        "csr_spki_sha256": device.spki_sha256,
+        "signer_spki_sha256": device.spki_sha256,
+        "signer_certificate": device.signer_certificate,
+        "content_sha256": sha256(device.content).hexdigest(),
+        "subject": str(device.subject),
+        "common_name": device.common_name,
+        "names": [f"{name.kind}:{name.value}" for name in device.sans],
+        "key_description": KEY,
+        "transaction_id": device.spki_sha256[:40].upper(),
+        "address": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
+        "client": CLIENT,
+        "challenge": str(profile.challenge),
+        "submitted_at": moment,
+        "expires_at": moment + REQUEST_TTL,
+        **dict.fromkeys(("certificate_id", "decided_at", "effective_at", "finished_at")),
+    }
 
 
-def _transaction(request: EnrollmentRequest) -> EnrollmentTransaction:
-    return EnrollmentTransaction(
-        profile_id=request.profile_id,
-        transaction_id=request.transaction_id,
-        signer_spki_sha256=request.signer_spki_sha256,
-        request=request,
-        opened_at=request.submitted_at,
-    )
+def _transaction(request: Row) -> Row:
+    same = ("profile_id", "transaction_id", "signer_spki_sha256")
+    return {"request_id": request["id"], "opened_at": request["submitted_at"]} | {name: request[name] for name in same}
 
 
-def _words(device: Device, request: EnrollmentRequest) -> list[str]:
+def _terms(owner: str, found: list[tuple[object, list[str]]]) -> list[Row]:
+    return [{owner: key, "term": term} for key, words in found for term in normalized_terms(words)]
+
+
+def _words(device: Device, request: Row) -> list[str]:
     signer = sha256(device.signer_certificate).hexdigest()
-    return [request.transaction_id, request.address, request.csr_spki_sha256, signer, device.common_name]
+    return [request["transaction_id"], request["address"], request["csr_spki_sha256"], signer, device.common_name]
 
 
-def _certificate_words(certificate: Certificate) -> list[str]:
-    names = [name.partition(":")[2] for name in certificate.names]
-    return [certificate.serial_hex, certificate.der_sha256 or "", certificate.spki_sha256, *names]
-
-
-def _insert_terms(model: type[RequestTerm | CertificateTerm], owner: str, rows: list[tuple[object, list[str]]]) -> None:
-    """Insert search words without making a model object for each: they are most of the rows."""
-    if not rows:
-        return
-    field = model._meta.get_field(owner.removesuffix("_id")).target_field  # type: ignore[union-attr]  # noqa: SLF001 - the documented name; both are foreign keys
-    statement = f"INSERT INTO {model._meta.db_table} ({owner}, term) VALUES (%s, %s)"  # noqa: S608, SLF001 - names from our own model
-    values = [
-        (prepared, term)
-        for key, words in rows
-        for prepared in [field.get_db_prep_value(key, connection)]
-        for term in normalized_terms(words)
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement, values)
+def _certificate_words(certificate: Row) -> list[str]:
+    names = [name.partition(":")[2] for name in certificate["names"]]
+    return [certificate["serial_hex"], certificate["der_sha256"], certificate["spki_sha256"], *names]
