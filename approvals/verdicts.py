@@ -120,7 +120,7 @@ def verify_decisions(request: EnrollmentRequest) -> None:
     """
     decisions = list(request.decisions.filter(round=request.round, verdict=Verdict.APPROVE))
     for decision in decisions:
-        _verify(decision, request)
+        verify_decision(decision, request)
     if any(decision.evidence == Evidence.POLICY for decision in decisions):
         if request.profile.approval != "automatic":
             raise DecisionInvalid("decided by policy, but the profile asks an officer now")
@@ -130,7 +130,8 @@ def verify_decisions(request: EnrollmentRequest) -> None:
         raise DecisionInvalid(f"{len(officers)} of {request.profile.required_approvals} needed approvals on record")
 
 
-def _verify(decision: Decision, request: EnrollmentRequest) -> None:
+def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
+    """Check that one stored decision approves exactly this request; raises DecisionInvalid naming the first fault."""
     document = bytes(decision.document)
     if sha256(document).hexdigest() != decision.document_sha256:
         raise DecisionInvalid(f"decision {decision.pk}: the document does not have its digest")

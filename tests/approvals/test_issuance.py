@@ -291,7 +291,7 @@ def test_the_worker_believes_the_decisions_not_the_state(
 def test_a_decision_by_policy_counts_only_where_the_profile_has_one(approved: EnrollmentRequest) -> None:
     with without_triggers():
         Decision.objects.update(evidence="policy", officer=None)
-    with mock.patch("approvals.verdicts._verify"), pytest.raises(DecisionInvalid, match="asks an officer now"):
+    with mock.patch("approvals.verdicts.verify_decision"), pytest.raises(DecisionInvalid, match="asks an officer now"):
         verify_decisions(fresh())
 
 
