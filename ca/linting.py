@@ -11,7 +11,7 @@ from hashlib import sha1
 from typing import Final, Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -65,7 +65,8 @@ def lint_tbs(tbs: bytes, *, content: Content) -> tuple[Finding, ...]:
         findings = [*_lint_der(tbs), *_lint_fields(members, content), *_lint_subject(members[5], content)]
         findings += _lint_key(members[6], content)
         findings += _lint_extension_list(members, content)
-        findings += _lint_loads(tbs, content.issuer)
+        # Only what looks right here is worth a second opinion; it would repeat, or warn about, what is known.
+        findings += [] if findings else _lint_loads(tbs, content.issuer)
     except (Asn1Error, NameMalformed) as error:
         return (refuse("lint-unreadable", f"certificate: {error}"),)
     return tuple(findings)
@@ -153,10 +154,9 @@ def _lint_validity(tlv: TLV, content: Content) -> Iterator[Finding]:
     if not issuer.not_before <= not_before <= not_after <= issuer.not_after:
         yield refuse("lint-validity", f"validity {not_before} to {not_after}: not inside that of the issuer")
     wanted = min(not_before + timedelta(days=spec.validity_days) - _ONE_SECOND, issuer.not_after)
-    if not_after != wanted:
-        yield refuse(
-            "lint-validity", f"validity {not_before} to {not_after}: the profile gives {spec.validity_days} days"
-        )
+    if not_after != wanted or (not_before, not_after) != (content.not_before, content.not_after):
+        days = spec.validity_days
+        yield refuse("lint-validity", f"validity {not_before} to {not_after}: the profile gives {days} days")
 
 
 def _lint_subject(tlv: TLV, content: Content) -> Iterator[Finding]:
@@ -213,7 +213,7 @@ def _lint_loads(tbs: bytes, issuer: IssuerFacts) -> Iterator[Finding]:
     dummy = asn1.der_sequence(tbs, _ALGORITHMS[issuer.signature_algorithm], asn1.der_bit_string(b"\x00"))
     try:
         _ = x509.load_der_x509_certificate(dummy).extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         yield refuse("lint-unreadable", f"certificate: {error}")
 
 
@@ -221,7 +221,7 @@ def _lint_loads(tbs: bytes, issuer: IssuerFacts) -> Iterator[Finding]:
 def _public_key(spki_der: bytes) -> object:
     try:
         return serialization.load_der_public_key(spki_der)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return None
 
 

@@ -65,6 +65,8 @@ def check_csr(csr: CertificationRequest, spec: ProfileSpec) -> CsrReview:
 
 def _key_findings(csr: CertificationRequest, spec: ProfileSpec) -> Iterator[Finding]:
     key = csr.key
+    if not extensions.key_usages_for(spec.key_usages, key.algorithm):
+        yield refuse("key-usage", f"{key}: cannot serve {', '.join(spec.key_usages)}; another kind of key is needed")
     if key.algorithm == "ec":
         if key.curve not in spec.curves:
             yield refuse("key-curve", f"{key}: allowed are {', '.join(spec.curves) or 'no EC keys'}")

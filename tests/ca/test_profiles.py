@@ -144,6 +144,12 @@ def test_a_curve_that_is_not_allowed_is_refused(curves: tuple[str, ...], text: s
     assert (finding.code, finding.text) == ("key-curve", f"EC P-256: {text}")
 
 
+def test_a_key_that_none_of_the_usages_fits_is_refused() -> None:
+    spec = ProfileSpec(key_usages=("key-encipherment",))
+    assert codes(check_csr(request(key=ec_key()), spec)) == ["key-usage"]
+    assert not check_csr(request(), spec).refused
+
+
 @pytest.mark.parametrize(
     ("modulus", "text"),
     [
