@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from ca.csr import CertificationRequest
+
+#: Says nothing that the key does not say. certmonger 0.79 writes another one into each CSR for the same key.
+_SUBJECT_KEY_IDENTIFIER: Final = "2.5.29.14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,14 @@ class Submission:
     client: str = ""
 
     def content_sha256(self) -> bytes:
-        """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs."""
+        """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs.
+
+        subjectKeyIdentifier is left out: it is never copied, and the key itself is in the digest.
+        """
         digest = sha256(self.csr.subject.der)
         digest.update(self.csr.spki_sha256)
-        for extension in sorted(self.csr.requested_extensions, key=lambda item: item.oid):
+        wanted = [item for item in self.csr.requested_extensions if item.oid != _SUBJECT_KEY_IDENTIFIER]
+        for extension in sorted(wanted, key=lambda item: item.oid):
             digest.update(b"%d:%s:%d:" % (extension.critical, extension.oid.encode(), len(extension.value)))
             digest.update(extension.value)
         return digest.digest()
