@@ -14,6 +14,7 @@ from approvals import challenges
 from approvals.doorbell import ring
 from approvals.errors import Cause, Refusal
 from approvals.limits import open_requests
+from approvals.lookup import KnownTransaction, find_transaction, requests_of_key
 from approvals.models import (
     ChallengePassword,
     ChallengePolicy,
@@ -25,18 +26,20 @@ from approvals.models import (
 )
 from approvals.notifications import notify
 from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
+from approvals.refusals import record_refusal, refused
 from approvals.states import OPEN_STATES, REFUSED_STATES, State
 from approvals.submission import Submission
 from approvals.verdicts import approve_by_policy
 from audit.events import Actor, Event, Personal, Subject
-from audit.log import record, record_repeated
+from audit.inserts import insert
+from audit.log import record
 from ca.csr import CertificationRequest
 from ca.models import Certificate
 from ca.profiles import CsrReview, check_csr
 from ca.store import certificate_by_fingerprint, normalized_terms, resolve_version
 
 _UNKNOWN = Refusal(Cause.UNKNOWN_TRANSACTION, "no such transaction")
-_OPEN = sorted(OPEN_STATES)
+WAITING_STATES = OPEN_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +72,38 @@ def submit_enrollment(
 
 def get_enrollment(
     *, profile: EnrollmentProfile, transaction_id: str, signer_spki_sha256: bytes, address: str, now: datetime
-) -> EnrollmentRequest | Refusal:
-    """Return the request of a transaction to the key that opened it.
+) -> EnrollmentRequest | KnownTransaction | Refusal:
+    """Return the request of a transaction to the key that opened it; unread while it waits.
 
     Any other key gets exactly the answer of an unknown transaction (RFC 8894 §3.3.3, §4.4); it is logged as what it is.
     """
-    found = (
-        EnrollmentTransaction.objects.filter(
-            profile_id=profile.pk, transaction_id=transaction_id, signer_spki_sha256=signer_spki_sha256.hex()
-        )
-        .select_related("request__certificate", "request__ca")
-        .first()
-    )
-    if found is not None:
-        found.request.profile = profile
-        return found.request
+    known = find_transaction(profile, transaction_id, signer_spki_sha256)
+    if known is not None:
+        return known if known.state in WAITING_STATES else known.load(profile)
     taken = EnrollmentTransaction.objects.filter(profile_id=profile.pk, transaction_id=transaction_id).first()
     subject = Subject.of("request", taken.request_id) if taken else None
     cause = "poll signed by another key" if taken else _UNKNOWN.cause.value
-    _record_refusal(profile, cause, address=address, now=now, subject=subject)
+    record_refusal(profile, cause, address=address, now=now, subject=subject)
     return _UNKNOWN
 
 
 def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest | Refusal:
     refusal = _refuse_signer(submission)
     if refusal is not None:
-        return _refused(profile, refusal, submission, now=now)
+        return refused(profile, refusal, submission, now=now)
     content = submission.content_sha256().hex()
-    known = _find_transaction(submission, profile=profile)
+    known = find_transaction(profile, submission.transaction_id, submission.signer_spki_sha256)
     if known is not None:
-        known.request.profile = profile
-        if not _may_ask_again(known.request, submission, content, now=now):
-            return _answer_known(known.request, submission, content, now=now)
+        request = known.load(profile)
+        if not _may_ask_again(request, submission, content, now=now):
+            return _answer_known(request, submission, content, now=now)
     else:
         met = _find_by_key(submission, profile=profile, content=content, now=now)
         if isinstance(met, EnrollmentRequest):
             _open_transaction(submission, met, now=now)
             return met
         if isinstance(met, Refusal):
-            return _refused(profile, met, submission, now=now)
+            return refused(profile, met, submission, now=now)
     return _open(submission, profile=profile, content=content, known=known, now=now)
 
 
@@ -120,18 +116,6 @@ def _refuse_signer(submission: Submission) -> Refusal | None:
     if submission.signer_spki_sha256 != submission.csr.spki_sha256:
         return Refusal(Cause.SIGNER_KEY, "the message must be signed with the key of the certificate request")
     return None
-
-
-def _find_transaction(submission: Submission, *, profile: EnrollmentProfile) -> EnrollmentTransaction | None:
-    return (
-        EnrollmentTransaction.objects.filter(
-            profile_id=profile.pk,
-            transaction_id=submission.transaction_id,
-            signer_spki_sha256=submission.signer_spki_sha256.hex(),
-        )
-        .select_related("request__certificate", "request__ca")
-        .first()
-    )
 
 
 def _may_ask_again(request: EnrollmentRequest, submission: Submission, content: str, *, now: datetime) -> bool:
@@ -171,21 +155,14 @@ def _answer_known(
     refusal = Refusal(
         Cause.OTHER_CONTENT, "this transaction is open for another request: use a new transactionID or wait for its end"
     )
-    return _refused(request.profile, refusal, submission, now=now, request=request)
+    return refused(request.profile, refusal, submission, now=now, request=request)
 
 
 def _find_by_key(
     submission: Submission, *, profile: EnrollmentProfile, content: str, now: datetime
 ) -> EnrollmentRequest | Refusal | None:
     """Meet the open request or the valid certificate of this key again under a new transactionID."""
-    rows = (
-        EnrollmentRequest.objects.filter(profile_id=profile.pk, csr_spki_sha256=submission.csr.spki_sha256.hex())
-        .filter(state__in=[*_OPEN, State.ISSUED])
-        .select_related("certificate", "ca")
-        .order_by("-id")[:10]
-    )
-    for request in rows:
-        request.profile = profile
+    for request in requests_of_key(profile, submission.csr.spki_sha256):
         if State(request.state) in OPEN_STATES:
             if request.content_sha256 == content:
                 return request
@@ -208,23 +185,23 @@ def _open(
     *,
     profile: EnrollmentProfile,
     content: str,
-    known: EnrollmentTransaction | None,
+    known: KnownTransaction | None,
     now: datetime,
 ) -> EnrollmentRequest | Refusal:
     if not is_address_allowed(submission.address, profile.networks):
-        return _refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now)
+        return refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now)
     redemption = challenges.check_challenge(
         profile, submission.csr.challenge_password, names=_names(submission.csr), now=now
     )
     if redemption.cause is not None:
-        return _refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now)
+        return refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now)
     version_id = profile.certificate_profile.current_id
     if version_id is None:
         raise LookupError(f"certificate profile {profile.certificate_profile.slug} has no version")
     review = check_csr(submission.csr, resolve_version(version_id))
     ruling = evaluate(_facts(submission, profile, review, satisfied=redemption.satisfied))
     if isinstance(ruling, Refusal):
-        return _refused(profile, ruling, submission, now=now)
+        return refused(profile, ruling, submission, now=now)
     assessment = Assessment(submission, review, redemption, content, version_id)
     request = _write_request(assessment, profile=profile, now=now)
     if redemption.challenge is not None:
@@ -232,7 +209,7 @@ def _open(
     if known is None:
         _open_transaction(submission, request, now=now)
     else:
-        EnrollmentTransaction.objects.filter(pk=known.pk).update(request=request)
+        EnrollmentTransaction.objects.filter(pk=known.transaction_pk).update(request=request)
     open_requests.opened(profile, submission.address)
     if ruling is Ruling.APPROVE:
         approve_by_policy(request, now=now)
@@ -258,7 +235,7 @@ def _facts(submission: Submission, profile: EnrollmentProfile, review: CsrReview
 def _write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest:
     submission, review = assessment.submission, assessment.review
     csr = submission.csr
-    request = EnrollmentRequest.objects.create(
+    request = EnrollmentRequest(
         profile=profile,
         ca=profile.ca,
         profile_version_id=assessment.profile_version_id,
@@ -287,7 +264,8 @@ def _write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: d
         sha256(submission.signer_certificate_der).hexdigest(),
         *_names(csr),
     ]
-    RequestTerm.objects.bulk_create(RequestTerm(request=request, term=term) for term in normalized_terms(words))
+    insert(request)
+    insert(*(RequestTerm(request=request, term=term) for term in normalized_terms(words)))
     record(
         Event.REQUEST_SUBMIT,
         actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=submission.address),
@@ -320,80 +298,14 @@ def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: da
 
 
 def _open_transaction(submission: Submission, request: EnrollmentRequest, *, now: datetime) -> None:
-    EnrollmentTransaction.objects.create(
+    opened = EnrollmentTransaction(
         profile_id=request.profile_id,
         transaction_id=submission.transaction_id,
         signer_spki_sha256=submission.signer_spki_sha256.hex(),
         request=request,
         opened_at=now,
     )
-
-
-def _refused(
-    profile: EnrollmentProfile,
-    refusal: Refusal,
-    submission: Submission,
-    *,
-    now: datetime,
-    request: EnrollmentRequest | None = None,
-) -> Refusal:
-    """Commit a refusal with its real reason; the device reads `refusal.text`."""
-    _record_refusal(
-        profile,
-        refusal.cause.value,
-        address=submission.address,
-        now=now,
-        subject=Subject.of("request", request.pk) if request else None,
-        data={
-            "text": refusal.text,
-            "subject": str(submission.csr.subject)[:1000],
-            "csr_spki_sha256": submission.csr.spki_sha256.hex(),
-            "transaction_id": submission.transaction_id,
-        },
-    )
-    return refusal
-
-
-def _record_refusal(
-    profile: EnrollmentProfile,
-    cause: str,
-    *,
-    address: str,
-    now: datetime,
-    subject: Subject | None = None,
-    data: dict[str, object] | None = None,
-) -> None:
-    with transaction.atomic():
-        record_repeated(
-            Event.MESSAGE_REFUSE,
-            actor=Actor(kind="device", address=address),
-            now=now,
-            cause=f"{profile.slug}: {cause}",
-            subject=subject,
-            data={"profile": profile.slug, **(data or {})},
-        )
-
-
-def refuse_message(
-    profile: EnrollmentProfile, *, cause: str, address: str, now: datetime, data: dict[str, object] | None = None
-) -> None:
-    """Record that a door refused a message before it became a submission (bad signature, bad algorithm, …)."""
-    _record_refusal(profile, cause, address=address, now=now, data=data)
-
-
-def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) -> None:
-    """Record that a device was handed its certificate; repeats within a minute are counted."""
-    if request.certificate is None:
-        raise LookupError(f"request {request.pk} has no certificate to deliver")
-    with transaction.atomic():
-        record_repeated(
-            Event.CERTIFICATE_DELIVER,
-            actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=address),
-            now=now,
-            cause="delivered",
-            subject=Subject.of("certificate", request.certificate.pk),
-            data={"request": str(request.pk), "serial": request.certificate.serial_hex},
-        )
+    insert(opened)
 
 
 def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Refusal | None:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import EnrollmentRequest, OutboxMessage
+from audit.inserts import insert
 
 MAX_ATTEMPTS = 8
 GATHER = timedelta(seconds=60)  # one mail a minute and officer at most, however many requests come in
@@ -22,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 def notify(kind: str, request: EnrollmentRequest, *, now: datetime) -> None:
     """Write a notice to the request's officers into the outbox, in the caller's transaction."""
-    OutboxMessage.objects.create(kind=kind, request=request, created_at=now, next_attempt_at=now)
+    insert(OutboxMessage(kind=kind, request=request, created_at=now, next_attempt_at=now))
 
 
 def deliver_due(*, now: datetime) -> int:

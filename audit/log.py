@@ -11,6 +11,7 @@ from django.db.models import F
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
 from audit.events import Actor, Event, Personal, Subject
 from audit.ids import uuid7
+from audit.inserts import insert
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
 
 FORMAT_VERSION = 1
@@ -52,7 +53,7 @@ def record(
     if subject is not None:
         document["subject"] = {"kind": subject.kind, "id": subject.identifier, "seq": subject.sequence}
     canonical = canonical_json(document)
-    entry = AuditEntry.objects.create(
+    entry = AuditEntry(
         id=entry_id,
         at=now,
         event=event.value,
@@ -66,10 +67,11 @@ def record(
         canonical=canonical,
         leaf_hash=leaf_hash(canonical),
     )
-    if private:
-        AuditPrivateValue.objects.bulk_create(
-            AuditPrivateValue(entry=entry, path=path, salt=salt, value=value) for path, (salt, value) in private.items()
-        )
+    insert(entry)
+    values = [
+        AuditPrivateValue(entry=entry, path=path, salt=salt, value=value) for path, (salt, value) in private.items()
+    ]
+    insert(*values)
     return entry
 
 

@@ -130,12 +130,14 @@ def _load_credential(row: ServiceKey) -> RaCredential:
         raise RaNotReady(f"RA key {row.pk} has no certificate yet")
     der = row.certificate.certificate_der
     read = read_certificate(der)
+    key = key_file.load(_path(row.key_name), settings.RA_PASSPHRASE())
+    key_file.check_implicit_rejection(key)
     return RaCredential(
         certificate_der=der,
         issuer_der=read.issuer_der,
         serial_der=read.serial_der,
         ski=subject_key_identifier(der) or b"",
-        key=key_file.load(_path(row.key_name), settings.RA_PASSPHRASE()),
+        key=key,
     )
 
 

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from approvals import enrollment, polls
+from approvals import enrollment, polls, refusals
 from approvals.errors import Cause, Refusal
+from approvals.lookup import KnownTransaction
 from approvals.models import ApprovalMode, EnrollmentProfile, EnrollmentRequest
 from approvals.states import State
 from approvals.submission import Submission
@@ -128,12 +129,15 @@ def _decode_csr(content: bytes, message: PKIMessage) -> CertificationRequest:
         raise Refused(FailInfo.BAD_ALG, str(error), reply=message.reply) from None
 
 
-def _outcome(found: EnrollmentRequest | Refusal, exchange: Exchange) -> Certificate | Refusal | None:
+def _outcome(found: EnrollmentRequest | KnownTransaction | Refusal, exchange: Exchange) -> Certificate | Refusal | None:
     if isinstance(found, Refusal):
         return found
+    if isinstance(found, KnownTransaction):
+        polls.note(found.request_id, address=exchange.address, now=exchange.now)
+        return None
     answer = enrollment.answer_of(found, now=exchange.now)
     if isinstance(answer, Certificate):
-        enrollment.record_delivery(found, address=exchange.address, now=exchange.now)
+        refusals.record_delivery(found, address=exchange.address, now=exchange.now)
     elif answer is None:
         polls.note(found.pk, address=exchange.address, now=exchange.now)
     return answer
@@ -156,7 +160,7 @@ def _wait_for_worker(request: EnrollmentRequest) -> None:
 
 
 def _record_fault(refused: Refused, exchange: Exchange) -> None:
-    enrollment.refuse_message(
+    refusals.refuse_message(
         exchange.profile,
         cause=refused.cause,
         address=exchange.address,

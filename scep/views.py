@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts.network import client_address
+from approvals.lookup import profiles
 from approvals.models import EnrollmentProfile
 from keys.errors import KeyStoreError
 from scep import service
@@ -26,7 +27,7 @@ def scep(request: HttpRequest, slug: str) -> HttpResponse:
         return _plain(405, "use GET or POST", Allow="GET, HEAD, POST")
     try:
         query = parse_query(request.META.get("QUERY_STRING", ""))
-        profile = _profile(slug)
+        profile = profiles.get(slug)
         if profile is None:
             return _plain(404, "no such enrollment profile")
         return _operate(request, query, profile)
@@ -72,14 +73,6 @@ def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentPr
     )
     answer = service.handle_pki_operation(message, exchange)
     return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})
-
-
-def _profile(slug: str) -> EnrollmentProfile | None:
-    return (
-        EnrollmentProfile.objects.select_related("ca__parent__parent", "certificate_profile", "department")
-        .filter(slug=slug)
-        .first()
-    )
 
 
 def _plain(status: int, text: str, **headers: str) -> HttpResponse:

@@ -15,6 +15,7 @@ from accounts.models import Department, RoleAssignment, User
 from accounts.roles import Role
 from approvals.apps import TRIGGERS
 from approvals.issuance import BatchResult, issue_certificates
+from approvals.limits import open_requests
 from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
 from approvals.profiles import ProfileRequest, create_enrollment_profile
 from approvals.verdicts import Voice
@@ -133,7 +134,6 @@ def later(**difference: float) -> datetime:
 
 def forget_caches() -> None:
     """Drop what a process keeps between messages."""
-    from approvals.limits import open_requests
 
     resolve_version.cache_clear()
     ra_keys.forget()

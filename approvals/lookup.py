@@ -1,0 +1,107 @@
+"""Find what a message is about in one statement, before any row is loaded.
+
+Most messages are new requests, for which there is nothing to load, or polls of waiting devices, for which the state is
+all that is needed. Compiling these queries anew for each message would cost more than running them.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.states import OPEN_STATES, State
+
+_PROFILE = """
+SELECT p.*, c.current_id, d.slug FROM approvals_enrollmentprofile p
+JOIN ca_certificateprofile c ON c.id = p.certificate_profile_id
+LEFT JOIN accounts_department d ON d.id = p.department_id
+WHERE p.slug = %s
+"""
+_TRANSACTION = """
+SELECT t.id, r.id, r.state FROM approvals_enrollmenttransaction t
+JOIN approvals_enrollmentrequest r ON r.id = t.request_id
+WHERE t.profile_id = %s AND t.transaction_id = %s AND t.signer_spki_sha256 = %s
+"""
+_OF_KEY = """
+SELECT id FROM approvals_enrollmentrequest
+WHERE profile_id = %s AND csr_spki_sha256 = %s AND state IN ({states}) ORDER BY id DESC LIMIT 10
+""".format(states=", ".join(f"'{state}'" for state in sorted({*OPEN_STATES, State.ISSUED})))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTransaction:
+    """A transaction on record, the request it points to, and that request's state."""
+
+    transaction_pk: int
+    request_id: UUID
+    state: State
+
+    def load(self, profile: EnrollmentProfile) -> EnrollmentRequest:
+        """Read the request with its certificate."""
+        return load_request(self.request_id, profile)
+
+
+def find_transaction(
+    profile: EnrollmentProfile, transaction_id: str, signer_spki_sha256: bytes
+) -> KnownTransaction | None:
+    """Return the transaction of this profile, transactionID and signer key, or None."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TRANSACTION, [profile.pk, transaction_id, signer_spki_sha256.hex()])
+        row = cursor.fetchone()
+    return KnownTransaction(row[0], _uuid(row[1]), State(row[2])) if row else None
+
+
+def requests_of_key(profile: EnrollmentProfile, csr_spki_sha256: bytes) -> list[EnrollmentRequest]:
+    """Return the open and issued requests of a key at this profile, newest first, at most ten."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_KEY, [profile.pk, csr_spki_sha256.hex()])
+        rows = cursor.fetchall()
+    return [load_request(_uuid(row[0]), profile) for row in rows]
+
+
+def load_request(request_id: UUID, profile: EnrollmentProfile) -> EnrollmentRequest:
+    """Read a request with its certificate; the profile is the caller's."""
+    request = EnrollmentRequest.objects.select_related("certificate", "ca").get(pk=request_id)
+    request.profile = profile
+    return request
+
+
+class ProfileCache:
+    """Enrollment profiles with their CA as read before, as long as the row has not changed since. One per process.
+
+    A whole row is compared, so that a change takes effect with the next message, whoever made it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[object, ...], EnrollmentProfile]] = {}
+
+    def get(self, slug: str) -> EnrollmentProfile | None:
+        """Return the profile of this slug, or None."""
+        with connection.cursor() as cursor:
+            cursor.execute(_PROFILE, [slug])
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        known = self._known.get(slug)
+        if known is None or known[0] != row:
+            known = self._known[slug] = (row, _load_profile(slug))
+        return known[1]
+
+    def forget(self) -> None:
+        """Read everything afresh next time."""
+        self._known.clear()
+
+
+profiles = ProfileCache()
+
+
+def _load_profile(slug: str) -> EnrollmentProfile:
+    return EnrollmentProfile.objects.select_related("ca__parent__parent", "certificate_profile", "department").get(
+        slug=slug
+    )
+
+
+def _uuid(value: object) -> UUID:
+    """A UUID as PostgreSQL gives it, or from SQLite's text."""
+    return value if isinstance(value, UUID) else UUID(str(value))

@@ -1,0 +1,78 @@
+"""Refusals and deliveries as facts: committed with their real reason, counted where they repeat."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from approvals.errors import Refusal
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.submission import Submission
+from audit.events import Actor, Event, Subject
+from audit.log import record_repeated
+
+
+def refused(
+    profile: EnrollmentProfile,
+    refusal: Refusal,
+    submission: Submission,
+    *,
+    now: datetime,
+    request: EnrollmentRequest | None = None,
+) -> Refusal:
+    """Commit a refusal with its real reason; the device reads `refusal.text`."""
+    record_refusal(
+        profile,
+        refusal.cause.value,
+        address=submission.address,
+        now=now,
+        subject=Subject.of("request", request.pk) if request else None,
+        data={
+            "text": refusal.text,
+            "subject": str(submission.csr.subject)[:1000],
+            "csr_spki_sha256": submission.csr.spki_sha256.hex(),
+            "transaction_id": submission.transaction_id,
+        },
+    )
+    return refusal
+
+
+def record_refusal(
+    profile: EnrollmentProfile,
+    cause: str,
+    *,
+    address: str,
+    now: datetime,
+    subject: Subject | None = None,
+    data: dict[str, object] | None = None,
+) -> None:
+    with transaction.atomic():
+        record_repeated(
+            Event.MESSAGE_REFUSE,
+            actor=Actor(kind="device", address=address),
+            now=now,
+            cause=f"{profile.slug}: {cause}",
+            subject=subject,
+            data={"profile": profile.slug, **(data or {})},
+        )
+
+
+def refuse_message(
+    profile: EnrollmentProfile, *, cause: str, address: str, now: datetime, data: dict[str, object] | None = None
+) -> None:
+    """Record that a door refused a message before it became a submission (bad signature, bad algorithm, …)."""
+    record_refusal(profile, cause, address=address, now=now, data=data)
+
+
+def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) -> None:
+    """Record that a device was handed its certificate; repeats within a minute are counted."""
+    if request.certificate is None:
+        raise LookupError(f"request {request.pk} has no certificate to deliver")
+    with transaction.atomic():
+        record_repeated(
+            Event.CERTIFICATE_DELIVER,
+            actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=address),
+            now=now,
+            cause="delivered",
+            subject=Subject.of("certificate", request.certificate.pk),
+            data={"request": str(request.pk), "serial": request.certificate.serial_hex},
+        )
