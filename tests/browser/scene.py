@@ -35,8 +35,7 @@ class Scene:
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or fails to."""
     create_profile(world.ca, "printers", challenge="static", static_challenge="a secret of the printers")
-    names = [f"ap-muc-{number:04d}.branch.example.org" for number in range(70)]
-    create_requests(world.profile, names, address="10.20.14.31")
+    _let_many_wait(world)
     (odd,) = create_requests(world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()])
     issued = _enroll("router-brno-01.example.org", "alice")
     approve_request(request_id=issued.pk, voice=_asserted(world.alice), comment="Serial number read by Jana", now=now())
@@ -54,6 +53,25 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     for request in (pending, issued, rejected, faulty, odd):
         request.refresh_from_db()
     return Scene(world.alice, bob, charlie, pending, issued, rejected, faulty, odd, certificate, world.profile)
+
+
+def _let_many_wait(world: World) -> None:
+    """Seventy requests that came over the week-end, one after the other, some with something to say about them."""
+    kinds = (("ap-muc-{:04d}.branch.example.org", "10.20.14.{}"), ("vpn-{:03d}.example.org", "2001:db8:17::{}"))
+    remarks = {3: "cn-not-in-san", 11: "text-mixed-scripts", 12: "san-punycode"}
+    for number in range(70):
+        name, address = kinds[number % 9 == 4]
+        code = remarks.get(69 - number)
+        remark = {"severity": "warn", "code": str(code), "text": f"{code}: look at the names"}
+        create_requests(
+            world.profile,
+            [name.format(4100 + number)],
+            address=address.format(number % 40 + 11),
+            submitted_at=now() - timedelta(minutes=4 + (69 - number) ** 1.9),
+            findings=[remark] if code else [],
+            key_description="EC P-256" if number % 9 == 4 else "RSA 2048",
+            challenge="one-time" if number % 3 else "none",
+        )
 
 
 def _enroll(name: str, key: str) -> EnrollmentRequest:

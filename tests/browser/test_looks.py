@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pyte
 OUTPUT = Path(__file__).parent.parent / "output"
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
 #: Set to write the README's picture anew.
-WRITE_PICTURES = "PORTAL_WRITE_PICTURES"
+WRITE_PICTURES = "PORTAL_TEST_WRITE_PICTURES"
 
 Scheme = Literal["light", "dark"]
 
@@ -72,3 +72,17 @@ def test_the_pictures_of_the_readme(visit: Open, scene: Scene) -> None:
     page.screenshot(path=folder / "queue.png")
     page.goto(reverse("request", args=[scene.pending.pk]))
     page.screenshot(path=folder / "request.png")
+
+
+def test_the_admin_works_under_the_content_security_policy(visit: Open, scene: Scene) -> None:
+    page = visit(reverse("admin:index"), scene.charlie, viewport={"width": 1440, "height": 900})
+    for name, arguments in (
+        ("accounts_user_add", []),
+        ("accounts_user_change", [scene.bob.pk]),
+        ("ca_certificateprofile_change", [scene.profile.certificate_profile_id]),
+        ("approvals_enrollmentprofile_change", [scene.profile.pk]),
+        ("approvals_enrollmentrequest_changelist", []),
+    ):
+        page.goto(reverse(f"admin:{name}", args=arguments))
+        page.screenshot(path=OUTPUT / f"admin-{name}.png")
+        assert page.locator("#content h1").count() == 1
