@@ -257,31 +257,39 @@ def _write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: d
         submitted_at=now,
         expires_at=now + profile.request_ttl,
     )
+    insert(request)
+    _add_terms(request, submission)
+    _record_submission(request, submission, now=now)
+    return request
+
+
+def _add_terms(request: EnrollmentRequest, submission: Submission) -> None:
     words = [
         submission.transaction_id,
         submission.address,
         request.csr_spki_sha256,
         sha256(submission.signer_certificate_der).hexdigest(),
-        *_names(csr),
+        *_names(submission.csr),
     ]
-    insert(request)
     insert(*(RequestTerm(request=request, term=term) for term in normalized_terms(words)))
+
+
+def _record_submission(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> None:
     record(
         Event.REQUEST_SUBMIT,
         actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=submission.address),
         now=now,
         subject=Subject.of("request", request.pk, 1),
         data={
-            "profile": profile.slug,
+            "profile": request.profile.slug,
             "csr_sha256": request.csr_sha256,
             "subject": request.subject,
             "names": request.names,
             "transaction_id": submission.transaction_id,
-            "profile_version": assessment.profile_version_id,
+            "profile_version": request.profile_version_id,
             "client": Personal(submission.client[:200]),
         },
     )
-    return request
 
 
 def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: datetime) -> None:

@@ -57,12 +57,16 @@ def create_authority(wanted: AuthorityRequest, *, actor: Actor, now: datetime) -
     own = key_file.LoadedKey.of(private)
     der = _certify(wanted, subject, own, now=now)
     key_file.write(key_path(f"{wanted.name}.pem"), private, settings.CA_PASSPHRASE())
+    return _store(wanted, str(subject), der, actor=actor, now=now)
+
+
+def _store(wanted: AuthorityRequest, subject: str, der: bytes, *, actor: Actor, now: datetime) -> CertificateAuthority:
     certificate = x509.load_der_x509_certificate(der)
     with transaction.atomic():
         authority = CertificateAuthority.objects.create(
             name=wanted.name,
             parent=wanted.parent,
-            subject=str(subject),
+            subject=subject,
             certificate=der,
             certificate_sha256=sha256(der).hexdigest(),
             key_name=f"{wanted.name}.pem",

@@ -76,13 +76,9 @@ def test_the_second_officer_is_told_who_was_faster(world: World, pending: Enroll
     assert Decision.objects.count() == 1
 
 
-def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(
-    world: World, pending: EnrollmentRequest
-) -> None:
+def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(world: World, pending: EnrollmentRequest) -> None:
     with pytest.raises(RequestChanged, match="look at it again"):
-        approve_request(
-            request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now(), view_sha256="0" * 64
-        )
+        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now(), view_sha256="0" * 64)
     assert fresh().state == State.PENDING
 
 
@@ -182,9 +178,7 @@ def test_an_issued_request_is_not_reopened(world: World, pending: EnrollmentRequ
         reopen_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
 
 
-def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(
-    world: World, pending: EnrollmentRequest
-) -> None:
+def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(world: World, pending: EnrollmentRequest) -> None:
     reject_request(request_id=pending.pk, voice=voice_of(world.alice), comment="no", now=now())
     EnrollmentProfile.objects.update(refused_ttl=timedelta(0))
     Device.named("r1.example").enroll(transaction_id="a new one")

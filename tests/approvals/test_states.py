@@ -39,8 +39,8 @@ def test_the_table_is_the_one_of_the_design() -> None:
         ("FAILED", "reject", "REJECTED"),
         ("FAILED", "expire", "EXPIRED"),
     }
-    assert OPEN_STATES == {State.PENDING, State.APPROVED, State.ISSUING, State.FAILED}
-    assert REFUSED_STATES == {State.REJECTED, State.EXPIRED, State.WITHDRAWN}
+    assert {State.PENDING, State.APPROVED, State.ISSUING, State.FAILED} == OPEN_STATES
+    assert {State.REJECTED, State.EXPIRED, State.WITHDRAWN} == REFUSED_STATES
     assert not any(old is State.ISSUED for old, _ in TRANSITIONS)
 
 

@@ -1,0 +1,84 @@
+"""Rules about the code that neither imports nor a linter show."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("accounts", "approvals", "audit", "ca", "history", "keys", "pkiportal", "scep")
+MAX_MODULE = 400
+MAX_FUNCTION = 40
+DOORS = {"views", "profile_views", "tasks", "admin"}
+CLOCK = re.compile(r"timezone\.now\(\)|datetime\.now\(|date\.today\(|utcnow\(")
+FORBIDDEN_WORDS = re.compile(r"\|safe\b|mark_safe|\.innerHTML|\beval\(|insertAdjacentHTML|autoescape off")
+
+
+def modules() -> Iterator[Path]:
+    """Yield every module of the product, migrations left out."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "migrations" not in path.parts:
+                yield path
+
+
+def named(path: Path) -> str:
+    """Return the path below the root."""
+    return str(path.relative_to(ROOT))
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function's body, its docstring left out."""
+    first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+    return (node.end_lineno or 0) - first.lineno + 1
+
+
+@pytest.mark.parametrize("path", list(modules()), ids=named)
+def test_modules_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MAX_MODULE
+    long = [
+        f"{node.name}: {body_lines(node)} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MAX_FUNCTION
+    ]
+    assert not long
+
+
+def test_only_doors_and_clocks_read_the_clock() -> None:
+    """`now` is a parameter everywhere else, so that time can be set in a test and is one within a use case."""
+    readers = {named(path) for path in modules() if CLOCK.search(path.read_text()) and path.stem not in DOORS}
+    readers = {name for name in readers if not name.startswith("pkiportal/")}
+    assert readers == {"approvals/clock.py", "approvals/templatetags/portal.py"}
+
+
+def test_no_page_or_script_writes_unescaped_text() -> None:
+    files = [*(ROOT / "templates").rglob("*.html"), *(ROOT / "static").rglob("*.js"), *modules()]
+    offenders = [named(path) for path in files if FORBIDDEN_WORDS.search(path.read_text())]
+    assert not offenders
+
+
+def test_no_foreign_key_points_upwards() -> None:
+    """Imports cannot show a foreign key by name into a higher app, or a look-up of its model."""
+    order = ["keys", "audit", "accounts", "ca", "approvals"]
+    pattern = re.compile(r"""(?:get_model\(|ForeignKey\(|OneToOneField\()\s*["'](\w+)[."']""")
+    for level, package in enumerate(order):
+        for path in (ROOT / package).rglob("*.py"):
+            if "migrations" in path.parts:
+                continue
+            for found in pattern.findall(path.read_text()):
+                assert found not in order[level + 1 :], f"{named(path)} reaches up to {found}"
+
+
+def test_the_repository_speaks_of_the_product_alone() -> None:
+    """No host names of package registries, no paths of a machine."""
+    words = ["pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian"]
+    tracked = subprocess.run(
+        ["git", "grep", "-lIiE", "|".join(words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode not in (0, 1):
+        pytest.skip("not a git checkout")
+    assert tracked.stdout.split() == []
