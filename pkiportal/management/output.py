@@ -1,15 +1,10 @@
 """What commands print: one JSON document for scripts, or lines and tables for people."""
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ca.text import visible
 
@@ -25,17 +20,11 @@ def to_json(document: Any) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as an aligned table; wider than the terminal only where there is none."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for heading in headings:
-        drawn.add_column(heading, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(shown(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else 240
-    console = Console(width=width, no_color=True, highlight=False)
-    with console.capture() as captured:
-        console.print(drawn)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    """Return rows as aligned columns under a line; nothing is cut, so that what is copied from it is whole."""
+    cells = [list(headings), *([shown(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
+    lines = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:

@@ -1,6 +1,7 @@
 """What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2 for wrong usage)."""
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
@@ -43,9 +44,12 @@ class PortalCommand(BaseCommand):
         """Do the work. Raises CommandError and the refusals of the use cases."""
         raise NotImplementedError
 
-    def say(self, options: dict[str, Any], document: Any, text: str) -> None:
-        """Print the document for scripts, or the text for people."""
-        self.stdout.write(to_json(document) if options["json"] else text)
+    def say(self, options: dict[str, Any], document: Any, text: str | Callable[[], str]) -> None:
+        """Print the document for scripts, or the text for people; a text that takes long is given as a function."""
+        if options["json"]:
+            self.stdout.write(to_json(document))
+        else:
+            self.stdout.write(text if isinstance(text, str) else text())
 
     def note(self, text: str) -> None:
         """Tell people something beside the result."""

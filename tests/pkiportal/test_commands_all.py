@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
-from django.db import DatabaseError
+from django.db import DatabaseError, ProgrammingError, connection, transaction
 
 from approvals.decisions import approve_request
 from approvals.models import EnrollmentRequest
@@ -60,6 +60,25 @@ def test_nobody_but_the_owner_changes_the_log_and_the_web_does_not_change_certif
     ]
     assert changing == []
     assert run("grants").count(";\n") >= len(statements)
+
+
+@pytest.mark.postgresql
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="grants are PostgreSQL's")
+@pytest.mark.parametrize("role", ["pki_web", "pki_signer", "pki_auditor"])
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit_auditentry SET event = ''", "DELETE FROM audit_auditentry", "TRUNCATE audit_auditentry CASCADE"],
+)
+def test_the_roles_of_the_grants_cannot_change_the_log(db: None, role: str, statement: str) -> None:
+    with connection.cursor() as cursor:
+        for grant in database_roles.statements():
+            cursor.execute(grant)
+        cursor.execute(f"SET ROLE {role}")
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            cursor.execute(statement)
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            cursor.execute("UPDATE ca_certificate SET subject = ''")
+        cursor.execute("RESET ROLE")
 
 
 def test_every_table_has_rights_and_every_right_a_table() -> None:

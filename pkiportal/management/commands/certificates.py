@@ -3,6 +3,7 @@
 import base64
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -67,9 +68,7 @@ class Command(PortalCommand):
         if options["status"]:
             rows = rows.filter(status=options["status"].upper())
         found = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]
-        lines = [[item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]] for item in found]
-        text = table(["serial", "status", "CA", "subject", "until"], lines) if lines else "No such certificate."
-        self.say(options, found, text)
+        self.say(options, found, lambda: _as_table(found))
 
     def _export(self, options: dict[str, Any]) -> None:
         certificate = _find(options["id"])
@@ -95,6 +94,11 @@ class Command(PortalCommand):
             self.stdout.write(content.decode(), ending="")
         else:
             sys.stdout.buffer.write(content)
+
+
+def _as_table(found: Sequence[dict[str, Any]]) -> str:
+    lines = [[item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]] for item in found]
+    return table(["serial", "status", "CA", "subject", "until"], lines) if lines else "No such certificate."
 
 
 def _listed(row: tuple[Any, ...]) -> dict[str, Any]:

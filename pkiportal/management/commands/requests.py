@@ -74,9 +74,7 @@ class Command(PortalCommand):
         if options["profile"]:
             rows = rows.filter(profile=profile_named(options["profile"]))
         found = [listed(row) for row in rows.values_list(*LISTED).iterator(chunk_size=5000)]
-        lines = [[item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]] for item in found]
-        text = table(["request", "state", "profile", "subject", "submitted"], lines) if lines else "No such request."
-        self.say(options, found, text)
+        self.say(options, found, lambda: _as_table(found))
 
     def _show(self, options: dict[str, Any]) -> None:
         request_id = identifier(options["id"], of="request")
@@ -94,6 +92,11 @@ class Command(PortalCommand):
         self.say(options, document, "\n".join(lines) if lines else "Nothing is pending.")
         if not all(item.done for item in results):
             raise SystemExit(1)
+
+
+def _as_table(found: Sequence[dict[str, Any]]) -> str:
+    lines = [[item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]] for item in found]
+    return table(["request", "state", "profile", "subject", "submitted"], lines) if lines else "No such request."
 
 
 def _states() -> str:
