@@ -1,0 +1,1 @@
+"""Clients that nobody here wrote, against the whole portal over real HTTP."""

@@ -1,0 +1,132 @@
+"""One portal for all clients of this folder, each client where it is installed, and Alice with her browser."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from scep.client import ScepClient
+from tests.browser.conftest import CHROMIUM
+from tests.interop.clients import Certmonger, Chain, StrongSwan
+from tests.interop.officer import Officer
+from tests.interop.portal import OFFICER, PASSWORD, Portal, start, stop
+
+#: The challenge of the profile `static`.
+STATIC_CHALLENGE = "seven-quiet-otters"
+
+
+def program(name: str, package: str) -> str:
+    """Return where a program is, or skip the test."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed (Debian package {package})")
+    return found
+
+
+@pytest.fixture(scope="session")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+    """A portal with its demo profile, an automatic profile `once`, a manual one `static`, and Alice the officer."""
+    folder = tmp_path_factory.mktemp("portal")
+    running = Portal(folder / "data", free_port())
+    process = start(running, folder / "up.log")
+    try:
+        _furnish(running, folder / "secret")
+        yield running
+    finally:
+        stop(process)
+
+
+def _furnish(portal: Portal, secret: Path) -> None:
+    secret.write_text(f"{STATIC_CHALLENGE}\n")
+    profile = ("createprofile", "--ca", "demo")
+    with ThreadPoolExecutor() as pool:
+        done = [
+            pool.submit(portal.run, *profile, "once", "--approval", "automatic", "--challenge", "one-time"),
+            pool.submit(
+                portal.run,
+                *profile,
+                "static",
+                "--approval",
+                "manual",
+                "--challenge",
+                "static",
+                "--secret-file",
+                str(secret),
+            ),
+            pool.submit(
+                portal.run, "createuser", OFFICER, "--role", "officer", "--password-stdin", text=f"{PASSWORD}\n"
+            ),
+        ]
+        for future in done:
+            future.result()
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The certificates of GetCACert as files, and OpenSSL to check against them."""
+    program("openssl", "openssl")
+    portal: Portal = request.getfixturevalue("portal")
+    folder = tmp_path_factory.mktemp("chain")
+    paths = Chain(folder / "ra.pem", folder / "issuing.pem", folder / "root.pem")
+    received = ScepClient(portal.scep()).get_ca_cert().certificates
+    for path, der in zip((paths.ra, paths.issuing, paths.root), received, strict=True):
+        path.write_bytes(x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM))
+    return paths
+
+
+@pytest.fixture(scope="session")
+def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
+    """Alice with Debian's Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (Debian package chromium)")
+    portal: Portal = request.getfixturevalue("portal")
+    alice = Officer(portal.address, name=OFFICER, password=PASSWORD, executable=CHROMIUM)
+    yield alice
+    alice.close()
+
+
+@pytest.fixture(scope="session")
+def strongswan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StrongSwan:
+    """strongSwan's pki, with the certificates of this portal."""
+    program("pki", "strongswan-pki, with libstrongswan-extra-plugins")
+    client = StrongSwan(tmp_path_factory.mktemp("strongswan"))
+    portal: Portal = request.getfixturevalue("portal")
+    client.fetch_authorities(portal.scep())
+    return client
+
+
+@pytest.fixture(scope="session")
+def certmonger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certmonger]:
+    """A certmonger daemon that keeps nothing outside its folder."""
+    program("certmonger", "certmonger")
+    program("getcert", "certmonger")
+    client = Certmonger(tmp_path_factory.mktemp("cm"))
+    process = client.start()
+    yield client
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def authority(certmonger: Certmonger, portal: Portal, chain: Chain) -> str:
+    """The portal's demo profile under the name by which certmonger knows it."""
+    certmonger.add_authority("portal", portal.scep(), chain)
+    return "portal"

@@ -1,0 +1,97 @@
+"""micromdm's scepclient encrypts with DES and signs with SHA-1: it is refused, and the answer says why."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+import pytest
+from asn1crypto import cms
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from scep.client import Identity, PKIStatus, ScepClient, fetch
+from scep.protocol.constants import FailInfo
+from scep.protocol.requests import SentRequest
+from tests.interop.clients import Chain
+from tests.interop.conftest import program
+from tests.interop.portal import Portal
+from tests.pki import rsa_key
+
+pytestmark = pytest.mark.interop
+
+_TRANSACTION_ID: Final = "2.16.840.1.113733.1.9.7"
+_SENDER_NONCE: Final = "2.16.840.1.113733.1.9.5"
+
+
+@dataclass
+class Wire:
+    """A hop between client and portal that keeps what the client sent."""
+
+    portal: str
+    url: str = ""
+    sent: list[bytes] = field(default_factory=list)
+
+
+@pytest.fixture
+def wire(portal: Portal) -> Iterator[Wire]:
+    """Hand everything on to the portal, and keep the messages."""
+    kept = Wire(portal.scep())
+
+    class Hop(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._hand_on(None)
+
+        def do_POST(self) -> None:
+            kept.sent.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self._hand_on(kept.sent[-1])
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
+            """Print nothing."""
+
+        def _hand_on(self, body: bytes | None) -> None:
+            answer = fetch(f"{kept.portal}?{self.path.partition('?')[2]}", body)
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.content_type)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hop) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        kept.url = f"http://127.0.0.1:{server.server_port}/"
+        yield kept
+        server.shutdown()
+
+
+def as_sent(message: bytes) -> SentRequest:
+    """Read with another library what an answer must repeat."""
+    signed = cms.ContentInfo.load(message)["content"]
+    values = {item["type"].dotted: item["values"][0] for item in signed["signer_infos"][0]["signed_attrs"]}
+    return SentRequest(message, str(values[_TRANSACTION_ID].native), bytes(values[_SENDER_NONCE].native))
+
+
+def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
+    wire: Wire, portal: Portal, chain: Chain, tmp_path: Path
+) -> None:
+    ra = x509.load_pem_x509_certificate(chain.ra.read_bytes()).public_bytes(Encoding.DER)
+    command = [program("scepclient", "scep"), "-server-url", wire.url, "-cn", "mdm.example"]
+    command += ["-private-key", "key.pem", "-certificate", "crt.pem"]
+    command += ["-ca-fingerprint", hashlib.sha256(ra).hexdigest()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "PKCSReq (19) request failed, failInfo: badAlg (0)" in done.stdout + done.stderr
+    (message,) = wire.sent
+    request = as_sent(message)
+    identity = Identity.self_signed(rsa_key("device-5"), "mdm.example", now=datetime.now(UTC))
+    answer = ScepClient(portal.scep()).send(request, identity)
+    assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_ALG)
+    entry = portal.refusals(request.transaction_id)[0]
+    assert entry["fail_info"] == "BAD_ALG"
+    assert answer.fail_info_text == entry["text"] == "digest algorithm SHA-1: use SHA-256"
+    assert portal.requests("mdm.example") == []

@@ -1,0 +1,93 @@
+"""strongSwan's `pki --scep`: it polls with CertPoll and prints failInfo."""
+
+import json
+
+import pytest
+
+from tests.interop.clients import Chain, StrongSwan
+from tests.interop.officer import Officer
+from tests.interop.portal import Portal
+from tests.pki import FOLDER
+
+pytestmark = pytest.mark.interop
+
+BAD_REQUEST = "failInfo:     badRequest - transaction not permitted or supported"
+BAD_ALGORITHM = "failInfo:     badAlg - unrecognized or unsupported algorithm identifier"
+
+
+@pytest.mark.browser
+def test_it_waits_until_an_officer_approves_in_a_browser_and_gets_the_same_certificate_again(
+    strongswan: StrongSwan, officer: Officer, portal: Portal, chain: Chain
+) -> None:
+    name, key = "swan-approved.example", FOLDER / "alice.key.pem"
+    waiting = strongswan.enroll(portal.scep(), name, key)
+    waiting.wait_until_pending()
+    officer.approve(name, "fingerprint read by phone")
+    assert waiting.status() == 0, waiting.said
+    assert f'Issued certificate "C=DE, O=Exp, CN={name}"' in waiting.said
+    assert "Issued certificate is trusted" in waiting.said
+    assert chain.verifies(waiting.certificate)
+    first = waiting.certificate.read_bytes()
+    again = strongswan.enroll(portal.scep(), name, key)
+    assert again.status() == 0, again.said
+    assert "SCEP request pending" not in again.said
+    assert again.certificate.read_bytes() == first
+    assert [state for _, state in portal.requests(name)] == ["ISSUED"]
+
+
+@pytest.mark.browser
+def test_it_prints_bad_request_when_an_officer_rejects_in_a_browser(
+    strongswan: StrongSwan, officer: Officer, portal: Portal
+) -> None:
+    name = "swan-rejected.example"
+    waiting = strongswan.enroll(portal.scep(), name, FOLDER / "bob.key.pem")
+    waiting.wait_until_pending()
+    officer.reject(name, "Wrong site code, use BRN")
+    assert waiting.status() == 1
+    assert BAD_REQUEST in waiting.said
+    assert waiting.certificate.read_bytes() == b""
+
+
+def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certificate_at_once(
+    strongswan: StrongSwan, portal: Portal, chain: Chain
+) -> None:
+    name, key = "swan-challenge.example", FOLDER / "device-1.key.pem"
+    (made,) = json.loads(portal.run("createchallenge", "once", "--json"))
+    wrong = strongswan.enroll(portal.scep("once"), name, key, "--password", "wrong" + made["challenge"][5:])
+    assert wrong.status() == 1
+    assert BAD_REQUEST in wrong.said
+    right = strongswan.enroll(portal.scep("once"), name, key, "--password", made["challenge"])
+    assert right.status() == 0, right.said
+    assert "SCEP request pending" not in right.said
+    assert chain.verifies(right.certificate)
+    other = strongswan.enroll(
+        portal.scep("once"), "swan-thief.example", FOLDER / "device-2.key.pem", "--password", made["challenge"]
+    )
+    assert other.status() == 1, "a challenge that was used before"
+    assert BAD_REQUEST in other.said
+
+
+def test_sha_384_with_pss_padding_is_understood(strongswan: StrongSwan, portal: Portal, chain: Chain) -> None:
+    name = "swan-pss.example"
+    options = ["--digest", "sha384", "--rsa-padding", "pss"]
+    waiting = strongswan.enroll(portal.scep(), name, FOLDER / "device-3.key.pem", *options)
+    waiting.wait_until_pending()
+    portal.approve(name)
+    assert waiting.status() == 0, waiting.said
+    assert chain.verifies(waiting.certificate)
+
+
+def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal: Portal) -> None:
+    name = "swan-3des.example"
+    refused = strongswan.enroll(portal.scep(), name, FOLDER / "device-4.key.pem", "--cipher", "des3")
+    assert refused.status() == 1
+    assert BAD_ALGORITHM in refused.said
+    assert portal.requests(name) == []
+
+
+def test_it_sorts_root_issuing_ca_and_ra_by_itself(strongswan: StrongSwan, portal: Portal) -> None:
+    said = strongswan.fetch_authorities(portal.scep())
+    assert 'Root CA cert "O=PKI portal demo, CN=Demo Root CA"' in said
+    assert "Sub CA cert is trusted" in said
+    assert "RA cert is trusted" in said
+    assert "written to 'ra.der'" in said
