@@ -66,8 +66,9 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """The admin pages are the administrators'."""
-        return self.is_active and self.role_assignments.filter(role=Role.ADMINISTRATOR).exists()
+        """The admin pages are for administrators of the whole organization: who grants roles could grant every role."""
+        own = self.role_assignments.filter(role=Role.ADMINISTRATOR, department__isnull=True)
+        return self.is_active and own.exists()
 
     def has_perm(self, permission: str, obj: object = None) -> bool:
         """Answer Django's admin, which only administrators see, and only what `ADMIN_PERMISSIONS` lists."""

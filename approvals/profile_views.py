@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts.doors import person, requires
+from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.forms import profiles_of
 from approvals.models import EnrollmentProfile
@@ -43,4 +44,5 @@ def resume(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _profile(request: HttpRequest, slug: str) -> EnrollmentProfile:
-    return get_object_or_404(profiles_of(request), slug=slug)
+    mine = EnrollmentProfile.objects.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
+    return get_object_or_404(mine, slug=slug)

@@ -60,9 +60,10 @@ def review_of(request: EnrollmentRequest) -> Review:
     csr = decode_csr(request.csr_der)
     checked = check_csr(csr, spec)
     others = EnrollmentRequest.objects.select_related("profile", "certificate").exclude(pk=request.pk).order_by("-id")
-    same_key = tuple(others.filter(csr_spki_sha256=request.csr_spki_sha256)[:_SHOWN])
+    # Ordered by time, not by key: SQLite would walk the whole primary key to find ten rows of one public key.
+    same_key = tuple(others.filter(csr_spki_sha256=request.csr_spki_sha256).order_by("-submitted_at")[:_SHOWN])
     same_name = tuple(others.filter(common_name=request.common_name)[:_SHOWN]) if request.common_name else ()
-    certificates = Certificate.objects.filter(kind="ordered").exclude(order_id=request.pk).order_by("-id")
+    certificates = Certificate.objects.filter(kind="ordered").exclude(order_id=request.pk).order_by("-prepared_at")
     return Review(
         sha256=review_digest(request),
         would_issue=_would_issue(request, spec, csr, checked),

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import RoleAssignment, User
+from accounts.models import Department, RoleAssignment, User
 from accounts.roles import Role
 from approvals.models import EnrollmentProfile
 from audit.models import AuditEntry
@@ -157,3 +157,15 @@ def test_records_are_shown_and_never_changed(world: World, charlie: Client) -> N
         page = charlie.get(reverse(f"admin:{model}_changelist"))
         assert page.status_code == 200
         assert "addlink" not in page.content.decode().split('id="content"')[1]
+
+
+def test_an_administrator_of_a_department_pauses_its_profiles_and_does_not_open_the_admin(world: World) -> None:
+    here = Department.objects.create(slug="here", name="Here")
+    dave = signed_in(create_person("dave", Role.ADMINISTRATOR, department=here))
+    assert dave.get(reverse("admin:index")).status_code == 302
+    pause = reverse("profile_pause", args=[world.profile.slug])
+    assert dave.post(pause).status_code == 404
+    EnrollmentProfile.objects.filter(pk=world.profile.pk).update(department=here)
+    assert dave.post(pause).status_code == 302
+    world.profile.refresh_from_db()
+    assert world.profile.paused_at
