@@ -9,11 +9,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
 
+from pkiportal.broker_watch import BrokerWatch
 from pkiportal.lifeline import be_followed, follow_the_starter
 
 app = Celery("pkiportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["consumer"].add(BrokerWatch)
 
 
 @setup_logging.connect

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from django.db import connection
 
 from accounts.roles import Role
 from tests.world import World, create_ca, create_person, create_profile, forget_caches
@@ -90,3 +91,24 @@ def world(db: None, settings: Any, tmp_path: Path) -> Iterator[World]:
     ca = create_ca()
     yield World(ca=ca, profile=create_profile(ca), alice=create_person("alice", Role.OFFICER))
     forget_caches()
+
+
+@pytest.fixture
+def transactional_db(transactional_db: None) -> Iterator[None]:
+    """Tests that commit: the tables are emptied afterwards, which the triggers refuse, so they go first.
+
+    Emptying ends with post_migrate, which makes the triggers again.
+    """
+    yield
+    drop_triggers()
+
+
+def drop_triggers() -> None:
+    """Take all triggers of ours away."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            cursor.execute("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+        for name, table in cursor.fetchall():
+            cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))

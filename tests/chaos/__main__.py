@@ -1,4 +1,4 @@
-"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`; status 1 when anything broke."""
+"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`; status 1 if anything broke."""
 
 import argparse
 import sys
