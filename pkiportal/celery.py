@@ -28,8 +28,16 @@ def use_our_logs(**_: Any) -> None:
 
 @worker_init.connect
 def remember_the_worker(**_: Any) -> None:
-    """Note who the pool processes, forked after this, have to follow."""
+    """Note who the pool processes, forked after this, have to follow; and leave the start of the worker in the log."""
     be_followed()
+    from django.conf import settings
+    from django.db import connections
+    from django.utils import timezone
+
+    from pkiportal.starts import note_start
+
+    note_start(settings.PORTAL_PROCESS, now=timezone.now())
+    connections.close_all()
 
 
 @worker_process_init.connect

@@ -29,6 +29,7 @@ def environment_for(kind: ProcessKind) -> dict[str, str]:
     }
     fixed = {
         "PORTAL_PROCESS": kind,
+        "PORTAL_EMBEDDED": "1",
         "PORTAL_DATA": str(settings.PORTAL_DATA.root),
         "PORTAL_BIND": _address(settings.PORTAL_BIND),
         "PORTAL_PUBLIC_URL": settings.PORTAL_PUBLIC_URL,

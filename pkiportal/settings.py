@@ -14,6 +14,8 @@ from pkiportal.datafolder import DataFolder
 from pkiportal.environment import Network, ProcessKind, Secret, SettingsError, is_set, read, read_text
 from pkiportal.logs import logging_config
 
+#: The version of this code; a test compares it with pyproject.toml.
+PORTAL_VERSION: Final = "0.1.0"
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 _COMMAND: Final[ProcessKind] = "command"
 
@@ -327,6 +329,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(PORTAL_DATA.root / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
+    "certify": {"task": "ca.certify_service_keys", "schedule": 10.0, "options": {"queue": "signing", "expires": 10}},
     "notices": {"task": "approvals.deliver_notices", "schedule": 10.0, "options": {"queue": "default", "expires": 10}},
 }
 

@@ -5,7 +5,10 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
 os.environ.setdefault("PORTAL_PROCESS", "web")
 
+import django
 from django.conf import settings
+from django.db import connections
+from django.utils import timezone
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -39,5 +42,11 @@ def server() -> MPServer:
 
 
 if __name__ == "__main__":
+    django.setup()
+    from pkiportal.starts import note_start, refuse_readable_ca_keys
+
+    refuse_readable_ca_keys()
+    note_start("web", now=timezone.now())
+    connections.close_all()
     be_followed()
     server().serve()

@@ -12,7 +12,7 @@ from keys.errors import KeyStoreError
 from scep import service
 from scep.protocol.errors import Malformed
 from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
-from scep.ra_keys import RaNotReady
+from scep.ra_keys import RaNotReady, ensure_ra_key
 
 CA_CERTIFICATES = "application/x-x509-ca-ra-cert"
 PKI_MESSAGE = "application/x-pki-message"
@@ -43,6 +43,14 @@ def scep(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _operate(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
+    try:
+        return _answer(request, query, profile)
+    except RaNotReady:
+        ensure_ra_key(profile.ca, now=timezone.now())  # a CA made by a user who may not make RA keys
+        raise
+
+
+def _answer(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
     if query.operation in ("", "PKIOperation"):
         return _pki_operation(request, query, profile)
     if request.method == "POST":

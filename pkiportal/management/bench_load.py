@@ -1,4 +1,4 @@
-"""Load for `./portal bench`: many devices with keys of their own, their messages made beforehand, answers all checked."""
+"""Load for `./portal bench`: devices with keys of their own, messages made beforehand, every answer checked."""
 
 import itertools
 import math
@@ -45,7 +45,7 @@ class Target:
 
 
 def make_keys(count: int) -> Iterator[rsa.RSAPrivateKey]:
-    """Yield distinct RSA-2048 keys, cheaply: pairs out of a pool of primes. For load only, since such keys share primes."""
+    """Yield distinct RSA-2048 keys, cheaply: pairs out of a pool of primes. For load only: such keys share primes."""
     pool: list[int] = []
     while len(pool) * (len(pool) - 1) // 2 < count:
         numbers = rsa.generate_private_key(_EXPONENT, 2048).private_numbers()

@@ -47,11 +47,7 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
         "expires_at": iso(request.expires_at),
         "finished_at": iso(request.finished_at),
         "reason": request.reason,
-        "fingerprints": {
-            "public_key_sha256": review.fingerprints.public_key,
-            "signer_certificate_sha256": review.fingerprints.signer_certificate,
-            "csr_sha256": review.fingerprints.csr,
-        },
+        "fingerprints": _fingerprints(review),
         "findings": [dict(finding) for finding in review.findings],
         "would_issue": _would_issue(review),
         "requested_extensions": list(review.requested_extensions),
@@ -103,6 +99,14 @@ def request_text(document: dict[str, Any]) -> str:
     pairs += [("finding", f"{finding['severity']}: {finding['text']}") for finding in document["findings"]]
     pairs += [(found["verdict"], _decision_text(found)) for found in document["decisions"]]
     return facts(pairs)
+
+
+def _fingerprints(review: Review) -> dict[str, str]:
+    return {
+        "public_key_sha256": review.fingerprints.public_key,
+        "signer_certificate_sha256": review.fingerprints.signer_certificate,
+        "csr_sha256": review.fingerprints.csr,
+    }
 
 
 def _would_issue(review: Review) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`./portal bench`: what a reply costs, in CPU time of all server processes and the database, beside bare OpenSSL.
 
-It starts a portal of its own in a throw-away folder, checks every answer and that every request left its audit entry and
-its notice, and prints ratios within this one run: absolute times of a shared machine say little.
+It starts a portal of its own in a throw-away folder, checks every answer and that every request left its audit entry
+and its notice, and prints ratios within this one run: absolute times of a shared machine say little.
 """
 
 import os
@@ -147,7 +147,8 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
             time.sleep(0.2)
         size = ["--requests", str(options["requests"]), "--concurrency", str(options["concurrency"])]
         inside = ["bench", "--inside", str(portal.pid), "--data", folder, *size]
-        return subprocess.run([*manage, *inside, *(["--json"] if options["json"] else [])], env=kept, check=False).returncode  # noqa: S603 - our own command
+        words = [*manage, *inside, *(["--json"] if options["json"] else [])]
+        return subprocess.run(words, env=kept, check=False).returncode  # noqa: S603 - our own command
     finally:
         portal.terminate()
         portal.wait(30)
