@@ -67,14 +67,21 @@ def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certifi
     assert BAD_REQUEST in other.said
 
 
-def test_sha_384_with_pss_padding_is_understood(strongswan: StrongSwan, portal: Portal, chain: Chain) -> None:
-    name = "swan-pss.example"
+def test_sha_384_with_pss_padding_is_understood_and_a_device_switched_off_while_it_waits_goes_on(
+    strongswan: StrongSwan, portal: Portal, chain: Chain
+) -> None:
+    name, key = "swan-pss.example", FOLDER / "device-3.key.pem"
     options = ["--digest", "sha384", "--rsa-padding", "pss"]
-    waiting = strongswan.enroll(portal.scep(), name, FOLDER / "device-3.key.pem", *options)
+    switched_off = strongswan.enroll(portal.scep(), name, key, *options)
+    switched_off.wait_until_pending()
+    switched_off.process.kill()
+    switched_off.process.wait()
+    waiting = strongswan.enroll(portal.scep(), name, key, *options)
     waiting.wait_until_pending()
     portal.approve(name)
     assert waiting.status() == 0, waiting.said
     assert chain.verifies(waiting.certificate)
+    assert [state for _, state in portal.requests(name)] == ["ISSUED"]
 
 
 def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal: Portal) -> None:
