@@ -96,13 +96,10 @@ def decide(request: HttpRequest) -> HttpResponse:
         for error in (text for errors in form.errors.values() for text in errors):
             messages.error(request, str(error))
         return HttpResponseRedirect(back)
-    data = form.cleaned_data
+    chosen = form.cleaned_data
+    items, verdict = chosen["rows"], Verdict(chosen["verdict"])
     results = decisions.decide_many(
-        items=data["rows"],
-        verdict=Verdict(data["verdict"]),
-        voice=_voice(request),
-        comment=data["comment"],
-        now=timezone.now(),
+        items=items, verdict=verdict, voice=_voice(request), comment=chosen["comment"], now=timezone.now()
     )
     request.session[_RESULTS] = _shown_results(request, results)
     return HttpResponseRedirect(back)
