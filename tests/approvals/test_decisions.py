@@ -216,7 +216,8 @@ def test_the_review_shows_the_past_of_key_and_name(world: World, pending: Enroll
     review = review_of(second)
     assert [request.pk for request in review.same_name_requests] == [pending.pk]
     assert [certificate.order_id for certificate in review.same_name_certificates] == [pending.pk]
-    assert review.same_key_requests == review.same_key_certificates == ()
+    assert review.same_key_requests == ()
+    assert review.same_key_certificates == ()
     assert review.would_issue.subject == "CN=r1.example"
     assert review.would_issue.names == ("dns:r1.example",)
     assert review.requested_extensions == ("subjectAltName",)
