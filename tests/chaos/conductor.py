@@ -14,7 +14,7 @@ from typing import Any, Final
 from redis import RedisError
 
 from tests.chaos.devices import Counts, Device, Fleet, make_keys
-from tests.chaos.officers import PASSWORD, Officer, Pages, by_command
+from tests.chaos.officers import PASSWORD, Officer, Pages, Terminal
 from tests.chaos.points import POINTS, Arsenal
 from tests.chaos.report import Outcome
 from tests.chaos.services import (
@@ -33,6 +33,9 @@ _PROFILES: Final = ("by-page", "by-command")
 _GROWN_UP: Final = 2.5
 _QUIET_LIMIT: Final = 90.0
 _TICK: Final = 0.05
+#: How much of the time, and of the devices, the named points get; at most _MOST of the devices if they need more.
+_POINTS_SHARE: Final = 0.5
+_MOST: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,17 @@ class Run:
         officers = [
             Officer("alice on pages", Pages(self.site, "alice", "by-page")),
             Officer("bob on pages", Pages(self.site, "bob", "by-page")),
-            Officer("alice by command", by_command(self.site, "alice", "by-command")),
+            Officer("alice by command", Terminal(self.site, "alice", "by-command")),
         ]
         self._note("set up")
         fleet.start()
         for officer in officers:
             officer.start()
         try:
-            self._kill(fleet, arsenal)
-            self._note("killing")
+            self._kill_at_points(fleet, arsenal)
+            self._note("points")
+            self._kill_at_random(fleet)
+            self._note("random")
             self._wait_until_served(fleet)
             self._note("quiet")
         finally:
@@ -132,26 +137,42 @@ class Run:
         wanted = ("--count", str(self.plan.requests // 2 + 1), "--expires", "1h", "--json")
         return [item["challenge"] for item in json.loads(manage(self.site, "createchallenge", profile, *wanted))]
 
-    def _kill(self, fleet: Fleet, arsenal: Arsenal) -> None:
-        """Let devices come evenly, arm the points as they do, and kill at random in between."""
+    def _kill_at_points(self, fleet: Fleet, arsenal: Arsenal) -> None:
+        """Let devices come evenly and arm the points one by one, until enough have died at each of them."""
+        seconds = self.plan.seconds * _POINTS_SHARE
+        begun = time.monotonic()
+        while (elapsed := time.monotonic() - begun) < 3 * seconds:
+            share = elapsed / seconds
+            fleet.release(min(int(share * _POINTS_SHARE * fleet.total) + 1, int(_MOST * fleet.total)))
+            for point in POINTS:
+                arsenal.arm(point, wanted=min(int(share * WANTED) + 1, WANTED))
+            if all(arsenal.killed(point).total() >= WANTED for point in POINTS):
+                break
+            self._let_pass()
+
+    def _kill_at_random(self, fleet: Fleet) -> None:
+        """Let the rest of the devices come, and kill whatever the cards say in between."""
         deck = [*self.plan.victims] * WANTED
         self.random.shuffle(deck)
-        pause = self.plan.seconds / (len(deck) + 1)
-        begun = time.monotonic()
-        next_kill = begun + 4
-        while (deck or fleet.released < fleet.total) and time.monotonic() < begun + 3 * self.plan.seconds:
+        seconds = self.plan.seconds * (1 - _POINTS_SHARE)
+        pause = seconds / len(deck)
+        before = fleet.released
+        begun = next_kill = time.monotonic()
+        while (deck or fleet.released < fleet.total) and time.monotonic() < begun + 3 * seconds:
             now = time.monotonic()
-            share = min((now - begun) / (self.plan.seconds * 0.85), 1)
-            fleet.release(int(share * fleet.total) + 1)
-            for point in POINTS:
-                arsenal.arm(point, wanted=min(int(share * 2 * WANTED), WANTED) + 1)
+            share = (now - begun) / seconds
+            fleet.release(before + int(share * (fleet.total - before)) + 1)
             if deck and now >= next_kill:
                 victim = next((name for name in deck if self._strike(name)), None)
                 if victim is not None:
                     deck.remove(victim)
                     next_kill = now + pause * self.random.uniform(0.6, 1.4)
-            self.keeper.tick()
-            time.sleep(_TICK)
+            self._let_pass()
+
+    def _let_pass(self) -> None:
+        """A moment in which whatever died is started again."""
+        self.keeper.tick()
+        time.sleep(_TICK)
 
     def _strike(self, victim: str) -> bool:
         """Kill one at random; False when it is not up to be killed."""
@@ -174,8 +195,7 @@ class Run:
         """No more random kills; the points that are still armed go off on their own."""
         deadline = time.monotonic() + _QUIET_LIMIT
         while not fleet.is_done and time.monotonic() < deadline:
-            self.keeper.tick()
-            time.sleep(_TICK)
+            self._let_pass()
 
     def _judge(self, fleet: Fleet, officers: list[Officer], arsenal: Arsenal) -> Outcome:
         arsenal.disarm()
@@ -202,8 +222,7 @@ class Run:
         """A request is issued before its device asks; still, tasks may run: let them end."""
         deadline = time.monotonic() + 3
         while time.monotonic() < deadline:
-            self.keeper.tick()
-            time.sleep(_TICK)
+            self._let_pass()
 
     def _check_invariants(self) -> dict[str, Any]:
         journal = self.site.chaos / "journal"

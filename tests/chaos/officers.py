@@ -1,5 +1,6 @@
 """Alice and Bob approve: on the pages, signed in, and by command; whatever breaks, they try again."""
 
+import json
 import re
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from http.cookiejar import CookieJar
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.services import REPOSITORY, Site, instrumented
 
@@ -105,27 +106,39 @@ class Pages:
             answer.read()
 
 
-def by_command(site: Site, name: str, profile: str) -> Callable[[Officer], None]:
-    """Return the work of an officer at the terminal: approve all that is pending for one profile."""
-    command = instrumented(
-        "command", "requests", "approve", "--all-pending", "--profile", profile, "--officer", name,
-        "--comment", "asserted in the kill test",
-    )  # fmt: skip
+class Terminal:
+    """Approves by command all that is pending for one profile; each command is a process of its own."""
 
-    def work(officer: Officer) -> None:
-        done = subprocess.run(
-            command,
-            env=site.environment("command"),
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode == 0:
-            officer.outcomes["approved"] += done.stdout.count("approved")
+    def __init__(self, site: Site, name: str, profile: str) -> None:
+        self._site = site
+        self._arguments = ["requests", "approve", "--all-pending", "--profile", profile, "--officer", name]
+        self._arguments += ["--comment", "asserted in the kill test"]
+        self._shell: subprocess.Popen[str] | None = None
+
+    def __call__(self, officer: Officer) -> None:
+        """Run the command once."""
+        if self._shell is None:
+            self._shell = subprocess.Popen(
+                instrumented("commands"),
+                env=self._site.environment("command"),
+                cwd=REPOSITORY,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        stdin, stdout = self._shell.stdin, self._shell.stdout
+        if stdin is None or stdout is None:
+            raise _NotNow("no terminal")
+        stdin.write(json.dumps(self._arguments) + "\n")
+        stdin.flush()
+        self._note(json.loads(stdout.readline()), officer)
+
+    @staticmethod
+    def _note(answer: dict[str, Any], officer: Officer) -> None:
+        status, output = answer["status"], str(answer["output"])
+        if status == 0:
+            officer.outcomes["approved"] += output.count("  approved")
+        elif status < 0:
+            officer.outcomes["killed"] += 1
         else:
-            last = done.stderr.strip().splitlines()[-1:] or ["killed"]
-            officer.outcomes[f"again: status {done.returncode} {last[0][:70] if done.returncode > 0 else ''}"] += 1
-
-    return work
+            officer.outcomes[f"again: status {status} {(output.strip().splitlines() or [''])[-1][:70]}"] += 1

@@ -38,8 +38,10 @@ MAX_DELAY_SECONDS: Final = 2
 def fire(point: str) -> None:
     """Die here if the point is armed."""
     root = Path(os.environ[FOLDER])
+    kind = os.environ.get("PORTAL_PROCESS", "unknown")
     for token in sorted((root / "armed" / point).iterdir()):
-        kind = os.environ.get("PORTAL_PROCESS", "unknown")
+        if not token.name.endswith(("any", kind)):
+            continue
         with suppress(FileNotFoundError):
             token.rename(root / "killed" / point / f"{token.name}.{kind}")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -57,9 +59,11 @@ class Arsenal:
                 (folder / state / point).mkdir(parents=True)
 
     def arm(self, point: str, *, wanted: int) -> None:
-        """Arm the point until it was armed `wanted` times in all, one at a time."""
+        """Arm the point until it was armed `wanted` times in all, one at a time; approvals for both doors in turn."""
         if self._armed[point] < wanted and not any((self._folder / "armed" / point).iterdir()):
-            (self._folder / "armed" / point / f"{self._armed[point]:02d}").touch()
+            number = self._armed[point]
+            whom = ("command", "web")[number % 2] if point in APPROVE else "any"
+            (self._folder / "armed" / point / f"{number:02d}-{whom}").touch()
             self._armed[point] += 1
 
     def disarm(self) -> None:
