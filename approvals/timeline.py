@@ -16,10 +16,8 @@ LIMIT: Final = 200
 #: What a person reads for an event, and the tone of its mark.
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.REQUEST_SUBMIT: ("Request arrived", ""),
-    Event.REQUEST_RESUBMIT: ("Device asked again", ""),
     Event.REQUEST_APPROVE: ("Approved", "good"),
     Event.REQUEST_REJECT: ("Rejected", "bad"),
-    Event.REQUEST_ISSUE: ("Issued", "good"),
     Event.REQUEST_FAIL: ("Refused by policy after approval", "bad"),
     Event.REQUEST_EXPIRE: ("Expired without a decision", "bad"),
     Event.REQUEST_REOPEN: ("Opened again", ""),
@@ -33,8 +31,6 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.CERTIFICATE_EXPORT: ("Certificate downloaded", ""),
     Event.CHALLENGE_CREATE: ("Challenge created", ""),
     Event.CHALLENGE_REDEEM: ("Challenge used", ""),
-    Event.CHALLENGE_REJECT: ("Challenge refused", "bad"),
-    Event.CHALLENGE_REVEAL: ("Challenge shown", ""),
     Event.PROFILE_CREATE: ("Profile created", ""),
     Event.PROFILE_CHANGE: ("Profile changed", ""),
     Event.PROFILE_PAUSE: ("Profile paused", "bad"),

@@ -1,0 +1,53 @@
+"""Signing in and out as facts in the log, whatever page or library does it."""
+
+from typing import Any
+
+from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
+from django.db import transaction
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.network import client_address
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record, record_repeated
+
+
+@receiver(user_logged_in, dispatch_uid="accounts.sign_in")
+def note_sign_in(*, request: HttpRequest | None, user: User, **_: Any) -> None:
+    """Record a sign-in; where it cannot be recorded, nobody is signed in."""
+    _note(Event.USER_SIGN_IN, request, user)
+
+
+@receiver(user_logged_out, dispatch_uid="accounts.sign_out")
+def note_sign_out(*, request: HttpRequest | None, user: User | None, **_: Any) -> None:
+    """Record a sign-out of somebody who was signed in."""
+    if user is not None:
+        _note(Event.USER_SIGN_OUT, request, user)
+
+
+@receiver(user_login_failed, dispatch_uid="accounts.sign_in_fail")
+def note_failure(*, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
+    """Record a failed sign-in with the name that was tried; repeats of one address are counted by the minute."""
+    name = str(credentials.get("username") or credentials.get("login") or "")[:150]
+    address = client_address(request) if request else ""
+    with transaction.atomic():
+        record_repeated(
+            Event.USER_SIGN_IN_FAIL,
+            actor=Actor(kind="user", address=address),
+            now=timezone.now(),
+            cause="wrong name or password",
+            data={"tried": Personal(name)},
+        )
+
+
+def _note(event: Event, request: HttpRequest | None, user: User) -> None:
+    address = client_address(request) if request else ""
+    with transaction.atomic():
+        record(
+            event,
+            actor=Actor(kind="user", identifier=str(user.pk), name=user.username, address=address),
+            now=timezone.now(),
+            subject=Subject.of("user", user.pk),
+        )
