@@ -5,6 +5,7 @@ Whatever can be answered with a CertRep is; `Malformed` is for bytes that no Cer
 """
 
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ WAIT_SECONDS = 3.0
 WAIT_STEP = 0.05
 _waiters = threading.BoundedSemaphore(8)
 
+_NO_MESSAGE = "not a SCEP message"
+#: Numbers, OIDs and quoted bytes within a cause. Causes are counted where they repeat; who could write a new one into
+#: each message would fill the log.
+_WRITTEN_BY_THE_SENDER = re.compile(r"""b(['"]).*\1|(?<![\w-])(0x[0-9a-f]+|-?\d+(\.\d+)*)\b""")
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -56,10 +62,13 @@ def ca_certificates(profile: EnrollmentProfile) -> bytes:
 
 
 def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
-    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady."""
+    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady; a refusal is on record."""
     signer = ra_keys.of(exchange.profile.ca)[0]
     try:
         rep = _answer(decode_pki_message(der), exchange)
+    except Malformed as malformed:
+        _record(_NO_MESSAGE, exchange, {"text": str(malformed)})
+        raise
     except Refused as refused:
         _record_fault(refused, exchange)
         fault = cert_rep_for_fault(refused)
@@ -160,14 +169,14 @@ def _wait_for_worker(request: EnrollmentRequest) -> None:
 
 
 def _record_fault(refused: Refused, exchange: Exchange) -> None:
-    refusals.refuse_message(
-        exchange.profile,
-        cause=refused.cause,
-        address=exchange.address,
-        now=exchange.now,
-        data={
-            "text": refused.text,
-            "fail_info": refused.fail_info.name,
-            "transaction_id": refused.reply.transaction_id if refused.reply else "",
-        },
-    )
+    data: dict[str, object] = {
+        "text": refused.text,
+        "fail_info": refused.fail_info.name,
+        "transaction_id": refused.reply.transaction_id if refused.reply else "",
+    }
+    cause = _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)
+    _record(cause, exchange, data | ({"detail": refused.cause} if refused.cause not in (cause, refused.text) else {}))
+
+
+def _record(cause: str, exchange: Exchange, data: dict[str, object]) -> None:
+    refusals.refuse_message(exchange.profile, cause=cause, address=exchange.address, now=exchange.now, data=data)
