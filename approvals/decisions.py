@@ -26,10 +26,10 @@ from approvals.errors import (
     ReasonMissing,
     RequestChanged,
 )
-from approvals.models import Decision, EnrollmentRequest, Evidence, Verdict
+from approvals.models import Decision, EnrollmentRequest, EnrollmentTransaction, Evidence, Verdict
 from approvals.records import advance
 from approvals.review import review_digest
-from approvals.states import State, Step, StepNotAllowed
+from approvals.states import REFUSED_STATES, State, Step, StepNotAllowed
 from approvals.verdicts import Voice, decision_facts, write_decision
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
@@ -127,6 +127,17 @@ def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetim
                 _step(request, Step.REOPEN, actor=voice.actor(), now=now, data=facts, **changes)
         except IntegrityError:
             raise AlreadyDecided("The same key has a newer open request: decide on that one.") from None
+        _return_transaction(request)
+
+
+def _return_transaction(request: EnrollmentRequest) -> None:
+    """Let the device's transaction point here again where it went on to a request that was refused as well."""
+    EnrollmentTransaction.objects.filter(
+        profile_id=request.profile_id,
+        transaction_id=request.transaction_id,
+        signer_spki_sha256=request.signer_spki_sha256,
+        request__state__in=REFUSED_STATES,
+    ).update(request=request)
 
 
 def retry_request(*, request_id: UUID, voice: Voice, now: datetime) -> None:

@@ -97,13 +97,12 @@ def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime
         request = known.load(profile)
         if not _may_ask_again(request, submission, content, now=now):
             return _answer_known(request, submission, content, now=now)
-    else:
-        met = _find_by_key(submission, profile=profile, content=content, now=now)
-        if isinstance(met, EnrollmentRequest):
-            _open_transaction(submission, met, now=now)
-            return met
-        if isinstance(met, Refusal):
-            return refused(profile, met, submission, now=now)
+    met = _find_by_key(submission, profile=profile, content=content, now=now)
+    if isinstance(met, Refusal):
+        return refused(profile, met, submission, now=now)
+    if met is not None:
+        _join_transaction(submission, met, known=known, now=now)
+        return met
     return _open(submission, profile=profile, content=content, known=known, now=now)
 
 
@@ -161,7 +160,7 @@ def _answer_known(
 def _find_by_key(
     submission: Submission, *, profile: EnrollmentProfile, content: str, now: datetime
 ) -> EnrollmentRequest | Refusal | None:
-    """Meet the open request or the valid certificate of this key again under a new transactionID."""
+    """Meet the open request or the valid certificate of this key again, under whatever transactionID it came."""
     for request in requests_of_key(profile, submission.csr.spki_sha256):
         if State(request.state) in OPEN_STATES:
             if request.content_sha256 == content:
@@ -206,10 +205,7 @@ def _open(
     request = _write_request(assessment, profile=profile, now=now)
     if redemption.challenge is not None:
         _redeem(redemption.challenge, request, now=now)
-    if known is None:
-        _open_transaction(submission, request, now=now)
-    else:
-        EnrollmentTransaction.objects.filter(pk=known.transaction_pk).update(request=request)
+    _join_transaction(submission, request, known=known, now=now)
     open_requests.opened(profile, submission.address)
     if ruling is Ruling.APPROVE:
         approve_by_policy(request, now=now)
@@ -305,7 +301,13 @@ def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: da
     )
 
 
-def _open_transaction(submission: Submission, request: EnrollmentRequest, *, now: datetime) -> None:
+def _join_transaction(
+    submission: Submission, request: EnrollmentRequest, *, known: KnownTransaction | None, now: datetime
+) -> None:
+    """Let the transaction of a message point to this request from now on."""
+    if known is not None:
+        EnrollmentTransaction.objects.filter(pk=known.transaction_pk).update(request=request)
+        return
     opened = EnrollmentTransaction(
         profile_id=request.profile_id,
         transaction_id=submission.transaction_id,
