@@ -66,7 +66,7 @@ def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
         .select_related("profile__department", "profile_version", "ca__parent")
         .order_by("id")
     )
-    due = [request for request in rows if _is_free(request, now)]
+    due = [request for request in rows if _is_free(request, now) and not _is_worn_out(request, now, result)]
     works = [work for request in due if (work := _prepare(request, now=now, result=result)) is not None]
     taken = _in_one_or_each(works, lambda work: _take(work, now=now), result)
     signed = [work for work in taken if _sign(work, result=result)]
@@ -86,6 +86,14 @@ def _is_free(request: EnrollmentRequest, now: datetime) -> bool:
     paused = request.profile.paused_at is not None or request.ca.paused_at is not None
     leased = request.lease_until is not None and request.lease_until > now
     return request.is_due(now) and not paused and not leased
+
+
+def _is_worn_out(request: EnrollmentRequest, now: datetime, result: BatchResult) -> bool:
+    """Hand to an officer what workers died of again and again; attempts that end in an exception never come so far."""
+    if request.attempts < MAX_ATTEMPTS:
+        return False
+    _postpone(request, f"{request.attempts} attempts ended without a word: the worker died", now=now, result=result)
+    return True
 
 
 def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) -> _Work | None:

@@ -159,6 +159,7 @@ def install_signing() -> None:
 
     setattr(issuance, "LEASE", timedelta(seconds=LEASE_SECONDS))  # noqa: B010 - a constant of the product
     setattr(issuance, "MAX_DELAY", MAX_DELAY_SECONDS)  # noqa: B010 - a constant of the product
+    setattr(issuance, "MAX_ATTEMPTS", 1000)  # noqa: B010 - here workers die of something else than the request
     wrap(issuance, "_prepare", after=fire_if("issue.before-take"))
     wrap(issuance, "_take", after=fire_if("issue.take-before-commit"))
     wrap(

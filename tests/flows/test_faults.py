@@ -257,6 +257,27 @@ def test_a_key_that_cannot_be_used_waits_for_an_officer_who_lets_the_worker_try_
     assert_everything_holds(issued=1)
 
 
+def test_a_request_that_workers_die_of_waits_for_an_officer_and_then_has_its_first_serial(world: World) -> None:
+    (request,) = enrolled("r1.example")
+    approve(request, world.alice)
+    with mock.patch("approvals.issuance.sign_prepared", side_effect=KeyboardInterrupt):
+        for _ in range(MAX_ATTEMPTS):
+            make_due()
+            with pytest.raises(KeyboardInterrupt):
+                run_worker()
+    prepared = Certificate.objects.get(kind="ordered")
+    make_due()
+    assert run_worker().failed == [request.pk]
+    request.refresh_from_db()
+    assert (request.state, request.attempts) == (State.ISSUING, MAX_ATTEMPTS)
+    assert request.quarantined_at is not None
+    assert "the worker died" in request.last_fault
+    retry_request(request_id=request.pk, voice=voice_of(world.alice), now=now())
+    assert run_worker().issued == [request.pk]
+    assert Certificate.objects.get(kind="ordered").serial_hex == prepared.serial_hex
+    assert_everything_holds(issued=1)
+
+
 def at_once(*calls: Callable[[], object]) -> list[object]:
     """Make the calls in threads that start together; returns what each returned or raised."""
     gate = threading.Barrier(len(calls))
