@@ -1,6 +1,7 @@
 """Challenge passwords (RFC 8894 §2.4, §7.3): one-time ones as keyed hashes, static ones encrypted.
 
-The key comes from outside the database (`PORTAL_CHALLENGE_KEY`); who reads only the database learns no challenge.
+The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): who reads only the database learns no challenge that
+is still to be used. A static one, however, stands in each CSR that presented it, and CSRs are kept as received.
 """
 
 import base64
@@ -111,9 +112,10 @@ def keyed_hash(profile: EnrollmentProfile, text: str) -> str:
 def check_challenge(
     profile: EnrollmentProfile, presented: str | None, *, names: Sequence[str], now: datetime
 ) -> Redemption:
-    """Return what `presented` is worth for a request for `names` (common name and alternative names).
+    """Return what `presented` is worth for a request for `names`: everything in it that names the requester.
 
-    Nothing is consumed: `redeem` does that together with the opening of the request.
+    A challenge bound to a name serves a request for that name and no other, and none without a name. Nothing is
+    consumed: `redeem` does that together with the opening of the request.
     """
     match profile.challenge:
         case ChallengePolicy.NONE:
@@ -165,6 +167,6 @@ def _check_one_time(profile: EnrollmentProfile, presented: str, *, names: Sequen
         return Redemption(satisfied=False, cause=Cause.CHALLENGE_USED)
     if found.expires_at <= now:
         return Redemption(satisfied=False, cause=Cause.CHALLENGE_EXPIRED)
-    if found.subject and any(name.lower() != found.subject.lower() for name in names):
+    if found.subject and {name.lower() for name in names} != {found.subject.lower()}:
         return Redemption(satisfied=False, cause=Cause.CHALLENGE_FOREIGN_NAME)
     return Redemption(satisfied=True, challenge=found)

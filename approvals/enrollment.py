@@ -40,6 +40,7 @@ from ca.store import certificate_by_fingerprint, normalized_terms, resolve_versi
 
 _UNKNOWN = Refusal(Cause.UNKNOWN_TRANSACTION, "no such transaction")
 WAITING_STATES = OPEN_STATES
+_NAMING_ATTRIBUTES = frozenset({"CN", "UID", "emailAddress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +344,6 @@ def _common_name(csr: CertificationRequest) -> str:
 
 
 def _names(csr: CertificationRequest) -> list[str]:
-    """Every name the requester claims: common names and alternative names."""
-    common = [attribute.value for attribute in csr.subject.attributes if attribute.oid == "2.5.4.3"]
-    return common + [name.value for name in csr.requested_sans]
+    """Every name the requester claims: in the subject, and alternative names."""
+    in_subject = [attribute.value for attribute in csr.subject.attributes if attribute.name in _NAMING_ATTRIBUTES]
+    return in_subject + [name.value for name in csr.requested_sans]
