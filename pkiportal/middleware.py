@@ -20,6 +20,7 @@ _HEALTH: Final = frozenset({"/healthz", "/readyz"})
 _PUBLISHED: Final = (".cer", ".crt", ".pem", ".crl", ".p7c")
 #: A whole SCEP message as base64 in a query, each character escaped at worst, beside other parameters.
 _QUERY_MAX: Final = 4 * settings.PORTAL_SCEP_MAX_BYTES
+_LENGTH_DIGITS: Final = 12
 #: Seconds between two notes of "seen": not every request writes to the database.
 _SEEN_EVERY: Final = 300
 
@@ -108,11 +109,12 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
 def _refuse_body(request: HttpRequest) -> HttpResponse | None:
     """A refusal for a body of unknown length (WSGI gives none of it), an encoded or a large one; nothing is read."""
     length = request.META.get("CONTENT_LENGTH", "")
-    if request.META.get("HTTP_TRANSFER_ENCODING") or (request.method == "POST" and not length.isdecimal()):
+    is_counted = length.isdecimal() if request.method == "POST" else not length or length.isdecimal()
+    if request.META.get("HTTP_TRANSFER_ENCODING") or not is_counted:
         return _plain(411, "send the message with a Content-Length")
     if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         return _plain(415, "send the message without Content-Encoding")
-    if length and int(length) > settings.PORTAL_SCEP_MAX_BYTES:
+    if len(length) > _LENGTH_DIGITS or int(length or 0) > settings.PORTAL_SCEP_MAX_BYTES:
         return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
     if len(request.META.get("QUERY_STRING", "")) > _QUERY_MAX:
         return _plain(414, "send the message by POST")

@@ -1,8 +1,8 @@
 """SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a CertRep can say."""
 
 import structlog
-from django.db import DatabaseError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.db import Error, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 
 from accounts.network import client_address
@@ -33,12 +33,14 @@ def scep(request: HttpRequest, slug: str) -> HttpResponse:
         return _operate(request, query, profile)
     except (QueryInvalid, Malformed) as error:
         return _plain(400, str(error))
+    except UnreadablePostError:
+        return _plain(400, "the message did not arrive")
     except RaNotReady as error:
         _log.error("scep.not_ready", profile=slug, fault=str(error))
         return _plain(503, "not ready, try again", **{"Retry-After": RETRY_SECONDS})
-    except (DatabaseError, KeyStoreError) as error:
+    except (Error, KeyStoreError) as error:
         _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
-        status = 503 if isinstance(error, OperationalError) else 500
+        status = 503 if isinstance(error, (OperationalError, InterfaceError)) else 500
         return _plain(status, "internal fault, try again", **{"Retry-After": RETRY_SECONDS})
 
 

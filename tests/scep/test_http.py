@@ -1,0 +1,331 @@
+"""SCEP over HTTP as devices speak it, and as strangers do (RFC 8894 section 4; attacks D-39 and D-40)."""
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+import pytest
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from approvals import polls
+from approvals.decisions import approve_request
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from audit.models import AuditEntry
+from ca.models import CertificateAuthority, ServiceKey
+from keys.errors import KeyStoreError
+from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import read_certificates
+from scep.ra_keys import RaNotReady
+from tests.flows.wire import URL, Answer, message, nothing_granted, post, ra_certificate, read
+from tests.pages import signed_in
+from tests.scep.forge import csr, identity
+from tests.world import World, forget_caches, now, run_worker, voice_of
+
+
+def get(query: str, path: str = URL, method: str = "GET", **environment: Any) -> HttpResponse:
+    """Ask with a raw query string."""
+    return Client().generic(method, f"{path}?{query}", b"", "", **environment)  # type: ignore[return-value]  # ours
+
+
+def get_message(text: str, **environment: Any) -> Answer:
+    """Send a message by GET, as text that is in the query already."""
+    return read(get(f"operation=PKIOperation&message={text}", **environment))
+
+
+# ------------------------------------------------------------------------------------------- GetCACaps and GetCACert
+
+
+def test_capabilities_are_plain_lines_and_promise_nothing_that_is_not_there(world: World) -> None:
+    answer = get("operation=GetCACaps")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/plain"
+    lines = answer.content.decode("ascii").split("\n")
+    assert sorted(filter(None, lines)) == ["AES", "POSTPKIOperation", "SCEPStandard", "SHA-256", "SHA-384", "SHA-512"]
+    assert all(line == line.strip() for line in lines)
+    assert len(answer.content) <= 1024
+
+
+def test_the_certificates_are_ra_then_issuer_in_this_order_with_the_exact_content_type(world: World) -> None:
+    answer = get("operation=GetCACert")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/x-x509-ca-ra-cert")
+    assert read_certificates(answer.content) == (ra_certificate(world.ca), world.ca.certificate_der)
+
+
+@pytest.mark.parametrize("operation", ["GetCACaps", "GetCACert"])
+def test_these_answers_are_the_same_for_head_for_any_ident_and_without_slash(world: World, operation: str) -> None:
+    expected = get(f"operation={operation}")
+    for ident in ("", "0", "1", "32", "default", "CAIdentifier", "DummyCAIdentity", "%C3%BC", "a%00b"):
+        assert get(f"operation={operation}&message={ident}").content == expected.content
+    assert get(f"operation={operation.lower()}").content == expected.content
+    assert get(f"operation={operation}", "/scep/routers").content == expected.content
+    head = get(f"operation={operation}", method="HEAD")
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(expected.content)))
+    assert head.headers["Content-Type"] == expected.headers["Content-Type"]
+
+
+def test_an_old_name_of_the_chain_is_understood_and_there_is_no_next_ca(world: World) -> None:
+    assert get("operation=GetCACertChain").content == get("operation=GetCACert").content
+    assert get("operation=GetNextCACert").status_code == 404
+
+
+def test_d40_a_query_that_cannot_be_read_is_400_and_says_why(world: World) -> None:
+    queries = {
+        "": "operation is missing",
+        "message=": "operation is missing",
+        "operation=": "operation is missing",
+        "operation=decode": "unknown operation",
+        "operation=PKIOperation%00": "unknown operation",
+        "operation=PKIOperation": "message is missing",
+        "operation=PKIOperation&message=": "the message is empty",
+        "operation=PKIOperation&message=%25": "message is not base64",
+        "operation=GetCACaps&operation=GetCACert": "operation is given twice",
+        "operation=PKIOperation&message=MIIA&message=MIIA": "message is given twice",
+    }
+    for query, text in queries.items():
+        answer = get(query)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (400, "text/plain")
+        assert answer.content.decode() == f"{text}\n"
+
+
+def test_an_unknown_profile_is_404_for_every_operation(world: World) -> None:
+    for query in ("operation=GetCACaps", "operation=GetCACert", "operation=PKIOperation&message=MIIA"):
+        assert get(query, "/scep/nobody/").status_code == 404
+    assert post(message(world, csr()), "nobody").http == 404
+    for path in ("/scep/", "/scep/Routers/", "/scep/routers/x/", "/scep/%00/", "/scep/..%2f..%2fadmin/", "/scep/r%20/"):
+        assert get("operation=GetCACaps", path).status_code == 404, path
+
+
+# ------------------------------------------------------------------------------------------------------ methods, bodies
+
+
+def test_only_get_head_and_post_are_answered_and_each_operation_names_its_methods(world: World) -> None:
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"):
+        answer = get("operation=GetCACaps", method=method)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
+    for operation in ("GetCACaps", "GetCACert", "GetNextCACert"):
+        wrong = Client().generic("POST", f"{URL}?operation={operation}", b"x", "text/plain")
+        assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
+    assert Client().generic("POST", f"{URL}?operation=decode", b"x", "text/plain").status_code == 400
+
+
+def test_a_post_is_a_message_with_or_without_operation_and_whatever_its_type(world: World) -> None:
+    types = ("", "application/x-pki-message", "application/octet-stream", "text/plain; charset=utf-16", "nonsense")
+    for query in ("?operation=PKIOperation", ""):
+        for content_type in types:
+            answer = read(Client().generic("POST", URL + query, message(world, csr()), content_type))
+            assert (answer.http, answer.status) == (200, PKIStatus.PENDING), content_type
+
+
+def test_answers_have_exact_types_a_length_no_cookie_and_are_not_kept(world: World) -> None:
+    officer = signed_in(world.alice)
+    answer = officer.generic("POST", f"{URL}?operation=PKIOperation", message(world, csr()), "")
+    assert answer.headers["Content-Type"] == "application/x-pki-message"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
+    assert not answer.cookies
+    for absent in ("Content-Encoding", "Transfer-Encoding", "Set-Cookie", "Vary", "Location"):
+        assert absent not in answer.headers
+    compressed = get("operation=GetCACert", HTTP_ACCEPT_ENCODING="gzip, br")
+    assert "Content-Encoding" not in compressed.headers
+
+
+@pytest.mark.parametrize(
+    ("status", "environment"),
+    [
+        (413, {"CONTENT_LENGTH": "65537"}),
+        (413, {"CONTENT_LENGTH": "9" * 30}),
+        (413, {"CONTENT_LENGTH": "9" * 5000}),
+        (411, {"CONTENT_LENGTH": "-1"}),
+        (411, {"CONTENT_LENGTH": "1e3"}),
+        (411, {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}),
+        (415, {"HTTP_CONTENT_ENCODING": "gzip"}),
+        (400, {"CONTENT_LENGTH": "0"}),
+    ],
+)
+def test_d39_a_body_that_cannot_be_a_message_is_refused(world: World, status: int, environment: dict[str, str]) -> None:
+    with nothing_granted():
+        assert post(message(world, csr()), **environment).http == status
+
+
+def test_d39_a_get_with_an_odd_content_length_is_refused_and_never_a_fault(world: World) -> None:
+    for length, status in {"-1": 411, "x": 411, "1e3": 411, "9" * 5000: 413, "0": 200}.items():
+        assert get("operation=GetCACaps", CONTENT_LENGTH=length).status_code == status
+
+
+def test_d39_a_query_of_a_megabyte_is_414(world: World) -> None:
+    assert get("operation=PKIOperation&message=" + "A" * 1_000_000).status_code == 414
+
+
+class Gone:
+    """What a client sends that is not there any more."""
+
+    def read(self, *_: object) -> bytes:
+        raise OSError("connection reset")
+
+    readline = read
+
+
+def test_d39_a_client_that_goes_away_in_the_middle_of_its_message_is_not_our_fault(world: World) -> None:
+    with nothing_granted(), mock.patch("django.test.client.FakePayload", return_value=Gone()):
+        assert post(b"x" * 100).http == 400
+
+
+def test_d39_scep_answers_whatever_the_host_and_without_one(world: World, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["portal.example"]
+    for host in (
+        {},
+        {"HTTP_HOST": "evil.example"},
+        {"HTTP_HOST": "a b"},
+        {"HTTP_HOST": "[::1"},
+        {"HTTP_HOST": "x" * 300},
+    ):
+        environment = {"SERVER_PROTOCOL": "HTTP/1.0", "SERVER_NAME": "nowhere", **host}
+        assert get("operation=GetCACaps", **environment).status_code == 200
+        assert post(message(world, csr()), **environment).status is PKIStatus.PENDING
+
+
+def test_cve_2010_3868_no_parameter_makes_the_server_show_what_is_inside(world: World) -> None:
+    sent = message(world, csr())
+    for extra in ("decode=true", "debug=1", "xml=true", "operation2=decode"):
+        answer = Client().generic("POST", f"{URL}?operation=PKIOperation&{extra}", sent, "")
+        assert answer.headers["Content-Type"] == "application/x-pki-message"
+        assert csr() not in answer.content
+
+
+# ------------------------------------------------------------------------------------------------ messages in a query
+
+
+def escaped(text: str) -> str:
+    return quote(text, safe="")
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "percent-escaped": escaped,
+    "raw + and / and =": lambda text: text,
+    "without padding": lambda text: escaped(text.rstrip("=")),
+    "plus as space": lambda text: text.replace("+", "%20").replace("/", "%2F"),
+    "lines with %0A": lambda text: "%0A".join(escaped(text[i : i + 64]) for i in range(0, len(text), 64)) + "%0A",
+    "lines with CR LF": lambda text: "%0D%0A".join(escaped(text[i : i + 76]) for i in range(0, len(text), 76)),
+    "URL-safe": lambda text: text.replace("+", "-").replace("/", "_"),
+    "lower-case escapes": lambda text: escaped(text).replace("%2B", "%2b").replace("%2F", "%2f"),
+}
+
+
+def test_a1_5_every_spelling_of_base64_in_a_query_is_read(world: World) -> None:
+    text = base64.b64encode(message(world, csr())).decode()
+    assert {"+", "/"} <= set(text)
+    for name, spell in SPELLINGS.items():
+        assert get_message(spell(text)).status is PKIStatus.PENDING, name
+
+
+def test_a1_5_the_order_of_parameters_and_unknown_ones_do_not_matter(world: World) -> None:
+    text = escaped(base64.b64encode(message(world, csr())).decode())
+    for query in (f"message={text}&operation=PKIOperation", f"x=1&operation=PKIOperation&message={text}&y"):
+        assert read(get(query)).status is PKIStatus.PENDING
+
+
+def test_d40_what_is_no_base64_or_no_message_is_400(world: World) -> None:
+    with nothing_granted():
+        for spelling in ("%2500", "%00", "%252B", "=", "A", "AAAAA", "%FF%FF", "é", "{}", "MII A=A"):
+            assert get_message(spelling).http == 400, spelling
+
+
+def test_a1_6_a_long_query_reaches_us_whole(world: World) -> None:
+    """RSA-4096 with a chain of signer certificates makes about 10 kB."""
+    chain = [ra_certificate(world.ca)] * 6
+    sent = message(world, csr(), certificates=[identity("alice").certificate_der, *chain])
+    text = escaped(base64.b64encode(sent).decode())
+    assert len(text) > 8192
+    assert get_message(text).status is PKIStatus.PENDING
+
+
+# ---------------------------------------------------------------------------------------- our own faults are no refusal
+
+
+@contextmanager
+def broken_at(number: int, error: Exception) -> Iterator[list[str]]:
+    """The database fails at the statement of this number; yields the statements that came so far."""
+    seen: list[str] = []
+
+    def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        seen.append(sql)
+        if len(seen) == number + 1:
+            raise error
+        return run(sql, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield seen
+
+
+def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(world: World) -> None:
+    sent = message(world, csr())
+    for number in range(60):
+        before = AuditEntry.objects.count()
+        with nothing_granted(), transaction.atomic(), mock.patch.object(polls.PollCounter, "_write"):
+            with broken_at(number, OperationalError("the disk is on fire")) as seen:
+                answer = post(sent)
+            transaction.set_rollback(len(seen) <= number)
+        if len(seen) <= number:
+            break
+        assert (answer.http, answer.status, answer.body) == (503, None, b"internal fault, try again\n"), seen[-1]
+        assert int(answer.headers["Retry-After"]) > 0
+        assert AuditEntry.objects.count() == before
+        forget_caches()
+    assert answer.status is PKIStatus.PENDING
+    assert number > 5
+
+
+def test_a_poll_that_cannot_be_counted_is_answered_all_the_same(world: World) -> None:
+    sent, poll = message(world, csr()), message(world, message_type="20")
+    post(sent)
+    with mock.patch.object(polls.PollCounter, "_write", side_effect=OperationalError("database is locked")) as write:
+        polls._counter._flushed = 0.0
+        assert post(poll).status is PKIStatus.PENDING
+    assert write.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("gone"), 503),
+        (InterfaceError("the connection is closed"), 503),
+        (DatabaseError("odd"), 500),
+        (KeyStoreError("key ra: not readable"), 500),
+        (RaNotReady("not yet"), 503),
+    ],
+)
+def test_a_fault_of_ours_is_never_a_failure_and_has_no_detail(world: World, error: Exception, status: int) -> None:
+    for target in ("scep.views.service.handle_pki_operation", "scep.views.service.ca_certificates"):
+        with mock.patch(target, side_effect=error):
+            answer = post(b"x") if "pki" in target else read(get("operation=GetCACert"))
+        assert (answer.http, answer.headers["Content-Type"]) == (status, "text/plain")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert str(error).encode() not in answer.body
+
+
+def test_before_the_ra_certificate_is_there_devices_are_asked_to_come_again(world: World) -> None:
+    ServiceKey.objects.update(certificate=None)
+    forget_caches()
+    for answer in (read(get("operation=GetCACert")), post(b"x")):
+        assert (answer.http, answer.headers["Retry-After"]) == (503, "30")
+    assert get("operation=GetCACaps").status_code == 200
+
+
+def test_while_a_profile_or_its_authority_is_paused_devices_get_pending(world: World) -> None:
+    EnrollmentProfile.objects.update(paused_at=now())
+    CertificateAuthority.objects.update(paused_at=now())
+    sent, poll = message(world, csr()), message(world, message_type="20")
+    assert (post(sent).status, post(poll).status) == (PKIStatus.PENDING, PKIStatus.PENDING)
+    request = EnrollmentRequest.objects.get()
+    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    assert run_worker().issued == []
+    assert (post(sent).status, post(poll).status) == (PKIStatus.PENDING, PKIStatus.PENDING)
+    EnrollmentProfile.objects.update(paused_at=None)
+    CertificateAuthority.objects.update(paused_at=None)
+    assert run_worker().issued == [request.pk]
+    assert post(poll).status is PKIStatus.SUCCESS
