@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+import structlog
+from django.db import Error, transaction
 from django.db.models import F
 
 from approvals.models import EnrollmentRequest, PollRecord
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 200
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class PollCounter:
         self._flushed = time.monotonic()
 
     def note(self, request_id: UUID, *, address: str, now: datetime) -> None:
-        """Count one poll; now and then the caller writes what has gathered."""
+        """Count one poll; now and then the caller writes what has gathered. No device is kept waiting for a count."""
         with self._lock:
             count = self._counts.get(request_id)
             if count is None:
@@ -50,7 +53,10 @@ class PollCounter:
                 return
             counts, self._counts = self._counts, {}
             self._flushed = time.monotonic()
-        self._write(counts)
+        try:
+            self._write(counts)
+        except Error as error:
+            _log.warning("polls.not_counted", requests=len(counts), fault=f"{type(error).__name__}: {error}")
 
     def flush(self) -> None:
         """Write what has gathered."""
@@ -73,11 +79,11 @@ class PollCounter:
                     last_at=count.last_at,
                     last_address=count.address,
                 )
-                for request_id, count in counts.items()
+                for request_id, count in sorted(counts.items())
                 if request_id in alive - known
             ]
             PollRecord.objects.bulk_create(fresh, ignore_conflicts=True)
-            for request_id in known:
+            for request_id in sorted(known):  # in one order everywhere: two processes never wait for each other
                 count = counts[request_id]
                 PollRecord.objects.filter(pk=request_id).update(
                     count=F("count") + count.number, last_at=count.last_at, last_address=count.address
