@@ -11,7 +11,7 @@ from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.doors import actor_of
 from approvals.errors import ProfileInvalid
 from approvals.models import ChallengePassword, ChallengePolicy, Decision, EnrollmentProfile, EnrollmentRequest
-from approvals.profiles import NO_UNDO, REFUSED_TTL, REQUEST_TTL, check_network, save_profile, set_static_challenge
+from approvals.profiles import REFUSED_TTL, REQUEST_TTL, check_network, save_profile, set_static_challenge
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[EnrollmentProfile]
@@ -80,7 +80,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
         ("What is issued", {"fields": ("ca", "certificate_profile")}),
         ("Who decides", {"fields": ("approval", "required_approvals", "allow_asserted_decisions")}),
         ("Who may ask", {"fields": ("challenge", "new_static_challenge", "networks", "on_duplicate")}),
-        ("Times", {"fields": ("request_ttl", "refused_ttl", "undo_window")}),
+        ("Times", {"fields": ("request_ttl", "refused_ttl")}),
         ("Limits", {"fields": ("max_open_requests", "max_open_per_address")}),
     )
 
@@ -89,7 +89,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
         return ("slug",) if obj else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"request_ttl": REQUEST_TTL, "refused_ttl": REFUSED_TTL, "undo_window": NO_UNDO}
+        return {"request_ttl": REQUEST_TTL, "refused_ttl": REFUSED_TTL}
 
     def save_model(self, request: HttpRequest, obj: EnrollmentProfile, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
         """Save with its entry; the admin holds the transaction."""

@@ -1,6 +1,6 @@
 """The registration authority's records: profiles, requests, decisions, transactions, challenges, the outbox."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 
@@ -57,7 +57,7 @@ class EnrollmentProfile(models.Model):
     on_duplicate = models.CharField(max_length=10, choices=OnDuplicate.choices, default=OnDuplicate.REDELIVER)
     request_ttl = models.DurationField(help_text="After this time without a decision a request expires.")
     refused_ttl = models.DurationField(help_text="After a refusal, the same transaction may ask again after this time.")
-    undo_window = models.DurationField(help_text="A decision takes effect after this time.")
+    undo_window = models.DurationField(default=timedelta(0), help_text="A decision takes effect after this time.")
     max_open_requests = models.PositiveIntegerField(default=10_000)
     max_open_per_address = models.PositiveIntegerField(default=500)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -13,6 +13,7 @@ TRIGGERS = (
     refuse_changes("audit_auditentry"),
     refuse_truncate("audit_auditentry"),
     refuse_changes("audit_auditprivatevalue", deletable=True),
+    refuse_truncate("audit_auditprivatevalue"),
 )
 
 

@@ -7,7 +7,7 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Tags, register
 from django.db.models.signals import post_migrate
 
-from audit.triggers import allowed_steps, check, immutable_columns, install, refuse_changes, refuse_delete
+from audit.triggers import allowed_steps, check, immutable_columns, install, refuse_changes, refuse_delete, refuse_truncate
 
 CERTIFICATE_STEPS = (
     ("PREPARED", "ISSUED"),
@@ -36,6 +36,7 @@ TRIGGERS = (
         once=("der", "der_sha256", "issued_at"),
     ),
     refuse_delete("ca_certificate"),
+    refuse_truncate("ca_certificate"),
     refuse_changes("ca_certificateprofileversion"),
     refuse_delete("ca_certificateauthority"),
     immutable_columns("ca_certificateauthority", ("id", "name", "certificate", "key_name", "parent_id")),

@@ -43,7 +43,7 @@ class AuthorityRequest:
 def create_authority(wanted: AuthorityRequest, *, actor: Actor, now: datetime) -> CertificateAuthority:
     """Make key, certificate and row of a new authority.
 
-    The key is written first: a key without a row is named by `./portal doctor`, a row without a key would be useless.
+    The key is written first: a key without a row does no harm, a row without a key would be useless.
     Raises AuthorityExists, AuthorityUnusable (the parent cannot sign), KeyStoreError, CaError (bad name or subject).
     """
     if not _NAME.fullmatch(wanted.name):

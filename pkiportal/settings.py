@@ -93,7 +93,6 @@ INSTALLED_APPS = [
     "csp",
     "django_filters",
     "django_htmx",
-    "template_partials",
     "lucide",
     "accounts",
     "audit",

@@ -3,6 +3,7 @@
 import approvals.states
 import audit.ids
 import ca.models
+import datetime
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
@@ -79,7 +80,7 @@ class Migration(migrations.Migration):
                 ('on_duplicate', models.CharField(choices=[('redeliver', 'the same certificate again'), ('pending', 'a new request'), ('fail', 'a refusal')], default='redeliver', max_length=10)),
                 ('request_ttl', models.DurationField(help_text='After this time without a decision a request expires.')),
                 ('refused_ttl', models.DurationField(help_text='After a refusal, the same transaction may ask again after this time.')),
-                ('undo_window', models.DurationField(help_text='A decision takes effect after this time.')),
+                ('undo_window', models.DurationField(default=datetime.timedelta(0), help_text='A decision takes effect after this time.')),
                 ('max_open_requests', models.PositiveIntegerField(default=10000)),
                 ('max_open_per_address', models.PositiveIntegerField(default=500)),
                 ('paused_at', models.DateTimeField(blank=True, editable=False, null=True)),

@@ -36,7 +36,9 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or fails to."""
     create_profile(world.ca, "printers", challenge="static", static_challenge="a secret of the printers")
     _let_many_wait(world)
-    (odd,) = create_requests(world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()])
+    (odd,) = create_requests(
+        world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()], submitted_at=now() - timedelta(hours=60)
+    )
     issued = _enroll("router-brno-01.example.org", "alice")
     approve_request(request_id=issued.pk, voice=_asserted(world.alice), comment="Serial number read by Jana", now=now())
     run_worker()

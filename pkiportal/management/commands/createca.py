@@ -30,6 +30,11 @@ class Command(PortalCommand):
         parser.add_argument("--subject", required=True, help='for example "CN=Example Issuing CA,O=Example"')
         parser.add_argument("--parent", metavar="NAME", help="the authority that signs it; without one it is a root")
         parser.add_argument("--days", type=int, default=3650, help="validity (3650)")
+        parser.add_argument(
+            "--no-ra-key",
+            action="store_true",
+            help="leave the RA key for SCEP to the web's user, who makes it when asked",
+        )
         parser.add_argument("--test", action="store_true", help="mark it, and the profiles that use it, as a test")
         self.add_json(parser)
 
@@ -44,7 +49,7 @@ class Command(PortalCommand):
             is_test=options["test"],
         )
         authority = create_authority(wanted, actor=command_actor(), now=timezone.now())
-        is_ready = self._make_ra_key(authority)
+        is_ready = not options["no_ra_key"] and self._make_ra_key(authority)
         document = {
             "name": authority.name,
             "subject": authority.subject,
