@@ -4,6 +4,7 @@ Runs in the signing worker. A task may be delivered twice, late or not at all; a
 that harmless: the lease (one conditional UPDATE), the stored to-be-signed bytes, and deterministic signatures.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,6 +34,7 @@ from keys.errors import KeyStoreError
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 8
 MAX_DELAY = 600  # seconds
+SIGNING_TIME = 10.0  # seconds; what a slow key has not signed by then is left to the next task
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +71,7 @@ def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
     due = [request for request in rows if _is_free(request, now) and not _is_worn_out(request, now, result)]
     works = [work for request in due if (work := _prepare(request, now=now, result=result)) is not None]
     taken = _in_one_or_each(works, lambda work: _take(work, now=now), result)
-    signed = [work for work in taken if _sign(work, result=result)]
+    signed = _sign_in_time(taken, result=result)
     finished = database_now()
     recorded = _in_one_or_each(signed, lambda work: _record(work, now=finished), result)
     result.issued.extend(work.request.pk for work in recorded)
@@ -180,6 +182,26 @@ def _take(work: _Work, *, now: datetime) -> bool:
     request.version += taken
     request.attempts = attempts
     return taken
+
+
+def _sign_in_time(works: Sequence[_Work], *, result: BatchResult) -> list[_Work]:
+    """Sign, one at least, until SIGNING_TIME is over; the rest gives its leases back and is due at once."""
+    end = time.monotonic() + SIGNING_TIME
+    signed: list[_Work] = []
+    for done, work in enumerate(works):
+        if done and time.monotonic() > end:
+            _give_back(works[done:])
+            break
+        if _sign(work, result=result):
+            signed.append(work)
+    return signed
+
+
+def _give_back(works: Sequence[_Work]) -> None:
+    now = database_now()
+    for work in works:
+        held = EnrollmentRequest.objects.filter(pk=work.request.pk, version=work.request.version, state=State.ISSUING)
+        held.update(lease_until=None, next_attempt_at=now, attempts=F("attempts") - 1, version=F("version") + 1)
 
 
 def _sign(work: _Work, *, result: BatchResult) -> bool:

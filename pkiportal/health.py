@@ -1,12 +1,14 @@
 """Is it alive, is it ready: two answers for monitors, and the facts behind them for the doctor."""
 
+import sys
 from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
@@ -16,6 +18,16 @@ from approvals.queue import signing_health
 
 #: Seconds. The broker must not hold an answer about the rest.
 _BROKER_TIMEOUT: Final = 1.0
+
+
+def page_fault(request: HttpRequest) -> HttpResponse:
+    """Answer a page that failed: 503 and "try again" where the database is away, 500 for everything else.
+
+    The templates are drawn without the request: who asks cannot be looked up now.
+    """
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
+    return HttpResponse(render_to_string("500.html"), status=500)
 
 
 @require_safe

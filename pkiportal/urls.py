@@ -31,6 +31,8 @@ def _door(route: str, module: str) -> list[URLResolver]:
     return [path(route, include(module))] if find_spec(module) else []
 
 
+handler500 = "pkiportal.health.page_fault"
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

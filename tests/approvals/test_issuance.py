@@ -318,6 +318,23 @@ def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
     assert Certificate.objects.filter(kind="ordered", status="ISSUED").count() == 2
 
 
+def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_next_task(world: World) -> None:
+    for number in (1, 2, 3):
+        Device.named(f"r{number}.example", key=f"device-{number}").enroll()
+    requests = list(EnrollmentRequest.objects.order_by("id"))
+    for request in requests:
+        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    with mock.patch.object(issuance, "SIGNING_TIME", -1.0):
+        assert run_worker().issued == [requests[0].pk]
+        rest = EnrollmentRequest.objects.filter(state=State.ISSUING).order_by("id")
+        assert [(request.pk, request.lease_until, request.attempts) for request in rest] == [
+            (requests[1].pk, None, 0),
+            (requests[2].pk, None, 0),
+        ]
+        assert run_worker().issued == [requests[1].pk]
+    assert run_worker().issued == [requests[2].pk]
+
+
 def test_a_fault_is_not_noted_on_a_request_that_is_done(approved: EnrollmentRequest) -> None:
     stale = fresh()
     run_worker()

@@ -4,11 +4,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
 from approvals.models import Lease
@@ -104,3 +105,18 @@ def test_the_doctor_tells_scripts(
     assert code == status
     assert {"name", "state", "text"} == set(told[0])
     assert ("fail" in {entry["state"] for entry in told}) == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text"),
+    [
+        (OperationalError("server closed the connection"), 503, "Back in a moment"),
+        (InterfaceError("connection already closed"), 503, "Back in a moment"),
+        (ZeroDivisionError(), 500, "Something went wrong here"),
+    ],
+)
+def test_a_page_without_a_database_says_try_again(db: None, fault: Exception, status: int, text: str) -> None:
+    with mock.patch("accounts.views.check_setup_link", side_effect=fault):
+        answer = Client(raise_request_exception=False).get("/account/setup/none")
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (status, "10" if status == 503 else None)
+    assert text in answer.content.decode()
