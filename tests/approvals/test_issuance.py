@@ -432,3 +432,42 @@ def test_an_expiry_that_comes_second_changes_nothing(world: World) -> None:
     EnrollmentRequest.objects.update(expires_at=now() - timedelta(seconds=1))
     with mock.patch.object(sweeping, "advance", side_effect=AlreadyDecided("too late")):
         assert sweeping._expire(now()) == 0
+
+
+def test_a_decision_takes_effect_after_the_undo_window(world: World) -> None:
+    EnrollmentProfile.objects.update(undo_window=timedelta(minutes=1))
+    Device.named("r1.example").enroll()
+    moment = now()
+    request = EnrollmentRequest.objects.get()
+    decision = approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=moment)
+    request.refresh_from_db()
+    assert decision.effective_at == request.effective_at == request.next_attempt_at == moment + timedelta(minutes=1)
+    assert run_worker().skipped == [request.pk]
+
+
+def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(approved: EnrollmentRequest) -> None:
+    seen: list[EnrollmentRequest] = []
+
+    def look(certificate: Certificate, *, now: datetime) -> bytes:
+        seen.append(fresh())
+        return sign_prepared(certificate, now=now)
+
+    with mock.patch.object(issuance, "sign_prepared", look):
+        run_worker()
+    assert seen[0].attempts == 1
+    assert seen[0].lease_until is not None
+    assert now() + timedelta(seconds=50) < seen[0].lease_until <= now() + issuance.LEASE
+
+
+def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_one(
+    approved: EnrollmentRequest,
+) -> None:
+    issuance._postpone(fresh(), "x" * 600, now=now(), result=issuance.BatchResult())
+    request = fresh()
+    assert request.last_fault == "x" * 500
+    assert request.version == approved.version + 1
+    assert AuditEntry.objects.get(event="request:attention").subject_seq == request.version
+    EnrollmentRequest.objects.update(last_fault="")
+    with transaction.atomic():
+        issuance._fail(fresh(), "y" * 600, now=now(), result=issuance.BatchResult())
+    assert fresh().last_fault == "y" * 500

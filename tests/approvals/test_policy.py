@@ -1,6 +1,6 @@
 """Who decides: deny when in doubt."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given
@@ -91,3 +91,8 @@ def test_an_address_is_allowed_from_the_networks_of_the_profile(
     address: str, networks: list[str], allowed: bool
 ) -> None:
     assert is_address_allowed(address, networks) is allowed
+
+
+def test_facts_cannot_be_changed_after_they_were_gathered() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ASKS.approval = "automatic"  # type: ignore[misc]  # that is the point
