@@ -14,7 +14,7 @@ from django.db import connection
 from django.urls import reverse
 
 from accounts.roles import Role
-from approvals.challenges import ChallengeOrder, create_challenges, decrypt_static
+from approvals.challenges import ChallengeOrder, Redemption, check_challenge, create_challenges, decrypt_static
 from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
 from audit.events import SYSTEM
 from ca.asn1 import BMP_STRING, PRINTABLE_STRING, UTF8_STRING, der
@@ -157,6 +157,18 @@ def test_d4_one_challenge_used_by_many_at_once_opens_one_request(world: World, p
     assert EnrollmentRequest.objects.count() == 1
     assert ChallengePassword.objects.get().redeemed_by == EnrollmentRequest.objects.get()
     assert {told(answer) for answer in answers if answer.status is PKIStatus.FAILURE} == {NOT_PERMITTED}
+
+
+def test_d4_who_comes_second_by_a_hair_is_undone_and_told_what_everybody_is_told(phones: EnrollmentProfile) -> None:
+    """The challenge is used by another message between the look at it and the redemption."""
+    secret = one_time(phones)
+    assert phone("bob", "r2.example").enroll(challenge=secret).status is PKIStatus.PENDING
+    stale = Redemption(satisfied=True, challenge=ChallengePassword.objects.get())
+    looks = mock.Mock(side_effect=[stale, mock.DEFAULT], wraps=check_challenge)
+    with nothing_granted(), mock.patch("approvals.challenges.check_challenge", looks):
+        assert told(phone().enroll(challenge=secret)) == NOT_PERMITTED
+    assert looks.call_count == 2
+    assert causes() == ["challenge used"]
 
 
 @pytest.mark.usefixtures("transactional_db")
