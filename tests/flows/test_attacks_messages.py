@@ -3,12 +3,10 @@
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
-from statistics import median
 from time import perf_counter
 from typing import Any
 from unittest import mock
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -102,12 +100,12 @@ def test_d7_wrong_padding_takes_as_long_as_wrong_content(world: World) -> None:
     bad_padding = message(world, envelope={"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x00\x01")})
     bad_content = message(world, envelope={"plaintext": b"junk"})
     times: dict[bytes, list[float]] = {bad_padding: [], bad_content: []}
-    for _ in range(25):
+    for _ in range(20):
         for sent, taken in times.items():
             started = perf_counter()
             post(sent)
             taken.append(perf_counter() - started)
-    one, other = (median(taken) for taken in times.values())
+    one, other = (min(taken) for taken in times.values())
     assert abs(one - other) < max(one, other) / 2
 
 
@@ -283,7 +281,7 @@ def test_d19_a_message_as_ber_with_indefinite_lengths_is_as_good_as_der(world: W
 def test_d19_no_mutation_of_a_good_message_is_a_fault_of_ours(world: World) -> None:
     chance = Random(8894)  # noqa: S311 - the same mutations each time
     good = message(world, csr())
-    for _ in range(150):
+    for _ in range(100):
         mutated = bytearray(good)
         for _ in range(chance.randint(1, 3)):
             mutated[chance.randrange(len(mutated))] = chance.randrange(256)
@@ -375,11 +373,9 @@ def test_a_nonce_of_any_length_comes_back_byte_for_byte(world: World) -> None:
 # ------------------------------------------------------------------------------------ D-36, D-37: messageType
 
 
-@pytest.mark.parametrize(
-    "kind", ["18", "3", "0", "1", "2", "4", "16", "23", "999", "", "019", "+19", " 19", "1e1", "-19"]
-)
-def test_d37_any_other_message_type_is_bad_request_and_never_an_enrollment(world: World, kind: str) -> None:
-    refused(message(world, csr(), message_type=kind), FailInfo.BAD_REQUEST, "messageType is not supported")
+def test_d37_any_other_message_type_is_bad_request_and_never_an_enrollment(world: World) -> None:
+    for kind in ("18", "3", "0", "1", "2", "4", "16", "23", "999", "", "019", "+19", " 19", "1e1", "-19", "19\0"):
+        refused(message(world, csr(), message_type=kind), FailInfo.BAD_REQUEST, "messageType is not supported")
 
 
 def test_cve_2026_30836_no_number_but_the_known_ones_is_a_request() -> None:
