@@ -7,7 +7,15 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Tags, register
 from django.db.models.signals import post_migrate
 
-from audit.triggers import allowed_steps, check, immutable_columns, install, refuse_changes, refuse_delete, refuse_truncate
+from audit.triggers import (
+    allowed_steps,
+    check,
+    immutable_columns,
+    install,
+    refuse_changes,
+    refuse_delete,
+    refuse_truncate,
+)
 
 CERTIFICATE_STEPS = (
     ("PREPARED", "ISSUED"),
