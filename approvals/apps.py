@@ -1,22 +1,9 @@
 """The registration authority: profiles, requests, decisions."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Tags, register
-from django.db.models.signals import post_migrate
 
 from approvals.states import TRANSITIONS
-from audit.triggers import (
-    allowed_steps,
-    check,
-    immutable_columns,
-    install,
-    refuse_changes,
-    refuse_delete,
-    refuse_truncate,
-)
+from audit.triggers import allowed_steps, immutable_columns, keep, refuse_changes, refuse_delete, refuse_truncate
 
 _REQUEST = "approvals_enrollmentrequest"
 
@@ -55,16 +42,6 @@ TRIGGERS = (
 )
 
 
-def install_triggers(*, using: str, **_: Any) -> None:
-    """Make the triggers after each migration of the app."""
-    install(TRIGGERS, using=using)
-
-
-def check_triggers(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report triggers that are missing or changed."""
-    return [message for using in databases or [] for message in check(TRIGGERS, using=using)]
-
-
 class ApprovalsConfig(AppConfig):
     """The RA."""
 
@@ -73,6 +50,5 @@ class ApprovalsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the triggers."""
-        post_migrate.connect(install_triggers, sender=self, dispatch_uid="approvals.triggers")
-        register(Tags.database)(check_triggers)
+        """Keep the triggers in the database."""
+        keep(self, TRIGGERS)

@@ -1,13 +1,8 @@
 """The audit app: facts, and the triggers that keep them."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Tags, register
-from django.db.models.signals import post_migrate
 
-from audit.triggers import check, install, refuse_changes, refuse_truncate
+from audit.triggers import keep, refuse_changes, refuse_truncate
 
 TRIGGERS = (
     refuse_changes("audit_auditentry"),
@@ -17,16 +12,6 @@ TRIGGERS = (
 )
 
 
-def install_triggers(*, using: str, **_: Any) -> None:
-    """Make the triggers after each migration of the app."""
-    install(TRIGGERS, using=using)
-
-
-def check_triggers(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report triggers that are missing or changed."""
-    return [message for using in databases or [] for message in check(TRIGGERS, using=using)]
-
-
 class AuditConfig(AppConfig):
     """Append-only facts."""
 
@@ -34,6 +19,5 @@ class AuditConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the triggers."""
-        post_migrate.connect(install_triggers, sender=self, dispatch_uid="audit.triggers")
-        register(Tags.database)(check_triggers)
+        """Keep the triggers in the database."""
+        keep(self, TRIGGERS)

@@ -7,10 +7,13 @@ the database holds by a system check, so that a database without them is named i
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from django.core.checks import CheckMessage, Error
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import post_migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,19 @@ def allowed_steps(table: str, column: str, steps: Iterable[tuple[str, str]]) -> 
         postgresql_body=f"BEGIN IF {forbidden} THEN RAISE EXCEPTION '{message}' "
         "USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END",
     )
+
+
+def keep(app: AppConfig, triggers: Sequence[Trigger]) -> None:
+    """Make the triggers after each migration of the app, and let `check --database` name those that are missing."""
+
+    def make(*, using: str, **_: Any) -> None:
+        install(triggers, using=using)
+
+    def look(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+        return [message for using in databases or [] for message in check(triggers, using=using)]
+
+    post_migrate.connect(make, sender=app, weak=False, dispatch_uid=f"{app.label}.triggers")
+    register(Tags.database)(look)
 
 
 def install(triggers: Iterable[Trigger], *, using: str) -> None:

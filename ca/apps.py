@@ -1,21 +1,8 @@
 """The certification authority: authorities, certificate profiles, issuance, store."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Tags, register
-from django.db.models.signals import post_migrate
 
-from audit.triggers import (
-    allowed_steps,
-    check,
-    immutable_columns,
-    install,
-    refuse_changes,
-    refuse_delete,
-    refuse_truncate,
-)
+from audit.triggers import allowed_steps, immutable_columns, keep, refuse_changes, refuse_delete, refuse_truncate
 
 CERTIFICATE_STEPS = (
     ("PREPARED", "ISSUED"),
@@ -51,16 +38,6 @@ TRIGGERS = (
 )
 
 
-def install_triggers(*, using: str, **_: Any) -> None:
-    """Make the triggers after each migration of the app."""
-    install(TRIGGERS, using=using)
-
-
-def check_triggers(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report triggers that are missing or changed."""
-    return [message for using in databases or [] for message in check(TRIGGERS, using=using)]
-
-
 class CaConfig(AppConfig):
     """The CA and the certificate store."""
 
@@ -69,6 +46,5 @@ class CaConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the triggers."""
-        post_migrate.connect(install_triggers, sender=self, dispatch_uid="ca.triggers")
-        register(Tags.database)(check_triggers)
+        """Keep the triggers in the database."""
+        keep(self, TRIGGERS)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from accounts.models import User
 from accounts.roles import Role
 from tests.browser.scene import Scene, furnish
+from tests.conftest import drop_triggers
 from tests.pages import signed_in
 from tests.world import World, create_person
 
@@ -73,17 +73,6 @@ def visit(chromium: Browser, portal: str) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert [fault for fault in faults if "status of 4" not in fault] == []
-
-
-def drop_triggers() -> None:
-    """Take the append-only triggers away; emptying the tables makes them again (post_migrate)."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")
-        else:
-            cursor.execute("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
-        for name, table in cursor.fetchall():
-            cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))
 
 
 def _session_cookie(client: Client, portal: str) -> Any:
