@@ -1,7 +1,7 @@
 """Challenge passwords (RFC 8894 §2.4, §7.3): one-time ones as keyed hashes, static ones encrypted.
 
-The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): who reads only the database learns no challenge that
-is still to be used. A static one, however, stands in each CSR that presented it, and CSRs are kept as received.
+The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): who reads only the database learns no challenge. In
+the CSRs that are kept, the challenge presented is overwritten (`ca.csr.stored_der`).
 """
 
 import base64

@@ -236,8 +236,8 @@ def _write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: d
         profile=profile,
         ca=profile.ca,
         profile_version_id=assessment.profile_version_id,
-        csr=csr.der,
-        csr_sha256=sha256(csr.der).hexdigest(),
+        csr=csr.stored_der,
+        csr_sha256=sha256(csr.stored_der).hexdigest(),
         csr_spki_sha256=csr.spki_sha256.hex(),
         signer_spki_sha256=submission.signer_spki_sha256.hex(),
         signer_certificate=submission.signer_certificate_der,
@@ -280,6 +280,7 @@ def _record_submission(request: EnrollmentRequest, submission: Submission, *, no
         data={
             "profile": request.profile.slug,
             "csr_sha256": request.csr_sha256,
+            "received_csr_sha256": sha256(submission.csr.der).hexdigest(),
             "subject": request.subject,
             "names": request.names,
             "transaction_id": submission.transaction_id,

@@ -23,7 +23,7 @@ from approvals.states import State, Step
 from approvals.verdicts import DecisionInvalid, verify_decisions
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
-from ca.csr import decode_csr
+from ca.csr import read_stored_csr
 from ca.errors import AuthorityUnusable, CaError, CertificateRefused
 from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
 from ca.models import Certificate
@@ -119,7 +119,7 @@ def _prepared_before(request: EnrollmentRequest) -> Certificate:
 def _order(request: EnrollmentRequest) -> CertificateOrder:
     """Rebuild what was approved from the stored request; a difference to the record is a refusal."""
     spec = resolve_version(request.profile_version_id)
-    csr = decode_csr(request.csr_der)
+    csr = read_stored_csr(request.csr_der)
     checked = check_csr(csr, spec)
     refusals = tuple(finding.text for finding in checked.findings if finding.severity == "refuse")
     if refusals:

@@ -128,7 +128,7 @@ class EnrollmentRequest(models.Model):
     version = models.PositiveIntegerField(default=1)
     round = models.PositiveIntegerField(default=1)
     # what was asked
-    csr = models.BinaryField()
+    csr = models.BinaryField()  # a challenge password in it is overwritten: ca.csr.stored_der
     csr_sha256 = models.CharField(max_length=64)
     csr_spki_sha256 = models.CharField(max_length=64)
     signer_spki_sha256 = models.CharField(max_length=64)
@@ -203,7 +203,7 @@ class EnrollmentRequest(models.Model):
 
     @property
     def csr_der(self) -> bytes:
-        """The PKCS #10 bytes as received."""
+        """The PKCS #10 bytes as they are kept, a challenge password overwritten."""
         return bytes(self.csr)
 
     def is_due(self, now: datetime) -> bool:

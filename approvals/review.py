@@ -6,7 +6,7 @@ from hashlib import sha256
 from approvals.models import EnrollmentRequest
 from approvals.states import State
 from audit.canonical import canonical_json
-from ca.csr import CertificationRequest, decode_csr
+from ca.csr import CertificationRequest, read_stored_csr
 from ca.models import Certificate
 from ca.profiles import CsrReview, ProfileSpec, check_csr
 from ca.store import resolve_version
@@ -57,7 +57,7 @@ class Review:
 def review_of(request: EnrollmentRequest) -> Review:
     """Gather what is shown beside a request; reads only."""
     spec = resolve_version(request.profile_version_id)
-    csr = decode_csr(request.csr_der)
+    csr = read_stored_csr(request.csr_der)
     checked = check_csr(csr, spec)
     others = EnrollmentRequest.objects.select_related("profile", "certificate").exclude(pk=request.pk).order_by("-id")
     # Ordered by time, not by key: SQLite would walk the whole primary key to find ten rows of one public key.

@@ -99,7 +99,7 @@ class RequestedExtension:
 
 @dataclass(frozen=True, slots=True)
 class CertificationRequest:
-    """A PKCS #10 request whose self-signature was verified."""
+    """A PKCS #10 request whose self-signature was verified; `challenge_at` is where its challenge password stands."""
 
     der: bytes = field(repr=False)  # this and the next contain the challenge password
     info_der: bytes = field(repr=False)
@@ -110,11 +110,24 @@ class CertificationRequest:
     challenge_password: str | None = field(repr=False)
     requested_extensions: tuple[RequestedExtension, ...]
     requested_sans: tuple[GeneralName, ...]
+    challenge_at: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def stored_der(self) -> bytes:
+        """The request as it may be kept: each byte of the challenge password overwritten, everything else as received.
+
+        `read_stored_csr` reads it; its self-signature does not verify any more if there was a challenge.
+        """
+        if self.challenge_at is None:
+            return self.der
+        start, end = self.challenge_at
+        return self.der[:start] + b"x" * (end - start) + self.der[end:]
 
 
 @dataclass(slots=True)
 class _Attributes:
     challenge_password: str | None = None
+    challenge_at: tuple[int, int] | None = None
     extensions: tuple[RequestedExtension, ...] = ()
 
 
@@ -131,7 +144,18 @@ def decode_csr(der: bytes) -> CertificationRequest:
         raise CsrMalformed(f"certification request: {error}") from error
 
 
-def _decode(der: bytes) -> CertificationRequest:
+def read_stored_csr(der: bytes) -> CertificationRequest:
+    """Read a request that was verified when it came, as `stored_der` keeps it: no signature, no challenge password.
+
+    Raises CsrMalformed, CsrAlgorithmRefused.
+    """
+    try:
+        return _decode(der, is_stored=True)
+    except (Asn1Error, NameMalformed) as error:
+        raise CsrMalformed(f"certification request: {error}") from error
+
+
+def _decode(der: bytes, *, is_stored: bool = False) -> CertificationRequest:
     members = asn1.sequence(asn1.parse_exact(der), 3)
     info = asn1.sequence(members[0], 3)
     if len(members) != 3 or len(info) > 4:
@@ -139,9 +163,10 @@ def _decode(der: bytes) -> CertificationRequest:
     if asn1.integer(info[0]) != 0:
         raise CsrMalformed(f"certification request of version {asn1.integer(info[0])}: 0 is needed")
     subject = decode_name(info[1].raw)
-    attributes = _decode_attributes(info[3]) if len(info) == 4 else _Attributes()
+    attributes = _decode_attributes(info[3], is_stored=is_stored) if len(info) == 4 else _Attributes()
     spki_der, key, public = _load_key(info[2])
-    _verify(public, members[1], members[0].raw, asn1.bit_string(members[2]))
+    if not is_stored:
+        _verify(public, members[1], members[0].raw, asn1.bit_string(members[2]))
     return CertificationRequest(
         der=der,
         info_der=members[0].raw,
@@ -152,13 +177,14 @@ def _decode(der: bytes) -> CertificationRequest:
         challenge_password=attributes.challenge_password,
         requested_extensions=attributes.extensions,
         requested_sans=_requested_sans(attributes.extensions),
+        challenge_at=attributes.challenge_at,
     )
 
 
 # ------------------------------------------------------------------------------------------------------- attributes
 
 
-def _decode_attributes(tlv: TLV) -> _Attributes:
+def _decode_attributes(tlv: TLV, *, is_stored: bool) -> _Attributes:
     """Read the attributes in whatever order they stand; unknown ones say nothing."""
     found = _Attributes()
     seen: set[str] = set()
@@ -167,7 +193,9 @@ def _decode_attributes(tlv: TLV) -> _Attributes:
         oid = asn1.oid(members[0])
         if oid == _CHALLENGE_PASSWORD:
             _only_once(seen, "challengePassword")
-            found.challenge_password = _challenge(_only_value("challengePassword", members))
+            value = _only_value("challengePassword", members)
+            found.challenge_password = None if is_stored else _challenge(value)
+            found.challenge_at = (value.content, value.stop)
         elif oid in _EXTENSION_REQUESTS:
             _only_once(seen, "extensionRequest")
             found.extensions = _decode_extensions(_only_value("extensionRequest", members))

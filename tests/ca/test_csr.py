@@ -16,6 +16,7 @@ from ca.csr import (
     CsrSignatureInvalid,
     KeyFacts,
     decode_csr,
+    read_stored_csr,
 )
 from ca.names import build_name
 from tests.ca.forge import (
@@ -361,3 +362,35 @@ def test_noise_raises_only_malformed(noise: bytes) -> None:
 def test_recorded_keys_are_of_the_kinds_these_tests_need() -> None:
     assert isinstance(rsa_key("alice"), rsa.RSAPrivateKey)
     assert isinstance(ec_key().curve, ec.SECP256R1)
+
+
+@pytest.mark.parametrize(
+    ("tag", "encoding"), [(0x0C, "utf-8"), (0x13, "ascii"), (0x1E, "utf-16-be"), (0x1C, "utf-32-be")]
+)
+def test_a_stored_request_keeps_everything_but_the_challenge(tag: int, encoding: str) -> None:
+    text = "S3same!".encode(encoding)
+    asked = attribute(CHALLENGE, asn1.der(tag, text)), extension_request(san(dns("r1.example")))
+    csr = request(None, *asked)
+    stored = csr.stored_der
+    assert len(stored) == len(csr.der)
+    assert text in csr.der
+    assert text not in stored
+    again = read_stored_csr(stored)
+    assert (again.subject, again.spki_der, again.requested_extensions) == (
+        csr.subject,
+        csr.spki_der,
+        csr.requested_extensions,
+    )
+    assert again.challenge_password is None
+    assert again.stored_der == stored
+
+
+def test_a_request_without_a_challenge_is_stored_as_received() -> None:
+    csr = request(None)
+    assert csr.stored_der == csr.der
+    assert read_stored_csr(csr.der) == csr
+
+
+def test_a_stored_request_that_is_damaged_is_malformed() -> None:
+    with pytest.raises(CsrMalformed):
+        read_stored_csr(request(None).der[:-1])

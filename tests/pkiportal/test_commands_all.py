@@ -11,7 +11,7 @@ from django.db import DatabaseError, ProgrammingError, connection, transaction
 from approvals.decisions import approve_request
 from approvals.models import EnrollmentRequest
 from audit.models import AuditEntry
-from ca.csr import decode_csr
+from ca.csr import read_stored_csr
 from ca.issuance import _check_signed
 from ca.models import Certificate, CertificateTerm
 from ca.profiles import check_csr
@@ -102,7 +102,7 @@ def test_seeded_rows_are_real_and_marked(world: World) -> None:
         )
     request = pending[0]
     spec = resolve_version(request.profile_version_id)
-    assert not check_csr(decode_csr(request.csr_der), spec).refused
+    assert not check_csr(read_stored_csr(request.csr_der), spec).refused
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     assert run_worker().issued == [request.pk]
     assert AuditEntry.objects.filter(event="data:seed").count() == 1
