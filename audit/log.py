@@ -91,22 +91,21 @@ def record_repeated(
     where = f"{subject.kind}:{subject.identifier}" if subject else ""
     key = hashlib.sha256("\x00".join((event.value, where, actor.address, cause)).encode()).hexdigest()
     minute = now.replace(second=0, microsecond=0)
-    if RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1):
+    if _count(key, minute):
         return
     with transaction.atomic():
         entry = record(event, actor=actor, now=now, subject=subject, data={**(data or {}), "cause": cause})
         _, created = RepeatedEvent.objects.get_or_create(key=key, minute=minute, defaults={"first_entry": entry})
         if not created:
-            RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1)
+            _count(key, minute)
 
 
 def close_minutes(*, now: datetime) -> int:
     """Write one entry with its count for each event that repeated in a minute now over; returns how many."""
-    over = RepeatedEvent.objects.filter(minute__lt=now - timedelta(minutes=1)).select_related("first_entry")[:500]
     written = 0
-    for repeated in over:
+    for repeated in _minutes_over(now):
         with transaction.atomic():
-            if repeated.pk is None or not RepeatedEvent.objects.filter(pk=repeated.pk).delete()[0]:
+            if not RepeatedEvent.objects.filter(pk=repeated.pk).delete()[0]:
                 continue
             if repeated.count:
                 first = repeated.first_entry
@@ -124,6 +123,15 @@ def close_minutes(*, now: datetime) -> int:
                 )
                 written += 1
     return written
+
+
+def _count(key: str, minute: datetime) -> bool:
+    return RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1) == 1
+
+
+def _minutes_over(now: datetime) -> list[RepeatedEvent]:
+    over = RepeatedEvent.objects.filter(minute__lt=now - timedelta(minutes=1))
+    return list(over.select_related("first_entry").order_by("minute")[:500])
 
 
 def timestamp(moment: datetime) -> str:

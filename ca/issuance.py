@@ -11,7 +11,6 @@ from uuid import UUID
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
@@ -177,16 +176,10 @@ def _check_signed(certificate: Certificate, der: bytes) -> None:
     signed = x509.load_der_x509_certificate(der)
     if signed.tbs_certificate_bytes != certificate.tbs_der:
         raise RecordMismatch(f"certificate {certificate.serial_hex}: the signed bytes are not the prepared ones")
-    issuer_key = x509.load_der_x509_certificate(certificate.ca.certificate_der).public_key()
-    digest = signed.signature_hash_algorithm
+    issuer = x509.load_der_x509_certificate(certificate.ca.certificate_der)
     try:
-        if isinstance(issuer_key, rsa.RSAPublicKey) and digest is not None:
-            issuer_key.verify(signed.signature, signed.tbs_certificate_bytes, padding.PKCS1v15(), digest)
-        elif isinstance(issuer_key, ec.EllipticCurvePublicKey) and digest is not None:
-            issuer_key.verify(signed.signature, signed.tbs_certificate_bytes, ec.ECDSA(digest))
-        else:
-            raise RecordMismatch(f"certificate {certificate.serial_hex}: signature algorithm not known")
-    except InvalidSignature:
+        signed.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
         raise RecordMismatch(f"certificate {certificate.serial_hex}: the signature is not the CA's") from None
 
 

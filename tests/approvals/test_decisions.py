@@ -1,6 +1,8 @@
 """Officers decide: once, on what they saw, with a reason, within their rights."""
 
 from datetime import timedelta
+from typing import Any
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -8,6 +10,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Department
 from accounts.roles import Role
+from approvals import decisions
 from approvals.decisions import (
     approve_request,
     decide_many,
@@ -27,7 +30,7 @@ from approvals.errors import (
 from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, Evidence, Verdict
 from approvals.review import review_digest, review_of
 from approvals.states import State
-from approvals.verdicts import Voice
+from approvals.verdicts import Voice, write_decision
 from audit.models import AuditEntry, AuditPrivateValue
 from tests.world import Device, World, create_person, now, run_worker, voice_of
 
@@ -222,3 +225,22 @@ def test_the_review_shows_the_past_of_key_and_name(world: World, pending: Enroll
     assert review.would_issue.names == ("dns:r1.example",)
     assert review.requested_extensions == ("subjectAltName",)
     assert review.fingerprints.public_key == second.csr_spki_sha256
+
+
+def test_a_vote_on_a_row_that_moved_meanwhile_is_told_so(world: World, pending: EnrollmentRequest) -> None:
+    EnrollmentProfile.objects.update(required_approvals=2)
+    write = write_decision
+
+    def move(request: EnrollmentRequest, *arguments: Any, **named: Any) -> Decision:
+        EnrollmentRequest.objects.update(version=9)
+        return write(request, *arguments, **named)
+
+    with mock.patch.object(decisions, "write_decision", move), pytest.raises(AlreadyDecided, match="was faster"):
+        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    assert not Decision.objects.exists()
+
+
+def test_a_request_that_expired_while_it_was_open_says_so(world: World, pending: EnrollmentRequest) -> None:
+    EnrollmentRequest.objects.update(state=State.EXPIRED)
+    with pytest.raises(AlreadyDecided, match="This request is expired already"):
+        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())

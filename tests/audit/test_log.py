@@ -2,11 +2,13 @@
 
 import hashlib
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.core.checks import run_checks
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
+from audit import log
 from audit.apps import TRIGGERS
 from audit.canonical import leaf_hash
 from audit.events import SYSTEM, Actor, Event, Personal, Subject
@@ -150,3 +152,26 @@ def test_every_app_keeps_its_triggers_and_the_check_names_one_that_is_gone(db: N
     assert [fault.id for fault in run_checks(databases=["default"], tags=["database"])] == ["audit.E001"]
     assert run_checks(tags=["database"]) == []
     install(CA_TRIGGERS, using="default")
+
+
+def test_two_processes_that_see_a_repeat_first_count_it_twice_in_one_minute(db: None) -> None:
+    """The second one finds the row made between its look and its own attempt."""
+    actor, start = Actor(kind="device", address="192.0.2.1"), now().replace(second=1)
+    record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
+    count = log._count
+    with mock.patch.object(log, "_count", side_effect=[False, True]) as counted:
+        record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
+    assert counted.call_count == 2
+    assert count(*counted.call_args.args)
+    assert RepeatedEvent.objects.get().count == 1
+
+
+def test_a_minute_that_another_process_closed_is_closed_once(db: None) -> None:
+    actor, start = Actor(kind="device", address="192.0.2.1"), now().replace(second=1)
+    for _ in range(2):
+        record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
+    stale = list(RepeatedEvent.objects.select_related("first_entry"))
+    RepeatedEvent.objects.all().delete()
+    with mock.patch("audit.log._minutes_over", return_value=stale):
+        assert close_minutes(now=start + timedelta(minutes=3)) == 0
+    assert AuditEntry.objects.count() == 1
