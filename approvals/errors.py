@@ -17,6 +17,18 @@ class Cause(StrEnum):
     SIGNER_KEY = "signer key is not the requested key"
     SIGNER_ALGORITHM = "signer key cannot receive the certificate"
     RENEWAL_DISABLED = "renewal is not enabled"
+    RENEWAL_FOREIGN_SIGNER = "renewal not signed with a certificate of ours"
+    SIGNER_LOOKALIKE = "signer certificate only looks like one of ours"
+    SIGNER_NO_DEVICE = "signer certificate is not a device's"
+    RENEWED_OTHER_PROFILE = "renewed certificate is of another profile"
+    RENEWED_OTHER_CA = "renewed certificate is of another CA"
+    RENEWED_REVOKED = "renewed certificate is revoked"
+    RENEWED_ON_HOLD = "renewed certificate is on hold"
+    RENEWED_NOT_YET_VALID = "renewed certificate is not valid yet"
+    RENEWED_EXPIRED = "renewed certificate is expired"
+    RENEWAL_TOO_EARLY = "renewal too early"
+    RENEWAL_KEY_REUSED = "renewal with a key that has a certificate"
+    RENEWAL_NAMES_CHANGED = "renewal changes names"
     TOO_MANY_OPEN = "too many open requests"
     OTHER_CONTENT = "transaction open for another request"
     KEY_HAS_REQUEST = "key has an open request for other names"
@@ -26,6 +38,8 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     CERTIFICATE_UNAVAILABLE = "certificate is not valid any more"
+    CERTIFICATE_UNKNOWN = "no such certificate"
+    CERTIFICATE_FOREIGN = "certificate of somebody else"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 Deny when in doubt: what is not granted here is refused; only `Ruling.APPROVE` lets a request pass without an officer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
 from approvals.errors import Cause, Refusal
+from ca.text import shortened
 
 # Before a challenge was accepted every refusal reads the same: it must not tell a stranger what would have helped.
 UNIFORM_TEXT = "request not permitted"
+RENEWAL_WINDOW = timedelta(days=30)
 
 
 class Ruling(StrEnum):
@@ -33,6 +36,33 @@ class Facts:
     max_open_requests: int
     open_from_address: int
     max_open_per_address: int
+    renewal: Ruling | None = None  # of `evaluate_renewal`; it stands instead of challenge and approval
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalPolicy:
+    """What an enrollment profile says of renewals (RFC 8894 §2.5). A window of zero: at any time while it is valid."""
+
+    mode: str = "off"  # off, automatic, officer
+    window: timedelta = RENEWAL_WINDOW
+    grace: timedelta = timedelta(0)
+    key_reuse: bool = False
+    changed_names: str = "refuse"  # refuse, officer
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalFacts:
+    """What is known of the renewed certificate, and of what is to follow it."""
+
+    is_device: bool  # a certificate that was ordered, not one of the portal itself
+    is_same_profile: bool
+    is_same_ca: bool  # a profile may have been given another one since
+    status: str  # of the renewed certificate: ISSUED, ON_HOLD, REVOKED
+    not_before: datetime
+    not_after: datetime
+    is_key_used: bool  # the new key has a certificate already
+    changes: tuple[str, ...]  # names that differ from the renewed certificate, as sentences
+    is_renewed_already: bool
 
 
 def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
@@ -51,7 +81,8 @@ def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
 
 def evaluate(facts: Facts) -> Ruling | Refusal:
     """Return the ruling on a request whose challenge has been looked at, or the refusal."""
-    if not facts.challenge_satisfied and (facts.challenge != "none" or facts.approval != "manual"):
+    has_right = facts.challenge_satisfied or facts.renewal is not None
+    if not has_right and (facts.challenge != "none" or facts.approval != "manual"):
         return Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
     if facts.refusals:
         return Refusal(Cause.POLICY, "; ".join(facts.refusals))
@@ -61,6 +92,79 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
         return Refusal(
             Cause.TOO_MANY_OPEN, f"too many open requests from this address: at most {facts.max_open_per_address}"
         )
+    if facts.renewal is not None:
+        return facts.renewal
     if facts.approval == "automatic" and facts.challenge_satisfied:
         return Ruling.APPROVE
     return Ruling.ASK_OFFICER
+
+
+def evaluate_renewal(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Ruling | Refusal:
+    """Return the ruling on a renewal, or the refusal; its text may name the fault, since the old key was proved.
+
+    Whoever changes names (where that is allowed at all) or renews the same certificate a second time meets an officer,
+    whatever the profile decides alone.
+    """
+    refusal = _refuse_renewed(policy, facts, now=now) or _refuse_successor(policy, facts, now=now)
+    if refusal is not None:
+        return refusal
+    if policy.mode == "automatic" and not facts.changes and not facts.is_renewed_already:
+        return Ruling.APPROVE
+    return Ruling.ASK_OFFICER
+
+
+def changed_names(*, subject: str | None, old: Collection[str], new: Collection[str]) -> tuple[str, ...]:
+    """Return what differs, as phrases. `subject` is the new one, None where it is the old one; names have no order."""
+    changes = [] if subject is None else [f"subject {subject}"]
+    changes += [f"{shortened(name)} added" for name in new if name not in old]
+    changes += [f"{shortened(name)} left out" for name in old if name not in new]
+    return tuple(changes)
+
+
+def _refuse_renewed(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Refusal | None:
+    """Whether the certificate that signed is one that renews at all (RFC 8894 §2.3)."""
+    if not facts.is_device:
+        return Refusal(Cause.SIGNER_NO_DEVICE, "the certificate that signs the message is not a device's")
+    if policy.mode not in ("automatic", "officer"):
+        return Refusal(Cause.RENEWAL_DISABLED, "renewal is not enabled")
+    return _refuse_origin(facts) or _refuse_state(policy, facts, now=now)
+
+
+def _refuse_origin(facts: RenewalFacts) -> Refusal | None:
+    if not facts.is_same_profile:
+        text = "the certificate to renew was issued through another enrollment profile: use its address"
+        return Refusal(Cause.RENEWED_OTHER_PROFILE, text)
+    if not facts.is_same_ca:
+        text = "the certificate to renew was issued by another CA than this profile's: enroll with a new key"
+        return Refusal(Cause.RENEWED_OTHER_CA, text)
+    return None
+
+
+def _refuse_state(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Refusal | None:
+    if facts.status == "ON_HOLD":
+        return Refusal(Cause.RENEWED_ON_HOLD, "the certificate to renew is on hold")
+    if facts.status != "ISSUED":
+        return Refusal(Cause.RENEWED_REVOKED, "the certificate to renew is revoked: enroll with a new key")
+    if now < facts.not_before:
+        return Refusal(Cause.RENEWED_NOT_YET_VALID, f"the certificate to renew is valid from {_time(facts.not_before)}")
+    if now > facts.not_after + policy.grace:
+        text = f"the certificate to renew expired at {_time(facts.not_after)}: enroll with a new key"
+        return Refusal(Cause.RENEWED_EXPIRED, text)
+    return None
+
+
+def _refuse_successor(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Refusal | None:
+    """Whether what is asked for may follow the renewed certificate, and now."""
+    opens_at = facts.not_after - policy.window
+    if policy.window and now < opens_at:
+        return Refusal(Cause.RENEWAL_TOO_EARLY, f"too early to renew: from {_time(opens_at)} on")
+    if facts.is_key_used and not policy.key_reuse:
+        return Refusal(Cause.RENEWAL_KEY_REUSED, "this key has a certificate already: renew with a new key")
+    if facts.changes and policy.changed_names != "officer":
+        text = f"a renewal keeps the names of the certificate: {'; '.join(facts.changes)}"
+        return Refusal(Cause.RENEWAL_NAMES_CHANGED, text)
+    return None
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%MZ}"

@@ -1,6 +1,6 @@
 """What a door hands to the RA: one decoded wish for a certificate, whatever protocol it came by. PURE."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -21,6 +21,9 @@ class Submission:
     signer_is_self_issued: bool
     address: str
     client: str = ""
+    is_renewal: bool = False  # RenewalReq by its own word; a PKCSReq signed by a certificate of ours is one as well
+    signer_issuer_der: bytes = field(default=b"", repr=False)
+    signer_serial_der: bytes = b""
 
     def content_sha256(self) -> bytes:
         """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs.

@@ -19,6 +19,18 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.SIGNER_KEY: FailInfo.BAD_REQUEST,
     Cause.SIGNER_ALGORITHM: FailInfo.BAD_ALG,
     Cause.RENEWAL_DISABLED: FailInfo.BAD_REQUEST,
+    Cause.RENEWAL_FOREIGN_SIGNER: FailInfo.BAD_REQUEST,
+    Cause.SIGNER_LOOKALIKE: FailInfo.BAD_REQUEST,
+    Cause.SIGNER_NO_DEVICE: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_OTHER_PROFILE: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_OTHER_CA: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_REVOKED: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_ON_HOLD: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_NOT_YET_VALID: FailInfo.BAD_REQUEST,
+    Cause.RENEWED_EXPIRED: FailInfo.BAD_REQUEST,
+    Cause.RENEWAL_TOO_EARLY: FailInfo.BAD_REQUEST,
+    Cause.RENEWAL_KEY_REUSED: FailInfo.BAD_REQUEST,
+    Cause.RENEWAL_NAMES_CHANGED: FailInfo.BAD_REQUEST,
     Cause.TOO_MANY_OPEN: FailInfo.BAD_REQUEST,
     Cause.OTHER_CONTENT: FailInfo.BAD_REQUEST,
     Cause.KEY_HAS_REQUEST: FailInfo.BAD_REQUEST,
@@ -28,6 +40,8 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.EXPIRED: FailInfo.BAD_REQUEST,
     Cause.WITHDRAWN: FailInfo.BAD_REQUEST,
     Cause.CERTIFICATE_UNAVAILABLE: FailInfo.BAD_CERT_ID,
+    Cause.CERTIFICATE_UNKNOWN: FailInfo.BAD_CERT_ID,
+    Cause.CERTIFICATE_FOREIGN: FailInfo.BAD_CERT_ID,
 }
 
 MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow display

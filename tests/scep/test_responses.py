@@ -23,6 +23,8 @@ def test_every_cause_has_its_fail_info() -> None:
     assert {cause for cause, info in FAIL_INFO.items() if info is FailInfo.BAD_CERT_ID} == {
         Cause.UNKNOWN_TRANSACTION,
         Cause.CERTIFICATE_UNAVAILABLE,
+        Cause.CERTIFICATE_UNKNOWN,
+        Cause.CERTIFICATE_FOREIGN,
     }
     assert {cause for cause, info in FAIL_INFO.items() if info is FailInfo.BAD_ALG} == {Cause.SIGNER_ALGORITHM}
 

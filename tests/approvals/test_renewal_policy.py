@@ -1,0 +1,138 @@
+"""Who decides on a renewal: each rule on its own."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from approvals.errors import Cause, Refusal
+from approvals.policy import (
+    UNIFORM_TEXT,
+    Facts,
+    RenewalFacts,
+    RenewalPolicy,
+    Ruling,
+    changed_names,
+    evaluate,
+    evaluate_renewal,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+END = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
+SOON = END - timedelta(days=3)
+DAY = timedelta(days=1)
+
+AUTOMATIC = RenewalPolicy(mode="automatic")
+OFFICER = RenewalPolicy(mode="officer")
+GOOD = RenewalFacts(
+    is_device=True,
+    is_same_profile=True,
+    is_same_ca=True,
+    status="ISSUED",
+    not_before=START,
+    not_after=END,
+    is_key_used=False,
+    changes=(),
+    is_renewed_already=False,
+)
+CHANGED = replace(GOOD, changes=("dns:dc1.example added",))
+
+
+def cause(policy: RenewalPolicy, facts: RenewalFacts, now: datetime = SOON) -> Cause | Ruling:
+    said = evaluate_renewal(policy, facts, now=now)
+    return said.cause if isinstance(said, Refusal) else said
+
+
+def test_a_profile_renews_nothing_unless_it_says_so() -> None:
+    assert cause(RenewalPolicy(), GOOD) is Cause.RENEWAL_DISABLED
+
+
+@given(st.text(max_size=12))
+def test_an_unknown_mode_never_renews(mode: str) -> None:
+    if mode not in ("automatic", "officer"):
+        assert cause(RenewalPolicy(mode=mode), GOOD) is Cause.RENEWAL_DISABLED
+
+
+@given(st.text(max_size=12))
+def test_an_unknown_status_never_renews(status: str) -> None:
+    if status != "ISSUED":
+        assert isinstance(cause(AUTOMATIC, replace(GOOD, status=status)), Cause)
+
+
+@pytest.mark.parametrize(
+    ("policy", "facts", "said"),
+    [
+        (AUTOMATIC, GOOD, Ruling.APPROVE),
+        (OFFICER, GOOD, Ruling.ASK_OFFICER),
+        (AUTOMATIC, replace(GOOD, is_renewed_already=True), Ruling.ASK_OFFICER),
+        (AUTOMATIC, replace(GOOD, is_device=False), Cause.SIGNER_NO_DEVICE),
+        (AUTOMATIC, replace(GOOD, is_same_profile=False), Cause.RENEWED_OTHER_PROFILE),
+        (AUTOMATIC, replace(GOOD, is_same_ca=False), Cause.RENEWED_OTHER_CA),
+        (AUTOMATIC, replace(GOOD, status="ON_HOLD"), Cause.RENEWED_ON_HOLD),
+        (AUTOMATIC, replace(GOOD, status="REVOKED"), Cause.RENEWED_REVOKED),
+        (AUTOMATIC, replace(GOOD, is_key_used=True), Cause.RENEWAL_KEY_REUSED),
+        (replace(AUTOMATIC, key_reuse=True), replace(GOOD, is_key_used=True), Ruling.APPROVE),
+        (AUTOMATIC, CHANGED, Cause.RENEWAL_NAMES_CHANGED),
+        (replace(AUTOMATIC, changed_names="officer"), CHANGED, Ruling.ASK_OFFICER),
+        (replace(AUTOMATIC, changed_names="officer"), GOOD, Ruling.APPROVE),
+    ],
+)
+def test_each_rule_has_its_cause(policy: RenewalPolicy, facts: RenewalFacts, said: Cause | Ruling) -> None:
+    assert cause(policy, facts) is said
+
+
+@pytest.mark.parametrize(
+    ("policy", "moment", "said"),
+    [
+        (AUTOMATIC, END - 30 * DAY - timedelta(seconds=1), Cause.RENEWAL_TOO_EARLY),
+        (AUTOMATIC, END - 30 * DAY, Ruling.APPROVE),
+        (AUTOMATIC, END, Ruling.APPROVE),
+        (AUTOMATIC, END + timedelta(seconds=1), Cause.RENEWED_EXPIRED),
+        (replace(AUTOMATIC, grace=DAY), END + DAY, Ruling.APPROVE),
+        (replace(AUTOMATIC, grace=DAY), END + DAY + timedelta(seconds=1), Cause.RENEWED_EXPIRED),
+        (replace(AUTOMATIC, window=timedelta(0)), START, Ruling.APPROVE),
+        (replace(AUTOMATIC, window=timedelta(0)), START - timedelta(seconds=1), Cause.RENEWED_NOT_YET_VALID),
+    ],
+)
+def test_a_renewal_has_its_time(policy: RenewalPolicy, moment: datetime, said: Cause | Ruling) -> None:
+    assert cause(policy, GOOD, moment) is said
+
+
+def test_the_texts_name_what_would_help() -> None:
+    early = evaluate_renewal(AUTOMATIC, GOOD, now=START)
+    assert early == Refusal(Cause.RENEWAL_TOO_EARLY, "too early to renew: from 2026-12-01T23:59Z on")
+    names = evaluate_renewal(AUTOMATIC, CHANGED, now=SOON)
+    text = "a renewal keeps the names of the certificate: dns:dc1.example added"
+    assert names == Refusal(Cause.RENEWAL_NAMES_CHANGED, text)
+
+
+def test_what_changed_is_named() -> None:
+    assert changed_names(subject=None, old=["dns:a", "dns:b"], new=["dns:b", "dns:a"]) == ()
+    assert changed_names(subject="CN=x", old=["dns:a"], new=["dns:b\u202e"]) == (
+        "subject CN=x",
+        "dns:b<U+202E> added",
+        "dns:a left out",
+    )
+
+
+ASKED = Facts(
+    approval="manual",
+    challenge="one-time",
+    challenge_satisfied=False,
+    refusals=(),
+    open_requests=0,
+    max_open_requests=10,
+    open_from_address=0,
+    max_open_per_address=5,
+)
+
+
+def test_the_ruling_on_a_renewal_stands_for_challenge_and_approval_and_for_nothing_else() -> None:
+    assert evaluate(ASKED) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+    renewal = replace(ASKED, renewal=Ruling.APPROVE)
+    assert evaluate(renewal) is Ruling.APPROVE
+    assert evaluate(replace(renewal, approval="automatic", renewal=Ruling.ASK_OFFICER)) is Ruling.ASK_OFFICER
+    for limit in ({"refusals": ("RSA 1024: at least 2048",)}, {"open_requests": 10}, {"open_from_address": 5}):
+        assert isinstance(evaluate(replace(renewal, **limit)), Refusal)
