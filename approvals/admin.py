@@ -80,6 +80,18 @@ class EnrollmentProfileAdmin(AnyAdmin):
         ("What is issued", {"fields": ("ca", "certificate_profile")}),
         ("Who decides", {"fields": ("approval", "required_approvals", "allow_asserted_decisions")}),
         ("Who may ask", {"fields": ("challenge", "new_static_challenge", "networks", "on_duplicate")}),
+        (
+            "Renewal",
+            {
+                "fields": (
+                    "renewal_mode",
+                    "renewal_window",
+                    "renewal_grace",
+                    "renewal_key_reuse",
+                    "renewal_changed_names",
+                )
+            },
+        ),
         ("Times", {"fields": ("request_ttl", "refused_ttl")}),
         ("Limits", {"fields": ("max_open_requests", "max_open_per_address")}),
     )

@@ -22,6 +22,7 @@ TRIGGERS = (
             "signer_spki_sha256",
             "signer_certificate",
             "content_sha256",
+            "renews_id",
             "subject",
             "common_name",
             "names",

@@ -136,6 +136,7 @@ def _return_transaction(request: EnrollmentRequest) -> None:
         profile_id=request.profile_id,
         transaction_id=request.transaction_id,
         signer_spki_sha256=request.signer_spki_sha256,
+        renews=request.renews_id,
         request__state__in=REFUSED_STATES,
     ).update(request=request)
 

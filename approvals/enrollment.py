@@ -6,52 +6,53 @@ are our own faults. The caller opens no transaction: each use case has its own.
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 
 from django.db import IntegrityError, transaction
 
-from approvals import challenges
+from approvals import challenges, renewals
 from approvals.doorbell import ring
 from approvals.errors import Cause, Refusal
 from approvals.limits import open_requests
-from approvals.lookup import KnownTransaction, find_transaction, requests_of_key
+from approvals.lookup import KnownTransaction, find_transaction, newest_transaction, requests_of_key
 from approvals.models import (
-    ChallengePassword,
     ChallengePolicy,
     EnrollmentProfile,
     EnrollmentRequest,
     EnrollmentTransaction,
     OnDuplicate,
-    RequestTerm,
 )
 from approvals.notifications import notify
-from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
+from approvals.opening import Assessment, join_transaction, names_of, redeem, write_request
+from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, evaluate_renewal, is_address_allowed
 from approvals.refusals import record_refusal, refused
 from approvals.states import OPEN_STATES, REFUSED_STATES, State
 from approvals.submission import Submission
 from approvals.verdicts import approve_by_policy
-from audit.events import Actor, Event, Personal, Subject
-from audit.inserts import insert
-from audit.log import record
-from ca.csr import CertificationRequest
+from audit.events import Subject
 from ca.models import Certificate
-from ca.profiles import CsrReview, check_csr
-from ca.store import certificate_by_fingerprint, normalized_terms, resolve_version
+from ca.profiles import check_csr
+from ca.store import resolve_version
 
+#: Of a challenge that was one. Leaving it out would serve as well, so whoever repeats it gains nothing.
+_NO_MATTER_IN_A_RENEWAL = (Cause.CHALLENGE_MISSING, Cause.CHALLENGE_USED, Cause.CHALLENGE_EXPIRED)
 _UNKNOWN = Refusal(Cause.UNKNOWN_TRANSACTION, "no such transaction")
+#: A certificate of ours signs for another key; any other signer must hold the requested one (RFC 8894 §2.3).
+_OTHER_KEY = Refusal(Cause.SIGNER_KEY, "the message must be signed with the key of the certificate request")
 WAITING_STATES = OPEN_STATES
-_NAMING_ATTRIBUTES = frozenset({"CN", "UID", "emailAddress"})
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
-    """A submission that has been looked at: what the certificate profile says, and what the challenge is worth."""
+class _Wish:
+    """A submission at a profile, the certificate it renews, if any, and its transaction as known before."""
 
     submission: Submission
-    review: CsrReview
-    redemption: challenges.Redemption
-    content_sha256: str
-    profile_version_id: int
+    profile: EnrollmentProfile
+    content: str
+    renewed: Certificate | None
+    known: KnownTransaction | None
+
+    def may_meet(self, request: EnrollmentRequest) -> bool:
+        return self.renewed is None or request.renews_id == self.renewed.pk
 
 
 def submit_enrollment(
@@ -78,7 +79,7 @@ def get_enrollment(
 
     Any other key gets exactly the answer of an unknown transaction (RFC 8894 §3.3.3, §4.4); it is logged as what it is.
     """
-    known = find_transaction(profile, transaction_id, signer_spki_sha256)
+    known = newest_transaction(profile, transaction_id, signer_spki_sha256)
     if known is not None:
         return known if known.state in WAITING_STATES else known.load(profile)
     taken = EnrollmentTransaction.objects.filter(profile_id=profile.pk, transaction_id=transaction_id).first()
@@ -89,33 +90,25 @@ def get_enrollment(
 
 
 def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest | Refusal:
-    refusal = _refuse_signer(submission)
-    if refusal is not None:
-        return refused(profile, refusal, submission, now=now)
+    renewed = renewals.find_renewed(submission, profile=profile)
+    if isinstance(renewed, Refusal):
+        return refused(profile, renewed, submission, now=now)
+    if renewed is None and submission.signer_spki_sha256 != submission.csr.spki_sha256:
+        return refused(profile, _OTHER_KEY, submission, now=now)
     content = submission.content_sha256().hex()
-    known = find_transaction(profile, submission.transaction_id, submission.signer_spki_sha256)
+    known = find_transaction(profile, submission.transaction_id, submission.signer_spki_sha256, renewed=renewed)
     if known is not None:
         request = known.load(profile)
         if not _may_ask_again(request, submission, content, now=now):
             return _answer_known(request, submission, content, now=now)
-    met = _find_by_key(submission, profile=profile, content=content, now=now)
+    wish = _Wish(submission, profile, content, renewed, known)
+    met = _find_by_key(wish, now=now)
     if isinstance(met, Refusal):
-        return refused(profile, met, submission, now=now)
+        return refused(profile, met, submission, now=now, renewed=renewed)
     if met is not None:
-        _join_transaction(submission, met, known=known, now=now)
+        join_transaction(submission, met, known=known, renewed=renewed, now=now)
         return met
-    return _open(submission, profile=profile, content=content, known=known, now=now)
-
-
-def _refuse_signer(submission: Submission) -> Refusal | None:
-    """A signer with a certificate of ours renews; any other signer must hold the requested key (RFC 8894 §2.3)."""
-    if not submission.signer_is_self_issued:
-        fingerprint = sha256(submission.signer_certificate_der).digest()
-        if certificate_by_fingerprint(fingerprint) is not None:
-            return Refusal(Cause.RENEWAL_DISABLED, "renewal is not enabled")
-    if submission.signer_spki_sha256 != submission.csr.spki_sha256:
-        return Refusal(Cause.SIGNER_KEY, "the message must be signed with the key of the certificate request")
-    return None
+    return _open(wish, now=now)
 
 
 def _may_ask_again(request: EnrollmentRequest, submission: Submission, content: str, *, now: datetime) -> bool:
@@ -143,7 +136,7 @@ def _has_fresh_one_time(profile: EnrollmentProfile, submission: Submission, *, n
     if profile.challenge != ChallengePolicy.ONE_TIME:
         return False
     return challenges.check_challenge(
-        profile, submission.csr.challenge_password, names=_names(submission.csr), now=now
+        profile, submission.csr.challenge_password, names=names_of(submission.csr), now=now
     ).satisfied
 
 
@@ -158,17 +151,19 @@ def _answer_known(
     return refused(request.profile, refusal, submission, now=now, request=request)
 
 
-def _find_by_key(
-    submission: Submission, *, profile: EnrollmentProfile, content: str, now: datetime
-) -> EnrollmentRequest | Refusal | None:
-    """Meet the open request or the valid certificate of this key again, under whatever transactionID it came."""
-    for request in requests_of_key(profile, submission.csr.spki_sha256):
+def _find_by_key(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal | None:
+    """Meet the open request or the valid certificate of this key again, under whatever transactionID it came.
+
+    A renewal meets only a renewal of the same certificate: it is never a repeat of the enrollment before it.
+    """
+    for request in requests_of_key(wish.profile, wish.submission.csr.spki_sha256):
+        is_same = request.content_sha256 == wish.content and wish.may_meet(request)
         if State(request.state) in OPEN_STATES:
-            if request.content_sha256 == content:
+            if is_same:
                 return request
-            return Refusal(Cause.KEY_HAS_REQUEST, "this key has an open request for other names")
-        if request.content_sha256 == content and _deliverable(request.certificate, now):
-            match profile.on_duplicate:
+            return Refusal(Cause.KEY_HAS_REQUEST, _open_request_text(request, wish))
+        if is_same and _deliverable(request.certificate, now):
+            match wish.profile.on_duplicate:
                 case OnDuplicate.REDELIVER:
                     return request
                 case OnDuplicate.FAIL:
@@ -176,37 +171,36 @@ def _find_by_key(
     return None
 
 
+def _open_request_text(request: EnrollmentRequest, wish: _Wish) -> str:
+    if request.content_sha256 != wish.content:
+        return "this key has an open request for other names"
+    return "this key has an open request that does not renew this certificate"
+
+
 def _deliverable(certificate: Certificate | None, now: datetime) -> bool:
     return certificate is not None and certificate.is_deliverable(now)
 
 
-def _open(
-    submission: Submission,
-    *,
-    profile: EnrollmentProfile,
-    content: str,
-    known: KnownTransaction | None,
-    now: datetime,
-) -> EnrollmentRequest | Refusal:
+def _open(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:
+    submission, profile, renewed = wish.submission, wish.profile, wish.renewed
     if not is_address_allowed(submission.address, profile.networks):
-        return refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now)
-    redemption = challenges.check_challenge(
-        profile, submission.csr.challenge_password, names=_names(submission.csr), now=now
-    )
+        return refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now, renewed=renewed)
+    redemption = _check_challenge(wish, now=now)
     if redemption.cause is not None:
-        return refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now)
+        return refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now, renewed=renewed)
     version_id = profile.certificate_profile.current_id
     if version_id is None:
         raise LookupError(f"certificate profile {profile.certificate_profile.slug} has no version")
     review = check_csr(submission.csr, resolve_version(version_id))
-    ruling = evaluate(_facts(submission, profile, review, satisfied=redemption.satisfied))
+    renewal = renewals.look_at(renewed, submission, review, profile=profile) if renewed else None
+    assessment = Assessment(submission, review, redemption, wish.content, version_id, renewal)
+    ruling = _rule(assessment, profile=profile, now=now)
     if isinstance(ruling, Refusal):
-        return refused(profile, ruling, submission, now=now)
-    assessment = Assessment(submission, review, redemption, content, version_id)
-    request = _write_request(assessment, profile=profile, now=now)
+        return refused(profile, ruling, submission, now=now, renewed=renewed)
+    request = write_request(assessment, profile=profile, now=now)
     if redemption.challenge is not None:
-        _redeem(redemption.challenge, request, now=now)
-    _join_transaction(submission, request, known=known, now=now)
+        redeem(redemption.challenge, request, now=now)
+    join_transaction(submission, request, known=wish.known, renewed=renewed, now=now)
     open_requests.opened(profile, submission.address)
     if ruling is Ruling.APPROVE:
         approve_by_policy(request, now=now)
@@ -216,108 +210,32 @@ def _open(
     return request
 
 
-def _facts(submission: Submission, profile: EnrollmentProfile, review: CsrReview, *, satisfied: bool) -> Facts:
-    return Facts(
+def _check_challenge(wish: _Wish, *, now: datetime) -> challenges.Redemption:
+    """Return what the challenge is worth. A renewal needs none, and clients repeat the one they enrolled with."""
+    csr = wish.submission.csr
+    redemption = challenges.check_challenge(wish.profile, csr.challenge_password, names=names_of(csr), now=now)
+    if wish.renewed is not None and redemption.cause in _NO_MATTER_IN_A_RENEWAL:
+        return challenges.Redemption(satisfied=False)
+    return redemption
+
+
+def _rule(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> Ruling | Refusal:
+    submission, renewal = assessment.submission, assessment.renewal
+    said = evaluate_renewal(renewals.policy_of(profile), renewal.facts, now=now) if renewal else None
+    if isinstance(said, Refusal):
+        return said
+    facts = Facts(
         approval=profile.approval,
         challenge=profile.challenge,
-        challenge_satisfied=satisfied,
-        refusals=tuple(finding.text for finding in review.findings if finding.severity == "refuse"),
+        challenge_satisfied=assessment.redemption.satisfied,
+        refusals=tuple(finding.text for finding in assessment.review.findings if finding.severity == "refuse"),
         open_requests=open_requests.count(profile),
         max_open_requests=profile.max_open_requests,
         open_from_address=open_requests.count(profile, submission.address),
         max_open_per_address=profile.max_open_per_address,
+        renewal=said,
     )
-
-
-def _write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest:
-    submission, review = assessment.submission, assessment.review
-    csr = submission.csr
-    request = EnrollmentRequest(
-        profile=profile,
-        ca=profile.ca,
-        profile_version_id=assessment.profile_version_id,
-        csr=csr.stored_der,
-        csr_sha256=sha256(csr.stored_der).hexdigest(),
-        csr_spki_sha256=csr.spki_sha256.hex(),
-        signer_spki_sha256=submission.signer_spki_sha256.hex(),
-        signer_certificate=submission.signer_certificate_der,
-        content_sha256=assessment.content_sha256,
-        subject=str(review.subject)[:1000],
-        common_name=_common_name(csr)[:255],
-        names=[f"{name.kind}:{name.value}" for name in review.sans],
-        key_description=str(csr.key),
-        findings=[{"severity": item.severity, "code": item.code, "text": item.text} for item in review.findings],
-        transaction_id=submission.transaction_id,
-        address=submission.address,
-        client=submission.client[:200],
-        challenge=profile.challenge,
-        submitted_at=now,
-        expires_at=now + profile.request_ttl,
-    )
-    insert(request)
-    _add_terms(request, submission)
-    _record_submission(request, submission, now=now)
-    return request
-
-
-def _add_terms(request: EnrollmentRequest, submission: Submission) -> None:
-    words = [
-        submission.transaction_id,
-        submission.address,
-        request.csr_spki_sha256,
-        sha256(submission.signer_certificate_der).hexdigest(),
-        *_names(submission.csr),
-    ]
-    insert(*(RequestTerm(request=request, term=term) for term in normalized_terms(words)))
-
-
-def _record_submission(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> None:
-    record(
-        Event.REQUEST_SUBMIT,
-        actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=submission.address),
-        now=now,
-        subject=Subject.of("request", request.pk, 1),
-        data={
-            "profile": request.profile.slug,
-            "csr_sha256": request.csr_sha256,
-            "received_csr_sha256": sha256(submission.csr.der).hexdigest(),
-            "subject": request.subject,
-            "names": request.names,
-            "transaction_id": submission.transaction_id,
-            "profile_version": request.profile_version_id,
-            "client": Personal(submission.client[:200]),
-        },
-    )
-
-
-def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: datetime) -> None:
-    """Use up the challenge; where a parallel message was faster, the whole attempt is undone and looked at again."""
-    if not challenges.redeem(challenge, request=request, now=now):
-        raise IntegrityError("challenge redeemed by a parallel message")
-    record(
-        Event.CHALLENGE_REDEEM,
-        actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=request.address),
-        now=now,
-        subject=Subject.of("challenge", challenge.pk),
-        data={"request": str(request.pk)},
-    )
-
-
-def _join_transaction(
-    submission: Submission, request: EnrollmentRequest, *, known: KnownTransaction | None, now: datetime
-) -> None:
-    """Let the transaction of a message point to this request from now on."""
-    if known is not None:
-        EnrollmentTransaction.objects.filter(pk=known.transaction_pk).update(request=request)
-        return
-    opened = EnrollmentTransaction(
-        profile_id=request.profile_id,
-        transaction_id=submission.transaction_id,
-        signer_spki_sha256=submission.signer_spki_sha256.hex(),
-        request=request,
-        opened_at=now,
-    )
-    insert(opened)
+    return evaluate(facts)
 
 
 def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Refusal | None:
@@ -338,13 +256,3 @@ def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Ref
             return Refusal(Cause.WITHDRAWN, "the request was withdrawn")
         case _:
             return None
-
-
-def _common_name(csr: CertificationRequest) -> str:
-    return next((attribute.value for attribute in csr.subject.attributes if attribute.oid == "2.5.4.3"), "")
-
-
-def _names(csr: CertificationRequest) -> list[str]:
-    """Every name the requester claims: in the subject, and alternative names."""
-    in_subject = [attribute.value for attribute in csr.subject.attributes if attribute.name in _NAMING_ATTRIBUTES]
-    return in_subject + [name.value for name in csr.requested_sans]

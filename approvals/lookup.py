@@ -4,6 +4,7 @@ Most messages are new requests, for which there is nothing to load, or polls of 
 all that is needed. Compiling these queries anew for each message would cost more than running them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.db import connection
 
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.states import OPEN_STATES, State
+from ca.models import Certificate
 
 _PROFILE = """
 SELECT p.*, c.current_id, d.slug FROM approvals_enrollmentprofile p
@@ -21,8 +23,11 @@ WHERE p.slug = %s
 _TRANSACTION = """
 SELECT t.id, r.id, r.state FROM approvals_enrollmenttransaction t
 JOIN approvals_enrollmentrequest r ON r.id = t.request_id
-WHERE t.profile_id = %s AND t.transaction_id = %s AND t.signer_spki_sha256 = %s
+WHERE t.profile_id = %s AND t.transaction_id = %s AND t.signer_spki_sha256 = %s {which}
 """
+_ENROLLMENT = _TRANSACTION.format(which="AND t.renews_id IS NULL")
+_RENEWAL = _TRANSACTION.format(which="AND t.renews_id = %s")
+_NEWEST = _TRANSACTION.format(which="ORDER BY t.request_id DESC, t.id DESC LIMIT 1")
 _OF_KEY = """
 SELECT id FROM approvals_enrollmentrequest
 WHERE profile_id = %s AND csr_spki_sha256 = %s AND state IN ({states}) ORDER BY id DESC LIMIT 10
@@ -43,11 +48,25 @@ class KnownTransaction:
 
 
 def find_transaction(
+    profile: EnrollmentProfile, transaction_id: str, signer_spki_sha256: bytes, *, renewed: Certificate | None
+) -> KnownTransaction | None:
+    """Return the transaction of this profile, transactionID, signer key and renewed certificate (or none), or None."""
+    key: list[int | str] = [profile.pk, transaction_id, signer_spki_sha256.hex()]
+    if renewed is None:
+        return _known(_ENROLLMENT, key)
+    return _known(_RENEWAL, [*key, str(renewed.pk) if connection.vendor == "postgresql" else renewed.pk.hex])
+
+
+def newest_transaction(
     profile: EnrollmentProfile, transaction_id: str, signer_spki_sha256: bytes
 ) -> KnownTransaction | None:
-    """Return the transaction of this profile, transactionID and signer key, or None."""
+    """Return the one a poll is about: of this transactionID and signer key the newest, enrollment or renewal."""
+    return _known(_NEWEST, [profile.pk, transaction_id, signer_spki_sha256.hex()])
+
+
+def _known(statement: str, parameters: Sequence[int | str]) -> KnownTransaction | None:
     with connection.cursor() as cursor:
-        cursor.execute(_TRANSACTION, [profile.pk, transaction_id, signer_spki_sha256.hex()])
+        cursor.execute(statement, parameters)
         row = cursor.fetchone()
     return KnownTransaction(row[0], _uuid(row[1]), State(row[2])) if row else None
 

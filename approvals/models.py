@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from accounts.models import Department, User
+from approvals.policy import RENEWAL_WINDOW
 from approvals.states import OPEN_STATES, State
 from audit.ids import uuid7
 from ca.models import Certificate, CertificateAuthority, CertificateProfile, CertificateProfileVersion, TermField
@@ -35,6 +37,21 @@ class OnDuplicate(models.TextChoices):
     FAIL = "fail", "a refusal"
 
 
+class RenewalMode(models.TextChoices):
+    """Who says yes to a renewal."""
+
+    OFF = "off", "no renewal"
+    AUTOMATIC = "automatic", "renewed by policy"
+    OFFICER = "officer", "an officer decides"
+
+
+class ChangedNames(models.TextChoices):
+    """What a renewal gets that asks for other names than its certificate has."""
+
+    REFUSE = "refuse", "a refusal"
+    OFFICER = "officer", "an officer decides"
+
+
 class EnrollmentProfile(models.Model):
     """How one may ask for a certificate: its slug is the SCEP URL `/scep/<slug>/`."""
 
@@ -58,6 +75,19 @@ class EnrollmentProfile(models.Model):
     request_ttl = models.DurationField(help_text="After this time without a decision a request expires.")
     refused_ttl = models.DurationField(help_text="After a refusal, the same transaction may ask again after this time.")
     undo_window = models.DurationField(default=timedelta(0), help_text="A decision takes effect after this time.")
+    renewal_mode = models.CharField(max_length=10, choices=RenewalMode.choices, default=RenewalMode.OFF)
+    renewal_window = models.DurationField(
+        default=RENEWAL_WINDOW,
+        validators=[MinValueValidator(timedelta(0))],
+        help_text="A certificate may be renewed so long before its end; 0: at any time.",
+    )
+    renewal_grace = models.DurationField(
+        default=timedelta(0),
+        validators=[MinValueValidator(timedelta(0))],
+        help_text="And so long after its end.",
+    )
+    renewal_key_reuse = models.BooleanField(default=False, help_text="Whether a renewal may keep its key.")
+    renewal_changed_names = models.CharField(max_length=10, choices=ChangedNames.choices, default=ChangedNames.REFUSE)
     max_open_requests = models.PositiveIntegerField(default=10_000)
     max_open_per_address = models.PositiveIntegerField(default=500)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -80,6 +110,12 @@ class EnrollmentProfile(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(required_approvals__gte=1), name="approvals_at_least_one_approval"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(renewal_mode__in=RenewalMode.values), name="approvals_renewal_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(renewal_changed_names__in=ChangedNames.values), name="approvals_changed_names_known"
             ),
         ]
 
@@ -140,6 +176,7 @@ class EnrollmentRequest(models.Model):
     key_description = models.CharField(max_length=40)
     findings = models.JSONField(default=list)  # [{severity, code, text}] as of submission
     transaction_id = models.CharField(max_length=255)
+    renews = models.ForeignKey(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
     address = models.CharField(max_length=45)
     client = models.CharField(max_length=200, blank=True)
     challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices)
@@ -225,19 +262,28 @@ class RequestTerm(models.Model):
 
 
 class EnrollmentTransaction(models.Model):
-    """One SCEP transaction (RFC 8894 §3.2.1.1): known by profile, transactionID and the key that signs its messages."""
+    """One SCEP transaction (RFC 8894 §3.2.1.1): known by profile, transactionID and the key that signs its messages.
+
+    And by the certificate it renews, if any: clients renew with the transactionID, key and CSR they enrolled with.
+    """
 
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
     transaction_id = models.CharField(max_length=255)
     signer_spki_sha256 = models.CharField(max_length=64)
+    renews = models.ForeignKey(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
     request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, related_name="transactions")
     opened_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["profile", "transaction_id", "signer_spki_sha256"], name="approvals_transaction_once"
-            )
+                fields=["profile", "transaction_id", "signer_spki_sha256"],
+                condition=models.Q(renews__isnull=True),
+                name="approvals_transaction_once",
+            ),
+            models.UniqueConstraint(  # NULLs differ from each other here: the constraint above is for them
+                fields=["profile", "transaction_id", "signer_spki_sha256", "renews"], name="approvals_renewal_once"
+            ),
         ]
 
     def __str__(self) -> str:

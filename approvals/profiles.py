@@ -16,6 +16,7 @@ from accounts.roles import Verb
 from approvals.challenges import encrypt_static
 from approvals.errors import NotPermitted, ProfileInvalid
 from approvals.models import ApprovalMode, ChallengePolicy, EnrollmentProfile, EnrollmentRequest
+from approvals.policy import RenewalPolicy
 from approvals.states import State
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -43,6 +44,7 @@ class ProfileRequest:
     networks: Sequence[str] = ()
     name: str = ""
     allow_asserted_decisions: bool = True
+    renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
 
 
 def create_enrollment_profile(
@@ -67,6 +69,11 @@ def create_enrollment_profile(
             request_ttl=REQUEST_TTL,
             refused_ttl=REFUSED_TTL,
             undo_window=NO_UNDO,
+            renewal_mode=wanted.renewal.mode,
+            renewal_window=wanted.renewal.window,
+            renewal_grace=wanted.renewal.grace,
+            renewal_key_reuse=wanted.renewal.key_reuse,
+            renewal_changed_names=wanted.renewal.changed_names,
             is_test=wanted.ca.is_test,
             created_at=now,
         )
@@ -113,6 +120,11 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
         "request_ttl_s": int(profile.request_ttl.total_seconds()),
         "refused_ttl_s": int(profile.refused_ttl.total_seconds()),
         "undo_window_s": int(profile.undo_window.total_seconds()),
+        "renewal": str(profile.renewal_mode),
+        "renewal_window_s": int(profile.renewal_window.total_seconds()),
+        "renewal_grace_s": int(profile.renewal_grace.total_seconds()),
+        "renewal_key_reuse": profile.renewal_key_reuse,
+        "renewal_changed_names": str(profile.renewal_changed_names),
         "max_open_requests": profile.max_open_requests,
         "max_open_per_address": profile.max_open_per_address,
     }

@@ -9,6 +9,7 @@ from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.submission import Submission
 from audit.events import Actor, Event, Subject
 from audit.log import record_repeated
+from ca.models import Certificate
 
 
 def refused(
@@ -18,14 +19,16 @@ def refused(
     *,
     now: datetime,
     request: EnrollmentRequest | None = None,
+    renewed: Certificate | None = None,
 ) -> Refusal:
     """Commit a refusal with its real reason; the device reads `refusal.text`."""
+    subject = Subject.of("certificate", renewed.pk) if renewed else None
     record_refusal(
         profile,
         refusal.cause.value,
         address=submission.address,
         now=now,
-        subject=Subject.of("request", request.pk) if request else None,
+        subject=Subject.of("request", request.pk) if request else subject,
         data={
             "text": refusal.text,
             "subject": str(submission.csr.subject)[:1000],
@@ -67,12 +70,17 @@ def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) 
     """Record that a device was handed its certificate; repeats within a minute are counted."""
     if request.certificate is None:
         raise LookupError(f"request {request.pk} has no certificate to deliver")
+    record_pickup(request.certificate, signer=request.signer_spki_sha256, address=address, now=now)
+
+
+def record_pickup(certificate: Certificate, *, signer: str, address: str, now: datetime) -> None:
+    """Record that a certificate was handed to the holder of the key `signer` (SHA-256 of its SPKI, hex)."""
     with transaction.atomic():
         record_repeated(
             Event.CERTIFICATE_DELIVER,
-            actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=address),
+            actor=Actor(kind="device", identifier=signer, address=address),
             now=now,
             cause="delivered",
-            subject=Subject.of("certificate", request.certificate.pk),
-            data={"request": str(request.pk), "serial": request.certificate.serial_hex},
+            subject=Subject.of("certificate", certificate.pk),
+            data={"request": str(certificate.order_id), "serial": certificate.serial_hex},
         )

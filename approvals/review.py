@@ -111,6 +111,7 @@ def review_digest(request: EnrollmentRequest) -> str:
             "profile_sha256": request.profile_version.spec_sha256,
             "address": request.address,
             "challenge": request.challenge,
+            **({"renews": str(request.renews_id)} if request.renews_id else {}),
         }
     )
     return sha256(shown).hexdigest()

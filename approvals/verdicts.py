@@ -12,6 +12,7 @@ from approvals.states import Step
 from audit.canonical import canonical_json
 from audit.events import Actor, Personal
 from audit.log import timestamp
+from ca.models import CertificateStatus
 
 DOCUMENT_VERSION = 1
 
@@ -86,6 +87,7 @@ def write_decision(
             "comment_sha256": sha256(comment.encode()).hexdigest(),
             "decided_at": timestamp(now),
             "effective_at": timestamp(effective_at),
+            **({"renews": request.renews.der_sha256} if request.renews else {}),
         }
     )
     return Decision.objects.create(
@@ -122,12 +124,25 @@ def verify_decisions(request: EnrollmentRequest) -> None:
     for decision in decisions:
         verify_decision(decision, request)
     if any(decision.evidence == Evidence.POLICY for decision in decisions):
-        if request.profile.approval != "automatic":
-            raise DecisionInvalid("decided by policy, but the profile asks an officer now")
+        _verify_policy(request)
         return
     officers = {decision.officer_id for decision in decisions}
     if len(officers) < request.profile.required_approvals:
         raise DecisionInvalid(f"{len(officers)} of {request.profile.required_approvals} needed approvals on record")
+
+
+def _verify_policy(request: EnrollmentRequest) -> None:
+    """Whether the policy may still decide alone: the profile as it is now, the renewed certificate as it is now."""
+    renewed = request.renews
+    mode = request.profile.renewal_mode if renewed else request.profile.approval
+    if mode != "automatic":
+        raise DecisionInvalid("decided by policy, but the profile asks an officer now")
+    if renewed is None:
+        return
+    if renewed.status != CertificateStatus.ISSUED:
+        raise DecisionInvalid(f"the renewed certificate is {renewed.get_status_display()} now")
+    if sha256(bytes(request.signer_certificate)).hexdigest() != renewed.der_sha256:
+        raise DecisionInvalid("the renewed certificate did not sign the request")
 
 
 def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
@@ -148,6 +163,7 @@ def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
         "ca": request.ca.name,
         "profile_sha256": request.profile_version.spec_sha256,
         "officer": str(decision.officer_id or ""),
+        "renews": request.renews.der_sha256 if request.renews else None,
     }
     decided = json.loads(document)
     for fact, value in expected.items():

@@ -200,7 +200,7 @@ def _live_context(wanted: EnrollmentRequest) -> dict[str, Any]:
 
 def _visible_request(request: HttpRequest, request_id: UUID, verb: Verb = Verb.REQUEST_VIEW) -> EnrollmentRequest:
     rows = requests_of(person(request), verb).defer(None)
-    beside = ("profile__department", "profile_version__profile", "ca", "certificate", "polls")
+    beside = ("profile__department", "profile_version__profile", "ca", "certificate", "renews", "polls")
     return get_object_or_404(rows.select_related(*beside), pk=request_id)
 
 

@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 from accounts.models import User
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from ca import asn1
 from ca.models import (
     Certificate,
     CertificateAuthority,
@@ -19,6 +20,7 @@ from ca.models import (
     CertificateProfileVersion,
     CertificateTerm,
 )
+from ca.names import DistinguishedName, decode_name
 from ca.profiles import ProfileSpec
 
 M = TypeVar("M", bound=Model)
@@ -84,6 +86,39 @@ def resolve_version(version_id: int) -> ProfileSpec:
 def certificate_by_fingerprint(der_sha256: bytes) -> Certificate | None:
     """Return the certificate of ours with this SHA-256 over its DER, or None. Names and serials prove nothing."""
     return Certificate.objects.filter(der_sha256=der_sha256.hex()).first()
+
+
+def authority_by_fingerprint(der_sha256: bytes) -> CertificateAuthority | None:
+    """Return the authority with this SHA-256 over the DER of its certificate, or None."""
+    return CertificateAuthority.objects.filter(certificate_sha256=der_sha256.hex()).first()
+
+
+def certificate_by_serial(issuer_der: bytes, serial_der: bytes, *, ca: CertificateAuthority) -> Certificate | None:
+    """Return the certificate with this issuer (a complete Name) and serial number (a complete INTEGER) of this CA."""
+    if _subject(ca.certificate_der) != issuer_der:
+        return None
+    try:
+        number = asn1.integer(asn1.parse_exact(serial_der))
+    except asn1.Asn1Error:
+        return None
+    return Certificate.objects.filter(ca=ca, serial_hex=f"{number:x}").first()
+
+
+def has_certificate_of_key(spki_sha256: bytes, *, ca: CertificateAuthority) -> bool:
+    """Return whether this CA prepared or issued a certificate over this key."""
+    return Certificate.objects.filter(ca=ca, spki_sha256=spki_sha256.hex()).exclude(status="ABANDONED").exists()
+
+
+def subject_of(certificate: Certificate) -> DistinguishedName:
+    """Return the subject as it stands in the certificate; the column holds its beginning, for people."""
+    return decode_name(_subject(certificate.tbs_der, is_tbs=True))
+
+
+def _subject(der: bytes, *, is_tbs: bool = False) -> bytes:
+    """The encoded subject of a certificate of ours, which is version 3 (RFC 5280 §4.1)."""
+    outer = asn1.sequence(asn1.parse_exact(der))
+    members = outer if is_tbs else asn1.sequence(outer[0])
+    return members[5].raw
 
 
 def chain_of(certificate: Certificate) -> list[bytes]:

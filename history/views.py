@@ -51,13 +51,17 @@ def certificates(request: HttpRequest) -> HttpResponse:
 def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
     """One certificate: its content, the request behind it, and everything that happened, from the first message on."""
     found = get_object_or_404(certificates_of(request), pk=certificate_id)
-    rows = EnrollmentRequest.objects.select_related("profile", "certificate", "polls")
+    rows = EnrollmentRequest.objects.select_related("profile", "certificate", "polls", "renews")
     order = rows.filter(pk=found.order_id).first()
     context = {
         "certificate": found,
         "order": order,
         "moments": timeline_of(order) if order else [],
         "decisions": order.decisions.select_related("officer").order_by("pk") if order else [],
+        "renewals": requests_of(person(request))
+        .filter(renews=found)
+        .select_related("certificate")
+        .order_by("-pk")[:10],
         "now": timezone.now(),
     }
     return render(request, "history/certificate.html", context)

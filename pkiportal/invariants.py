@@ -245,7 +245,10 @@ def _serials() -> Iterator[Violation]:
 
 def _transactions(checked: Counter[str]) -> Iterator[Violation]:
     checked["transactions"] = EnrollmentTransaction.objects.count()
-    same = Q(profile=F("request__profile"), signer_spki_sha256=F("request__signer_spki_sha256"))
+    holder = Q(signer_spki_sha256=F("request__signer_spki_sha256"))
+    holder |= Q(signer_spki_sha256=F("request__csr_spki_sha256"), renews__isnull=True)  # meets the renewal of its key
+    renewed = Q(renews__isnull=True) | Q(renews=F("request__renews"))
+    same = Q(profile=F("request__profile")) & holder & renewed
     for found in EnrollmentTransaction.objects.exclude(same):
         text = "belongs to another profile or signer key than its transaction"
         yield Violation("I8", f"request {found.request_id}", text)

@@ -14,12 +14,15 @@ from datetime import datetime
 from approvals import enrollment, polls, refusals
 from approvals.errors import Cause, Refusal
 from approvals.lookup import KnownTransaction
-from approvals.models import ApprovalMode, EnrollmentProfile, EnrollmentRequest
+from approvals.models import ApprovalMode, EnrollmentProfile, EnrollmentRequest, RenewalMode
+from approvals.retrieval import CertificateQuery, get_certificate
 from approvals.states import State
 from approvals.submission import Submission
+from ca.asn1 import Asn1Error
 from ca.csr import CertificationRequest, CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid, decode_csr
 from ca.models import Certificate
 from scep.protocol.capabilities import capabilities
+from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
 from scep.protocol.constants import FailInfo, MessageType
 from scep.protocol.envelope import open_envelope
@@ -49,9 +52,9 @@ class Exchange:
     now: datetime
 
 
-def ca_capabilities() -> bytes:
+def ca_capabilities(profile: EnrollmentProfile) -> bytes:
     """Return the GetCACaps body: nothing that is not there (RFC 8894 §3.5.2)."""
-    return capabilities(renewal=False, next_ca=False, legacy=False)
+    return capabilities(renewal=profile.renewal_mode != RenewalMode.OFF, next_ca=False, legacy=False)
 
 
 def ca_certificates(profile: EnrollmentProfile) -> bytes:
@@ -95,17 +98,17 @@ def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
                 address=exchange.address,
                 now=exchange.now,
             )
-        case MessageType.PKCS_REQ:
+        case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
             found = _submit(message, exchange)
-        case MessageType.RENEWAL_REQ:
-            raise Refused(FailInfo.BAD_REQUEST, "renewal is not enabled", cause="RenewalReq", reply=message.reply)
+        case MessageType.GET_CERT:
+            return cert_rep_for(_get_cert(message, exchange), message)
         case other:
             text = f"{_WIRE_NAMES.get(other, 'this messageType')} is not supported"
             raise Refused(FailInfo.BAD_REQUEST, text, reply=message.reply)
     return cert_rep_for(_outcome(found, exchange), message)
 
 
-_WIRE_NAMES = {MessageType.GET_CERT: "GetCert", MessageType.GET_CRL: "GetCRL"}
+_WIRE_NAMES = {MessageType.GET_CRL: "GetCRL"}
 
 
 def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refusal:
@@ -118,11 +121,36 @@ def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refu
         signer_is_self_issued=message.signer.is_self_issued,
         address=exchange.address,
         client=exchange.client,
+        is_renewal=message.message_type is MessageType.RENEWAL_REQ,
+        signer_issuer_der=message.signer.issuer_der,
+        signer_serial_der=message.signer.serial_der,
     )
     found = enrollment.submit_enrollment(submission, profile=exchange.profile, now=exchange.now)
-    if isinstance(found, EnrollmentRequest) and exchange.profile.approval == ApprovalMode.AUTOMATIC:
+    if isinstance(found, EnrollmentRequest) and _is_automatic(found, exchange.profile):
         _wait_for_worker(found)
     return found
+
+
+def _is_automatic(request: EnrollmentRequest, profile: EnrollmentProfile) -> bool:
+    if request.renews_id is not None:
+        return profile.renewal_mode == RenewalMode.AUTOMATIC
+    return profile.approval == ApprovalMode.AUTOMATIC
+
+
+def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
+    content = open_envelope(message, recipients=ra_keys.of(exchange.profile.ca), entropy=os.urandom)
+    try:
+        issuer, serial = read_issuer_and_serial(content)
+    except Asn1Error:
+        raise unreadable(message.reply) from None
+    query = CertificateQuery(
+        issuer_der=issuer,
+        serial_der=serial,
+        signer_spki_sha256=message.signer.spki_sha256,
+        signer_certificate_der=message.signer.der,
+        address=exchange.address,
+    )
+    return get_certificate(query, profile=exchange.profile, now=exchange.now)
 
 
 def _decode_csr(content: bytes, message: PKIMessage) -> CertificationRequest:

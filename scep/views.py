@@ -59,7 +59,7 @@ def _answer(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) 
         return _plain(405, "use GET for this operation", Allow="GET, HEAD")
     match query.operation:
         case "GetCACaps":
-            return HttpResponse(service.ca_capabilities(), content_type="text/plain")
+            return HttpResponse(service.ca_capabilities(profile), content_type="text/plain")
         case "GetNextCACert":
             return _plain(404, "there is no next CA")
         case _:

@@ -29,6 +29,7 @@ from ca.asn1 import (
     explicit,
     octets,
     parse_exact,
+    prescan,
     sequence,
 )
 from scep.protocol.constants import (
@@ -71,6 +72,15 @@ def read_certificate(der: bytes) -> SignerCertificate:
 def issuer_and_serial(certificate: SignerCertificate) -> bytes:
     """IssuerAndSerialNumber (RFC 5652 section 10.2.4), copied byte by byte from the certificate."""
     return der_sequence(certificate.issuer_der, certificate.serial_der)
+
+
+def read_issuer_and_serial(der: bytes) -> tuple[bytes, bytes]:
+    """The complete Name and INTEGER of an IssuerAndSerialNumber (RFC 5652 section 10.2.4). Raises Asn1Error."""
+    prescan(der)
+    members = sequence(parse_exact(der))
+    if len(members) != 2:
+        raise Asn1Error(f"IssuerAndSerialNumber: {len(members)} members")
+    return expect(members[0], SEQUENCE).raw, expect(members[1], INTEGER).raw
 
 
 def subject_key_identifier(der: bytes) -> bytes | None:

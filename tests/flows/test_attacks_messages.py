@@ -389,9 +389,9 @@ def test_cve_2026_30836_no_number_but_the_known_ones_is_a_request() -> None:
 def test_messages_of_a_later_release_are_refused_by_name(world: World) -> None:
     issuer = read_certificate(ra_certificate(world.ca)).issuer_der
     inside = der_sequence(issuer, der_integer(1))
-    for kind, name in (("21", "GetCert"), ("22", "GetCRL"), ("21", "GetCert")):
-        sent = message(world, inside, message_type=kind, transaction_id="SSCEP transactionId")
-        refused(sent, FailInfo.BAD_REQUEST, f"{name} is not supported", transaction_id="SSCEP transactionId")
+    for _ in range(2):
+        sent = message(world, inside, message_type="22", transaction_id="SSCEP transactionId")
+        refused(sent, FailInfo.BAD_REQUEST, "GetCRL is not supported", transaction_id="SSCEP transactionId")
 
 
 def test_d36_a_request_for_enrollment_around_something_else_is_refused(world: World) -> None:
@@ -435,6 +435,6 @@ def test_a_refusal_is_on_record_with_its_address_and_transaction(world: World) -
 
 def test_the_text_of_a_refusal_is_the_same_for_our_own_client(world: World) -> None:
     device = Device.named("r1.example")
-    answer = device.scep.get_cert(device.identity.issuer_der, device.identity.serial_der, device.identity)
+    answer = device.scep.get_crl(device.identity.issuer_der, device.identity.serial_der, device.identity)
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
-    assert answer.fail_info_text == "GetCert is not supported"
+    assert answer.fail_info_text == "GetCRL is not supported"

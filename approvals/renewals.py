@@ -1,0 +1,128 @@
+"""Renewal (RFC 8894 §2.3, §2.5): which certificate a message renews, and what is known about it.
+
+A certificate is ours because its bytes are on record, never because of its issuer's name and its serial number: these
+can be written into anything.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from approvals.errors import Cause, Refusal
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.policy import RenewalFacts, RenewalPolicy, changed_names
+from approvals.states import OPEN_STATES, State
+from approvals.submission import Submission
+from ca.findings import Finding, info, warn
+from ca.models import Certificate, CertificateKind
+from ca.profiles import CsrReview
+from ca.store import (
+    authority_by_fingerprint,
+    certificate_by_fingerprint,
+    certificate_by_serial,
+    has_certificate_of_key,
+    subject_of,
+)
+from ca.text import shortened
+
+_NO_DEVICE = Refusal(Cause.SIGNER_NO_DEVICE, "the certificate that signs the message is not a device's")
+_LOOKALIKE = Refusal(Cause.SIGNER_LOOKALIKE, "the certificate that signs the message is not one of ours")
+_FOREIGN = Refusal(
+    Cause.RENEWAL_FOREIGN_SIGNER, "a renewal is signed with the certificate to renew, issued by this portal"
+)
+_TAKEN_STATES = sorted({*OPEN_STATES, State.ISSUED})
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A certificate that a message renews, with what the policy looks at."""
+
+    certificate: Certificate
+    facts: RenewalFacts
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What an officer should know before deciding."""
+        found = [info("renewal", f"renews certificate {self.certificate.serial_hex}, {_end(self.certificate)}")]
+        found += [
+            warn("renewal-changed", f"differs from the renewed certificate: {text}") for text in self.facts.changes
+        ]
+        if self.facts.is_renewed_already:
+            found.append(
+                warn("renewed-already", "the certificate was renewed before: another request is open or issued")
+            )
+        return tuple(found)
+
+
+def policy_of(profile: EnrollmentProfile) -> RenewalPolicy:
+    """Return what a profile says of renewals."""
+    return RenewalPolicy(
+        mode=profile.renewal_mode,
+        window=profile.renewal_window,
+        grace=profile.renewal_grace,
+        key_reuse=profile.renewal_key_reuse,
+        changed_names=profile.renewal_changed_names,
+    )
+
+
+def find_renewed(submission: Submission, *, profile: EnrollmentProfile) -> Certificate | Refusal | None:
+    """Return the certificate that a message renews, None for an enrollment, or a refusal of its signer.
+
+    The signature of the message proves the certificate's key; the CSR's own signature proves the new one (§7.6).
+    """
+    der = submission.signer_certificate_der
+    if der in (authority.certificate_der for authority in profile.ca.chain()):
+        return _NO_DEVICE
+    if not submission.signer_is_self_issued:
+        fingerprint = sha256(der).digest()
+        found = certificate_by_fingerprint(fingerprint)
+        if found is not None:
+            return found
+        if authority_by_fingerprint(fingerprint) is not None:
+            return _NO_DEVICE
+        claimed = certificate_by_serial(submission.signer_issuer_der, submission.signer_serial_der, ca=profile.ca)
+        if claimed is not None:
+            return _LOOKALIKE
+    if submission.is_renewal:
+        return _FOREIGN
+    return None
+
+
+def look_at(
+    certificate: Certificate, submission: Submission, review: CsrReview, *, profile: EnrollmentProfile
+) -> Renewal:
+    """Gather what the policy looks at.
+
+    Locks the request that the certificate was ordered by, so that of two renewals at once the second sees the first.
+    """
+    orders = EnrollmentRequest.objects.select_for_update(no_key=True).filter(pk=certificate.order_id)
+    order = orders.values_list("profile_id", flat=True).first()
+    successors = EnrollmentRequest.objects.filter(renews=certificate, state__in=_TAKEN_STATES)
+    facts = RenewalFacts(
+        is_device=certificate.kind == CertificateKind.ORDERED,
+        is_same_profile=order == profile.pk,
+        is_same_ca=certificate.ca_id == profile.ca_id,
+        status=certificate.status,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        is_key_used=has_certificate_of_key(submission.csr.spki_sha256, ca=profile.ca),
+        changes=_changes(certificate, review),
+        is_renewed_already=successors.exists(),
+    )
+    return Renewal(certificate, facts)
+
+
+def _changes(certificate: Certificate, review: CsrReview) -> tuple[str, ...]:
+    """Compare names as they would be issued with those that were; the encoding of a name is no difference."""
+    if certificate.kind != CertificateKind.ORDERED:
+        return ()
+    old, new = subject_of(certificate), review.subject
+    is_same = [(item.oid, item.value) for item in old.attributes] == [(item.oid, item.value) for item in new.attributes]
+    subject = str(new) or "(empty)"
+    return changed_names(
+        subject=None if is_same else shortened(subject),
+        old=certificate.names,
+        new=[f"{name.kind}:{name.value}" for name in review.sans],
+    )
+
+
+def _end(certificate: Certificate) -> str:
+    return f"valid until {certificate.not_after:%Y-%m-%d %H:%M} UTC"

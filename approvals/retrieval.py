@@ -1,0 +1,70 @@
+"""GetCert (RFC 8894 §2.6, §3.3.4): a certificate again, for its holder.
+
+No transaction is stored: clients use one constant transactionID for it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from approvals.errors import Cause, Refusal
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.refusals import record_pickup, record_refusal
+from audit.events import Subject
+from ca.models import Certificate
+from ca.store import certificate_by_fingerprint, certificate_by_serial, subject_of
+
+_TEXT = "no such certificate"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateQuery:
+    """Which certificate is wanted, by complete Name and INTEGER, and who signed the message that asks for it."""
+
+    issuer_der: bytes = field(repr=False)
+    serial_der: bytes
+    signer_spki_sha256: bytes
+    signer_certificate_der: bytes = field(repr=False)
+    address: str
+
+
+def get_certificate(query: CertificateQuery, *, profile: EnrollmentProfile, now: datetime) -> Certificate | Refusal:
+    """Return a valid certificate of this profile to its holder, with an entry; everybody else learns nothing.
+
+    Its holder signs with its key, or with another valid certificate of the same profile and subject.
+    """
+    found = certificate_by_serial(query.issuer_der, query.serial_der, ca=profile.ca)
+    if found is None or not _is_of(found, profile):
+        return _refuse(Cause.CERTIFICATE_UNKNOWN, query, profile=profile, now=now)
+    if not _is_holder(query, found, profile=profile, now=now):
+        return _refuse(Cause.CERTIFICATE_FOREIGN, query, profile=profile, now=now, found=found)
+    if not found.is_deliverable(now):
+        return _refuse(Cause.CERTIFICATE_UNAVAILABLE, query, profile=profile, now=now, found=found)
+    record_pickup(found, signer=query.signer_spki_sha256.hex(), address=query.address, now=now)
+    return found
+
+
+def _is_of(certificate: Certificate, profile: EnrollmentProfile) -> bool:
+    return EnrollmentRequest.objects.filter(pk=certificate.order_id, profile_id=profile.pk).exists()
+
+
+def _is_holder(query: CertificateQuery, found: Certificate, *, profile: EnrollmentProfile, now: datetime) -> bool:
+    if query.signer_spki_sha256.hex() == found.spki_sha256:
+        return True
+    signer = certificate_by_fingerprint(sha256(query.signer_certificate_der).digest())
+    if signer is None or not signer.is_deliverable(now) or not _is_of(signer, profile):
+        return False
+    return subject_of(signer).der == subject_of(found).der
+
+
+def _refuse(
+    cause: Cause,
+    query: CertificateQuery,
+    *,
+    profile: EnrollmentProfile,
+    now: datetime,
+    found: Certificate | None = None,
+) -> Refusal:
+    subject = Subject.of("certificate", found.pk) if found else None
+    record_refusal(profile, cause.value, address=query.address, now=now, subject=subject, data={"text": _TEXT})
+    return Refusal(cause, _TEXT)
