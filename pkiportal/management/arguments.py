@@ -46,6 +46,11 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def duration_or_none(text: str) -> timedelta:
+    """Read a duration, or `0` for none at all."""
+    return timedelta(0) if text == "0" else duration(text)
+
+
 def words(text: str) -> tuple[str, ...]:
     """Read a list with commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

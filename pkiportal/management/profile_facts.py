@@ -20,6 +20,7 @@ def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
         "scep_url": scep_url(profile.slug),
         "approval": str(profile.approval),
         "challenge": str(profile.challenge),
+        "renewal": str(profile.renewal_mode),
         "ca": profile.ca.name,
         "paused": profile.paused_at is not None or profile.ca.paused_at is not None,
     }

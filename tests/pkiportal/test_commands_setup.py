@@ -1,5 +1,6 @@
 """Authorities, profiles, people and challenges by command."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -11,6 +12,8 @@ from accounts.models import Department, User
 from accounts.permissions import roles_of
 from accounts.roles import Role
 from approvals.models import EnrollmentProfile
+from approvals.policy import RenewalPolicy
+from approvals.renewals import policy_of
 from audit.models import AuditEntry
 from ca.models import CertificateAuthority
 from pkiportal.management import arguments
@@ -92,6 +95,7 @@ def test_createprofile_makes_both_kinds_of_profile(world: World, tmp_path: Path)
         "scep_url": "http://localhost:8000/scep/vpn/",
         "approval": "automatic",
         "challenge": "static",
+        "renewal": "off",
         "ca": "issuing",
         "paused": False,
     }
@@ -99,6 +103,13 @@ def test_createprofile_makes_both_kinds_of_profile(world: World, tmp_path: Path)
     assert (spec.validity_days, spec.extended_key_usages) == (90, ("client-auth", "server-auth"))
     assert (spec.san_kinds, dict(spec.san_patterns)) == (("dns",), {"dns": (r".*\.example", r"(?:a|b)\.test")})
     assert (spec.ca_issuers_url, spec.crl_url) == ("http://localhost:8000/ca/issuing.cer", "")
+
+
+@pytest.mark.parametrize(("window", "expected"), [("0", timedelta(0)), ("45d", timedelta(days=45))])
+def test_createprofile_says_how_devices_renew(world: World, window: str, expected: timedelta) -> None:
+    options = ["--approval", "manual", "--challenge", "none", "--renewal", "officer", "--renewal-window", window]
+    assert run_json("createprofile", "vpn", "--ca", "issuing", *options, "--renewal-key-reuse")["renewal"] == "officer"
+    assert policy_of(EnrollmentProfile.objects.get(slug="vpn")) == RenewalPolicy("officer", expected, key_reuse=True)
 
 
 def test_a_portal_with_tls_only_puts_no_address_into_certificates(world: World, settings: Any) -> None:
@@ -117,6 +128,7 @@ def test_a_portal_with_tls_only_puts_no_address_into_certificates(world: World, 
         (("--ca", "issuing", "--approval", "manual", "--challenge", "none", "--san-pattern", "dsn:x"), "dsn"),
         (("--ca", "issuing", "--approval", "manual", "--challenge", "none", "--usage", "everything"), "everything"),
         (("--ca", "issuing", "--approval", "manual", "--challenge", "static", "--secret-file", "/nowhere"), "/nowhere"),
+        (("--ca", "issuing", "--approval", "manual", "--challenge", "none", "--renewal-window", "soon"), "'soon'"),
     ],
 )
 def test_createprofile_names_what_cannot_be(world: World, options: tuple[str, ...], message: str) -> None:
@@ -133,6 +145,7 @@ def test_profiles_list_says_where_devices_enroll(world: World) -> None:
             "scep_url": "http://localhost:8000/scep/routers/",
             "approval": "manual",
             "challenge": "none",
+            "renewal": "off",
             "ca": "issuing",
             "paused": False,
         }

@@ -8,10 +8,18 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models import ApprovalMode, ChallengePolicy
+from approvals.models import ApprovalMode, ChallengePolicy, RenewalMode
+from approvals.policy import RENEWAL_WINDOW, RenewalPolicy
 from approvals.profiles import ProfileRequest, create_enrollment_profile
 from ca.profile_spec import SAN_KINDS, ProfileSpec
-from pkiportal.management.arguments import USAGE, authority_named, command_actor, secret_from, words
+from pkiportal.management.arguments import (
+    USAGE,
+    authority_named,
+    command_actor,
+    duration_or_none,
+    secret_from,
+    words,
+)
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import profile_document
 
@@ -52,6 +60,7 @@ class Command(PortalCommand):
         parser.add_argument(
             "--signed-in-officers-only", action="store_true", help="refuse decisions by command on behalf of an officer"
         )
+        _add_renewal(parser)
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -67,10 +76,30 @@ class Command(PortalCommand):
             networks=options["network"],
             name=options["name"],
             allow_asserted_decisions=not options["signed_in_officers_only"],
+            renewal=RenewalPolicy(
+                mode=options["renewal"], window=options["renewal_window"], key_reuse=options["renewal_key_reuse"]
+            ),
         )
         profile = create_enrollment_profile(request, actor=command_actor(), user=None, now=timezone.now())
         document = profile_document(profile)
         self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")
+
+
+def _add_renewal(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--renewal",
+        choices=RenewalMode.values,
+        default=RenewalMode.OFF,
+        help="who says yes when a device renews with its certificate (off)",
+    )
+    parser.add_argument(
+        "--renewal-window",
+        type=duration_or_none,
+        default=RENEWAL_WINDOW,
+        metavar="TIME",
+        help="how long before the end of a certificate it may be renewed, as 30d; 0: at any time (30d)",
+    )
+    parser.add_argument("--renewal-key-reuse", action="store_true", help="a renewal may keep its key")
 
 
 def _spec(options: dict[str, Any], authority: str) -> ProfileSpec:
