@@ -31,7 +31,7 @@ def program(name: str, package: str) -> str:
 
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """A portal with its demo profile, an automatic profile `once`, a manual one `static`, and Alice the officer."""
+    """A portal with its demo profile, automatic `once` and `renewing`, manual `static`, and Alice the officer."""
     folder = tmp_path_factory.mktemp("portal")
     running = Portal(folder / "data", free_port())
     process = start(running, folder / "up.log")
@@ -58,6 +58,20 @@ def _furnish(portal: Portal, secret: Path) -> None:
                 "static",
                 "--secret-file",
                 str(secret),
+            ),
+            pool.submit(
+                portal.run,
+                *profile,
+                "renewing",
+                "--approval",
+                "automatic",
+                "--challenge",
+                "one-time",
+                "--renewal",
+                "automatic",
+                "--renewal-window",
+                "0",
+                "--renewal-key-reuse",
             ),
             pool.submit(
                 portal.run, "createuser", OFFICER, "--role", "officer", "--password-stdin", text=f"{PASSWORD}\n"

@@ -1,11 +1,13 @@
 """certmonger: GET only, and it asks again with the PKCSReq it sent before, never with CertPoll."""
 
+import json
+
 import pytest
 
 from tests.interop.clients import Certmonger, Chain
 from tests.interop.conftest import STATIC_CHALLENGE
 from tests.interop.officer import Officer
-from tests.interop.portal import Portal
+from tests.interop.portal import Portal, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -48,6 +50,23 @@ def test_a_wrong_challenge_is_rejected_and_the_right_one_waits_for_an_officer(
     certmonger.refresh_until(right, "MONITORING")
     assert chain.verifies(certificate)
     assert portal.requests(wrong) == []
+
+
+def test_it_renews_with_the_same_transaction_and_key_and_its_used_challenge(
+    certmonger: Certmonger, portal: Portal, chain: Chain
+) -> None:
+    name = "monger-renews.example"
+    certmonger.add_authority("renewing", portal.scep("renewing"), chain)
+    (made,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
+    certificate = certmonger.request("renewing", name, "-L", made["challenge"])
+    certmonger.wait_until(name, "MONITORING")
+    for count in (2, 3):
+        old = certificate.read_bytes()
+        certmonger.getcert("resubmit", "-i", name)
+        wait_until(lambda old=old: certificate.read_bytes() != old, what="another certificate")  # type: ignore[misc]
+        certmonger.wait_until(name, "MONITORING")
+        assert chain.verifies(certificate)
+        assert [state for _, state in portal.requests(name)] == ["ISSUED"] * count
 
 
 def test_a_resubmission_while_waiting_is_the_same_request(

@@ -84,6 +84,26 @@ def test_sha_384_with_pss_padding_is_understood_and_a_device_switched_off_while_
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
 
 
+@pytest.mark.parametrize("options", [[], ["--digest", "sha512"]])
+def test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge(
+    strongswan: StrongSwan, portal: Portal, chain: Chain, options: list[str]
+) -> None:
+    name, key, new = f"swan-renews-{len(options)}.example", FOLDER / "device-5.key.pem", FOLDER / "device-6.key.pem"
+    if options:
+        key, new = FOLDER / "device-7.key.pem", FOLDER / "device-8.key.pem"
+    (made,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
+    first = strongswan.enroll(portal.scep("renewing"), name, key, "--password", made["challenge"])
+    assert first.status() == 0, first.said
+    old = first.certificate.with_suffix(".old.crt")
+    old.write_bytes(first.certificate.read_bytes())
+    renewal = ["--cert", str(old), "--key", str(key), *options]
+    second = strongswan.enroll(portal.scep("renewing"), name, new, *renewal)
+    assert second.status() == 0, second.said
+    assert chain.verifies(second.certificate)
+    assert second.certificate.read_bytes() != old.read_bytes()
+    assert [state for _, state in portal.requests(name)] == ["ISSUED", "ISSUED"]
+
+
 def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal: Portal) -> None:
     name = "swan-3des.example"
     refused = strongswan.enroll(portal.scep(), name, FOLDER / "device-4.key.pem", "--cipher", "des3")
