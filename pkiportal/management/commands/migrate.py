@@ -1,0 +1,14 @@
+"""`./portal migrate`: Django's, without the look at the database before it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.commands.migrate import Command as Migrate
+
+
+class Command(Migrate):
+    """Migrates also where triggers are missing or of an earlier version: it is what makes them again."""
+
+    def check(self, *args: Any, databases: Sequence[str] | None = None, **kwargs: Any) -> None:
+        """Check everything but the database."""
+        super().check(*args, **kwargs)
