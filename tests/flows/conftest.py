@@ -1,0 +1,27 @@
+"""What tests of flows may ask for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pkiportal.invariants import check_invariants
+from tests.world import World
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no worker to wait for here."""
+    monkeypatch.setattr("scep.service.WAIT_SECONDS", 0)
+
+
+@pytest.fixture
+def consistent(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did, the invariants hold after it; unless it asks for `forges_records`."""
+    yield
+    if "forges_records" not in request.fixturenames:
+        assert check_invariants(at_rest=False).violations == ()
+
+
+@pytest.fixture
+def forges_records() -> None:
+    """For tests that write what the portal would not."""
