@@ -21,6 +21,7 @@ class Verb(StrEnum):
     REQUEST_DECIDE = "request:decide"
     REQUEST_RETRY = "request:retry"
     CERTIFICATE_VIEW = "certificate:view"
+    CERTIFICATE_REVOKE = "certificate:revoke"
     AUDIT_VIEW = "audit:view"
     PROFILE_VIEW = "profile:view"
     PROFILE_MANAGE = "profile:manage"
@@ -34,7 +35,7 @@ _READ = frozenset({Verb.REQUEST_VIEW, Verb.CERTIFICATE_VIEW, Verb.PROFILE_VIEW, 
 
 VERBS_OF: Mapping[Role, frozenset[Verb]] = {
     Role.ADMINISTRATOR: _READ | {Verb.PROFILE_MANAGE, Verb.CHALLENGE_CREATE, Verb.AUTHORITY_PAUSE, Verb.PEOPLE_MANAGE},
-    Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CHALLENGE_CREATE},
+    Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CERTIFICATE_REVOKE, Verb.CHALLENGE_CREATE},
     Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},
 }
 

@@ -28,12 +28,13 @@ class Breaker:
         self._quiet = quiet
         self._closed_until = 0.0
 
-    def send(self, task: str, *, queue: str, request_ids: Sequence[str]) -> bool:
+    def send(self, task: str, *, queue: str, request_ids: Sequence[str] | None = None) -> bool:
         """Send one task, or not; returns whether the broker took it. Never raises for a broker that is away."""
         if time.monotonic() < self._closed_until:
             return False
+        arguments = {} if request_ids is None else {"request_ids": list(request_ids)}
         try:
-            current_app.send_task(task, kwargs={"request_ids": list(request_ids)}, queue=queue, retry=False)
+            current_app.send_task(task, kwargs=arguments, queue=queue, retry=False)
         except (KombuError, RedisError, OSError) as error:
             self._closed_until = time.monotonic() + self._quiet
             _log.warning("doorbell.silent", task=task, error=str(error), quiet_seconds=self._quiet)
@@ -57,3 +58,8 @@ def ring_now(request_ids: Sequence[UUID]) -> bool:
         batch = [str(request_id) for request_id in request_ids[start : start + BATCH]]
         taken = _breaker.send("approvals.issue_certificates", queue="signing", request_ids=batch) and taken
     return taken
+
+
+def ring_for_crls() -> None:
+    """Ask the signing worker for the CRLs that are due, once the transaction is committed; at once outside of one."""
+    transaction.on_commit(partial(_breaker.send, "ca.issue_crls", queue="signing"), robust=True)

@@ -15,6 +15,7 @@ from accounts.roles import Verb
 from approvals.models import EnrollmentProfile, EnrollmentRequest, RequestTerm, Verdict
 from approvals.queue import needs_attention, search, since
 from approvals.states import OPEN_STATES, State
+from ca.models import RevocationReason
 
 MAX_ROWS: Final = 200
 PERIODS: Final[Mapping[str, tuple[str, timedelta]]] = {
@@ -159,3 +160,10 @@ class BulkForm(forms.Form):
         if data.get("verdict") == Verdict.REJECT and not data.get("comment"):
             self.add_error("comment", "Write a reason: each device and the technician in front of it are shown it.")
         return data
+
+
+class RevocationForm(forms.Form):
+    """Why a certificate is revoked. No reason is chosen beforehand: that is the second look before the click."""
+
+    reason = forms.ChoiceField(choices=[("", "choose one"), *RevocationReason.choices])
+    comment = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3}), empty_value="")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from approvals import profile_views, views
+from approvals import profile_views, revocation_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,4 +18,6 @@ urlpatterns = [
     path("profiles/", profile_views.profiles, name="profiles"),
     path("profiles/<slug:slug>/pause", profile_views.pause, name="profile_pause"),
     path("profiles/<slug:slug>/resume", profile_views.resume, name="profile_resume"),
+    path("certificates/<uuid:certificate_id>/revoke", revocation_views.revoke, name="certificate_revoke"),
+    path("certificates/<uuid:certificate_id>/release", revocation_views.release, name="certificate_release"),
 ]

@@ -34,6 +34,13 @@ TRIGGERS = (
     refuse_truncate("ca_certificate"),
     refuse_changes("ca_certificateprofileversion"),
     refuse_delete("ca_certificateauthority"),
+    immutable_columns(
+        "ca_crlissue",
+        ("id", "ca_id", "number", "revocation_version", "this_update", "next_update", "entries", "created_at"),
+        once=("tbs_sha256", "der", "sha256"),
+    ),
+    refuse_delete("ca_crlissue"),
+    refuse_truncate("ca_crlissue"),
     immutable_columns("ca_certificateauthority", ("id", "name", "certificate", "key_name", "parent_id")),
 )
 

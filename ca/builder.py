@@ -4,7 +4,7 @@ A certificate takes the public key and the approved names from a request; all el
 issuer. Building is a function of its arguments: the same content gives the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,8 +19,10 @@ __all__ = [
     "CertificateContent",
     "IssuerFacts",
     "IssuerUnusable",
+    "RevokedEntry",
     "assemble_certificate",
     "build_ca_tbs",
+    "build_crl_tbs",
     "build_service_tbs",
     "build_tbs",
     "new_serial_number",
@@ -33,6 +35,7 @@ _ALGORITHM_IDENTIFIERS: Final = {
     "ecdsa-sha256": asn1.der_sequence(asn1.der_oid("1.2.840.10045.4.3.2")),
     "ecdsa-sha384": asn1.der_sequence(asn1.der_oid("1.2.840.10045.4.3.3")),
 }
+_CRL_VERSION_2: Final = asn1.der_integer(1)
 _VERSION_3: Final = asn1.der_context(0, asn1.der_integer(2))
 _ONE_SECOND: Final = timedelta(seconds=1)
 
@@ -49,6 +52,16 @@ class CertificateContent:
     serial_number: int
     not_before: datetime
     not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedEntry:
+    """One line of a CRL. `reason` is a name of `extensions.CRL_REASON_CODES`; "" and unspecified leave it out."""
+
+    serial_number: int
+    revoked_at: datetime
+    reason: str = ""
+    invalidity_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +190,37 @@ def build_ca_tbs(
     return _tbs(frame, parts)
 
 
+def build_crl_tbs(
+    *, issuer: IssuerFacts, number: int, this_update: datetime, next_update: datetime, entries: Iterable[RevokedEntry]
+) -> bytes:
+    """The to-be-signed bytes of a full CRL (RFC 5280 5.1), its entries in order of their serial numbers.
+
+    ValueError: a serial number twice, a reason that is not for full CRLs, or an end before the beginning.
+    """
+    if this_update >= next_update:
+        raise ValueError(f"CRL: nextUpdate {next_update} is not after thisUpdate {this_update}")
+    ordered = sorted(entries, key=lambda entry: entry.serial_number)
+    if len({entry.serial_number for entry in ordered}) != len(ordered):
+        raise ValueError("CRL: a serial number twice")
+    return asn1.der_sequence(
+        _CRL_VERSION_2,
+        algorithm_identifier(issuer.signature_algorithm),
+        issuer.subject_der,
+        _time(this_update),
+        _time(next_update),
+        asn1.der_sequence(*map(_crl_entry, ordered)) if ordered else b"",  # absent where empty (5.1.2.6)
+        asn1.der_context(
+            0,
+            asn1.der_sequence(
+                _authority_key_identifier(issuer.subject_key_identifier),
+                _extension(extensions.CRL_NUMBER, asn1.der_integer(number)),
+            ),
+        ),
+    )
+
+
 def assemble_certificate(tbs: bytes, signature_algorithm: str, signature: bytes) -> bytes:
-    """The certificate from signed bytes and their signature. ValueError: unknown algorithm."""
+    """The certificate, or CRL, from signed bytes and their signature. ValueError: unknown algorithm."""
     return asn1.der_sequence(tbs, algorithm_identifier(signature_algorithm), asn1.der_bit_string(signature))
 
 
@@ -209,6 +251,25 @@ def _tbs(frame: _Frame, parts: Sequence[bytes]) -> bytes:
         frame.spki_der,
         asn1.der_context(3, asn1.der_sequence(*parts)),
     )
+
+
+def _crl_entry(entry: RevokedEntry) -> bytes:
+    details = _crl_reason(entry.reason)
+    if entry.invalidity_date is not None:  # always GeneralizedTime (RFC 5280 5.3.2)
+        since = entry.invalidity_date.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
+        details += _extension(extensions.INVALIDITY_DATE, asn1.der(asn1.GENERALIZED_TIME, since))
+    return asn1.der_sequence(
+        asn1.der_integer(entry.serial_number), _time(entry.revoked_at), asn1.der_sequence(details) if details else b""
+    )
+
+
+@lru_cache(maxsize=16)
+def _crl_reason(reason: str) -> bytes:
+    if reason in {"", "unspecified"}:
+        return b""
+    if reason not in extensions.CRL_REASON_CODES:
+        raise ValueError(f"CRL: reason {reason!r} is not for entries of a full CRL")
+    return _extension(extensions.CRL_REASON, asn1.der(0x0A, bytes((extensions.CRL_REASON_CODES[reason],))))
 
 
 def _time(moment: datetime) -> bytes:

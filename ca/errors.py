@@ -23,3 +23,23 @@ class CertificateRefused(CaError):
 
 class RecordMismatch(CaError):
     """A signed certificate is not the one that was prepared; nothing was recorded."""
+
+
+class RevocationReasonUnknown(CaError):
+    """Not a reason for which a device's certificate is revoked."""
+
+
+class NotRevocable(CaError):
+    """A certificate that cannot be revoked or put on hold: not signed, given up, expired, or the portal's own."""
+
+
+class AlreadyRevoked(CaError):
+    """It is revoked, or on hold, already; nothing was done twice."""
+
+
+class NotOnHold(CaError):
+    """Only what is on hold can be released."""
+
+
+class CrlRefused(CaError):
+    """Lint found fault with a signed CRL; it was not stored, so the one before stays published."""

@@ -11,6 +11,9 @@ SUBJECT_KEY_IDENTIFIER: Final = "2.5.29.14"
 KEY_USAGE: Final = "2.5.29.15"
 SUBJECT_ALT_NAME: Final = "2.5.29.17"
 BASIC_CONSTRAINTS: Final = "2.5.29.19"
+CRL_NUMBER: Final = "2.5.29.20"
+CRL_REASON: Final = "2.5.29.21"
+INVALIDITY_DATE: Final = "2.5.29.24"
 CRL_DISTRIBUTION_POINTS: Final = "2.5.29.31"
 AUTHORITY_KEY_IDENTIFIER: Final = "2.5.29.35"
 EXTENDED_KEY_USAGE: Final = "2.5.29.37"
@@ -38,6 +41,15 @@ NAMES: Final = {
     "1.3.6.1.4.1.311.21.7": "Microsoft template information",
     "1.3.6.1.4.1.311.21.10": "Microsoft application policies",
     "1.3.6.1.4.1.311.25.2": "Active Directory security identifier",
+}
+# CRLReason of RFC 5280 5.3.1, as far as full CRLs over devices have them. `unspecified` is no extension at all.
+CRL_REASON_CODES: Final = {
+    "keyCompromise": 1,
+    "affiliationChanged": 3,
+    "superseded": 4,
+    "cessationOfOperation": 5,
+    "certificateHold": 6,
+    "privilegeWithdrawn": 9,
 }
 # Only a certification authority may carry these.
 _AUTHORITY_ONLY: Final = frozenset({"2.5.29.30", "2.5.29.33", "2.5.29.36", "2.5.29.54"})

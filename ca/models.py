@@ -37,6 +37,8 @@ class CertificateAuthority(models.Model):
     created_at = models.DateTimeField()
     paused_at = models.DateTimeField(null=True, blank=True)
     is_test = models.BooleanField(default=False)
+    #: Goes up with each revocation, hold and release, in its transaction: a CRL of an earlier version is out of date.
+    revocation_version = models.PositiveBigIntegerField(default=0, editable=False)
 
     class Meta:
         verbose_name = "certification authority"
@@ -104,6 +106,21 @@ class CertificateStatus(models.TextChoices):
     ABANDONED = "ABANDONED", "abandoned"
 
 
+class RevocationReason(models.TextChoices):
+    """Why a device's certificate is revoked (RFC 5280 §5.3.1), by the names of the RFC.
+
+    cACompromise and aACompromise are not for devices, removeFromCRL is not for full CRLs.
+    """
+
+    KEY_COMPROMISE = "keyCompromise", "key compromise: others may know the private key"
+    SUPERSEDED = "superseded", "superseded: another certificate has taken its place"
+    CESSATION_OF_OPERATION = "cessationOfOperation", "cessation of operation: the device is out of service"
+    AFFILIATION_CHANGED = "affiliationChanged", "affiliation changed: its names or its owner are others now"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn", "privilege withdrawn: it may not do any more what it was issued for"
+    UNSPECIFIED = "unspecified", "unspecified: no reason is published"
+    CERTIFICATE_HOLD = "certificateHold", "on hold: it may be released again"
+
+
 class CertificateKind(models.TextChoices):
     """Why a certificate exists: an order of the RA, or a service of this portal (the SCEP RA certificate)."""
 
@@ -137,6 +154,11 @@ class Certificate(models.Model):
     der_sha256 = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001 - NULL is "not signed yet"; '' would not be unique
     prepared_at = models.DateTimeField()
     issued_at = models.DateTimeField(null=True)
+    #: When it was revoked or, if it was on hold before, put on hold.
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revocation_reason = models.CharField(max_length=20, choices=RevocationReason.choices, blank=True, default="")
+    #: Since when the key or the certificate is known or thought to be bad (RFC 5280 §5.3.2).
+    invalidity_date = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -152,6 +174,21 @@ class Certificate(models.Model):
                 | models.Q(status__in=["PREPARED", "ABANDONED"], der__isnull=True, issued_at__isnull=True),
                 name="ca_issued_means_der",
             ),
+            models.CheckConstraint(
+                condition=models.Q(status="ON_HOLD", revoked_at__isnull=False, revocation_reason="certificateHold")
+                | models.Q(
+                    status="REVOKED",
+                    revoked_at__isnull=False,
+                    revocation_reason__in=[value for value in RevocationReason.values if value != "certificateHold"],
+                )
+                | models.Q(
+                    status__in=["PREPARED", "ISSUED", "ABANDONED"],
+                    revoked_at__isnull=True,
+                    revocation_reason="",
+                    invalidity_date__isnull=True,
+                ),
+                name="ca_revoked_means_when_and_why",
+            ),
         ]
         indexes = [
             models.Index(fields=["kind", "id"], name="ca_cert_by_kind"),
@@ -160,6 +197,11 @@ class Certificate(models.Model):
             models.Index(fields=["spki_sha256"], name="ca_cert_by_key"),
             models.Index(fields=["serial_hex"], name="ca_cert_by_serial"),
             models.Index(fields=["not_after"], name="ca_cert_by_expiry"),
+            models.Index(
+                fields=["ca", "not_after"],
+                condition=models.Q(status__in=["ON_HOLD", "REVOKED", "ABANDONED"]),
+                name="ca_cert_on_crl",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -212,3 +254,45 @@ class ServiceKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} of {self.ca}"
+
+
+class CrlIssue(models.Model):
+    """One CRL of an authority, from the moment its number was reserved; it is published once `der` is there.
+
+    The number is reserved and the content is read under the lock of the authority's row, so a higher number never says
+    less. A worker that dies in between leaves a number that no CRL has, which is allowed (RFC 5280 §5.2.3).
+    """
+
+    ca = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, related_name="crls")
+    number = models.PositiveBigIntegerField()
+    #: `CertificateAuthority.revocation_version` when the content was read.
+    revocation_version = models.PositiveBigIntegerField()
+    this_update = models.DateTimeField()
+    next_update = models.DateTimeField()
+    entries = models.PositiveIntegerField()
+    #: Of the bytes to be signed, on record before the key signs them.
+    tbs_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001 - NULL is "not built yet"
+    der = models.BinaryField(null=True)
+    sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001 - NULL is "not signed yet"
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "CRL"
+        constraints = [
+            models.UniqueConstraint(fields=["ca", "number"], name="ca_crl_number_once"),
+            models.CheckConstraint(
+                condition=models.Q(der__isnull=True, sha256__isnull=True)
+                | models.Q(der__isnull=False, sha256__isnull=False),
+                name="ca_crl_has_digest",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"CRL {self.number} of {self.ca}"
+
+    @property
+    def crl_der(self) -> bytes:
+        """The CRL, DER; raises LookupError while there is none."""
+        if self.der is None:
+            raise LookupError(f"CRL {self.number} was never signed")
+        return bytes(self.der)

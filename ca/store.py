@@ -1,24 +1,27 @@
 """The certificate store and the versions of certificate profiles: what is read and written without a key."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 
 from accounts.models import User
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from ca import asn1
+from ca.issuers import IssuerFacts
 from ca.models import (
     Certificate,
     CertificateAuthority,
     CertificateProfile,
     CertificateProfileVersion,
+    CertificateStatus,
     CertificateTerm,
+    CrlIssue,
 )
 from ca.names import DistinguishedName, decode_name
 from ca.profiles import ProfileSpec
@@ -27,6 +30,10 @@ M = TypeVar("M", bound=Model)
 
 LAST_CHARACTER = "\U0010ffff"
 MAX_TERM = 255
+#: What a CRL names. What was given up is on it, since a signature over its bytes may exist.
+LISTED_STATUSES = (CertificateStatus.REVOKED, CertificateStatus.ON_HOLD, CertificateStatus.ABANDONED)
+#: How long a worker may take over a CRL before another one makes a new one.
+CRL_LEASE = timedelta(seconds=60)
 
 
 def create_profile(
@@ -166,3 +173,43 @@ def certificates_of_orders(order_ids: Iterable[UUID]) -> dict[UUID, Certificate]
     """Return the live certificate of each order that has one."""
     rows = Certificate.objects.filter(order_id__in=list(order_ids)).exclude(status="ABANDONED")
     return {certificate.order_id: certificate for certificate in rows}
+
+
+def outdate_crl(ca_id: int) -> None:
+    """Note that the newest CRL does not say everything any more, in the transaction of what it does not say.
+
+    Locks the authority's row: a CRL is made before this transaction or after it.
+    """
+    CertificateAuthority.objects.filter(pk=ca_id).update(revocation_version=F("revocation_version") + 1)
+
+
+def crl_is_due(ca: CertificateAuthority, *, now: datetime) -> bool:
+    """Return whether a new CRL is wanted: none yet, something revoked or released since, or half of its life over.
+
+    `ca` is as just read. One that was begun within CRL_LEASE counts as there.
+    """
+    there = Q(der__isnull=False) | Q(created_at__gt=now - CRL_LEASE)
+    newest = CrlIssue.objects.filter(there, ca=ca).defer("der").order_by("-number").first()
+    if newest is None or newest.revocation_version < ca.revocation_version:
+        return True
+    return now >= newest.this_update + (newest.next_update - newest.this_update) / 2
+
+
+def latest_crl(ca: CertificateAuthority) -> CrlIssue | None:
+    """Return the published CRL of an authority, its bytes not yet read, or None."""
+    return CrlIssue.objects.filter(ca=ca, der__isnull=False).defer("der").order_by("-number").first()
+
+
+def crl_of_issuer(issuer_der: bytes) -> bytes | None:
+    """Return the published CRL of the authority with this name, DER, or None; of several the newest that has one."""
+    for authority in CertificateAuthority.objects.order_by("-pk"):
+        if _subject_of(authority.certificate_der) == issuer_der:
+            found = latest_crl(authority)
+            if found is not None:
+                return found.crl_der
+    return None
+
+
+@lru_cache(maxsize=256)
+def _subject_of(certificate_der: bytes) -> bytes:
+    return IssuerFacts.from_certificate(certificate_der).subject_der

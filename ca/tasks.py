@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
+from ca.crl import issue_due_crls
 from ca.service_keys import certify_service_keys
 
 
@@ -10,3 +11,9 @@ from ca.service_keys import certify_service_keys
 def certify() -> None:
     """Certify the portal's own keys that wait for it."""
     certify_service_keys(now=timezone.now())
+
+
+@shared_task(name="ca.issue_crls", ignore_result=True)
+def issue_crls() -> None:
+    """Issue the CRLs that are due."""
+    issue_due_crls(now=timezone.now())

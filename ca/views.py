@@ -1,29 +1,36 @@
-"""The page of certification authorities, and their certificates for everybody (RFC 5280 §4.2.2.1, caIssuers)."""
+"""The page of certification authorities; for everybody their certificates and CRLs (RFC 5280 §4.2.1.13, §4.2.2.1)."""
 
 from hashlib import sha1
+from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from django.utils.http import http_date, quote_etag
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.doors import person, requires
 from accounts.roles import Verb
 from ca.authorities import pause_authority, resume_authority
 from ca.models import CertificateAuthority
+from ca.store import crl_is_due, latest_crl
 
 _PUBLISHED_FOR = 3600  # seconds a relying party may keep the certificate
+_CRL_FOR = 300  # seconds a cache may keep the CRL: so much later than here a revocation is seen behind it
 
 
 @require_http_methods(["GET", "HEAD"])
 @requires(Verb.AUTHORITY_VIEW)
 def authorities(request: HttpRequest) -> HttpResponse:
     """Every authority with what is needed to compare it: names, fingerprints, validity."""
-    rows = list(CertificateAuthority.objects.select_related("parent").order_by("name"))
+    now = timezone.now()
+    rows: list[Any] = list(CertificateAuthority.objects.select_related("parent").order_by("name"))
     for row in rows:  # devices show SHA-1 of a CA certificate to this day; nothing here trusts it
-        row.sha1 = sha1(row.certificate_der, usedforsecurity=False).hexdigest()  # type: ignore[attr-defined]  # for the template
-    return render(request, "ca/authorities.html", {"authorities": rows, "now": timezone.now()})
+        row.sha1 = sha1(row.certificate_der, usedforsecurity=False).hexdigest()
+        row.crl, row.is_crl_due = latest_crl(row), crl_is_due(row, now=now)
+    return render(request, "ca/authorities.html", {"authorities": rows, "now": now})
 
 
 @require_safe
@@ -35,6 +42,26 @@ def authority_certificate(request: HttpRequest, name: str) -> HttpResponse:
         "Cache-Control": f"public, max-age={_PUBLISHED_FOR}",
     }
     return HttpResponse(authority.certificate_der, content_type="application/pkix-cert", headers=headers)
+
+
+@require_safe
+def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
+    """The newest CRL of an authority, DER, without signing in. 404 while there is none; 304 for who has it already."""
+    found = latest_crl(get_object_or_404(CertificateAuthority, name=name))
+    if found is None:
+        raise Http404
+    etag, modified = quote_etag(str(found.sha256)), int(found.created_at.timestamp())
+    fresh = max(0, min(_CRL_FOR, int((found.next_update - timezone.now()).total_seconds())))
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}.crl"',
+        "Cache-Control": f"public, max-age={fresh}",
+        "ETag": etag,
+        "Last-Modified": http_date(modified),
+    }
+    known = get_conditional_response(request, etag=etag, last_modified=modified, response=HttpResponse(headers=headers))
+    if known is not None and known.status_code != 200:
+        return known
+    return HttpResponse(found.crl_der, content_type="application/pkix-crl", headers=headers)
 
 
 @require_http_methods(["POST"])

@@ -150,6 +150,13 @@ def time_zone(text: str) -> str:
     return text
 
 
+def crl_days(text: str) -> int:
+    """Days for which a CRL says it is good, 1 to 365."""
+    if not text.isdecimal() or not 1 <= int(text) <= 365:
+        raise ValueError("is not a number of days from 1 to 365")
+    return int(text)
+
+
 def log_level(text: str) -> str:
     """One of Python's level names, in upper case."""
     level = text.upper()

@@ -123,7 +123,7 @@ def _refuse_body(request: HttpRequest) -> HttpResponse | None:
 
 def _with_length(response: HttpResponseBase) -> HttpResponseBase:
     """Name the length: old clients do not understand a chunked answer."""
-    if isinstance(response, HttpResponse):
+    if isinstance(response, HttpResponse) and response.status_code != 304:
         response.headers.setdefault("Content-Length", str(len(response.content)))
     return response
 

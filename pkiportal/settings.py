@@ -5,6 +5,7 @@
 
 import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -55,6 +56,8 @@ PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 #: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
+#: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
+PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", environment.crl_days, default=7))
 
 
 # Secrets -------------------------------------------------------------------------------------------------------------
@@ -329,6 +332,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
     "certify": {"task": "ca.certify_service_keys", "schedule": 10.0, "options": {"queue": "signing", "expires": 10}},
+    "crls": {"task": "ca.issue_crls", "schedule": 30.0, "options": {"queue": "signing", "expires": 30}},
     "notices": {"task": "approvals.deliver_notices", "schedule": 10.0, "options": {"queue": "default", "expires": 10}},
 }
 

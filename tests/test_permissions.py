@@ -17,6 +17,7 @@ from accounts.roles import Role
 from approvals.decisions import approve_request
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.review import review_digest
+from ca.crl import issue_due_crls
 from ca.models import Certificate
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, now, run_worker, voice_of
@@ -55,8 +56,11 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "history/certificates/<uuid:certificate_id>/pem": {"GET": OWN_DEPARTMENT},
     "history/certificates/<uuid:certificate_id>/chain": {"GET": OWN_DEPARTMENT},
     "history/audit/": {"GET": "302 403 403 200 403 403"},
+    "certificates/<uuid:certificate_id>/revoke": {"GET": "302 200 404 403 403 403", "POST": OFFICERS_DECIDE},
+    "certificates/<uuid:certificate_id>/release": {"POST": OFFICERS_DECIDE},
     "ca/": {"GET": EVERYBODY_READS},
     "ca/<slug:name>.cer": {"GET": ALIKE.format(200)},
+    "ca/<slug:name>.crl": {"GET": ALIKE.format(200)},
     "ca/<slug:name>/pause": {"POST": ADMINISTRATORS_DO},
     "ca/<slug:name>/resume": {"POST": ADMINISTRATORS_DO},
     "scep/^(?P<slug>[a-z0-9-]{1,50})/?$": {"GET": ALIKE.format(400), "POST": ALIKE.format(400)},
@@ -129,7 +133,13 @@ class Stage:
     def data(self) -> dict[str, object]:
         """Return a form that every decision accepts."""
         digest = review_digest(self.request)
-        return {"view_sha256": digest, "comment": "seen", "verdict": "approve", "rows": [f"{self.request.pk}:{digest}"]}
+        return {
+            "view_sha256": digest,
+            "comment": "seen",
+            "verdict": "approve",
+            "rows": [f"{self.request.pk}:{digest}"],
+            "reason": "superseded",
+        }
 
     def admin_object(self, model: str) -> object:
         """Return the key of an object of a model of the admin."""
@@ -162,6 +172,7 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
     issued = EnrollmentRequest.objects.get()
     approve_request(request_id=issued.pk, voice=voice_of(world.alice), comment="", now=now())
     run_worker()
+    issue_due_crls(now=now())
     (request,) = create_requests(world.profile, ["r2.example"])
     people = {
         "officer": create_person("olga", Role.OFFICER, department=here),

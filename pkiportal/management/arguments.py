@@ -15,7 +15,8 @@ from django.core.management.base import CommandError
 
 from accounts.models import User
 from accounts.roles import Role
-from approvals.models import EnrollmentProfile
+from approvals.models import EnrollmentProfile, Evidence
+from approvals.verdicts import Voice
 from audit.events import Actor
 from ca.models import CertificateAuthority
 
@@ -87,6 +88,11 @@ def officer_named(name: str) -> User:
     if found is None:
         raise unknown("officer", name, officers.values_list("username", flat=True))
     return found
+
+
+def asserted_voice(name: str) -> Voice:
+    """Return the voice of an officer for whom a command speaks: asserted, not authenticated."""
+    return Voice(evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user())
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:

@@ -23,14 +23,19 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "audit_auditentry": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
     "audit_auditprivatevalue": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
     "audit_repeatedevent": {WEB: _ALL, SIGNER: _ALL, AUDITOR: _READ},
-    "ca_certificateauthority": {WEB: f"{_READ}, UPDATE (paused_at)", SIGNER: _APPEND, AUDITOR: _READ},
+    "ca_certificateauthority": {
+        WEB: f"{_READ}, UPDATE (paused_at, revocation_version)",
+        SIGNER: f"{_APPEND}, UPDATE (revocation_version)",
+        AUDITOR: _READ,
+    },
     "ca_certificateprofile": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
     "ca_certificateprofileversion": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "ca_certificate": {
-        WEB: _READ,
+        WEB: f"{_READ}, UPDATE (status, revoked_at, revocation_reason, invalidity_date)",
         SIGNER: f"{_APPEND}, UPDATE (status, der, der_sha256, issued_at)",
         AUDITOR: _READ,
     },
+    "ca_crlissue": {WEB: _READ, SIGNER: f"{_APPEND}, UPDATE (tbs_sha256, der, sha256)", AUDITOR: _READ},
     "ca_certificateterm": {WEB: _READ, SIGNER: _APPEND, AUDITOR: _READ},
     "ca_servicekey": {WEB: _APPEND, SIGNER: f"{_APPEND}, UPDATE (certificate_id)", AUDITOR: _READ},
     "approvals_enrollmentprofile": {

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("accounts", "approvals", "audit", "ca", "history", "keys", "pkiportal", "scep")
 MAX_MODULE = 400
 MAX_FUNCTION = 40
-DOORS = {"views", "profile_views", "tasks", "admin"}
+DOORS = {"views", "profile_views", "revocation_views", "tasks", "admin"}
 CLOCK = re.compile(r"timezone\.now\(\)|datetime\.now\(|date\.today\(|utcnow\(")
 FORBIDDEN_WORDS = re.compile(r"\|safe\b|mark_safe|\.innerHTML|\beval\(|insertAdjacentHTML|autoescape off")
 

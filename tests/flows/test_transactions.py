@@ -354,7 +354,9 @@ def test_d30_an_old_message_gets_no_certificate_any_more_once_it_is_revoked(worl
     sent = message(world, csr())
     post(sent)
     approve(world)
-    Certificate.objects.filter(kind="ordered").update(status="REVOKED")
+    Certificate.objects.filter(kind="ordered").update(
+        status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+    )
     with nothing_granted():
         for again in (sent, message(world, message_type="20")):
             answer = post(again)
@@ -411,7 +413,9 @@ def _other_key() -> RSAPrivateKey:
 def test_d24_neither_an_expired_nor_a_revoked_certificate_of_ours_enrolls(world: World) -> None:
     device = Device.named("r1.example")
     renewing = certified(world, device)
-    Certificate.objects.filter(kind="ordered").update(status="REVOKED")
+    Certificate.objects.filter(kind="ordered").update(
+        status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+    )
     with travel(days=400), nothing_granted():
         answer = device.scep.enroll(build_csr(device.key, device.name), renewing, transaction_id="second")
         assert told(answer)[1:] == (FailInfo.BAD_REQUEST, "renewal is not enabled")

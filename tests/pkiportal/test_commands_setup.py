@@ -102,7 +102,10 @@ def test_createprofile_makes_both_kinds_of_profile(world: World, tmp_path: Path)
     spec = spec_of("vpn")
     assert (spec.validity_days, spec.extended_key_usages) == (90, ("client-auth", "server-auth"))
     assert (spec.san_kinds, dict(spec.san_patterns)) == (("dns",), {"dns": (r".*\.example", r"(?:a|b)\.test")})
-    assert (spec.ca_issuers_url, spec.crl_url) == ("http://localhost:8000/ca/issuing.cer", "")
+    assert (spec.ca_issuers_url, spec.crl_url) == (
+        "http://localhost:8000/ca/issuing.cer",
+        "http://localhost:8000/ca/issuing.crl",
+    )
 
 
 @pytest.mark.parametrize(("window", "expected"), [("0", timedelta(0)), ("45d", timedelta(days=45))])
@@ -115,7 +118,7 @@ def test_createprofile_says_how_devices_renew(world: World, window: str, expecte
 def test_a_portal_with_tls_only_puts_no_address_into_certificates(world: World, settings: Any) -> None:
     settings.PORTAL_PUBLIC_URL = "https://pki.example"
     run("createprofile", "vpn", "--ca", "issuing", "--approval", "manual", "--challenge", "none")
-    assert spec_of("vpn").ca_issuers_url == ""
+    assert (spec_of("vpn").ca_issuers_url, spec_of("vpn").crl_url) == ("", "")
 
 
 @pytest.mark.parametrize(

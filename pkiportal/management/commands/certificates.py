@@ -1,4 +1,4 @@
-"""`./portal certificates`: list, show and export what was issued."""
+"""`./portal certificates`: list, show and export what was issued; revoke, put on hold, release."""
 
 import base64
 import sys
@@ -15,11 +15,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from approvals.revocations import release_hold, revoke_certificate
 from audit.events import Event, Subject
 from audit.log import record
-from ca.models import Certificate, CertificateKind, CertificateStatus
+from ca.models import Certificate, CertificateKind, CertificateStatus, RevocationReason
 from ca.store import chain_of
-from pkiportal.management.arguments import USAGE, authority_named, command_actor
+from pkiportal.management.arguments import USAGE, asserted_voice, authority_named, command_actor
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -29,25 +30,36 @@ _LISTED: Final = (
 )
 
 
-class Command(PortalCommand):
-    """Reads only; an export leaves an entry in the log."""
+_REASONS: Final = ", ".join(RevocationReason.values)
 
-    help = "List, show and export issued certificates."
+
+class Command(PortalCommand):
+    """An export leaves an entry in the log; revocations are recorded as asserted, not authenticated."""
+
+    help = "List, show, export, revoke and release issued certificates."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which certificate."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|export")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|export|revoke|release")
         listing = actions.add_parser("list", help="every certificate of a device, oldest first")
         listing.add_argument("--ca", metavar="NAME")
         listing.add_argument("--status", choices=[value.lower() for value in CertificateStatus.values])
         listing.add_argument("--kind", choices=CertificateKind.values, default=CertificateKind.ORDERED.value)
         showing = actions.add_parser("show", help="everything about one certificate")
         exporting = actions.add_parser("export", help="write a certificate as PEM, DER or with its chain")
-        for action in (showing, exporting):
+        revoking = actions.add_parser("revoke", help="revoke, or put on hold, on behalf of an officer")
+        releasing = actions.add_parser("release", help="release from hold on behalf of an officer")
+        for action in (showing, exporting, revoking, releasing):
             action.add_argument("id", metavar="ID|SERIAL", help="identifier, that of its request, or serial number")
         exporting.add_argument("--format", choices=["pem", "der", "chain"], default="pem")
         exporting.add_argument("--out", metavar="F", help="a new file; without it standard output")
-        for action in (listing, showing, exporting):
+        revoking.add_argument(
+            "--reason", required=True, choices=RevocationReason.values, metavar="REASON", help=_REASONS
+        )
+        for action in (revoking, releasing):
+            action.add_argument("--officer", required=True, metavar="NAME")
+            action.add_argument("--comment", default="", metavar="TEXT")
+        for action in (listing, showing, exporting, revoking, releasing):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -58,8 +70,10 @@ class Command(PortalCommand):
             case "show":
                 document = _document(_find(options["id"]))
                 self.say(options, document, facts(list(document.items())))
-            case _:
+            case "export":
                 self._export(options)
+            case _:
+                self._change(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         rows = Certificate.objects.filter(kind=options["kind"]).order_by("id")
@@ -69,6 +83,22 @@ class Command(PortalCommand):
             rows = rows.filter(status=options["status"].upper())
         found = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]
         self.say(options, found, lambda: _as_table(found))
+
+    def _change(self, options: dict[str, Any]) -> None:
+        voice = asserted_voice(options["officer"])
+        common = {"certificate_id": _find(options["id"]).pk, "voice": voice, "comment": options["comment"]}
+        if options["action"] == "revoke":
+            certificate = revoke_certificate(**common, reason=options["reason"], now=timezone.now())
+        else:
+            certificate = release_hold(**common, now=timezone.now())
+        document = {
+            "id": str(certificate.pk),
+            "serial": certificate.serial_hex,
+            "status": certificate.status.lower(),
+            "revoked_at": iso(certificate.revoked_at),
+            "reason": certificate.revocation_reason or None,
+        }
+        self.say(options, document, f"{certificate.serial_hex}: {CertificateStatus(certificate.status).label}")
 
     def _export(self, options: dict[str, Any]) -> None:
         certificate = _find(options["id"])
@@ -132,6 +162,9 @@ def _document(certificate: Certificate) -> dict[str, Any]:
         "tbs_sha256": certificate.tbs_sha256,
         "prepared_at": iso(certificate.prepared_at),
         "issued_at": iso(certificate.issued_at),
+        "revoked_at": iso(certificate.revoked_at),
+        "revocation_reason": certificate.revocation_reason or None,
+        "invalidity_date": iso(certificate.invalidity_date),
     }
 
 

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from ca.authorities import AuthorityRequest, create_authority
+from ca.crl import issue_crl
 from ca.models import CertificateAuthority, ServiceKey
 from ca.service_keys import certify_service_keys
 from keys.errors import KeyStoreError
@@ -49,6 +50,7 @@ class Command(PortalCommand):
             is_test=options["test"],
         )
         authority = create_authority(wanted, actor=command_actor(), now=timezone.now())
+        issue_crl(authority, now=timezone.now(), actor=command_actor())
         is_ready = not options["no_ra_key"] and self._make_ra_key(authority)
         document = {
             "name": authority.name,

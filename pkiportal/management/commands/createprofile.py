@@ -53,7 +53,7 @@ class Command(PortalCommand):
         )
         parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
         parser.add_argument("--name", default="", help="what people read instead of the slug")
-        parser.add_argument("--crl-url", default="", metavar="URL", help="address of the CRL, put into certificates")
+        parser.add_argument("--crl-url", metavar="URL", help="address of the CRL, put into certificates")
         parser.add_argument(
             "--ca-issuers-url", metavar="URL", help="address of the CA certificate, put into certificates"
         )
@@ -104,8 +104,9 @@ def _add_renewal(parser: ArgumentParser) -> None:
 
 def _spec(options: dict[str, Any], authority: str) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
-    wanted: dict[str, Any] = {"validity_days": options["days"], "crl_url": options["crl_url"]}
-    wanted["ca_issuers_url"] = _ca_issuers_url(options["ca_issuers_url"], authority)
+    wanted: dict[str, Any] = {"validity_days": options["days"]}
+    wanted["crl_url"] = _own_address(options["crl_url"], f"{authority}.crl")
+    wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{authority}.cer")
     if options["usage"] is not None:
         wanted["extended_key_usages"] = options["usage"]
     if patterns:
@@ -113,12 +114,15 @@ def _spec(options: dict[str, Any], authority: str) -> ProfileSpec:
     return ProfileSpec(**wanted)
 
 
-def _ca_issuers_url(given: str | None, authority: str) -> str:
-    """RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address to give."""
+def _own_address(given: str | None, name: str) -> str:
+    """The address given, or this portal's own.
+
+    RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address to give.
+    """
     if given is not None:
         return given
     address: str = settings.PORTAL_PUBLIC_URL
-    return f"{address}/ca/{authority}.cer" if address.startswith("http://") else ""
+    return f"{address}/ca/{name}" if address.startswith("http://") else ""
 
 
 def _patterns(texts: list[str]) -> dict[str, tuple[str, ...]]:

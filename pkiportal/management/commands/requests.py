@@ -10,15 +10,13 @@ from django.utils import timezone
 
 from approvals.decisions import DecisionResult, decide_many, order_retry, retry_request
 from approvals.errors import ApprovalsError
-from approvals.models import EnrollmentRequest, Evidence, Verdict
+from approvals.models import EnrollmentRequest, Verdict
 from approvals.states import State
-from approvals.verdicts import Voice
 from pkiportal.management.arguments import (
     USAGE,
+    asserted_voice,
     command_actor,
     identifier,
-    officer_named,
-    operating_system_user,
     profile_named,
 )
 from pkiportal.management.output import table
@@ -122,16 +120,12 @@ def _chosen(options: dict[str, Any]) -> list[UUID]:
     return list(pending.values_list("pk", flat=True))
 
 
-def _voice(name: str) -> Voice:
-    return Voice(evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user())
-
-
 def _decide(options: dict[str, Any]) -> list[DecisionResult]:
     verdict = Verdict.APPROVE if options["action"] == "approve" else Verdict.REJECT
     return decide_many(
         items=[(request_id, None) for request_id in _chosen(options)],
         verdict=verdict,
-        voice=_voice(options["officer"]),
+        voice=asserted_voice(options["officer"]),
         comment=options["comment"],
         now=timezone.now(),
     )
@@ -139,7 +133,7 @@ def _decide(options: dict[str, Any]) -> list[DecisionResult]:
 
 def _retry(options: dict[str, Any]) -> list[DecisionResult]:
     """A retry decides nothing: whoever runs the portal may order it, with or without an officer's name."""
-    voice = _voice(options["officer"]) if options["officer"] else None
+    voice = asserted_voice(options["officer"]) if options["officer"] else None
     results = []
     for request_id in _ids(options):
         try:

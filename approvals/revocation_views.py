@@ -1,0 +1,88 @@
+"""The page on which an officer revokes a certificate or puts it on hold, and the way back from hold."""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.doors import person, requires
+from accounts.network import client_address
+from accounts.roles import Verb
+from approvals.errors import ApprovalsError, NotPermitted
+from approvals.forms import CommentForm, RevocationForm
+from approvals.models import EnrollmentRequest, Evidence
+from approvals.queue import requests_of
+from approvals.revocations import release_hold, revoke_certificate
+from approvals.verdicts import Voice
+from ca.errors import AlreadyRevoked, CaError
+from ca.models import Certificate, CertificateStatus
+
+_STATUS: Final[Mapping[type[Exception], int]] = {NotPermitted: 403, AlreadyRevoked: 409}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(Verb.CERTIFICATE_REVOKE)
+def revoke(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
+    """Ask for the reason, then revoke."""
+    certificate = _certificate(request, certificate_id)
+    form = RevocationForm(request.POST or None)
+    status = 200
+    if request.method == "POST":
+        if form.is_valid():
+            try:
+                done = revoke_certificate(
+                    certificate_id=certificate_id, voice=_voice(request), now=timezone.now(), **form.cleaned_data
+                )
+            except (ApprovalsError, CaError) as error:
+                form.add_error(None, str(error))
+                certificate.refresh_from_db()
+                return _page(request, certificate, form, status=_STATUS.get(type(error), 422))
+            messages.success(request, _told(done))
+            return redirect("certificate", certificate_id=certificate_id)
+        status = 422
+    return _page(request, certificate, form, status=status)
+
+
+@require_http_methods(["POST"])
+@requires(Verb.CERTIFICATE_REVOKE)
+def release(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
+    """Make a certificate on hold good again."""
+    _certificate(request, certificate_id)
+    form = CommentForm(request.POST)
+    comment = form.cleaned_data["comment"] if form.is_valid() else ""
+    try:
+        release_hold(certificate_id=certificate_id, voice=_voice(request), comment=comment, now=timezone.now())
+        messages.success(request, "Released: it is good again, and the next CRL does not name it any more.")
+    except (ApprovalsError, CaError) as error:
+        messages.error(request, str(error))
+    return redirect("certificate", certificate_id=certificate_id)
+
+
+def _page(request: HttpRequest, certificate: Certificate, form: RevocationForm, *, status: int) -> HttpResponse:
+    context = {"certificate": certificate, "form": form, "now": timezone.now()}
+    return render(request, "approvals/revoke.html", context, status=status)
+
+
+def _certificate(request: HttpRequest, certificate_id: UUID) -> Certificate:
+    mine: EnrollmentRequest = get_object_or_404(
+        requests_of(person(request), Verb.CERTIFICATE_REVOKE).select_related("certificate__ca"),
+        certificate_id=certificate_id,
+    )
+    certificate: Certificate = mine.certificate  # type: ignore[assignment]  # it was found by its certificate
+    return certificate
+
+
+def _voice(request: HttpRequest) -> Voice:
+    return Voice(evidence=Evidence.SESSION, officer=person(request), address=client_address(request))
+
+
+def _told(certificate: Certificate) -> str:
+    what = "On hold" if certificate.status == CertificateStatus.ON_HOLD else "Revoked"
+    return f"{what}: the CRL with this certificate is being made."
