@@ -21,10 +21,11 @@ from approvals.submission import Submission
 from ca.asn1 import Asn1Error
 from ca.csr import CertificationRequest, CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid, decode_csr
 from ca.models import Certificate
+from scep.crls import requested_crl
 from scep.protocol.capabilities import capabilities
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
-from scep.protocol.constants import FailInfo, MessageType
+from scep.protocol.constants import FailInfo, MessageType, PKIStatus
 from scep.protocol.envelope import open_envelope
 from scep.protocol.errors import Malformed, Refused, unreadable
 from scep.protocol.messages import CertRep, PKIMessage
@@ -102,13 +103,23 @@ def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
             found = _submit(message, exchange)
         case MessageType.GET_CERT:
             return cert_rep_for(_get_cert(message, exchange), message)
-        case other:
-            text = f"{_WIRE_NAMES.get(other, 'this messageType')} is not supported"
-            raise Refused(FailInfo.BAD_REQUEST, text, reply=message.reply)
+        case MessageType.GET_CRL:
+            return _crl(message, exchange)
+        case _:
+            raise Refused(FailInfo.BAD_REQUEST, "this messageType is not supported", reply=message.reply)
     return cert_rep_for(_outcome(found, exchange), message)
 
 
-_WIRE_NAMES = {MessageType.GET_CRL: "GetCRL"}
+def _crl(message: PKIMessage, exchange: Exchange) -> CertRep:
+    """A CRL is public, so any signer gets it; no transaction is opened (RFC 8894 §3.3.4)."""
+    content = open_envelope(message, recipients=ra_keys.of(exchange.profile.ca), entropy=os.urandom)
+    try:
+        crl = requested_crl(content)
+    except Asn1Error:
+        raise unreadable(message.reply) from None
+    if crl is None:
+        raise Refused(FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", reply=message.reply)
+    return CertRep(reply=message.reply, status=PKIStatus.SUCCESS, crls=(crl,), recipient=message.signer)
 
 
 def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refusal:
