@@ -6,12 +6,14 @@ I1  an issued request has exactly one certificate that is not abandoned, a reque
     any other none; at rest nothing is on its way
 I2  each ordered certificate belongs to one request, which has valid decisions; log entries of its making exist once
 I3  no serial number twice
-I4  each signature of an outside journal belongs to a recorded certificate
+I4  each signature of an outside journal belongs to a recorded certificate or CRL
 I5  a certificate is the prepared bytes, signed by its CA, and has the digests, serial number and key on record
 I6  the log tells a path through the table of transitions that ends in the state of the request
 I7  each log entry has the digest of its canonical form, and its columns say the same
 I8  certificate and transaction of a request belong to the key that asked
 I9  a challenge serves one request, and each request that needed a challenge used up one
+I10 the published CRL of each CA has its digest, number and signature, and names what is revoked, on hold or abandoned
+    and nothing else, unless a revocation is newer; at rest none is
 """
 
 import json
@@ -44,7 +46,10 @@ from approvals.verdicts import DecisionInvalid, verify_decision
 from audit.canonical import leaf_hash
 from audit.events import Event
 from audit.models import AuditEntry
-from ca.models import Certificate, CertificateKind, CertificateStatus
+from ca.crl_linting import lint_crl
+from ca.issuers import IssuerFacts
+from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, CrlIssue
+from ca.store import LISTED_STATUSES, latest_crl
 
 _CHUNK: Final = 500
 _STEPS: Final = frozenset((old.value, new.value) for (old, _), new in TRANSITIONS.items())
@@ -84,6 +89,7 @@ def check_invariants(*, at_rest: bool = False, journal: Path | None = None) -> F
             *_serials(),
             *_transactions(checked),
             *_challenges(checked),
+            *_crls(checked, at_rest=at_rest),
             *_entries(checked),
             *(_journal(journal, checked) if journal else ()),
         ]
@@ -272,6 +278,36 @@ def _challenges(checked: Counter[str]) -> Iterator[Violation]:
         yield Violation("I9", f"challenge {name}", "redeemed according to the log, but not according to its row")
 
 
+def _crls(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
+    for ca in CertificateAuthority.objects.order_by("id"):
+        subject = f"CRL of CA {ca.name}"
+        issue = latest_crl(ca)
+        if (issue.revocation_version if issue else 0) != ca.revocation_version:
+            if at_rest:
+                yield Violation("I10", subject, "a certificate was revoked or released, and no CRL came after it")
+        elif issue is not None:
+            checked["CRLs"] += 1
+            for fault in _faults_of_crl(issue, ca):
+                yield Violation("I10", subject, fault)
+
+
+def _faults_of_crl(issue: CrlIssue, ca: CertificateAuthority) -> Iterator[str]:
+    if sha256(issue.crl_der).hexdigest() != issue.sha256:
+        yield "it does not have its digest"
+    issuer = IssuerFacts.from_certificate(ca.certificate_der)
+    faults = lint_crl(issue.crl_der, issuer=issuer, number=issue.number)
+    if faults:
+        yield from (finding.text for finding in faults)
+        return
+    named = {f"{entry.serial_number:x}" for entry in x509.load_der_x509_crl(issue.crl_der)}
+    rows = Certificate.objects.filter(ca=ca, status__in=LISTED_STATUSES)
+    revoked = dict(rows.values_list("serial_hex", "not_after"))
+    yield from (f"it names {serial}, which is not revoked" for serial in sorted(named - revoked.keys()))
+    for serial in sorted(revoked.keys() - named):
+        if revoked[serial] >= issue.this_update:
+            yield f"it does not name {serial}, which is revoked"
+
+
 def _entries(checked: Counter[str]) -> Iterator[Violation]:
     for entry in AuditEntry.objects.order_by("id").iterator(chunk_size=_CHUNK):
         checked["log entries"] += 1
@@ -295,10 +331,12 @@ def _journal(journal: Path, checked: Counter[str]) -> Iterator[Violation]:
     signed = {words[0].lower() for line in journal.read_text().splitlines() if (words := line.split())}
     checked["journal"] = len(signed)
     for chunk in _chunks(iter(sorted(signed))):
-        known = set(Certificate.objects.filter(tbs_sha256__in=chunk).values_list("tbs_sha256", flat=True))
+        known: set[str | None] = set()
+        for model in (Certificate, CrlIssue):
+            known |= set(model.objects.filter(tbs_sha256__in=chunk).values_list("tbs_sha256", flat=True))
         for digest in chunk:
             if digest not in known:
-                yield Violation("I4", f"signature over {digest}", "no certificate with these bytes is on record")
+                yield Violation("I4", f"signature over {digest}", "no certificate or CRL with these bytes is on record")
 
 
 def _grouped(rows: Iterable[Any], name: str) -> defaultdict[Any, list[Any]]:

@@ -38,6 +38,8 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "history-requests": (reverse("history_requests"), scene.bob),
         "history-certificates": (reverse("history_certificates"), scene.bob),
         "certificate": (certificate, scene.bob),
+        "certificate-officer": (certificate, scene.alice),
+        "revoke": (reverse("certificate_revoke", args=[scene.certificate.pk]), scene.alice),
         "audit": (reverse("history_audit"), scene.bob),
         "profiles": (reverse("profiles"), scene.charlie),
         "authorities": (reverse("authorities"), scene.charlie),

@@ -15,10 +15,12 @@ from django.db.models import F, Model
 from approvals.challenges import ChallengeOrder, create_challenges
 from approvals.decisions import approve_request
 from approvals.models import ChallengePassword, Decision, EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
+from approvals.revocations import revoke_certificate
 from approvals.states import State
 from audit.events import SYSTEM, Event
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.models import Certificate
+from ca.crl import issue_due_crls
+from ca.models import Certificate, CertificateAuthority, CrlIssue
 from pkiportal.invariants import check_invariants
 from tests.conftest import drop_triggers
 from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
@@ -37,6 +39,10 @@ def issued(world: World) -> World:
     for request in EnrollmentRequest.objects.all():
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     run_worker()
+    revoke_certificate(
+        certificate_id=certificates()[1].pk, voice=voice_of(world.alice), reason="superseded", comment="", now=now()
+    )
+    issue_due_crls(now=now())
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -67,11 +73,12 @@ def found() -> set[str]:
 
 def test_what_the_portal_wrote_holds_together(issued: World, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    journal.write_text("".join(f"{digest}\n" for digest in certificates().values_list("tbs_sha256", flat=True)))
+    digests = [*certificates().values_list("tbs_sha256", flat=True), CrlIssue.objects.get().tbs_sha256]
+    journal.write_text("".join(f"{digest}\n" for digest in digests))
     findings = check_invariants(at_rest=True, journal=journal)
     assert findings.violations == ()
     assert findings.checked["requests"] == findings.checked["issued"] == findings.checked["challenges"] == 2
-    assert (findings.checked["certificates"], findings.checked["journal"]) == (3, 2)
+    assert (findings.checked["certificates"], findings.checked["journal"]) == (3, 3)
 
 
 def swap_certificates() -> None:
@@ -123,13 +130,24 @@ def state_of_first(state: State) -> None:
     first(EnrollmentRequest).update(state=state, certificate=None)
 
 
+_REVOKED = {"status": "REVOKED", "revoked_at": now(), "revocation_reason": "superseded"}
+_GOOD = {"status": "ISSUED", "revoked_at": None, "revocation_reason": ""}
+
+
 @pytest.mark.parametrize(
     ("rules", "tamper"),
     [
         ({"I1", "I6"}, lambda: state_of_first(State.PENDING)),
         ({"I1", "I6"}, lambda: state_of_first(State.ISSUING)),
         ({"I1", "I6"}, lambda: state_of_first(State.APPROVED)),
-        ({"I1"}, lambda: one(certificates()).update(status="ABANDONED", der=None, issued_at=None)),
+        ({"I1", "I10"}, lambda: one(certificates()).update(status="ABANDONED", der=None, issued_at=None)),
+        ({"I10"}, lambda: CertificateAuthority.objects.update(revocation_version=2)),
+        ({"I10"}, lambda: CrlIssue.objects.update(der=None, sha256=None)),
+        ({"I10"}, lambda: CrlIssue.objects.update(sha256="0" * 64)),
+        ({"I10"}, lambda: CrlIssue.objects.update(number=1)),
+        ({"I10"}, lambda: CrlIssue.objects.update(der=b"no CRL")),
+        ({"I10"}, lambda: one(certificates()).update(**_REVOKED)),
+        ({"I10"}, lambda: certificates().filter(status="REVOKED").update(**_GOOD)),
         ({"I2"}, lambda: first(Decision).update(round=7)),
         ({"I2"}, forge_document),
         ({"I2"}, lambda: one(certificates()).update(order_id="01890000-0000-7000-8000-000000000000")),
