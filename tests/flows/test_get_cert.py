@@ -64,7 +64,9 @@ def test_others_are_told_what_is_told_of_a_certificate_that_does_not_exist(world
     other_name = certified(world, "r2.example", "device-1")
     other_profile = certified(world, "r1.example", "device-2", "switches")
     revoked = certified(world, "r1.example", "device-3")
-    Certificate.objects.filter(der=revoked.certificate_der).update(status="REVOKED")
+    Certificate.objects.filter(der=revoked.certificate_der).update(
+        status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+    )
     stranger = Device.named("r1.example", "bob").identity
     with nothing_granted():
         for signer in (other_name, other_profile, revoked, stranger):
@@ -78,7 +80,9 @@ def test_a_certificate_that_is_revoked_or_expired_is_not_handed_out(world: World
     wanted = certified(world)
     with time_machine.travel(now() + timedelta(days=400), tick=True):
         assert told(get(wanted, wanted)) == NO_SUCH
-    Certificate.objects.filter(kind="ordered").update(status="REVOKED")
+    Certificate.objects.filter(kind="ordered").update(
+        status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+    )
     assert told(get(wanted, wanted)) == NO_SUCH
     assert set(causes()) == {"certificate is not valid any more"}
 

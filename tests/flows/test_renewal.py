@@ -246,7 +246,12 @@ def test_pages_lead_from_a_certificate_to_the_ones_before_and_after_it(world: Wo
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda: Certificate.objects.filter(kind="ordered").update(status="REVOKED"), "renewed certificate is revoked"),
+        (
+            lambda: Certificate.objects.filter(kind="ordered").update(
+                status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+            ),
+            "renewed certificate is revoked",
+        ),
         (lambda: EnrollmentProfile.objects.update(renewal_mode="officer"), "the profile asks an officer now"),
     ],
 )

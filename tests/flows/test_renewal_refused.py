@@ -51,12 +51,14 @@ pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
 
 
 def revoked(old: Identity, world: World) -> Identity:
-    Certificate.objects.filter(pk=of(old).pk).update(status="REVOKED")
+    Certificate.objects.filter(pk=of(old).pk).update(status="REVOKED", revoked_at=now(), revocation_reason="superseded")
     return old
 
 
 def on_hold(old: Identity, world: World) -> Identity:
-    Certificate.objects.filter(pk=of(old).pk).update(status="ON_HOLD")
+    Certificate.objects.filter(pk=of(old).pk).update(
+        status="ON_HOLD", revoked_at=now(), revocation_reason="certificateHold"
+    )
     return old
 
 
