@@ -187,6 +187,8 @@ def _open(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:
         return refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now, renewed=renewed)
     redemption = _check_challenge(wish, now=now)
     if redemption.cause is not None:
+        if redemption.cause is Cause.CHALLENGE_USED and _was_overtaken(wish):
+            raise IntegrityError("a parallel message of this device was faster: looked at again as its repeat")
         return refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now, renewed=renewed)
     version_id = profile.certificate_profile.current_id
     if version_id is None:
@@ -217,6 +219,14 @@ def _check_challenge(wish: _Wish, *, now: datetime) -> challenges.Redemption:
     if wish.renewed is not None and redemption.cause in _NO_MATTER_IN_A_RENEWAL:
         return challenges.Redemption(satisfied=False)
     return redemption
+
+
+def _was_overtaken(wish: _Wish) -> bool:
+    """Whether the same message, sent at the same time, has opened the transaction since this one looked for it."""
+    submission = wish.submission
+    signer = submission.signer_spki_sha256
+    found = find_transaction(wish.profile, submission.transaction_id, signer, renewed=wish.renewed)
+    return wish.known is None and found is not None
 
 
 def _rule(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> Ruling | Refusal:

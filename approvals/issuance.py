@@ -24,7 +24,7 @@ from approvals.verdicts import DecisionInvalid, verify_decisions
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
 from ca.csr import read_stored_csr
-from ca.errors import AuthorityUnusable, CaError, CertificateRefused
+from ca.errors import CaError, CertificateRefused
 from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
 from ca.models import Certificate
 from ca.profiles import check_csr
@@ -109,6 +109,8 @@ def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) 
         _fail(request, str(error), now=now, result=result)
     except (CaError, KeyStoreError) as error:
         _postpone(request, str(error), now=now, result=result)
+    except Exception as error:  # noqa: BLE001 - the outermost door of one request: nothing of it may hold up the others
+        _postpone(request, f"{type(error).__name__}: {error}", now=now, result=result)
     return None
 
 
@@ -207,8 +209,9 @@ def _give_back(works: Sequence[_Work]) -> None:
 def _sign(work: _Work, *, result: BatchResult) -> bool:
     try:
         work.der = sign_prepared(work.certificate, now=database_now())
-    except (AuthorityUnusable, KeyStoreError) as error:
-        _postpone(work.request, str(error), now=database_now(), result=result)
+    except Exception as error:  # noqa: BLE001 - as in _prepare
+        fault = str(error) if isinstance(error, CaError | KeyStoreError) else f"{type(error).__name__}: {error}"
+        _postpone(work.request, fault, now=database_now(), result=result)
         return False
     return True
 
@@ -247,6 +250,7 @@ def _fail(request: EnrollmentRequest, reason: str, *, now: datetime, result: Bat
                 last_fault=reason[:500],
                 next_attempt_at=None,
                 round=request.round + 1,
+                expires_at=max(request.expires_at, now + request.profile.request_ttl),
             )
             notify("request-failed", request, now=now)
     except AlreadyDecided:

@@ -98,7 +98,6 @@ def _record_submission(request: EnrollmentRequest, submission: Submission, *, no
         data={
             "profile": request.profile.slug,
             "csr_sha256": request.csr_sha256,
-            "received_csr_sha256": sha256(submission.csr.der).hexdigest(),
             "subject": request.subject,
             "names": request.names,
             "transaction_id": submission.transaction_id,

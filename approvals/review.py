@@ -1,12 +1,19 @@
 """Everything an officer needs to judge a request, and the digest of it that goes into the decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 
+from django.db.models import Q
+
+from accounts.models import User
+from accounts.permissions import within
+from accounts.roles import Verb
 from approvals.models import EnrollmentRequest
 from approvals.states import State
 from audit.canonical import canonical_json
 from ca.csr import CertificationRequest, read_stored_csr
+from ca.extensions import key_usages_for
 from ca.models import Certificate
 from ca.profiles import CsrReview, ProfileSpec, check_csr
 from ca.store import resolve_version
@@ -20,7 +27,7 @@ class Fingerprints:
 
     public_key: str
     signer_certificate: str
-    csr: str
+    csr: str  # empty where the kept CSR is not what the device has, since a challenge was overwritten in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,10 @@ class WouldIssue:
     names: tuple[str, ...]
     key: str
     validity_days: int
+    not_after_at_most: datetime  # the CA's own end
     key_usages: tuple[str, ...]
     extended_key_usages: tuple[str, ...]
+    addresses: tuple[str, ...]  # of the CRL, the CA's certificate and OCSP
     ca: str
     profile: str
     profile_version: int
@@ -54,26 +63,31 @@ class Review:
     same_name_certificates: tuple[Certificate, ...]
 
 
-def review_of(request: EnrollmentRequest) -> Review:
-    """Gather what is shown beside a request; reads only."""
+def review_of(request: EnrollmentRequest, viewer: User | None = None) -> Review:
+    """Gather what is shown beside a request; reads only. Of the past a viewer sees what they may see elsewhere."""
     spec = resolve_version(request.profile_version_id)
     csr = read_stored_csr(request.csr_der)
     checked = check_csr(csr, spec)
-    others = EnrollmentRequest.objects.select_related("profile", "certificate").exclude(pk=request.pk).order_by("-id")
+    mine = within(viewer, Verb.REQUEST_VIEW, "profile__department_id") if viewer else Q()
+    others = EnrollmentRequest.objects.select_related("profile", "certificate").filter(mine).exclude(pk=request.pk)
     # Ordered by time, not by key: SQLite would walk the whole primary key to find ten rows of one public key.
     same_key = tuple(others.filter(csr_spki_sha256=request.csr_spki_sha256).order_by("-submitted_at")[:_SHOWN])
-    same_name = tuple(others.filter(common_name=request.common_name)[:_SHOWN]) if request.common_name else ()
+    same_name = others.filter(common_name=request.common_name).order_by("-id")[:_SHOWN] if request.common_name else ()
     certificates = Certificate.objects.filter(kind="ordered").exclude(order_id=request.pk).order_by("-prepared_at")
+    of_key = certificates.filter(spki_sha256=request.csr_spki_sha256)[:_SHOWN]
+    seen = set(
+        EnrollmentRequest.objects.filter(mine, pk__in=[found.order_id for found in of_key]).values_list("pk", flat=True)
+    )
     return Review(
         sha256=review_digest(request),
         would_issue=_would_issue(request, spec, csr, checked),
         findings=tuple(request.findings),
         requested_extensions=tuple(extension.name for extension in csr.requested_extensions),
         dropped=tuple(checked.dropped),
-        fingerprints=fingerprints_of(request),
+        fingerprints=replace(fingerprints_of(request), csr="") if csr.challenge_at else fingerprints_of(request),
         same_key_requests=same_key,
-        same_name_requests=same_name,
-        same_key_certificates=tuple(certificates.filter(spki_sha256=request.csr_spki_sha256)[:_SHOWN]),
+        same_name_requests=tuple(same_name),
+        same_key_certificates=tuple(found for found in of_key if viewer is None or found.order_id in seen),
         same_name_certificates=tuple(
             certificates.filter(order_id__in=[other.pk for other in same_name if other.state == State.ISSUED])
         ),
@@ -125,8 +139,10 @@ def _would_issue(
         names=tuple(f"{name.kind}:{name.value}" for name in checked.sans),
         key=str(csr.key),
         validity_days=spec.validity_days,
-        key_usages=tuple(spec.key_usages),
+        not_after_at_most=request.ca.not_after,
+        key_usages=key_usages_for(spec.key_usages, csr.key.algorithm),
         extended_key_usages=tuple(spec.extended_key_usages),
+        addresses=tuple(address for address in (spec.crl_url, spec.ca_issuers_url, spec.ocsp_url) if address),
         ca=request.ca.name,
         profile=request.profile_version.profile.name,
         profile_version=request.profile_version.number,

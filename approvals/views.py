@@ -181,7 +181,11 @@ def _step(request: HttpRequest, request_id: UUID, use_case: Callable[..., object
 def _request_page(
     request: HttpRequest, wanted: EnrollmentRequest, form: DecisionForm, *, status: int = 200
 ) -> HttpResponse:
-    context = _live_context(wanted) | {"review": review_of(wanted), "form": form, "every": _pace(wanted)}
+    context = _live_context(wanted) | {
+        "review": review_of(wanted, person(request)),
+        "form": form,
+        "every": _pace(wanted),
+    }
     user = person(request)
     waiting = requests_of(user, Verb.REQUEST_DECIDE).filter(state=State.PENDING)
     context["next"] = waiting.filter(pk__lt=wanted.pk).order_by("-pk").values_list("pk", flat=True).first()

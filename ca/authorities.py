@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 from accounts.models import User
@@ -117,7 +118,7 @@ def open_key(authority: CertificateAuthority, *, now: datetime) -> key_file.Load
         )
     try:
         key = key_file.load(key_path(authority.key_name), settings.CA_PASSPHRASE())
-    except KeyStoreError as error:
+    except (KeyStoreError, ImproperlyConfigured) as error:
         raise AuthorityUnusable(f"CA {authority.name}: {error}") from error
     if key.spki_der != issuer.spki_der:
         raise AuthorityUnusable(f"CA {authority.name}: the key file does not belong to the certificate")
@@ -135,8 +136,8 @@ def resume_authority(*, authority: CertificateAuthority, user: User, now: dateti
 
 
 def _set_pause(authority: CertificateAuthority, *, user: User, paused_at: datetime | None, now: datetime) -> None:
-    if not can(user, Verb.AUTHORITY_PAUSE):
-        raise CaError("Only administrators pause and resume authorities.")
+    if not can(user, Verb.AUTHORITY_PAUSE, authority):
+        raise CaError("Only administrators of the whole organization pause and resume authorities.")
     with transaction.atomic():
         rows = CertificateAuthority.objects.filter(pk=authority.pk, paused_at__isnull=paused_at is not None)
         if not rows.update(paused_at=paused_at):

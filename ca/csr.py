@@ -111,17 +111,20 @@ class CertificationRequest:
     requested_extensions: tuple[RequestedExtension, ...]
     requested_sans: tuple[GeneralName, ...]
     challenge_at: tuple[int, int] | None = field(default=None, repr=False)
+    signature_at: tuple[int, int] = field(default=(0, 0), repr=False)
 
     @property
     def stored_der(self) -> bytes:
-        """The request as it may be kept: each byte of the challenge password overwritten, everything else as received.
+        """The request as it may be kept: with a challenge password, that and the self-signature overwritten.
 
-        `read_stored_csr` reads it; its self-signature does not verify any more if there was a challenge.
+        The signature covers the challenge, so with it a guess could be tried. `read_stored_csr` reads the result.
         """
         if self.challenge_at is None:
             return self.der
-        start, end = self.challenge_at
-        return self.der[:start] + b"x" * (end - start) + self.der[end:]
+        kept = bytearray(self.der)
+        for start, end in (self.challenge_at, self.signature_at):
+            kept[start:end] = b"x" * (end - start)
+        return bytes(kept)
 
 
 @dataclass(slots=True)
@@ -178,6 +181,7 @@ def _decode(der: bytes, *, is_stored: bool = False) -> CertificationRequest:
         requested_extensions=attributes.extensions,
         requested_sans=_requested_sans(attributes.extensions),
         challenge_at=attributes.challenge_at,
+        signature_at=(members[2].content + 1, members[2].stop),  # after the octet that counts unused bits
     )
 
 

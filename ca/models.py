@@ -1,14 +1,16 @@
 """Authorities, versioned certificate profiles and the certificate store. The CA knows nothing of requests."""
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.models import User
+from audit.canonical import canonical_json
 from audit.ids import uuid7
-from ca.profiles import ProfileSpec
+from ca.profiles import ProfileError, ProfileSpec
 
 
 class TermField(models.CharField):  # type: ignore[type-arg]  # django-stubs: the field's value types are CharField's own
@@ -46,6 +48,11 @@ class CertificateAuthority(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def department_id(self) -> int | None:
+        """None, for `can`: an authority is the whole organization's."""
+        return None
 
     @property
     def certificate_der(self) -> bytes:
@@ -92,7 +99,11 @@ class CertificateProfileVersion(models.Model):
         return f"{self.profile} v{self.number}"
 
     def resolve(self) -> ProfileSpec:
-        """Return the rules of this version."""
+        """Return the rules of this version; raises ProfileError where they lost the digest they were kept with."""
+        if sha256(canonical_json(self.spec)).hexdigest() != self.spec_sha256:
+            raise ProfileError(
+                f"certificate profile {self.profile_id} version {self.number}: changed after it was made"
+            )
         return ProfileSpec.from_json(self.spec)
 
 

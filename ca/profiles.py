@@ -26,6 +26,9 @@ __all__ = ["CsrReview", "Finding", "ProfileError", "ProfileSpec", "check_csr"]
 _RESERVED_NAMES: Final = ("localhost", "local", "internal", "invalid", "test", "localdomain")
 
 
+MAX_SUBJECT: Final = 1000  # characters as shown: an officer reads all of it
+
+
 @dataclass(frozen=True, slots=True)
 class CsrReview:
     """What would be issued for a request, and what is to be said about it.
@@ -107,6 +110,8 @@ def _subject_findings(subject: DistinguishedName, spec: ProfileSpec) -> Iterator
     for attribute in subject.attributes:
         yield from text_findings(attribute.value, attribute.name)
         yield from _attribute_findings(attribute, spec)
+    if len(str(subject)) > MAX_SUBJECT:
+        yield refuse("subject-long", f"subject: {len(str(subject))} characters, at most {MAX_SUBJECT}")
 
 
 def _attribute_findings(attribute: NameAttribute, spec: ProfileSpec) -> Iterator[Finding]:

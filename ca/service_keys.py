@@ -13,6 +13,7 @@ from audit.log import record
 from ca.csr import decode_csr
 from ca.errors import CaError
 from ca.issuance import prepare_service_certificate, record_issued, sign_prepared, store_prepared
+from ca.issuers import IssuerUnusable
 from ca.models import Certificate, ServiceKey
 
 _log = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ def certify_service_keys(*, now: datetime) -> int:
     for service in ServiceKey.objects.filter(certificate__isnull=True).select_related("ca__parent"):
         try:
             _certify(service, now=now)
-        except CaError as error:
+        except (CaError, IssuerUnusable) as error:
             _log.warning("service_key.not_certified", service=str(service.pk), ca=service.ca.name, fault=str(error))
             continue
         certified += 1
@@ -43,7 +44,9 @@ def _certify(service: ServiceKey, *, now: datetime) -> None:
     der = sign_prepared(certificate, now=now)
     with transaction.atomic():
         record_issued(certificate, der, now=now)
-        ServiceKey.objects.filter(pk=service.pk, certificate__isnull=True).update(certificate=certificate)
+        waiting = ServiceKey.objects.filter(pk=service.pk, certificate__isnull=True)
+        if not waiting.update(certificate=certificate):
+            return  # another worker was faster with the same bytes
         record(
             Event.SERVICE_KEY_CERTIFY,
             actor=SYSTEM,

@@ -52,7 +52,11 @@ class Portal:
         return [sys.executable, str(ROOT / "manage.py"), "up", "--data", str(self.data), "--bind", f"127.0.0.1:{port}"]
 
     def environment(self) -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith(("PORTAL_", "DJANGO_"))}
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_"))
+        }
 
     def start(self) -> str:
         """Start, and return what is printed until it is ready."""
