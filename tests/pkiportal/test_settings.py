@@ -11,16 +11,14 @@ import pytest
 
 from manage import settings_options
 
+#: Variables that say how a portal runs; those of the test run are not the ones of the portals it starts.
+OURS = ("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_")
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python beside the product with an environment of our own."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_"))
-    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment = clean | {"PORTAL_DATA": str(data), "PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(
         [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+#: Variables that say how a portal runs; those of the test run are not the ones of the portals it starts.
+OURS = ("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_")
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(180)]
@@ -52,11 +54,7 @@ class Portal:
         return [sys.executable, str(ROOT / "manage.py"), "up", "--data", str(self.data), "--bind", f"127.0.0.1:{port}"]
 
     def environment(self) -> dict[str, str]:
-        return {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_"))
-        }
+        return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
     def start(self) -> str:
         """Start, and return what is printed until it is ready."""
