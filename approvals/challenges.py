@@ -20,6 +20,7 @@ from django.db import transaction
 from accounts.models import User
 from approvals.errors import Cause
 from approvals.models import ChallengePassword, ChallengePolicy, EnrollmentProfile, EnrollmentRequest
+from approvals.records import department_of
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record, timestamp
 
@@ -99,6 +100,7 @@ def create_challenges(
                     "bound_to": Personal(order.subject),
                     "expires_at": timestamp(challenge.expires_at),
                 },
+                department=department_of(profile),
             )
             made.append((challenge, Secret(text)))
     return made

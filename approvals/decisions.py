@@ -27,7 +27,7 @@ from approvals.errors import (
     RequestChanged,
 )
 from approvals.models import Decision, EnrollmentRequest, EnrollmentTransaction, Evidence, Verdict
-from approvals.records import advance
+from approvals.records import advance, department_of
 from approvals.review import review_digest
 from approvals.states import REFUSED_STATES, State, Step, StepNotAllowed
 from approvals.verdicts import Voice, decision_facts, write_decision
@@ -170,6 +170,7 @@ def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
         now=now,
         subject=Subject.of("request", request.pk, request.version + 1),
         data={"last_fault": request.last_fault},
+        department=department_of(request.profile),
     )
 
 
@@ -211,6 +212,7 @@ def _record_vote(request: EnrollmentRequest, decision: Decision, *, actor: Actor
         now=now,
         subject=Subject.of("request", request.pk, request.version + 1),
         data={"votes": votes, "needed": request.profile.required_approvals, **decision_facts(decision)},
+        department=department_of(request.profile),
     )
 
 

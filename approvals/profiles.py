@@ -17,6 +17,7 @@ from approvals.challenges import encrypt_static
 from approvals.errors import NotPermitted, ProfileInvalid
 from approvals.models import ApprovalMode, ChallengePolicy, EnrollmentProfile, EnrollmentRequest
 from approvals.policy import RenewalPolicy
+from approvals.records import department_of
 from approvals.states import State
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -102,6 +103,7 @@ def save_profile(profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_
             now=now,
             subject=Subject.of("profile", profile.slug),
             data=profile_facts(profile),
+            department=department_of(profile),
         )
 
 
@@ -169,6 +171,7 @@ def _set_pause(profile: EnrollmentProfile, *, user: User, paused_at: datetime | 
             actor=Actor(kind="user", identifier=str(user.pk), name=user.username),
             now=now,
             subject=Subject.of("profile", profile.slug),
+            department=department_of(profile),
         )
 
 

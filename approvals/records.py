@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F
 
 from approvals.errors import AlreadyDecided
-from approvals.models import EnrollmentRequest
+from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.states import OPEN_STATES, State, Step, next_state
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -56,5 +56,10 @@ def advance(
         now=now,
         subject=Subject.of("request", request.pk, request.version),
         data={"from": before.value, "to": after.value, "round": request.round, **(data or {})},
-        department=request.profile.department.slug if request.profile.department else "",
+        department=department_of(request.profile),
     )
+
+
+def department_of(profile: EnrollmentProfile) -> str:
+    """Return the slug under which auditors of a department find entries about this profile; empty: it has none."""
+    return profile.department.slug if profile.department else ""

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from approvals.errors import Refusal
 from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.records import department_of
 from approvals.submission import Submission
 from audit.events import Actor, Event, Subject
 from audit.log import record_repeated
@@ -56,6 +57,7 @@ def record_refusal(
             cause=f"{profile.slug}: {cause}",
             subject=subject,
             data={"profile": profile.slug, **(data or {})},
+            department=department_of(profile),
         )
 
 
@@ -70,10 +72,13 @@ def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) 
     """Record that a device was handed its certificate; repeats within a minute are counted."""
     if request.certificate is None:
         raise LookupError(f"request {request.pk} has no certificate to deliver")
-    record_pickup(request.certificate, signer=request.signer_spki_sha256, address=address, now=now)
+    signer = request.signer_spki_sha256
+    record_pickup(request.certificate, profile=request.profile, signer=signer, address=address, now=now)
 
 
-def record_pickup(certificate: Certificate, *, signer: str, address: str, now: datetime) -> None:
+def record_pickup(
+    certificate: Certificate, *, profile: EnrollmentProfile, signer: str, address: str, now: datetime
+) -> None:
     """Record that a certificate was handed to the holder of the key `signer` (SHA-256 of its SPKI, hex)."""
     with transaction.atomic():
         record_repeated(
@@ -83,4 +88,5 @@ def record_pickup(certificate: Certificate, *, signer: str, address: str, now: d
             cause="delivered",
             subject=Subject.of("certificate", certificate.pk),
             data={"request": str(certificate.order_id), "serial": certificate.serial_hex},
+            department=department_of(profile),
         )

@@ -40,7 +40,8 @@ def get_certificate(query: CertificateQuery, *, profile: EnrollmentProfile, now:
         return _refuse(Cause.CERTIFICATE_FOREIGN, query, profile=profile, now=now, found=found)
     if not found.is_deliverable(now):
         return _refuse(Cause.CERTIFICATE_UNAVAILABLE, query, profile=profile, now=now, found=found)
-    record_pickup(found, signer=query.signer_spki_sha256.hex(), address=query.address, now=now)
+    signer = query.signer_spki_sha256.hex()
+    record_pickup(found, profile=profile, signer=signer, address=query.address, now=now)
     return found
 
 

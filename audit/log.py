@@ -83,6 +83,7 @@ def record_repeated(
     cause: str,
     subject: Subject | None = None,
     data: Data | None = None,
+    department: str = "",
 ) -> None:
     """Record what may repeat without end: the first of a minute is an entry, further ones are counted.
 
@@ -94,7 +95,8 @@ def record_repeated(
     if _count(key, minute):
         return
     with transaction.atomic():
-        entry = record(event, actor=actor, now=now, subject=subject, data={**(data or {}), "cause": cause})
+        facts = {**(data or {}), "cause": cause}
+        entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
         _, created = RepeatedEvent.objects.get_or_create(key=key, minute=minute, defaults={"first_entry": entry})
         if not created:
             _count(key, minute)
@@ -120,6 +122,7 @@ def close_minutes(*, now: datetime) -> int:
                         "repeated": repeated.count,
                         "minute": timestamp(repeated.minute),
                     },
+                    department=first.department,
                 )
                 written += 1
     return written

@@ -15,6 +15,7 @@ from accounts.roles import Verb
 from approvals.forms import RequestFilter
 from approvals.models import EnrollmentRequest
 from approvals.queue import count, paginate, requests_of
+from approvals.records import department_of
 from approvals.timeline import moments, timeline_of
 from audit.events import Event, Subject
 from audit.log import record
@@ -107,10 +108,13 @@ def _pem(der: bytes) -> bytes:
 
 
 def _record_export(request: HttpRequest, found: Certificate, form: str) -> None:
+    rows = EnrollmentRequest.objects.select_related("profile__department").defer("csr")
+    order = rows.filter(pk=found.order_id).first()
     record(
         Event.CERTIFICATE_EXPORT,
         actor=actor_of(request),
         now=timezone.now(),
         subject=Subject.of("certificate", found.pk),
         data={"form": form, "serial": found.serial_hex},
+        department=department_of(order.profile) if order else "",
     )

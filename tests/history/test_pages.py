@@ -1,6 +1,7 @@
 """The auditors' pages: they read everything and change nothing."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from accounts.models import Department
 from accounts.roles import Role
 from approvals.decisions import approve_request, reject_request
 from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.refusals import refuse_message
 from approvals.states import State
 from audit.events import Actor, Event, Subject
-from audit.log import record
+from audit.log import close_minutes, record
 from audit.models import AuditEntry
 from ca.models import Certificate
 from tests.pages import create_requests, signed_in
@@ -174,6 +176,29 @@ def test_an_auditor_of_a_department_sees_what_belongs_to_it_only(world: World) -
     reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
     assert "request:reject" in text(eve.get(reverse("history_audit")))
     assert eve.get(reverse("certificate", args=[certificate.pk])).status_code == 200
+
+
+def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(world: World, bob: Client) -> None:
+    lab = Department.objects.create(slug="lab", name="Lab")
+    EnrollmentProfile.objects.update(department=lab, required_approvals=2)
+    device = Device.named("r2.example")
+    device.enroll(dns_names=["r2.example"])
+    request = EnrollmentRequest.objects.get()
+    for officer in (world.alice, create_person("charlie", Role.OFFICER)):
+        approve_request(request_id=request.pk, voice=voice_of(officer), comment="", now=now())
+    run_worker()
+    for _ in range(2):
+        device.poll()
+    certificate = Certificate.objects.get(order_id=request.pk)
+    bob.get(reverse("certificate_download", args=[certificate.pk, "pem"]))
+    refuse_message(EnrollmentProfile.objects.get(), cause="bad signature", address="192.0.2.1", now=now())
+    close_minutes(now=now() + timedelta(minutes=4))
+    dora = signed_in(create_person("dora", Role.AUDITOR, department=lab))
+    page = text(dora.get(reverse("history_audit")))
+    seen = Counter(AuditEntry.objects.filter(department="lab").values_list("event", flat=True))
+    expected = {"message:refuse": 1, "request:approve": 2, "certificate:deliver": 2, "certificate:export": 1}
+    assert {event: seen[event] for event in expected} == expected
+    assert all(event in page for event in expected)
 
 
 def test_the_history_of_a_thousand_is_paged_in_both_directions(world: World, bob: Client) -> None:
