@@ -35,10 +35,10 @@ class Scene:
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or fails to."""
     create_profile(world.ca, "printers", challenge="static", static_challenge="a secret of the printers")
-    _let_many_wait(world)
     (odd,) = create_requests(
         world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()], submitted_at=now() - timedelta(hours=60)
     )
+    _let_many_wait(world)
     issued = _enroll("router-brno-01.example.org", "alice")
     approve_request(request_id=issued.pk, voice=_asserted(world.alice), comment="Serial number read by Jana", now=now())
     run_worker()
@@ -71,7 +71,7 @@ def _let_many_wait(world: World) -> None:
             address=address.format(number % 40 + 11),
             submitted_at=now() - timedelta(minutes=4 + (69 - number) ** 1.9),
             findings=[remark] if code else [],
-            key_description="EC P-256" if number % 9 == 4 else "RSA 2048",
+            key_description="RSA 3072" if number % 9 == 4 else "RSA 2048",
             challenge="one-time" if number % 3 else "none",
         )
 
