@@ -75,7 +75,7 @@ def record(
     return entry
 
 
-def record_repeated(
+def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     event: Event,
     *,
     actor: Actor,

@@ -190,7 +190,7 @@ def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(world:
     for _ in range(2):
         device.poll()
     certificate = Certificate.objects.get(order_id=request.pk)
-    bob.get(reverse("certificate_download", args=[certificate.pk, "pem"]))
+    bob.get(reverse("certificate_download", kwargs={"certificate_id": certificate.pk, "form": "pem"}))
     refuse_message(EnrollmentProfile.objects.get(), cause="bad signature", address="192.0.2.1", now=now())
     close_minutes(now=now() + timedelta(minutes=4))
     dora = signed_in(create_person("dora", Role.AUDITOR, department=lab))
