@@ -94,6 +94,7 @@ def save_profile(profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_
     except ValidationError as error:
         raise ProfileInvalid("; ".join(error.messages)) from error
     with transaction.atomic():
+        facts = {"static_challenge_replaced": _is_replaced(profile)}
         if not is_new:
             profile.version += 1
         profile.save()
@@ -102,7 +103,7 @@ def save_profile(profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_
             actor=actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
-            data=profile_facts(profile),
+            data=profile_facts(profile) | facts,
             department=department_of(profile),
         )
 
@@ -111,6 +112,9 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
     """Return what the log says of a profile: every setting, no secret."""
     return {
         "version": profile.version,
+        "name": profile.name,
+        "department": department_of(profile),
+        "owner": str(profile.owner_id or ""),
         "ca": profile.ca.name,
         "certificate_profile": profile.certificate_profile.slug,
         "approval": str(profile.approval),
@@ -130,6 +134,13 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
         "max_open_requests": profile.max_open_requests,
         "max_open_per_address": profile.max_open_per_address,
     }
+
+
+def _is_replaced(profile: EnrollmentProfile) -> bool:
+    """Whether saving puts another static challenge in the place of the one on record, or of none."""
+    rows = EnrollmentProfile.objects.select_for_update(no_key=True).filter(pk=profile.pk)
+    before = rows.values_list("static_challenge", flat=True).first()
+    return bytes(before or b"") != bytes(profile.static_challenge or b"")
 
 
 def set_static_challenge(profile: EnrollmentProfile, text: str) -> None:

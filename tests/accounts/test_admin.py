@@ -144,6 +144,24 @@ def test_an_enrollment_profile_is_made_and_changed_in_the_admin(world: World, ch
     assert list(events) == ["profile:create", "profile:change"]
 
 
+def test_the_log_shows_who_moved_a_profile_to_which_department_and_that_a_challenge_was_replaced(
+    world: World, charlie: Client
+) -> None:
+    lab = Department.objects.create(slug="lab", name="Lab")
+    url = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
+    moved = {"department": lab.pk, "owner": str(world.alice.pk), "name": "Lab routers"}
+    assert charlie.post(url, form_of(charlie.get(url)) | moved).status_code == 302
+    secret = {"challenge": "static", "new_static_challenge": "canary of the routers"}
+    assert charlie.post(url, form_of(charlie.get(url)) | secret).status_code == 302
+    created, move, replacement = AuditEntry.objects.filter(subject_kind="profile", subject_id="routers").order_by("id")
+    assert (created.data["department"], created.data["owner"], created.department) == ("", "", "")
+    expected = {"department": "lab", "owner": str(world.alice.pk), "name": "Lab routers"}
+    assert {name: move.data[name] for name in expected} == expected
+    assert (move.department, move.data["static_challenge_replaced"]) == ("lab", False)
+    assert replacement.data["static_challenge_replaced"] is True
+    assert "canary" not in str(replacement.data)
+
+
 def test_without_a_challenge_only_manual_approval_is_accepted(world: World, charlie: Client) -> None:
     url = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
     answer = charlie.post(url, form_of(charlie.get(url)) | {"approval": "automatic"})
