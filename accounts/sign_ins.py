@@ -1,7 +1,8 @@
-"""Signing in and out as facts in the log, whatever page or library does it."""
+"""Signing in and out, and a new password of one's own, as facts in the log, whatever page or library does it."""
 
 from typing import Any
 
+from allauth.account.signals import password_changed
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
 from django.dispatch import receiver
@@ -11,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.network import client_address
 from audit.events import Actor, Event, Personal, Subject
-from audit.log import record, record_repeated
+from audit.log import Data, record, record_repeated
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.sign_in")
@@ -42,7 +43,13 @@ def note_failure(*, credentials: dict[str, Any], request: HttpRequest | None = N
         )
 
 
-def _note(event: Event, request: HttpRequest | None, user: User) -> None:
+@receiver(password_changed, dispatch_uid="accounts.password_change")
+def note_password_change(*, request: HttpRequest | None, user: User, **_: Any) -> None:
+    """Record that somebody changed their own password; the page holds the transaction of both."""
+    _note(Event.USER_CHANGE, request, user, data={"changed": ["password"]})
+
+
+def _note(event: Event, request: HttpRequest | None, user: User, data: Data | None = None) -> None:
     address = client_address(request) if request else ""
     with transaction.atomic():
         record(
@@ -50,4 +57,5 @@ def _note(event: Event, request: HttpRequest | None, user: User) -> None:
             actor=Actor(kind="user", identifier=str(user.pk), name=user.username, address=address),
             now=timezone.now(),
             subject=Subject.of("user", user.pk),
+            data=data,
         )

@@ -6,6 +6,7 @@ from typing import Final
 from allauth.account import views as account_views
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.db import transaction
 from django.urls import URLPattern, URLResolver, include, path
 
 from accounts.views import set_up
@@ -22,7 +23,7 @@ _account: Final[list[URLPattern | URLResolver]] = [
     path("logout/", account_views.logout, name="account_logout"),
     path("signup/", account_views.signup, name="account_signup"),
     path("inactive/", account_views.account_inactive, name="account_inactive"),
-    path("password/change/", account_views.password_change, name="account_change_password"),
+    path("password/change/", transaction.atomic(account_views.password_change), name="account_change_password"),
     path("reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
 ]
 
