@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
@@ -15,6 +15,7 @@ from audit.inserts import insert
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
 
 FORMAT_VERSION = 1
+CLOSE_AFTER = timedelta(minutes=2)
 _SALT_BYTES = 16
 
 Data = Mapping[str, object]
@@ -94,21 +95,29 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     minute = now.replace(second=0, microsecond=0)
     if _count(key, minute):
         return
-    with transaction.atomic():
-        facts = {**(data or {}), "cause": cause}
-        entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
-        _, created = RepeatedEvent.objects.get_or_create(key=key, minute=minute, defaults={"first_entry": entry})
-        if not created:
-            _count(key, minute)
+    try:
+        with transaction.atomic():
+            facts = {**(data or {}), "cause": cause}
+            entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
+            RepeatedEvent.objects.create(key=key, minute=minute, first_entry=entry)
+    except IntegrityError:  # another process was first: its entry stands, ours is rolled back
+        if not _count(key, minute):
+            raise
 
 
 def close_minutes(*, now: datetime) -> int:
-    """Write one entry with its count for each event that repeated in a minute now over; returns how many."""
+    """Write one entry with its count for each event that repeated in a minute long over; returns how many.
+
+    A minute is closed CLOSE_AFTER its end, when whoever counted in it has committed.
+    """
     written = 0
-    for repeated in _minutes_over(now):
+    for key in _minutes_over(now):
         with transaction.atomic():
-            if not RepeatedEvent.objects.filter(pk=repeated.pk).delete()[0]:
+            rows = RepeatedEvent.objects.select_for_update(of=("self",)).select_related("first_entry")
+            repeated = rows.filter(pk=key).first()
+            if repeated is None:
                 continue
+            repeated.delete()
             if repeated.count:
                 first = repeated.first_entry
                 record(
@@ -132,9 +141,9 @@ def _count(key: str, minute: datetime) -> bool:
     return RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1) == 1
 
 
-def _minutes_over(now: datetime) -> list[RepeatedEvent]:
-    over = RepeatedEvent.objects.filter(minute__lt=now - timedelta(minutes=1))
-    return list(over.select_related("first_entry").order_by("minute")[:500])
+def _minutes_over(now: datetime) -> list[int]:
+    over = RepeatedEvent.objects.filter(minute__lte=now - CLOSE_AFTER - timedelta(minutes=1))
+    return list(over.order_by("minute").values_list("pk", flat=True)[:500])
 
 
 def timestamp(moment: datetime) -> str:

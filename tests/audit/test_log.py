@@ -1,7 +1,7 @@
 """The log: append-only, in the transaction of what it tells of, without personal values in what is sealed."""
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from unittest import mock
 
 import pytest
@@ -108,15 +108,18 @@ def test_what_repeats_within_a_minute_is_one_entry_and_a_count(db: None) -> None
             now=start + timedelta(seconds=second),
             cause="challenge wrong",
             subject=Subject.of("request", "r1"),
+            department="lab",
         )
     record_repeated(
         Event.MESSAGE_REFUSE, actor=Actor(kind="device", address="192.0.2.2"), now=start, cause="challenge wrong"
     )
     assert AuditEntry.objects.count() == 2
     assert close_minutes(now=start + timedelta(seconds=50)) == 0
+    assert close_minutes(now=start.replace(second=0, microsecond=0) + timedelta(seconds=179)) == 0
     assert close_minutes(now=start + timedelta(minutes=3)) == 1
     closing = AuditEntry.objects.order_by("-id")[0]
     assert (closing.data["repeated"], closing.data["cause"], closing.subject_id) == (4, "challenge wrong", "r1")
+    assert closing.department == "lab"
     assert not RepeatedEvent.objects.exists()
     assert close_minutes(now=start + timedelta(minutes=3)) == 0
 
@@ -154,7 +157,7 @@ def test_every_app_keeps_its_triggers_and_the_check_names_one_that_is_gone(db: N
     install(CA_TRIGGERS, using="default")
 
 
-def test_two_processes_that_see_a_repeat_first_count_it_twice_in_one_minute(db: None) -> None:
+def test_the_slower_of_two_processes_that_see_a_repeat_first_only_counts(db: None) -> None:
     """The second one finds the row made between its look and its own attempt."""
     actor, start = Actor(kind="device", address="192.0.2.1"), now().replace(second=1)
     record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
@@ -164,13 +167,35 @@ def test_two_processes_that_see_a_repeat_first_count_it_twice_in_one_minute(db: 
     assert counted.call_count == 2
     assert count(*counted.call_args.args)
     assert RepeatedEvent.objects.get().count == 1
+    assert AuditEntry.objects.get() == RepeatedEvent.objects.get().first_entry
+
+
+def test_a_first_occurrence_that_cannot_be_recorded_fails_its_action(db: None) -> None:
+    actor = Actor(kind="device", address="192.0.2.1")
+    with mock.patch.object(log, "record", side_effect=IntegrityError("no such column")), pytest.raises(IntegrityError):
+        record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=now(), cause="challenge wrong")
+
+
+def test_what_is_counted_while_a_minute_is_being_closed_is_in_its_count(db: None) -> None:
+    actor, start = Actor(kind="device", address="192.0.2.1"), now().replace(second=1)
+    record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
+    look = log._minutes_over
+
+    def look_and_be_overtaken(moment: datetime) -> list[int]:
+        found = look(moment)
+        record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
+        return found
+
+    with mock.patch.object(log, "_minutes_over", look_and_be_overtaken):
+        assert close_minutes(now=start + timedelta(minutes=3)) == 1
+    assert AuditEntry.objects.latest("id").data["repeated"] == 1
 
 
 def test_a_minute_that_another_process_closed_is_closed_once(db: None) -> None:
     actor, start = Actor(kind="device", address="192.0.2.1"), now().replace(second=1)
     for _ in range(2):
         record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
-    stale = list(RepeatedEvent.objects.select_related("first_entry"))
+    stale = list(RepeatedEvent.objects.values_list("pk", flat=True))
     RepeatedEvent.objects.all().delete()
     with mock.patch("audit.log._minutes_over", return_value=stale):
         assert close_minutes(now=start + timedelta(minutes=3)) == 0
