@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 BATCH = 50  # one task per request issues about 290 certificates/s, batches of 50 about 3,000/s
 QUIET_AFTER_FAILURE = 30.0  # seconds
+EXPIRES = 60  # seconds; the sweep rings again, so a worker that was away need not hear all the old bells
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class Breaker:
             return False
         arguments = {} if request_ids is None else {"request_ids": list(request_ids)}
         try:
-            current_app.send_task(task, kwargs=arguments, queue=queue, retry=False)
+            current_app.send_task(task, kwargs=arguments, queue=queue, retry=False, expires=EXPIRES)
         except (KombuError, RedisError, OSError) as error:
             self._closed_until = time.monotonic() + self._quiet
             _log.warning("doorbell.silent", task=task, error=str(error), quiet_seconds=self._quiet)

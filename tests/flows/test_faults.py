@@ -161,6 +161,19 @@ def test_the_breaker_lets_another_attempt_through_after_a_while(broker: Broker, 
     assert attempts.call_count == 2
 
 
+def test_a_bell_that_no_worker_heard_for_a_minute_is_not_rung_any_more(
+    world: World, broker: Broker, django_capture_on_commit_callbacks: Committed
+) -> None:
+    (request,) = enrolled("r1.example")
+    app = broker("memory://")
+    with mock.patch.object(app, "send_task", wraps=app.send_task) as bells:
+        with django_capture_on_commit_callbacks(execute=True):
+            approve(request, world.alice)
+        assert sweep(every=_EVERY).rung == 1
+    assert [call.kwargs["expires"] for call in bells.call_args_list] == [doorbell.EXPIRES] * 2
+    assert len(taken(app)) == 2
+
+
 def test_tasks_that_come_twice_too_early_and_in_any_order_make_one_certificate_each(
     world: World, broker: Broker, django_capture_on_commit_callbacks: Committed
 ) -> None:
