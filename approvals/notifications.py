@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -12,10 +13,12 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import EnrollmentRequest, OutboxMessage
+from approvals.queue import since
 from audit.inserts import insert
 
 MAX_ATTEMPTS = 8
 GATHER = timedelta(seconds=60)  # one mail a minute and officer at most, however many requests come in
+NO_RECIPIENT = "not sent: no officer with a mail address"
 _BATCH = 500
 
 _log = structlog.get_logger(__name__)
@@ -29,8 +32,8 @@ def notify(kind: str, request: EnrollmentRequest, *, now: datetime) -> None:
 def deliver_due(*, now: datetime) -> int:
     """Send what is due, one mail per officer; returns the number of notices dealt with.
 
-    A notice that cannot be sent stays due with a growing delay, at most MAX_ATTEMPTS times. A crash between sending and
-    noting it sends a notice twice: never not at all.
+    A notice that reached no officer stays due with a growing delay, at most MAX_ATTEMPTS times; one that reached some
+    is done. A crash between sending and noting it sends a notice twice: never not at all.
     """
     due = list(
         OutboxMessage.objects.filter(next_attempt_at__lte=now)
@@ -41,16 +44,37 @@ def deliver_due(*, now: datetime) -> int:
         return 0
     if not settings.PORTAL_SENDS_MAIL:
         return _finish(due, "not sent: no EMAIL_URL is set")
-    recent = OutboxMessage.objects.filter(outcome="sent", created_at__gt=now - GATHER, next_attempt_at__isnull=True)
-    if recent.exists() and min(message.created_at for message in due) > now - GATHER:
+    if min(message.created_at for message in due) > now - GATHER and _sent_since(now - GATHER):
         return 0
-    try:
-        for address, messages in _by_officer(due).items():
+    return _send_all(due, now=now)
+
+
+def _sent_since(moment: datetime) -> bool:
+    """Whether a notice made after `moment` was sent; keys sort by time, so that older rows are not looked at."""
+    rows = OutboxMessage.objects.filter(pk__gte=since(moment), created_at__gt=moment)
+    return rows.filter(outcome="sent", next_attempt_at__isnull=True).exists()
+
+
+def _send_all(due: list[OutboxMessage], *, now: datetime) -> int:
+    """Send each officer their mail; a fault with one address holds up no other."""
+    reached: set[UUID] = set()
+    faults: dict[UUID, str] = {}
+    for address, messages in _by_officer(due).items():
+        keys = [message.pk for message in messages]
+        try:
             _send(address, messages)
-    except OSError as error:
-        _log.warning("outbox.not_sent", error=str(error), notices=len(due))
-        return _postpone(due, str(error), now=now)
-    return _finish(due, "sent")
+        except OSError as error:
+            _log.warning("outbox.not_sent", error=str(error), notices=len(messages))
+            faults |= dict.fromkeys(keys, str(error))
+        else:
+            reached.update(keys)
+    _finish([message for message in due if message.pk in reached], "sent")
+    missed = [message for message in due if message.pk not in reached]
+    _finish([message for message in missed if message.pk not in faults], NO_RECIPIENT)
+    for message in missed:
+        if message.pk in faults:
+            _postpone(message, faults[message.pk], now=now)
+    return len(due)
 
 
 def _by_officer(messages: Iterable[OutboxMessage]) -> dict[str, list[OutboxMessage]]:
@@ -81,11 +105,9 @@ def _finish(messages: list[OutboxMessage], outcome: str) -> int:
     return rows.update(next_attempt_at=None, outcome=outcome)
 
 
-def _postpone(messages: list[OutboxMessage], fault: str, *, now: datetime) -> int:
-    for message in messages:
-        attempts = message.attempts + 1
-        again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=min(30 * 2**attempts, 3600))
-        OutboxMessage.objects.filter(pk=message.pk).update(
-            attempts=attempts, next_attempt_at=again, outcome=f"not sent: {fault}"[:200]
-        )
-    return len(messages)
+def _postpone(message: OutboxMessage, fault: str, *, now: datetime) -> None:
+    attempts = message.attempts + 1
+    again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=min(30 * 2**attempts, 3600))
+    OutboxMessage.objects.filter(pk=message.pk).update(
+        attempts=attempts, next_attempt_at=again, outcome=f"not sent: {fault}"[:200]
+    )

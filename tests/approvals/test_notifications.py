@@ -1,17 +1,19 @@
 """Notices reach the officers by mail, once, with the way to the request in them."""
 
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
 from django.core import mail
 
-from accounts.models import Department
+from accounts.models import Department, RoleAssignment, User
 from accounts.roles import Role
 from approvals import notifications
 from approvals.models import EnrollmentRequest, OutboxMessage
 from approvals.notifications import deliver_due, notify
-from tests.world import Device, World, create_person, now
+from tests.pages import create_requests
+from tests.world import Device, World, create_person, create_profile, now
 
 
 @pytest.fixture
@@ -59,3 +61,76 @@ def test_a_mail_server_that_is_away_gets_the_notice_later(
     assert deliver_due(now=now()) == 0
     assert deliver_due(now=now() + timedelta(minutes=2)) == 1
     assert len(mail.outbox) == 1
+
+
+def test_an_address_that_does_not_work_keeps_no_other_officer_from_being_told(
+    world: World, sends_mail: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Department.objects.create(slug="lab", name="Lab")
+    create_person("bob", Role.OFFICER)
+    create_person("charlie", Role.OFFICER, department=lab)
+    Device.named("r1.example").enroll()
+    send = mail.send_mail
+    told: list[str] = []
+
+    def refuse_alice(subject: str, text: str, sender: None, recipients: list[str]) -> int:
+        if recipients == ["alice@example.org"]:
+            raise SMTPRecipientsRefused({"alice@example.org": (550, b"no such mailbox")})
+        told.extend(recipients)
+        return send(subject, text, sender, recipients)
+
+    monkeypatch.setattr(notifications, "send_mail", refuse_alice)
+    assert deliver_due(now=now()) == 1
+    assert told == ["bob@example.org"]
+    message = OutboxMessage.objects.get()
+    assert (message.outcome, message.next_attempt_at, message.attempts) == ("sent", None, 0)
+
+
+def test_only_notices_that_reached_nobody_are_sent_again(
+    world: World, sends_mail: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Department.objects.create(slug="lab", name="Lab")
+    RoleAssignment.objects.update(department=lab)
+    create_person("bob", Role.OFFICER, department=Department.objects.create(slug="shop", name="Shop"))
+    other = create_profile(world.ca, "printers")
+    for profile, slug in ((world.profile, "lab"), (other, "shop")):
+        profile.department = Department.objects.get(slug=slug)
+        profile.save()
+        (request,) = create_requests(profile, [f"{slug}.example"])
+        notify("request-pending", request, now=now())
+    told = []
+
+    def refuse_alice(subject: str, text: str, sender: None, recipients: list[str]) -> int:
+        told.append(recipients)
+        if recipients == ["alice@example.org"]:
+            raise ConnectionResetError("she hung up")
+        return 1
+
+    monkeypatch.setattr(notifications, "send_mail", refuse_alice)
+    assert deliver_due(now=now()) == 2
+    assert len(told) == 2
+    late = OutboxMessage.objects.get(next_attempt_at__isnull=False)
+    assert (late.outcome, late.attempts, late.request.profile) == ("not sent: she hung up", 1, world.profile)
+    assert OutboxMessage.objects.get(next_attempt_at__isnull=True).outcome == "sent"
+
+
+def test_a_notice_that_nobody_can_get_says_so(world: World, sends_mail: None) -> None:
+    User.objects.update(email="")
+    Device.named("r1.example").enroll()
+    assert deliver_due(now=now()) == 1
+    assert OutboxMessage.objects.get().outcome == "not sent: no officer with a mail address"
+    assert mail.outbox == []
+
+
+def test_notices_that_come_soon_after_a_mail_are_gathered(world: World, sends_mail: None) -> None:
+    Device.named("r1.example").enroll()
+    assert deliver_due(now=now()) == 1
+    request = EnrollmentRequest.objects.get()
+    for _ in range(2):
+        notify("request-attention", request, now=now())
+    assert deliver_due(now=now()) == 0
+    assert deliver_due(now=now() + notifications.GATHER) == 2
+    assert [sent.subject for sent in mail.outbox] == [
+        "1 certificate request needs you",
+        "2 certificate requests need you",
+    ]
