@@ -13,8 +13,9 @@ from django.http import HttpRequest
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.models import EnrollmentProfile, EnrollmentRequest, RequestTerm, Verdict
-from approvals.queue import needs_attention, search, since
+from approvals.queue import needs_attention, search
 from approvals.states import OPEN_STATES, State
+from audit.ids import since
 from ca.models import RevocationReason
 
 MAX_ROWS: Final = 200

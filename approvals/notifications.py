@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import EnrollmentRequest, OutboxMessage
-from approvals.queue import since
+from audit.ids import since
 from audit.inserts import insert
 
 MAX_ATTEMPTS = 8

@@ -107,11 +107,6 @@ def search(rows: QuerySet[M], terms: type[Model], owner: str, text: str) -> Quer
     return rows.filter(Exists(found.filter(**{owner: OuterRef("pk")})))
 
 
-def since(moment: datetime) -> UUID:
-    """Return the smallest key of rows made at `moment` or later: keys begin with milliseconds since 1970."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
-
-
 def needs_attention() -> Q:
     """Return the filter for requests that an officer approved and that did not become a certificate by themselves."""
     signing = Q(state__in=[State.APPROVED, State.ISSUING]) & ~Q(last_fault="")

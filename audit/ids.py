@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import datetime
 from uuid import UUID
 
 _MILLISECONDS = 1_000_000  # in nanoseconds
@@ -14,3 +15,8 @@ def uuid7() -> UUID:
     fraction = rest * 4096 // _MILLISECONDS
     random_bits = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
     return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random_bits)
+
+
+def since(moment: datetime) -> UUID:
+    """Return the smallest key of rows made at `moment` or later: keys begin with milliseconds since 1970."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
