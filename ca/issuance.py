@@ -92,12 +92,7 @@ def store_prepared(certificate: Certificate, *, now: datetime) -> None:
         actor=SYSTEM,
         now=now,
         subject=Subject.of("certificate", certificate.pk),
-        data={
-            "order": str(certificate.order_id),
-            "ca": certificate.ca.name,
-            "serial": certificate.serial_hex,
-            "tbs_sha256": certificate.tbs_sha256,
-        },
+        data=_facts(certificate),
     )
 
 
@@ -131,13 +126,7 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
         actor=SYSTEM,
         now=now,
         subject=Subject.of("certificate", certificate.pk),
-        data={
-            "order": str(certificate.order_id),
-            "ca": certificate.ca.name,
-            "serial": certificate.serial_hex,
-            "der_sha256": fingerprint,
-            "tbs_sha256": certificate.tbs_sha256,
-        },
+        data={**_facts(certificate), "der_sha256": fingerprint},
     )
 
 
@@ -181,6 +170,16 @@ def _check_signed(certificate: Certificate, der: bytes) -> None:
         signed.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError):
         raise RecordMismatch(f"certificate {certificate.serial_hex}: the signature is not the CA's") from None
+
+
+def _facts(certificate: Certificate) -> dict[str, object]:
+    """What the log says of a certificate when it is prepared and when it is issued."""
+    return {
+        "order": str(certificate.order_id),
+        "ca": certificate.ca.name,
+        "serial": certificate.serial_hex,
+        "tbs_sha256": certificate.tbs_sha256,
+    }
 
 
 def _common_names(certificate: Certificate) -> list[str]:

@@ -1,5 +1,6 @@
 """What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2 for wrong usage)."""
 
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ _REFUSALS = (ApprovalsError, CaError, KeyStoreError, ProfileError, ImproperlyCon
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
 
-class PortalCommand(BaseCommand):
+class PortalCommand(BaseCommand, ABC):
     """A door for scripts: subclasses do their work in `run`; anticipated errors become one sentence."""
 
     requires_system_checks = []
@@ -40,9 +41,9 @@ class PortalCommand(BaseCommand):
             self.stderr.write("Interrupted.")
             raise SystemExit(_INTERRUPTED) from None
 
+    @abstractmethod
     def run(self, options: dict[str, Any]) -> None:
         """Do the work. Raises CommandError and the refusals of the use cases."""
-        raise NotImplementedError
 
     def say(self, options: dict[str, Any], document: Any, text: str | Callable[[], str]) -> None:
         """Print the document for scripts, or the text for people; a text that takes long is given as a function."""
