@@ -103,3 +103,35 @@ class RoleAssignment(models.Model):
     def __str__(self) -> str:
         where = f" ({self.department})" if self.department else ""
         return f"{self.get_role_display()}{where}"
+
+
+class ApiToken(models.Model):
+    """What a program shows instead of a person's password; it may at most what its owner may at that moment.
+
+    `prefix` finds the row and stands in logs; of the secret part there is only a digest. Revoked, never deleted.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, unique=True)
+    digest = models.CharField(max_length=64)  # SHA-256, hex: the secret has 160 random bits
+    scopes = models.JSONField()  # verbs
+    department = models.ForeignKey(Department, on_delete=models.PROTECT, null=True)  # NULL: where the owner may
+    profiles = models.JSONField(default=list)  # slugs of enrollment profiles; empty: every one of the owner's
+    networks = models.JSONField(default=list)  # CIDR; empty: from anywhere
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)  # to the minute
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")), name="accounts_token_ends_after_it_begins"
+            )
+        ]
+        indexes = [models.Index(fields=["owner", "id"], name="accounts_token_by_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"

@@ -16,15 +16,17 @@ UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - a placeholder, nothing is bound to it
 def client_address(request: HttpRequest) -> str:
     """The client's IP address: the peer's, or what named proxies say of the last hop before them.
 
-    `X-Forwarded-For` is read from the right and only as long as the hops are named in PORTAL_TRUSTED_PROXIES: what
-    stands further left was written by whoever wanted to.
+    `X-Forwarded-For` is read from the right, one entry for each proxy that is named in PORTAL_TRUSTED_PROXIES, and no
+    more than PORTAL_PROXY_HOPS: what stands further left was written by whoever wanted to. The number matters where
+    clients live in the network of the proxies: without it their address would pass for one more proxy.
     """
     peer = _address(request.META.get("REMOTE_ADDR", ""))
     if peer is None:
         return UNKNOWN
     if not is_trusted_proxy(peer):
         return str(peer)
-    for hop in reversed(request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    for hop in hops[: -settings.PORTAL_PROXY_HOPS - 1 : -1]:
         found = _address(hop.strip())
         if found is None:
             break

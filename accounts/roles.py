@@ -26,15 +26,26 @@ class Verb(StrEnum):
     PROFILE_VIEW = "profile:view"
     PROFILE_MANAGE = "profile:manage"
     CHALLENGE_CREATE = "challenge:create"
+    CHALLENGE_VIEW = "challenge:view"
+    CHALLENGE_REVEAL = "challenge:reveal"
     AUTHORITY_VIEW = "authority:view"
     AUTHORITY_PAUSE = "authority:pause"
     PEOPLE_MANAGE = "people:manage"
 
 
-_READ = frozenset({Verb.REQUEST_VIEW, Verb.CERTIFICATE_VIEW, Verb.PROFILE_VIEW, Verb.AUTHORITY_VIEW})
+_READ = frozenset(
+    {Verb.REQUEST_VIEW, Verb.CERTIFICATE_VIEW, Verb.CHALLENGE_VIEW, Verb.PROFILE_VIEW, Verb.AUTHORITY_VIEW}
+)
 
 VERBS_OF: Mapping[Role, frozenset[Verb]] = {
-    Role.ADMINISTRATOR: _READ | {Verb.PROFILE_MANAGE, Verb.CHALLENGE_CREATE, Verb.AUTHORITY_PAUSE, Verb.PEOPLE_MANAGE},
+    Role.ADMINISTRATOR: _READ
+    | {
+        Verb.PROFILE_MANAGE,
+        Verb.CHALLENGE_CREATE,
+        Verb.CHALLENGE_REVEAL,
+        Verb.AUTHORITY_PAUSE,
+        Verb.PEOPLE_MANAGE,
+    },
     Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CERTIFICATE_REVOKE, Verb.CHALLENGE_CREATE},
     Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},
 }

@@ -8,10 +8,18 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
-from accounts.doors import actor_of
-from approvals.errors import ProfileInvalid
-from approvals.models import ChallengePassword, ChallengePolicy, Decision, EnrollmentProfile, EnrollmentRequest
-from approvals.profiles import REFUSED_TTL, REQUEST_TTL, check_network, save_profile, set_static_challenge
+from accounts.doors import actor_of, person
+from approvals.errors import ChallengeInvalid, ProfileInvalid
+from approvals.models import (
+    VALIDATED,
+    ChallengePassword,
+    ChallengePolicy,
+    Decision,
+    EnrollmentProfile,
+    EnrollmentRequest,
+)
+from approvals.profiles import NO_SERVICE, REFUSED_TTL, REQUEST_TTL, KnownBy, check_network, save_profile
+from approvals.static_challenges import check_static, current, match_static
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[EnrollmentProfile]
@@ -42,10 +50,15 @@ class EnrollmentProfileForm(_ProfileForm):
     """Everything about a profile; the static challenge is typed in, kept encrypted and never shown again."""
 
     networks = NetworksField(required=False, help_text="In CIDR form, one a line; empty: from anywhere.")
+    lock_exempt_networks = NetworksField(
+        required=False,
+        help_text="Never locked, as an MDM's proxy with one address for all. In CIDR form, one a line.",
+    )
     new_static_challenge = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="For the static kind. At least 12 characters; empty: it stays as it is.",
+        help_text="For the static kind. At least 12 characters; empty: it stays as it is. The one before is worthless "
+        "at once; a rotation with an overlap is made on the page of its static challenge.",
     )
 
     class Meta:
@@ -57,14 +70,22 @@ class EnrollmentProfileForm(_ProfileForm):
         data = super().clean() or {}
         typed = data.get("new_static_challenge")
         if typed:
-            self.instance.slug = data.get("slug") or self.instance.slug
             try:
-                set_static_challenge(self.instance, typed)
-            except ProfileInvalid as error:
+                check_static(typed)
+            except ChallengeInvalid as error:
                 self.add_error("new_static_challenge", str(error))
-        elif data.get("challenge") == ChallengePolicy.STATIC and self.instance.static_challenge is None:
+            if self.instance.pk and match_static(self.instance, typed, now=timezone.now()):
+                self.add_error("new_static_challenge", "It is the same as before: choose another.")
+        elif data.get("challenge") == ChallengePolicy.STATIC and not (self.instance.pk and current(self.instance)):
             self.add_error("new_static_challenge", "Set one, or choose another kind of challenge.")
+        self._check_service(str(data.get("challenge", "")))
         return data
+
+    def _check_service(self, challenge: str) -> None:
+        """Challenges that a service knows need the service, which has a secret and is set by command."""
+        known = getattr(self.instance, "validation_service", None) if self.instance.pk else None
+        if challenge in VALIDATED and (known is None or known.kind != challenge):
+            self.add_error("challenge", f"For this kind {NO_SERVICE}")
 
 
 @admin.register(EnrollmentProfile)
@@ -76,10 +97,13 @@ class EnrollmentProfileAdmin(AnyAdmin):
     list_select_related = ("ca", "department")
     ordering = ("slug",)
     fieldsets = (
-        (None, {"fields": ("slug", "name", "department", "owner")}),
+        (None, {"fields": ("slug", "name", "department", "owner", "is_default")}),
         ("What is issued", {"fields": ("ca", "certificate_profile")}),
         ("Who decides", {"fields": ("approval", "required_approvals", "allow_asserted_decisions")}),
-        ("Who may ask", {"fields": ("challenge", "new_static_challenge", "networks", "on_duplicate")}),
+        (
+            "Who may ask",
+            {"fields": ("challenge", "new_static_challenge", "eligibility", "unlisted", "networks", "on_duplicate")},
+        ),
         (
             "Renewal",
             {
@@ -92,8 +116,21 @@ class EnrollmentProfileAdmin(AnyAdmin):
                 )
             },
         ),
+        (
+            "SCEP",
+            {
+                "fields": (
+                    "ca_certificates",
+                    "legacy_algorithms",
+                    "reply_chain",
+                    "empty_content",
+                    "max_clock_skew",
+                )
+            },
+        ),
         ("Times", {"fields": ("request_ttl", "refused_ttl")}),
         ("Limits", {"fields": ("max_open_requests", "max_open_per_address")}),
+        ("Guessed challenges", {"fields": ("max_failed_per_address", "max_failed_challenges", "lock_exempt_networks")}),
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: EnrollmentProfile | None = None) -> tuple[str, ...]:
@@ -108,7 +145,8 @@ class EnrollmentProfileAdmin(AnyAdmin):
         if not change:
             obj.created_at = timezone.now()
             obj.is_test = obj.ca.is_test
-        save_profile(obj, actor=actor_of(request), now=timezone.now(), is_new=not change)
+        known_by = KnownBy(form.cleaned_data.get("new_static_challenge") or None, user=person(request))
+        save_profile(obj, actor=actor_of(request), now=timezone.now(), is_new=not change, known_by=known_by)
 
 
 @admin.register(EnrollmentRequest)
@@ -133,6 +171,6 @@ class DecisionAdmin(ReadOnlyAdmin):
 class ChallengePasswordAdmin(ReadOnlyAdmin):
     """One-time challenges: whom they were for and what became of them, never the secret."""
 
-    list_display = ("profile", "created_at", "expires_at", "redeemed_at", "created_for")
+    list_display = ("profile", "created_at", "expires_at", "redeemed_at", "withdrawn_at", "created_for")
     list_select_related = ("profile",)
     exclude = ("keyed_hash",)

@@ -6,6 +6,7 @@ from approvals.states import TRANSITIONS
 from audit.triggers import allowed_steps, immutable_columns, keep, refuse_changes, refuse_delete, refuse_truncate
 
 _REQUEST = "approvals_enrollmentrequest"
+UNDECIDED_WORDS = ("waiting", "unreachable")  # an answer is never taken back: approvals.validation_models
 
 TRIGGERS = (
     allowed_steps(_REQUEST, "state", ((old, new) for (old, _), new in TRANSITIONS.items())),
@@ -39,7 +40,39 @@ TRIGGERS = (
     refuse_truncate(_REQUEST),
     refuse_changes("approvals_decision"),
     refuse_truncate("approvals_decision"),
-    immutable_columns("approvals_challengepassword", ("id", "keyed_hash", "profile_id"), once=("redeemed_by_id",)),
+    allowed_steps(
+        "approvals_validation",
+        "state",
+        ((old, new) for old in UNDECIDED_WORDS for new in ("unreachable", "allowed", "denied") if old != new),
+    ),
+    immutable_columns("approvals_validation", ("request_id", "kind", "challenge_hash")),
+    refuse_delete("approvals_validation"),
+    immutable_columns(
+        "approvals_challengepassword",
+        (
+            "id",
+            "keyed_hash",
+            "profile_id",
+            "subject",
+            "subject_dn",
+            "serial_number",
+            "sans",
+            "networks",
+            "group_id",
+            "created_at",
+            "created_by_id",
+            "created_by_name",
+            "created_for",
+            "origin",
+        ),
+        once=("redeemed_by_id", "withdrawn_at"),
+    ),
+    immutable_columns(
+        "approvals_staticchallenge",
+        ("id", "profile_id", "sealed", "created_at", "created_by_id", "created_by_name", "origin"),
+    ),
+    refuse_changes("approvals_staticuse"),
+    refuse_truncate("approvals_staticuse"),
 )
 
 

@@ -16,6 +16,7 @@ from django.db.models import F
 from accounts.models import User
 from accounts.permissions import can
 from accounts.roles import Verb
+from approvals.challenges import is_made_by
 from approvals.doorbell import ring
 from approvals.errors import (
     AlreadyDecided,
@@ -23,6 +24,7 @@ from approvals.errors import (
     ApprovalsError,
     NothingToRetry,
     NotPermitted,
+    OwnChallenge,
     ReasonMissing,
     RequestChanged,
 )
@@ -30,11 +32,13 @@ from approvals.models import Decision, EnrollmentRequest, EnrollmentTransaction,
 from approvals.records import advance, department_of
 from approvals.review import review_digest
 from approvals.states import REFUSED_STATES, State, Step, StepNotAllowed
+from approvals.validations import require_reopenable, require_validation
 from approvals.verdicts import Voice, decision_facts, write_decision
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
 
 MAX_COMMENT = 1000
+OWN_CHALLENGE = "You made the challenge that this request used: another officer approves it. You may reject it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ def approve_request(
     """Record an approval; with the last one needed, order the certificate and ring.
 
     `view_sha256` is the digest of what the officer had on the screen; a request that has changed since is not decided
-    on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted.
+    on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted, NotValidated, and OwnChallenge for who made
+    the one-time challenge that opened the request.
     """
     decision = _approve(request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
     ring([request_id])
@@ -105,9 +110,11 @@ def decide_many(
 
 
 def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetime) -> None:
-    """Put a refused or failed request before the officers again, in a new round of decisions."""
+    """Put a refused or failed request before the officers again, in a new round of decisions. Raises NotValidated."""
     with transaction.atomic():
         request = _load(request_id, voice)
+        if State(request.state) in REFUSED_STATES:
+            require_reopenable(request)
         request.round += 1
         changes = {
             "round": request.round,
@@ -177,7 +184,11 @@ def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
 def _approve(request_id: UUID, *, voice: Voice, comment: str, view_sha256: str | None, now: datetime) -> Decision:
     with transaction.atomic():
         request = _load(request_id, voice)
+        if voice.officer is not None and is_made_by(voice.officer, request):
+            raise OwnChallenge(OWN_CHALLENGE)
         digest = _check_view(request, view_sha256)
+        if State(request.state) is State.PENDING:
+            require_validation(request)
         text = comment.strip()[:MAX_COMMENT]
         decision = _vote(request, Verdict.APPROVE, voice=voice, comment=text, view_sha256=digest, now=now)
         votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
@@ -219,7 +230,7 @@ def _record_vote(request: EnrollmentRequest, decision: Decision, *, actor: Actor
 def _load(request_id: UUID, voice: Voice, *, verb: Verb = Verb.REQUEST_DECIDE) -> EnrollmentRequest:
     request = (
         EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("profile__department", "profile_version", "ca")
+        .select_related("profile__department", "profile_version", "ca", "validation")
         .filter(pk=request_id)
         .first()
     )

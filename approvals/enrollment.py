@@ -9,8 +9,9 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from approvals import challenges, renewals
-from approvals.doorbell import ring
+from approvals import challenges, lockouts, renewals, validations
+from approvals.doorbell import ring, ring_for_validations
+from approvals.eligibility import Listing, find_listed
 from approvals.errors import Cause, Refusal
 from approvals.limits import open_requests
 from approvals.lookup import KnownTransaction, find_transaction, newest_transaction, requests_of_key
@@ -20,24 +21,35 @@ from approvals.models import (
     EnrollmentRequest,
     EnrollmentTransaction,
     OnDuplicate,
+    Unlisted,
 )
 from approvals.notifications import notify
-from approvals.opening import Assessment, join_transaction, names_of, redeem, write_request
+from approvals.opening import Assessment, join_transaction, use_up, write_request
 from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, evaluate_renewal, is_address_allowed
 from approvals.refusals import record_refusal, refused
+from approvals.reply_passwords import keep_password
 from approvals.states import OPEN_STATES, REFUSED_STATES, State
 from approvals.submission import Submission
 from approvals.verdicts import approve_by_policy
 from audit.events import Subject
-from ca.models import Certificate
+from ca.models import Certificate, CertificateAuthority
 from ca.profiles import check_csr
 from ca.store import resolve_version
 
 #: Of a challenge that was one. Leaving it out would serve as well, so whoever repeats it gains nothing.
-_NO_MATTER_IN_A_RENEWAL = (Cause.CHALLENGE_MISSING, Cause.CHALLENGE_USED, Cause.CHALLENGE_EXPIRED)
+_NO_MATTER_IN_A_RENEWAL = (
+    Cause.CHALLENGE_MISSING,
+    Cause.CHALLENGE_USED,
+    Cause.CHALLENGE_EXPIRED,
+    Cause.CHALLENGE_WITHDRAWN,
+)
 _UNKNOWN = Refusal(Cause.UNKNOWN_TRANSACTION, "no such transaction")
 #: A certificate of ours signs for another key; any other signer must hold the requested one (RFC 8894 §2.3).
 _OTHER_KEY = Refusal(Cause.SIGNER_KEY, "the message must be signed with the key of the certificate request")
+_NO_PASSWORD = Refusal(
+    Cause.ANSWER_WITHOUT_KEY,
+    "an EC key cannot decrypt the answer: put a challengePassword into the request, or use an RSA key",
+)
 WAITING_STATES = OPEN_STATES
 
 
@@ -50,6 +62,18 @@ class _Wish:
     content: str
     renewed: Certificate | None
     known: KnownTransaction | None
+
+    @property
+    def issuer(self) -> CertificateAuthority:
+        return self.profile.lineage.issuer_for(self.submission.addressed_ca)
+
+    def is_same(self, request: EnrollmentRequest) -> bool:
+        """Whether a request asks for the same: content, and the next CA where that is meant."""
+        return request.content_sha256 == self.content and not self.goes_ahead_of(request)
+
+    def goes_ahead_of(self, request: EnrollmentRequest) -> bool:
+        """Whether this asks the next CA for what the current one was asked for (RFC 8894 §5, figure 9)."""
+        return request.ca_id != self.issuer.pk and self.profile.lineage.is_ahead(self.issuer)
 
     def may_meet(self, request: EnrollmentRequest) -> bool:
         return self.renewed is None or request.renews_id == self.renewed.pk
@@ -65,7 +89,10 @@ def submit_enrollment(
     for attempt in (1, 2, 3):
         try:
             with transaction.atomic():
-                return _submit(submission, profile=profile, now=now)
+                found = _submit(submission, profile=profile, now=now)
+                if submission.is_password_needed and isinstance(found, EnrollmentRequest):
+                    keep_password(found, submission, now=now)
+                return found
         except IntegrityError:
             if attempt == 3:
                 raise
@@ -95,13 +122,15 @@ def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime
         return refused(profile, renewed, submission, now=now)
     if renewed is None and submission.signer_spki_sha256 != submission.csr.spki_sha256:
         return refused(profile, _OTHER_KEY, submission, now=now)
+    if submission.is_password_needed and submission.csr.challenge_password is None:
+        return refused(profile, _NO_PASSWORD, submission, now=now, renewed=renewed)
     content = submission.content_sha256().hex()
     known = find_transaction(profile, submission.transaction_id, submission.signer_spki_sha256, renewed=renewed)
+    wish = _Wish(submission, profile, content, renewed, known)
     if known is not None:
         request = known.load(profile)
-        if not _may_ask_again(request, submission, content, now=now):
-            return _answer_known(request, submission, content, now=now)
-    wish = _Wish(submission, profile, content, renewed, known)
+        if not _may_ask_again(request, wish, now=now):
+            return _answer_known(request, wish, now=now)
     met = _find_by_key(wish, now=now)
     if isinstance(met, Refusal):
         return refused(profile, met, submission, now=now, renewed=renewed)
@@ -111,20 +140,23 @@ def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime
     return _open(wish, now=now)
 
 
-def _may_ask_again(request: EnrollmentRequest, submission: Submission, content: str, *, now: datetime) -> bool:
+def _may_ask_again(request: EnrollmentRequest, wish: _Wish, *, now: datetime) -> bool:
     """Return whether a known transaction may open a new request instead of getting the answer of the old one.
 
-    After a refusal: once `refused_ttl` has passed, or at once with a fresh one-time challenge. After issuance: for
-    other content, or with a fresh one-time challenge when the certificate is not valid any more.
+    After a refusal: once `refused_ttl` has passed, or at once with a fresh one-time challenge or, where a service knows
+    the challenges, with another one than before. After issuance: for other content or the next CA, or with a fresh
+    one-time challenge when the certificate is not valid any more.
     """
-    state = State(request.state)
+    state, submission = State(request.state), wish.submission
     if state in REFUSED_STATES:
         finished = request.finished_at or request.submitted_at
         if finished + request.profile.refused_ttl <= now:
             return True
+        if validations.is_another_challenge(request, submission.csr.challenge_password):
+            return True
         return _has_fresh_one_time(request.profile, submission, now=now)
     if state is State.ISSUED:
-        if request.content_sha256 != content:
+        if not wish.is_same(request):
             return True
         certificate = request.certificate
         expired_or_revoked = certificate is None or not certificate.is_deliverable(now)
@@ -135,20 +167,16 @@ def _may_ask_again(request: EnrollmentRequest, submission: Submission, content: 
 def _has_fresh_one_time(profile: EnrollmentProfile, submission: Submission, *, now: datetime) -> bool:
     if profile.challenge != ChallengePolicy.ONE_TIME:
         return False
-    return challenges.check_challenge(
-        profile, submission.csr.challenge_password, names=names_of(submission.csr), now=now
-    ).satisfied
+    return challenges.check_challenge(profile, submission, now=now).satisfied
 
 
-def _answer_known(
-    request: EnrollmentRequest, submission: Submission, content: str, *, now: datetime
-) -> EnrollmentRequest | Refusal:
-    if request.content_sha256 == content:
+def _answer_known(request: EnrollmentRequest, wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:
+    if wish.is_same(request):
         return request
     refusal = Refusal(
         Cause.OTHER_CONTENT, "this transaction is open for another request: use a new transactionID or wait for its end"
     )
-    return refused(request.profile, refusal, submission, now=now, request=request)
+    return refused(request.profile, refusal, wish.submission, now=now, request=request)
 
 
 def _find_by_key(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal | None:
@@ -157,7 +185,7 @@ def _find_by_key(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal |
     A renewal meets only a renewal of the same certificate: it is never a repeat of the enrollment before it.
     """
     for request in requests_of_key(wish.profile, wish.submission.csr.spki_sha256):
-        is_same = request.content_sha256 == wish.content and wish.may_meet(request)
+        is_same = wish.is_same(request) and wish.may_meet(request)
         if State(request.state) in OPEN_STATES:
             if is_same:
                 return request
@@ -174,6 +202,8 @@ def _find_by_key(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal |
 def _open_request_text(request: EnrollmentRequest, wish: _Wish) -> str:
     if request.content_sha256 != wish.content:
         return "this key has an open request for other names"
+    if wish.goes_ahead_of(request):
+        return f"this key has an open request at CA {request.ca.name}: wait for its end"
     return "this key has an open request that does not renew this certificate"
 
 
@@ -189,36 +219,65 @@ def _open(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:
     if redemption.cause is not None:
         if redemption.cause is Cause.CHALLENGE_USED and _was_overtaken(wish):
             raise IntegrityError("a parallel message of this device was faster: looked at again as its repeat")
-        return refused(profile, Refusal(redemption.cause, UNIFORM_TEXT), submission, now=now, renewed=renewed)
+        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now)
+        challenge = redemption.presented.pk if redemption.presented else None
+        refusal = Refusal(redemption.cause, UNIFORM_TEXT, challenge=challenge)
+        return refused(profile, refusal, submission, now=now, renewed=renewed)
     version_id = profile.certificate_profile.current_id
     if version_id is None:
         raise LookupError(f"certificate profile {profile.certificate_profile.slug} has no version")
     review = check_csr(submission.csr, resolve_version(version_id))
     renewal = renewals.look_at(renewed, submission, review, profile=profile) if renewed else None
-    assessment = Assessment(submission, review, redemption, wish.content, version_id, renewal)
+    listing = _listing(wish, now=now)
+    content, issuer = wish.content, wish.issuer
+    assessment = Assessment(submission, review, redemption, content, version_id, issuer, renewal, listing)
     ruling = _rule(assessment, profile=profile, now=now)
     if isinstance(ruling, Refusal):
         return refused(profile, ruling, submission, now=now, renewed=renewed)
     request = write_request(assessment, profile=profile, now=now)
-    if redemption.challenge is not None:
-        redeem(redemption.challenge, request, now=now)
+    use_up(assessment, request, now=now)
     join_transaction(submission, request, known=wish.known, renewed=renewed, now=now)
     open_requests.opened(profile, submission.address)
+    _follow(ruling, wish, request, now=now)
+    return request
+
+
+def _follow(ruling: Ruling, wish: _Wish, request: EnrollmentRequest, *, now: datetime) -> None:
+    """Let somebody know of a request that has just opened: the signing worker, whoever asks a service, or officers."""
     if ruling is Ruling.APPROVE:
         approve_by_policy(request, now=now)
         ring([request.pk])
+    elif validations.is_validated_elsewhere(request):
+        _await_validation(wish, request, now=now)
     else:
         notify("request-pending", request, now=now)
-    return request
+
+
+def _await_validation(wish: _Wish, request: EnrollmentRequest, *, now: datetime) -> None:
+    """Let a worker ask whoever knows the challenge; officers hear of the request once it is confirmed."""
+    csr = wish.submission.csr
+    validations.open_validation(
+        request, profile=wish.profile, csr_der=csr.der, challenge=csr.challenge_password or "", now=now
+    )
+    ring_for_validations([request.pk])
 
 
 def _check_challenge(wish: _Wish, *, now: datetime) -> challenges.Redemption:
     """Return what the challenge is worth. A renewal needs none, and clients repeat the one they enrolled with."""
-    csr = wish.submission.csr
-    redemption = challenges.check_challenge(wish.profile, csr.challenge_password, names=names_of(csr), now=now)
+    submission, profile = wish.submission, wish.profile
+    has_one = profile.challenge != ChallengePolicy.NONE and submission.csr.challenge_password is not None
+    if has_one and lockouts.is_locked(profile, submission.address, now=now):
+        return challenges.Redemption(satisfied=False, cause=Cause.CHALLENGE_LOCKED)
+    redemption = challenges.check_challenge(profile, submission, now=now)
     if wish.renewed is not None and redemption.cause in _NO_MATTER_IN_A_RENEWAL:
         return challenges.Redemption(satisfied=False)
     return redemption
+
+
+def _listing(wish: _Wish, *, now: datetime) -> Listing | None:
+    """Return what the list of expected devices says. A renewal has shown a certificate and is on no list."""
+    group = wish.profile.eligibility
+    return find_listed(group, wish.submission, now=now) if group and wish.renewed is None else None
 
 
 def _was_overtaken(wish: _Wish) -> bool:
@@ -230,7 +289,9 @@ def _was_overtaken(wish: _Wish) -> bool:
 
 
 def _rule(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> Ruling | Refusal:
-    submission, renewal = assessment.submission, assessment.renewal
+    submission, renewal, listing = assessment.submission, assessment.renewal, assessment.listing
+    if listing is not None and listing.cause is not None and profile.unlisted == Unlisted.REFUSE:
+        return Refusal(listing.cause, UNIFORM_TEXT)
     said = evaluate_renewal(renewals.policy_of(profile), renewal.facts, now=now) if renewal else None
     if isinstance(said, Refusal):
         return said
@@ -238,11 +299,14 @@ def _rule(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) 
         approval=profile.approval,
         challenge=profile.challenge,
         challenge_satisfied=assessment.redemption.satisfied,
+        challenge_awaited=assessment.redemption.is_awaited,
         refusals=tuple(finding.text for finding in assessment.review.findings if finding.severity == "refuse"),
         open_requests=open_requests.count(profile),
         max_open_requests=profile.max_open_requests,
         open_from_address=open_requests.count(profile, submission.address),
         max_open_per_address=profile.max_open_per_address,
+        has_list=listing is not None,
+        is_listed_by_name=listing is not None and listing.is_named,
         renewal=said,
     )
     return evaluate(facts)
@@ -253,6 +317,8 @@ def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Ref
     match State(request.state):
         case State.ISSUED:
             certificate = request.certificate
+            if validations.is_validated_elsewhere(request) and validations.holds_back(request.pk):
+                return None
             if certificate is not None and certificate.is_deliverable(now):
                 return certificate
             return Refusal(Cause.CERTIFICATE_UNAVAILABLE, "the certificate of this request is revoked or expired")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 
 class Cause(StrEnum):
@@ -12,7 +13,17 @@ class Cause(StrEnum):
     CHALLENGE_WRONG = "challenge wrong"
     CHALLENGE_USED = "challenge used"
     CHALLENGE_EXPIRED = "challenge expired"
+    CHALLENGE_WITHDRAWN = "challenge withdrawn"
+    CHALLENGE_LOCKED = "challenge not checked after too many failures"
     CHALLENGE_FOREIGN_NAME = "challenge bound to another name"
+    CHALLENGE_FOREIGN_SUBJECT = "challenge bound to another subject"
+    CHALLENGE_FOREIGN_SERIAL = "challenge bound to another serial number"
+    CHALLENGE_FOREIGN_SAN = "challenge bound to other alternative names"
+    CHALLENGE_FOREIGN_ADDRESS = "challenge bound to another address"
+    CHALLENGE_FOREIGN_GROUP = "challenge bound to another device group"
+    NOT_LISTED = "device not on the list"
+    LISTED_USED = "device on the list has enrolled already"
+    LISTED_OTHER_TIME = "device on the list, outside its time"
     POLICY = "policy"
     SIGNER_KEY = "signer key is not the requested key"
     SIGNER_ALGORITHM = "signer key cannot receive the certificate"
@@ -34,6 +45,8 @@ class Cause(StrEnum):
     KEY_HAS_REQUEST = "key has an open request for other names"
     KEY_HAS_CERTIFICATE = "key has a certificate already"
     UNKNOWN_TRANSACTION = "unknown transaction"
+    ANSWER_WITHOUT_KEY = "no key and no challenge to encrypt the answer with"
+    ANSWER_KEY_GONE = "challenge that encrypts the answer is not kept any more"
     REJECTED = "rejected"
     EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
@@ -44,11 +57,12 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal that was committed: `text` is for the device, `detail` for the log only."""
+    """A refusal that was committed: `text` is for the device, `detail` and `challenge` for the log only."""
 
     cause: Cause
     text: str
     detail: str = ""
+    challenge: UUID | None = None  # the one on record that was presented in vain
 
 
 class ApprovalsError(Exception):
@@ -67,6 +81,14 @@ class RequestChanged(ApprovalsError):
     """The request is not any more what the officer saw."""
 
 
+class OwnChallenge(ApprovalsError):
+    """Who made a challenge does not approve the request that used it."""
+
+
+class ChallengeInvalid(ApprovalsError):
+    """A challenge cannot be made like this, or not be withdrawn any more; says why."""
+
+
 class AlreadyVoted(ApprovalsError):
     """One officer has one vote in a round."""
 
@@ -75,9 +97,17 @@ class ReasonMissing(ApprovalsError):
     """A rejection needs a reason: the device shows it."""
 
 
+class NotValidated(ApprovalsError):
+    """The challenge is one that a service has to confirm, and it has not."""
+
+
 class NothingToRetry(ApprovalsError):
     """The request needs no attention."""
 
 
 class ProfileInvalid(ApprovalsError):
     """A profile cannot be made or changed like this; says which field and why."""
+
+
+class NdesAccountInvalid(ApprovalsError):
+    """An NDES account cannot be made like this; says which field and why."""

@@ -15,11 +15,13 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 
 from approvals.clock import database_now
+from approvals.doorbell import ring_for_validations
 from approvals.errors import AlreadyDecided
 from approvals.models import EnrollmentRequest
 from approvals.notifications import notify
 from approvals.records import advance
 from approvals.states import State, Step
+from approvals.validations import is_validated_elsewhere
 from approvals.verdicts import DecisionInvalid, verify_decisions
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
@@ -65,7 +67,7 @@ def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
     now = database_now()
     rows = (
         EnrollmentRequest.objects.filter(pk__in=list(request_ids), state__in=[State.APPROVED, State.ISSUING])
-        .select_related("profile__department", "profile_version", "ca__parent")
+        .select_related("profile__department", "profile_version", "ca__parent", "validation")
         .order_by("id")
     )
     due = [request for request in rows if _is_free(request, now) and not _is_worn_out(request, now, result)]
@@ -234,6 +236,8 @@ def _record(work: _Work, *, now: datetime) -> bool:
     except AlreadyDecided:
         return False
     record_issued(work.certificate, work.der, now=now)
+    if is_validated_elsewhere(work.request):  # who confirmed the challenge may want to know before the device
+        ring_for_validations([work.request.pk])
     return True
 
 

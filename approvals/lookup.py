@@ -15,10 +15,17 @@ from approvals.states import OPEN_STATES, State
 from ca.models import Certificate
 
 _PROFILE = """
-SELECT p.*, c.current_id, d.slug FROM approvals_enrollmentprofile p
+SELECT p.*, c.current_id, d.slug, ahead.id, ahead.published_at, ahead.switched_at, behind.id
+FROM approvals_enrollmentprofile p
 JOIN ca_certificateprofile c ON c.id = p.certificate_profile_id
 LEFT JOIN accounts_department d ON d.id = p.department_id
+LEFT JOIN ca_authorityrollover ahead ON ahead.ca_id = p.ca_id AND ahead.cancelled_at IS NULL
+LEFT JOIN ca_authorityrollover behind ON behind.next_ca_id = p.ca_id AND behind.switched_at IS NOT NULL
 WHERE p.slug = %s
+"""
+_DEFAULT = """
+SELECT slug, is_default FROM approvals_enrollmentprofile
+WHERE is_default OR NOT is_test ORDER BY is_default DESC LIMIT 2
 """
 _TRANSACTION = """
 SELECT t.id, r.id, r.state FROM approvals_enrollmenttransaction t
@@ -87,9 +94,10 @@ def load_request(request_id: UUID, profile: EnrollmentProfile) -> EnrollmentRequ
 
 
 class ProfileCache:
-    """Enrollment profiles with their CA as read before, as long as the row has not changed since. One per process.
+    """Enrollment profiles with their CAs as read before, as long as the row has not changed since. One per process.
 
-    A whole row is compared, so that a change takes effect with the next message, whoever made it.
+    A whole row is compared, and where the CA stands in its rollover, so that a change takes effect with the next
+    message, whoever made it.
     """
 
     def __init__(self) -> None:
@@ -107,6 +115,14 @@ class ProfileCache:
             known = self._known[slug] = (row, _load_profile(slug))
         return known[1]
 
+    def default(self) -> EnrollmentProfile | None:
+        """Return the profile that is marked as the default; where none is, the only one there is beside test ones."""
+        with connection.cursor() as cursor:
+            cursor.execute(_DEFAULT)
+            rows = cursor.fetchall()
+        is_clear = len(rows) == 1 or (len(rows) > 1 and rows[0][1])
+        return self.get(rows[0][0]) if is_clear else None
+
     def forget(self) -> None:
         """Read everything afresh next time."""
         self._known.clear()
@@ -116,9 +132,8 @@ profiles = ProfileCache()
 
 
 def _load_profile(slug: str) -> EnrollmentProfile:
-    return EnrollmentProfile.objects.select_related("ca__parent__parent", "certificate_profile", "department").get(
-        slug=slug
-    )
+    beside = ("ca__parent__parent", "certificate_profile", "department", "eligibility")
+    return EnrollmentProfile.objects.select_related(*beside).get(slug=slug)
 
 
 def _uuid(value: object) -> UUID:

@@ -1,156 +1,94 @@
-"""The registration authority's records: profiles, requests, decisions, transactions, challenges, the outbox."""
+"""The registration authority's records: requests, decisions, transactions, the outbox.
 
-from datetime import datetime, timedelta
+The records of enrollment profiles, challenges, validations, NDES accounts and orders stand in modules of their own;
+they are names of this one as well.
+"""
 
-from django.core.validators import MinValueValidator
+from datetime import datetime
+
 from django.db import models
 
-from accounts.models import Department, User
-from approvals.policy import RENEWAL_WINDOW
+from accounts.models import User
+from approvals.api_models import ApiChallenge, ApiOrder
+from approvals.challenge_models import (
+    Alarm,
+    AlarmKind,
+    ChallengeOrigin,
+    ChallengePassword,
+    FailedChallenges,
+    StaticChallenge,
+    StaticUse,
+)
+from approvals.device_models import DeviceGroup, ExpectedDevice
+from approvals.ndes_models import NdesAccount, NdesChallenge, NdesEncoding
+from approvals.profile_models import (
+    VALIDATED,
+    ApprovalMode,
+    ChallengePolicy,
+    ChangedNames,
+    EmptyContentForm,
+    EnrollmentProfile,
+    OnDuplicate,
+    RenewalMode,
+    ReplyChain,
+    Unlisted,
+)
 from approvals.states import OPEN_STATES, State
+from approvals.validation_models import (
+    UNDECIDED,
+    ReportState,
+    ServiceKind,
+    Validation,
+    ValidationService,
+    ValidationState,
+)
 from audit.ids import uuid7
-from ca.models import Certificate, CertificateAuthority, CertificateProfile, CertificateProfileVersion, TermField
+from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion, TermField
+
+__all__ = [
+    "UNDECIDED",
+    "VALIDATED",
+    "Alarm",
+    "AlarmKind",
+    "ApiChallenge",
+    "ApiOrder",
+    "ApprovalMode",
+    "ChallengeOrigin",
+    "ChallengePassword",
+    "ChallengePolicy",
+    "ChangedNames",
+    "Decision",
+    "DeviceGroup",
+    "EmptyContentForm",
+    "EnrollmentProfile",
+    "EnrollmentRequest",
+    "EnrollmentTransaction",
+    "Evidence",
+    "ExpectedDevice",
+    "FailedChallenges",
+    "KeptCsr",
+    "Lease",
+    "NdesAccount",
+    "NdesChallenge",
+    "NdesEncoding",
+    "OnDuplicate",
+    "OutboxMessage",
+    "PollRecord",
+    "RenewalMode",
+    "ReplyChain",
+    "ReportState",
+    "RequestTerm",
+    "ServiceKind",
+    "StaticChallenge",
+    "StaticUse",
+    "Unlisted",
+    "Validation",
+    "ValidationService",
+    "ValidationState",
+    "Verdict",
+]
 
 _OPEN = sorted(OPEN_STATES)
-
-
-class ApprovalMode(models.TextChoices):
-    """Who says yes."""
-
-    MANUAL = "manual", "an officer decides"
-    AUTOMATIC = "automatic", "approved by policy"
-
-
-class ChallengePolicy(models.TextChoices):
-    """What a requester must know. `none` goes only with manual approval."""
-
-    NONE = "none", "no challenge"
-    STATIC = "static", "one static challenge"
-    ONE_TIME = "one-time", "one-time challenges"
-
-
-class OnDuplicate(models.TextChoices):
-    """What a new transaction of a key with a valid certificate gets."""
-
-    REDELIVER = "redeliver", "the same certificate again"
-    PENDING = "pending", "a new request"
-    FAIL = "fail", "a refusal"
-
-
-class RenewalMode(models.TextChoices):
-    """Who says yes to a renewal."""
-
-    OFF = "off", "no renewal"
-    AUTOMATIC = "automatic", "renewed by policy"
-    OFFICER = "officer", "an officer decides"
-
-
-class ChangedNames(models.TextChoices):
-    """What a renewal gets that asks for other names than its certificate has."""
-
-    REFUSE = "refuse", "a refusal"
-    OFFICER = "officer", "an officer decides"
-
-
-class EnrollmentProfile(models.Model):
-    """How one may ask for a certificate: its slug is the SCEP URL `/scep/<slug>/`."""
-
-    slug = models.SlugField(unique=True)
-    name = models.CharField(max_length=100)
-    ca = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, related_name="enrollment_profiles")
-    certificate_profile = models.ForeignKey(
-        CertificateProfile, on_delete=models.PROTECT, related_name="enrollment_profiles"
-    )
-    approval = models.CharField(max_length=10, choices=ApprovalMode.choices, default=ApprovalMode.MANUAL)
-    challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices, default=ChallengePolicy.ONE_TIME)
-    static_challenge = models.BinaryField(null=True, blank=True, editable=False)  # encrypted, approvals.challenges
-    networks = models.JSONField(default=list, blank=True, help_text="Networks in CIDR form; empty: from anywhere.")
-    department = models.ForeignKey(Department, on_delete=models.PROTECT, null=True, blank=True)
-    owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
-    required_approvals = models.PositiveSmallIntegerField(default=1)
-    allow_asserted_decisions = models.BooleanField(
-        default=True, help_text="Whether decisions by command, on behalf of an officer, count."
-    )
-    on_duplicate = models.CharField(max_length=10, choices=OnDuplicate.choices, default=OnDuplicate.REDELIVER)
-    request_ttl = models.DurationField(help_text="After this time without a decision a request expires.")
-    refused_ttl = models.DurationField(help_text="After a refusal, the same transaction may ask again after this time.")
-    undo_window = models.DurationField(default=timedelta(0), help_text="A decision takes effect after this time.")
-    renewal_mode = models.CharField(max_length=10, choices=RenewalMode.choices, default=RenewalMode.OFF)
-    renewal_window = models.DurationField(
-        default=RENEWAL_WINDOW,
-        validators=[MinValueValidator(timedelta(0))],
-        help_text="A certificate may be renewed so long before its end; 0: at any time.",
-    )
-    renewal_grace = models.DurationField(
-        default=timedelta(0),
-        validators=[MinValueValidator(timedelta(0))],
-        help_text="And so long after its end.",
-    )
-    renewal_key_reuse = models.BooleanField(default=False, help_text="Whether a renewal may keep its key.")
-    renewal_changed_names = models.CharField(max_length=10, choices=ChangedNames.choices, default=ChangedNames.REFUSE)
-    max_open_requests = models.PositiveIntegerField(default=10_000)
-    max_open_per_address = models.PositiveIntegerField(default=500)
-    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
-    is_test = models.BooleanField(default=False, editable=False)
-    version = models.PositiveIntegerField(default=1, editable=False)
-    created_at = models.DateTimeField(editable=False)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                condition=~models.Q(challenge="none") | models.Q(approval="manual"),
-                name="approvals_no_challenge_means_manual",
-                violation_error_message="Without a challenge only manual approval is possible.",
-            ),
-            models.CheckConstraint(
-                condition=models.Q(approval__in=ApprovalMode.values), name="approvals_approval_known"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(challenge__in=ChallengePolicy.values), name="approvals_challenge_known"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(required_approvals__gte=1), name="approvals_at_least_one_approval"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(renewal_mode__in=RenewalMode.values), name="approvals_renewal_known"
-            ),
-            models.CheckConstraint(
-                condition=models.Q(renewal_changed_names__in=ChangedNames.values), name="approvals_changed_names_known"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
-
-
-class ChallengePassword(models.Model):
-    """A one-time challenge: kept as a keyed hash, redeemed once, by the request it authorizes."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="challenges")
-    keyed_hash = models.CharField(max_length=64, unique=True)
-    subject = models.CharField(max_length=255, blank=True, help_text="The common name it is bound to, if any.")
-    created_at = models.DateTimeField()
-    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
-    created_for = models.CharField(max_length=150, blank=True)
-    expires_at = models.DateTimeField()
-    redeemed_at = models.DateTimeField(null=True)
-    redeemed_by = models.OneToOneField(
-        "EnrollmentRequest", on_delete=models.PROTECT, null=True, related_name="challenge_password"
-    )
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(redeemed_at__isnull=True, redeemed_by__isnull=True)
-                | models.Q(redeemed_at__isnull=False, redeemed_by__isnull=False),
-                name="approvals_redeemed_by_a_request",
-            )
-        ]
-        indexes = [models.Index(fields=["profile", "id"], name="approvals_challenge_by_profile")]
-
-    def __str__(self) -> str:
-        return f"challenge {self.id}"
 
 
 class EnrollmentRequest(models.Model):
@@ -335,6 +273,17 @@ class Decision(models.Model):
         return f"{self.get_verdict_display()} by {self.officer or 'policy'}"
 
 
+class KeptCsr(models.Model):
+    """A CSR as it came, challenge password included, for as long as somebody still needs it. See `approvals.kept`."""
+
+    request = models.OneToOneField(EnrollmentRequest, on_delete=models.CASCADE, primary_key=True, related_name="kept")
+    sealed = models.BinaryField()  # approvals.sealing
+    kept_until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"CSR of {self.request_id}"
+
+
 class PollRecord(models.Model):
     """How often and from where a waiting device asked; written in batches, never part of the log."""
 
@@ -352,7 +301,7 @@ class OutboxMessage(models.Model):
     """A notice to send, written in the transaction that gives the reason; a worker sends it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    kind = models.CharField(max_length=24)  # request-pending, request-failed, request-attention
+    kind = models.CharField(max_length=24)  # request-pending, request-failed, request-attention, request-unvalidated
     request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     next_attempt_at = models.DateTimeField(null=True)  # NULL: done

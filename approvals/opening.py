@@ -10,6 +10,8 @@ from hashlib import sha256
 from django.db import IntegrityError
 
 from approvals import challenges
+from approvals.bindings import names_of
+from approvals.eligibility import Listing, use_listing
 from approvals.lookup import KnownTransaction
 from approvals.models import (
     ChallengePassword,
@@ -25,11 +27,10 @@ from audit.events import Actor, Event, Personal, Subject
 from audit.inserts import insert
 from audit.log import record
 from ca.csr import CertificationRequest
-from ca.models import Certificate
+from ca.findings import Finding
+from ca.models import Certificate, CertificateAuthority
 from ca.profiles import CsrReview
 from ca.store import normalized_terms
-
-_NAMING_ATTRIBUTES = frozenset({"CN", "UID", "emailAddress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +42,23 @@ class Assessment:
     redemption: challenges.Redemption
     content_sha256: str
     profile_version_id: int
+    issuer: CertificateAuthority
     renewal: Renewal | None = None
+    listing: Listing | None = None
+
+    def findings(self) -> list[Finding]:
+        """Return everything that was remarked."""
+        renewal = self.renewal.findings() if self.renewal else ()
+        return [*self.review.findings, *renewal, *([self.listing.finding()] if self.listing else ())]
 
 
 def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest:
     """Insert a request with its search terms and its entry, in the caller's transaction."""
     submission, review = assessment.submission, assessment.review
     csr = submission.csr
-    findings = [*review.findings, *(assessment.renewal.findings() if assessment.renewal else ())]
     request = EnrollmentRequest(
         profile=profile,
-        ca=profile.ca,
+        ca=assessment.issuer,
         profile_version_id=assessment.profile_version_id,
         csr=csr.stored_der,
         csr_sha256=sha256(csr.stored_der).hexdigest(),
@@ -63,12 +70,12 @@ def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: da
         common_name=_common_name(csr)[:255],
         names=[f"{name.kind}:{name.value}" for name in review.sans],
         key_description=str(csr.key),
-        findings=[{"severity": item.severity, "code": item.code, "text": item.text} for item in findings],
+        findings=[{"severity": item.severity, "code": item.code, "text": item.text} for item in assessment.findings()],
         transaction_id=submission.transaction_id,
         renews=assessment.renewal.certificate if assessment.renewal else None,
         address=submission.address,
         client=submission.client[:200],
-        challenge=profile.challenge if assessment.redemption.satisfied else ChallengePolicy.NONE,
+        challenge=_proof(assessment, profile),
         submitted_at=now,
         expires_at=now + profile.request_ttl,
     )
@@ -76,6 +83,13 @@ def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: da
     _add_terms(request, submission)
     _record_submission(request, submission, now=now)
     return request
+
+
+def _proof(assessment: Assessment, profile: EnrollmentProfile) -> str:
+    """The kind of challenge that gives this request its right, or will; a renewal needs none."""
+    redemption = assessment.redemption
+    is_awaited = redemption.is_awaited and assessment.renewal is None
+    return profile.challenge if redemption.satisfied or is_awaited else ChallengePolicy.NONE
 
 
 def _add_terms(request: EnrollmentRequest, submission: Submission) -> None:
@@ -102,13 +116,25 @@ def _record_submission(request: EnrollmentRequest, submission: Submission, *, no
             "names": request.names,
             "transaction_id": submission.transaction_id,
             "profile_version": request.profile_version_id,
+            "ca": request.ca.name,
             "client": Personal(submission.client[:200]),
             **({"renews": request.renews.serial_hex} if request.renews else {}),
         },
     )
 
 
-def redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: datetime) -> None:
+def use_up(assessment: Assessment, request: EnrollmentRequest, *, now: datetime) -> None:
+    """Write down what gave a request the right to be opened, and use it up: a one-time challenge, a place on a list."""
+    redemption, listing = assessment.redemption, assessment.listing
+    if listing is not None and listing.device is not None:
+        use_listing(listing.device, request=request, now=now)
+    if redemption.challenge is not None:
+        _redeem(redemption.challenge, request, now=now)
+    if redemption.static is not None:
+        challenges.note_static_use(redemption.static, request=request)
+
+
+def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: datetime) -> None:
     """Use up the challenge; where a parallel message was faster, the whole attempt is undone and looked at again."""
     if not challenges.redeem(challenge, request=request, now=now):
         raise IntegrityError("challenge redeemed by a parallel message")
@@ -146,9 +172,3 @@ def join_transaction(
 
 def _common_name(csr: CertificationRequest) -> str:
     return next((attribute.value for attribute in csr.subject.attributes if attribute.oid == "2.5.4.3"), "")
-
-
-def names_of(csr: CertificationRequest) -> list[str]:
-    """Every name the requester claims: in the subject, and alternative names."""
-    in_subject = [attribute.value for attribute in csr.subject.attributes if attribute.name in _NAMING_ATTRIBUTES]
-    return in_subject + [name.value for name in csr.requested_sans]

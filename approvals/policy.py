@@ -29,14 +29,17 @@ class Facts:
     """What the policy looks at, gathered by the use case."""
 
     approval: str  # manual, automatic
-    challenge: str  # none, static, one-time
+    challenge: str  # none, static, one-time, webhook, intune
     challenge_satisfied: bool
     refusals: tuple[str, ...]  # findings of severity "refuse", as sentences
     open_requests: int
     max_open_requests: int
     open_from_address: int
     max_open_per_address: int
+    has_list: bool = False  # a list of expected devices stands instead of a challenge
+    is_listed_by_name: bool = False  # and the device is on it, with the name it asks for
     renewal: Ruling | None = None  # of `evaluate_renewal`; it stands instead of challenge and approval
+    challenge_awaited: bool = False  # somebody else is asked: the request may wait, and nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class RenewalFacts:
 
     is_device: bool  # a certificate that was ordered, not one of the portal itself
     is_same_profile: bool
-    is_same_ca: bool  # a profile may have been given another one since
+    is_same_ca: bool  # or one it took the place of; a profile may have been given a foreign one since
     status: str  # of the renewed certificate: ISSUED, ON_HOLD, REVOKED
     not_before: datetime
     not_after: datetime
@@ -81,8 +84,9 @@ def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
 
 def evaluate(facts: Facts) -> Ruling | Refusal:
     """Return the ruling on a request whose challenge has been looked at, or the refusal."""
-    has_right = facts.challenge_satisfied or facts.renewal is not None
-    if not has_right and (facts.challenge != "none" or facts.approval != "manual"):
+    has_right = facts.challenge_satisfied or facts.challenge_awaited or facts.renewal is not None
+    is_open = facts.challenge == "none" and (facts.approval == "manual" or facts.has_list)
+    if not has_right and not is_open:
         return Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
     if facts.refusals:
         return Refusal(Cause.POLICY, "; ".join(facts.refusals))
@@ -94,7 +98,7 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
         )
     if facts.renewal is not None:
         return facts.renewal
-    if facts.approval == "automatic" and facts.challenge_satisfied:
+    if facts.approval == "automatic" and (facts.challenge_satisfied or facts.is_listed_by_name):
         return Ruling.APPROVE
     return Ruling.ASK_OFFICER
 

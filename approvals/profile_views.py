@@ -5,21 +5,28 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from accounts.doors import person, requires
+from accounts.doors import actor_of, person, requires
 from accounts.permissions import within
 from accounts.roles import Verb
+from approvals.errors import ProfileInvalid
 from approvals.forms import profiles_of
-from approvals.models import EnrollmentProfile
-from approvals.profiles import pause_profile, resume_profile
+from approvals.lockouts import locks_of, unlock
+from approvals.models import Alarm, EnrollmentProfile
+from approvals.profiles import order_service_probe, pause_profile, resume_profile
+from approvals.validation_services import asked_by
 
 
 @require_http_methods(["GET", "HEAD"])
 @requires(Verb.PROFILE_VIEW)
 def profiles(request: HttpRequest) -> HttpResponse:
     """Every profile one may see, with the address for its devices."""
-    rows = profiles_of(request).select_related("ca", "certificate_profile__current", "department")
+    beside = ("ca", "certificate_profile__current", "department", "validation_service", "eligibility")
+    rows = profiles_of(request).select_related(*beside)
+    for row in rows:
+        row.asked = asked_by(row)  # type: ignore[attr-defined]  # for the template
     return render(request, "approvals/profiles.html", {"profiles": rows, "public_url": settings.PORTAL_PUBLIC_URL})
 
 
@@ -41,6 +48,41 @@ def resume(request: HttpRequest, slug: str) -> HttpResponse:
     resume_profile(profile=profile, user=person(request), now=timezone.now())
     messages.success(request, f"{profile.slug} works again: what waited is signed now.")
     return redirect("profiles")
+
+
+@require_http_methods(["POST"])
+@requires(Verb.PROFILE_MANAGE)
+def probe(request: HttpRequest, slug: str) -> HttpResponse:
+    """Let the worker try whom a profile asks; the page shows what came of it."""
+    try:
+        order_service_probe(profile=_profile(request, slug), user=person(request), now=timezone.now())
+        messages.success(request, f"Whom {slug} asks is being tested: load the page again in a few seconds.")
+    except ProfileInvalid as error:
+        messages.error(request, str(error))
+    return redirect("profiles")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD"])
+@requires(Verb.PROFILE_VIEW)
+def locks(request: HttpRequest, slug: str) -> HttpResponse:
+    """From where challenges are not checked any more at a profile, and until when."""
+    profile = get_object_or_404(profiles_of(request), slug=slug)
+    now = timezone.now()
+    alarms = Alarm.objects.filter(profile=profile).order_by("-pk")[:20]
+    context = {"profile": profile, "locks": locks_of(profile, now=now), "alarms": alarms}
+    return render(request, "approvals/locks.html", context)
+
+
+@require_http_methods(["POST"])
+@requires(Verb.CHALLENGE_CREATE)
+def unlock_challenges(request: HttpRequest, slug: str) -> HttpResponse:
+    """Check challenges again at once."""
+    mine = EnrollmentProfile.objects.filter(within(request.user, Verb.CHALLENGE_CREATE, "department_id"))
+    profile = get_object_or_404(mine, slug=slug)
+    number = unlock(profile, actor=actor_of(request), user=person(request), now=timezone.now())
+    messages.success(request, f"Unlocked: {number}. Challenges are checked again.")
+    return redirect("profile_locks", slug=slug)
 
 
 def _profile(request: HttpRequest, slug: str) -> EnrollmentProfile:

@@ -13,23 +13,49 @@ from django.db.models import F
 from accounts.models import User
 from accounts.permissions import can
 from accounts.roles import Verb
-from approvals.challenges import encrypt_static
-from approvals.errors import NotPermitted, ProfileInvalid
-from approvals.models import ApprovalMode, ChallengePolicy, EnrollmentProfile, EnrollmentRequest
+from approvals.doorbell import ring_for_probes
+from approvals.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
+from approvals.models import (
+    VALIDATED,
+    ApprovalMode,
+    ChallengeOrigin,
+    ChallengePolicy,
+    DeviceGroup,
+    EmptyContentForm,
+    EnrollmentProfile,
+    EnrollmentRequest,
+    ReplyChain,
+    Unlisted,
+    ValidationService,
+)
 from approvals.policy import RenewalPolicy
 from approvals.records import department_of
 from approvals.states import State
+from approvals.static_challenges import Maker, check_static, current, put_static
+from approvals.validation_services import ServiceOrder, keep_service, order_probe, service_of
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from ca.authority_models import CertificatesShape
 from ca.models import CertificateAuthority
 from ca.profiles import ProfileSpec
 from ca.store import create_profile
 
 REQUEST_TTL = timedelta(days=30)
+SELF_TEST_TTL = timedelta(hours=1)
 REFUSED_TTL = timedelta(hours=24)
 NO_UNDO = timedelta(0)
-MIN_STATIC_CHALLENGE = 12
+NO_SERVICE = "a service has to be named that knows the challenges: ./portal validation set"
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSwitches:
+    """How a profile speaks SCEP with devices that do not keep to RFC 8894; the default suits all that do."""
+
+    legacy_algorithms: bool = False
+    reply_chain: str = ReplyChain.LEAF
+    empty_content: str = EmptyContentForm.OCTETS
+    max_clock_skew: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +68,17 @@ class ProfileRequest:
     approval: str = ApprovalMode.MANUAL
     challenge: str = ChallengePolicy.ONE_TIME
     static_challenge: str | None = field(default=None, repr=False)
+    eligibility: DeviceGroup | None = None
+    unlisted: str = Unlisted.REFUSE
     networks: Sequence[str] = ()
     name: str = ""
     allow_asserted_decisions: bool = True
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
+    switches: ProtocolSwitches = field(default_factory=ProtocolSwitches)
+    is_default: bool = False
+    ca_certificates: str = CertificatesShape.RA_CHAIN
+    service: ServiceOrder | None = None  # whom to ask about challenges of this kind
+    for_self_test: bool = False
 
 
 def create_enrollment_profile(
@@ -64,10 +97,11 @@ def create_enrollment_profile(
             certificate_profile=rules,
             approval=wanted.approval,
             challenge=wanted.challenge,
-            static_challenge=_kept(wanted.slug, wanted.static_challenge),
+            eligibility=wanted.eligibility,
+            unlisted=wanted.unlisted,
             networks=list(wanted.networks),
             allow_asserted_decisions=wanted.allow_asserted_decisions,
-            request_ttl=REQUEST_TTL,
+            request_ttl=SELF_TEST_TTL if wanted.for_self_test else REQUEST_TTL,
             refused_ttl=REFUSED_TTL,
             undo_window=NO_UNDO,
             renewal_mode=wanted.renewal.mode,
@@ -75,26 +109,50 @@ def create_enrollment_profile(
             renewal_grace=wanted.renewal.grace,
             renewal_key_reuse=wanted.renewal.key_reuse,
             renewal_changed_names=wanted.renewal.changed_names,
+            legacy_algorithms=wanted.switches.legacy_algorithms,
+            reply_chain=wanted.switches.reply_chain,
+            empty_content=wanted.switches.empty_content,
+            max_clock_skew=wanted.switches.max_clock_skew,
+            is_default=wanted.is_default,
+            ca_certificates=wanted.ca_certificates,
             is_test=wanted.ca.is_test,
+            for_self_test=wanted.for_self_test,
             created_at=now,
         )
-        save_profile(profile, actor=actor, now=now, is_new=True)
+        known_by = KnownBy(wanted.static_challenge, wanted.service, user)
+        save_profile(profile, actor=actor, now=now, is_new=True, known_by=known_by)
     return profile
 
 
-def save_profile(profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_new: bool) -> None:
-    """Validate and save a profile with its audit entry. Raises ProfileInvalid."""
-    for network in profile.networks:
+@dataclass(frozen=True, slots=True)
+class KnownBy:
+    """What is set together with a profile: a static challenge, put there by `user`, or the service to ask."""
+
+    static_challenge: str | None = field(default=None, repr=False)
+    service: ServiceOrder | None = None
+    user: User | None = None
+
+
+def save_profile(
+    profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_new: bool, known_by: KnownBy = KnownBy()
+) -> None:
+    """Validate and save a profile with its audit entry, and how its challenges are known, where that changes.
+
+    Raises ProfileInvalid.
+    """
+    for network in (*profile.networks, *profile.lock_exempt_networks):
         check_network(network)
-    if profile.challenge == ChallengePolicy.STATIC and profile.static_challenge is None:
-        raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
+    _check_static(profile, known_by.static_challenge, is_new=is_new)
+    if profile.challenge in VALIDATED and known_by.service is None and service_of(profile) is None:
+        raise ProfileInvalid(NO_SERVICE)
+    _check_authority(profile)
     try:
         profile.clean_fields()
         profile.validate_constraints()
     except ValidationError as error:
         raise ProfileInvalid("; ".join(error.messages)) from error
     with transaction.atomic():
-        facts = {"static_challenge_replaced": _is_replaced(profile)}
+        facts = {"static_challenge_replaced": known_by.static_challenge is not None}
         if not is_new:
             profile.version += 1
         profile.save()
@@ -106,6 +164,29 @@ def save_profile(profile: EnrollmentProfile, *, actor: Actor, now: datetime, is_
             data=profile_facts(profile) | facts,
             department=department_of(profile),
         )
+        if known_by.service is not None:
+            keep_service(profile, known_by.service, actor=actor, now=now)
+        if known_by.static_challenge is not None:
+            origin = ChallengeOrigin.PAGE if actor.kind == "user" else ChallengeOrigin.COMMAND
+            put_static(profile, known_by.static_challenge, maker=Maker(actor, known_by.user, origin), now=now)
+
+
+def set_service(profile: EnrollmentProfile, order: ServiceOrder, *, actor: Actor, now: datetime) -> ValidationService:
+    """Let a profile take the challenges that this service knows, and ask it. Raises ProfileInvalid."""
+    with transaction.atomic():
+        if profile.challenge != order.kind:
+            profile.challenge = order.kind
+            save_profile(profile, actor=actor, now=now, is_new=False, known_by=KnownBy(service=order))
+        else:
+            keep_service(profile, order, actor=actor, now=now)
+    return ValidationService.objects.get(pk=profile.pk)
+
+
+def _check_authority(profile: EnrollmentProfile) -> None:
+    """A CA of self-tests issues for nothing else: its certificates are left out where certificates are counted."""
+    others = EnrollmentProfile.objects.filter(ca_id=profile.ca_id).exclude(pk=profile.pk)
+    if others.filter(for_self_test=not profile.for_self_test).exists():
+        raise ProfileInvalid(f"CA {profile.ca.name}: a CA of self-tests serves self-tests only, choose another one")
 
 
 def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
@@ -119,7 +200,10 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
         "certificate_profile": profile.certificate_profile.slug,
         "approval": str(profile.approval),
         "challenge": str(profile.challenge),
+        "devices": profile.eligibility.slug if profile.eligibility else "",
+        "unlisted": str(profile.unlisted),
         "networks": list(profile.networks),
+        **({"for_self_test": True} if profile.for_self_test else {}),
         "required_approvals": profile.required_approvals,
         "allow_asserted_decisions": profile.allow_asserted_decisions,
         "on_duplicate": str(profile.on_duplicate),
@@ -131,21 +215,28 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
         "renewal_grace_s": int(profile.renewal_grace.total_seconds()),
         "renewal_key_reuse": profile.renewal_key_reuse,
         "renewal_changed_names": str(profile.renewal_changed_names),
+        "legacy_algorithms": profile.legacy_algorithms,
+        "reply_chain": str(profile.reply_chain),
+        "empty_content": str(profile.empty_content),
+        "max_clock_skew_s": int(profile.max_clock_skew.total_seconds()) if profile.max_clock_skew else None,
+        "is_default": profile.is_default,
+        "ca_certificates": str(profile.ca_certificates),
         "max_open_requests": profile.max_open_requests,
         "max_open_per_address": profile.max_open_per_address,
+        "max_failed_per_address": profile.max_failed_per_address,
+        "max_failed_challenges": profile.max_failed_challenges,
+        "lock_exempt_networks": list(profile.lock_exempt_networks),
     }
 
 
-def _is_replaced(profile: EnrollmentProfile) -> bool:
-    """Whether saving puts another static challenge in the place of the one on record, or of none."""
-    rows = EnrollmentProfile.objects.select_for_update(no_key=True).filter(pk=profile.pk)
-    before = rows.values_list("static_challenge", flat=True).first()
-    return bytes(before or b"") != bytes(profile.static_challenge or b"")
-
-
-def set_static_challenge(profile: EnrollmentProfile, text: str) -> None:
-    """Put a static challenge on an unsaved change of a profile, encrypted. Raises ProfileInvalid for a weak one."""
-    profile.static_challenge = _kept(profile.slug, text)
+def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool) -> None:
+    if text is not None:
+        try:
+            check_static(text)
+        except ChallengeInvalid as error:
+            raise ProfileInvalid(str(error)) from error
+    elif profile.challenge == ChallengePolicy.STATIC and (is_new or current(profile) is None):
+        raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
 
 
 def pause_profile(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
@@ -156,6 +247,15 @@ def pause_profile(*, profile: EnrollmentProfile, user: User, now: datetime) -> N
 def resume_profile(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
     """Sign again; what waited is due at once, and the sweep rings for it."""
     _set_pause(profile, user=user, paused_at=None, now=now)
+
+
+def order_service_probe(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
+    """Let the worker try whom a profile asks: the web calls nobody outside. Raises NotPermitted, ProfileInvalid."""
+    if not can(user, Verb.PROFILE_MANAGE, profile):
+        raise NotPermitted("Only administrators test the services of profiles.")
+    if not order_probe(profile, now=now):
+        raise ProfileInvalid(f"profile {profile.slug}: {NO_SERVICE}")
+    ring_for_probes()
 
 
 def check_network(text: str) -> None:
@@ -191,15 +291,12 @@ def _check(wanted: ProfileRequest) -> None:
         raise ProfileInvalid(f"slug {wanted.slug!r}: lower-case letters, digits and hyphens, at most 50")
     if EnrollmentProfile.objects.filter(slug=wanted.slug).exists():
         raise ProfileInvalid(f"slug {wanted.slug!r}: a profile of that name exists already")
-    if wanted.challenge == ChallengePolicy.NONE and wanted.approval != ApprovalMode.MANUAL:
-        raise ProfileInvalid("challenge none: only together with approval manual")
+    is_automatic = wanted.challenge == ChallengePolicy.NONE and wanted.approval != ApprovalMode.MANUAL
+    if is_automatic and not (wanted.eligibility and wanted.networks):
+        raise ProfileInvalid("challenge none: only together with approval manual, or with --devices and --network")
+    if wanted.eligibility and wanted.challenge != ChallengePolicy.NONE:
+        raise ProfileInvalid("devices: a list of expected devices stands instead of a challenge: --challenge none")
     if wanted.challenge == ChallengePolicy.STATIC and not wanted.static_challenge:
         raise ProfileInvalid("challenge static: give the challenge with --secret-file")
-
-
-def _kept(slug: str, text: str | None) -> bytes | None:
-    if text is None:
-        return None
-    if len(text) < MIN_STATIC_CHALLENGE or not text.isprintable():
-        raise ProfileInvalid(f"static challenge: at least {MIN_STATIC_CHALLENGE} printable characters")
-    return encrypt_static(slug, text)
+    if wanted.service is not None and wanted.service.kind != wanted.challenge:
+        raise ProfileInvalid(f"challenge {wanted.challenge}: no {wanted.service.kind} is asked about it")

@@ -11,7 +11,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from accounts.models import User
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.models import EnrollmentRequest
+from approvals.models import EnrollmentProfile, EnrollmentRequest, ReportState, Validation, ValidationState
 from approvals.states import State
 from ca.models import Certificate
 from ca.store import LAST_CHARACTER, normalize_term
@@ -108,15 +108,43 @@ def search(rows: QuerySet[M], terms: type[Model], owner: str, text: str) -> Quer
 
 
 def needs_attention() -> Q:
-    """Return the filter for requests that an officer approved and that did not become a certificate by themselves."""
+    """Return the filter for requests that do not go on by themselves, or that somebody else holds up.
+
+    Approved ones that did not become a certificate, and those whose validation service does not answer: about the
+    challenge, or to the news of the certificate.
+    """
     signing = Q(state__in=[State.APPROVED, State.ISSUING]) & ~Q(last_fault="")
-    return Q(state=State.FAILED) | signing
+    return Q(state=State.FAILED) | signing | Q(pk__in=_held_up())
 
 
-def requests_of(user: User, verb: Verb = Verb.REQUEST_VIEW) -> QuerySet[EnrollmentRequest]:
-    """Return the requests the user may do `verb` to, without the bytes that lists do not show."""
+def _held_up() -> list[UUID]:
+    """Keys, looked up beforehand: as a part of the query they would make it walk through every request."""
+    silent = Q(state=ValidationState.UNREACHABLE, request__state=State.PENDING)
+    untold = Q(report__in=[ReportState.OWED, ReportState.GIVEN_UP], request__state=State.ISSUED)
+    rows = Validation.objects.filter(silent | untold).exclude(fault="")
+    return list(rows.values_list("pk", flat=True)[:COUNT_LID])
+
+
+def requests_of(
+    user: User, verb: Verb = Verb.REQUEST_VIEW, *, with_self_tests: bool = False
+) -> QuerySet[EnrollmentRequest]:
+    """Return the requests the user may do `verb` to, without the bytes that lists do not show.
+
+    Requests of self-tests have a place of their own: they are left out unless asked for.
+    """
     rows = EnrollmentRequest.objects.filter(within(user, verb, "profile__department_id")).defer("csr")
-    return rows.select_related("profile", "ca", "profile_version")
+    rows = rows if with_self_tests else without_self_tests(rows)
+    return rows.select_related("profile", "ca", "profile_version", "challenge_password", "validation")
+
+
+def without_self_tests(rows: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
+    """Leave out what the self-test asks for. The few profiles are looked up once, so that no index is given up."""
+    return rows.exclude(profile__in=EnrollmentProfile.objects.filter(for_self_test=True))
+
+
+def certificates_without_self_tests(rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
+    """Leave out what the CAs of self-tests issued; they issue nothing else."""
+    return rows.exclude(ca__in=EnrollmentProfile.objects.filter(for_self_test=True).values("ca_id"))
 
 
 def seen_keys(requests: Sequence[EnrollmentRequest]) -> set[str]:
@@ -140,11 +168,14 @@ def signing_health(now: datetime) -> SigningHealth:
         quarantined_at__isnull=True,
         ca__paused_at__isnull=True,
         profile__paused_at__isnull=True,
+        profile__for_self_test=False,
     )
     oldest_due = due.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
     if oldest_due is None:
         return SigningHealth(Count(0, is_capped=False), None, None, stalled=False, sentence="")
-    issued = Certificate.objects.filter(kind="ordered", status="ISSUED").order_by("-id")
+    issued = certificates_without_self_tests(Certificate.objects.filter(kind="ordered", status="ISSUED")).order_by(
+        "-id"
+    )
     last_signed = issued.values_list("issued_at", flat=True).first()
     waiting = count(due)
     quiet = now - max(oldest_due, last_signed or datetime.min.replace(tzinfo=UTC))

@@ -1,8 +1,10 @@
 """Refusals and deliveries as facts: committed with their real reason, counted where they repeat."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Sum
 
 from approvals.errors import Refusal
 from approvals.models import EnrollmentProfile, EnrollmentRequest
@@ -10,7 +12,16 @@ from approvals.records import department_of
 from approvals.submission import Submission
 from audit.events import Actor, Event, Subject
 from audit.log import record_repeated
+from audit.models import AuditEntry, RepeatedEvent
 from ca.models import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """How often a message ran into an exception that nobody planned, and into which one last."""
+
+    count: int
+    newest: str = ""
 
 
 def refused(
@@ -23,13 +34,12 @@ def refused(
     renewed: Certificate | None = None,
 ) -> Refusal:
     """Commit a refusal with its real reason; the device reads `refusal.text`."""
-    subject = Subject.of("certificate", renewed.pk) if renewed else None
     record_refusal(
         profile,
         refusal.cause.value,
         address=submission.address,
         now=now,
-        subject=Subject.of("request", request.pk) if request else subject,
+        subject=_subject(refusal, request, renewed),
         data={
             "text": refusal.text,
             "subject": str(submission.csr.subject)[:1000],
@@ -38,6 +48,14 @@ def refused(
         },
     )
     return refusal
+
+
+def _subject(refusal: Refusal, request: EnrollmentRequest | None, renewed: Certificate | None) -> Subject | None:
+    if request is not None:
+        return Subject.of("request", request.pk)
+    if renewed is not None:
+        return Subject.of("certificate", renewed.pk)
+    return Subject.of("challenge", refusal.challenge) if refusal.challenge else None
 
 
 def record_refusal(
@@ -66,6 +84,29 @@ def refuse_message(
 ) -> None:
     """Record that a door refused a message before it became a submission (bad signature, bad algorithm, …)."""
     record_refusal(profile, cause, address=address, now=now, data=data)
+
+
+def record_unplanned(slug: str, fault: str, message_sha256: str, *, address: str, now: datetime) -> None:
+    """Record that a message made us fail: the class of the exception and a digest of the message, nothing of either."""
+    with transaction.atomic():
+        record_repeated(
+            Event.MESSAGE_FAULT,
+            actor=Actor(kind="device", address=address),
+            now=now,
+            cause=f"{slug}: {fault}",
+            data={"profile": slug, "message_sha256": message_sha256},
+        )
+
+
+def unplanned_since(moment: datetime) -> Unplanned:
+    """Count what `record_unplanned` wrote down since then, repeats included."""
+    entries = AuditEntry.objects.filter(event=Event.MESSAGE_FAULT, at__gte=moment).order_by("-id")
+    open_counts = RepeatedEvent.objects.filter(first_entry__event=Event.MESSAGE_FAULT, minute__gte=moment)
+    data = list(entries.values_list("data", flat=True)[:1000])
+    count = sum(int(item.get("repeated", 1)) for item in data)
+    return Unplanned(
+        count + (open_counts.aggregate(n=Sum("count"))["n"] or 0), str(data[0].get("cause", "")) if data else ""
+    )
 
 
 def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) -> None:

@@ -69,7 +69,8 @@ def find_renewed(submission: Submission, *, profile: EnrollmentProfile) -> Certi
     The signature of the message proves the certificate's key; the CSR's own signature proves the new one (§7.6).
     """
     der = submission.signer_certificate_der
-    if der in (authority.certificate_der for authority in profile.ca.chain()):
+    lineage = profile.lineage.authorities()
+    if der in (authority.certificate_der for ca in lineage for authority in ca.chain()):
         return _NO_DEVICE
     if not submission.signer_is_self_issued:
         fingerprint = sha256(der).digest()
@@ -78,7 +79,7 @@ def find_renewed(submission: Submission, *, profile: EnrollmentProfile) -> Certi
             return found
         if authority_by_fingerprint(fingerprint) is not None:
             return _NO_DEVICE
-        claimed = certificate_by_serial(submission.signer_issuer_der, submission.signer_serial_der, ca=profile.ca)
+        claimed = certificate_by_serial(submission.signer_issuer_der, submission.signer_serial_der, cas=lineage)
         if claimed is not None:
             return _LOOKALIKE
     if submission.is_renewal:
@@ -99,11 +100,11 @@ def look_at(
     facts = RenewalFacts(
         is_device=certificate.kind == CertificateKind.ORDERED,
         is_same_profile=order == profile.pk,
-        is_same_ca=certificate.ca_id == profile.ca_id,
+        is_same_ca=profile.lineage.knows(certificate.ca_id),
         status=certificate.status,
         not_before=certificate.not_before,
         not_after=certificate.not_after,
-        is_key_used=has_certificate_of_key(submission.csr.spki_sha256, ca=profile.ca),
+        is_key_used=has_certificate_of_key(submission.csr.spki_sha256, cas=profile.lineage.authorities()),
         changes=_changes(certificate, review),
         is_renewed_already=successors.exists(),
     )

@@ -10,6 +10,7 @@ from hashlib import sha256
 from approvals.errors import Cause, Refusal
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.refusals import record_pickup, record_refusal
+from approvals.validations import holds_back
 from audit.events import Subject
 from ca.models import Certificate
 from ca.store import certificate_by_fingerprint, certificate_by_serial, subject_of
@@ -33,12 +34,12 @@ def get_certificate(query: CertificateQuery, *, profile: EnrollmentProfile, now:
 
     Its holder signs with its key, or with another valid certificate of the same profile and subject.
     """
-    found = certificate_by_serial(query.issuer_der, query.serial_der, ca=profile.ca)
+    found = certificate_by_serial(query.issuer_der, query.serial_der, cas=profile.lineage.authorities())
     if found is None or not _is_of(found, profile):
         return _refuse(Cause.CERTIFICATE_UNKNOWN, query, profile=profile, now=now)
     if not _is_holder(query, found, profile=profile, now=now):
         return _refuse(Cause.CERTIFICATE_FOREIGN, query, profile=profile, now=now, found=found)
-    if not found.is_deliverable(now):
+    if not found.is_deliverable(now) or holds_back(found.order_id):
         return _refuse(Cause.CERTIFICATE_UNAVAILABLE, query, profile=profile, now=now, found=found)
     signer = query.signer_spki_sha256.hex()
     record_pickup(found, profile=profile, signer=signer, address=query.address, now=now)

@@ -11,6 +11,7 @@ from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.models import EnrollmentRequest
 from approvals.states import State
+from approvals.validations import state_of
 from audit.canonical import canonical_json
 from ca.csr import CertificationRequest, read_stored_csr
 from ca.extensions import key_usages_for
@@ -38,6 +39,7 @@ class WouldIssue:
     names: tuple[str, ...]
     key: str
     validity_days: int
+    validity_minutes: int  # instead of the days where it is not 0
     not_after_at_most: datetime  # the CA's own end
     key_usages: tuple[str, ...]
     extended_key_usages: tuple[str, ...]
@@ -106,7 +108,7 @@ def fingerprints_of(request: EnrollmentRequest) -> Fingerprints:
 def review_digest(request: EnrollmentRequest) -> str:
     """Return the digest of what an officer is shown; it changes when anything of it does.
 
-    Needs `profile`, `ca` and `profile_version` of the request loaded; costs no query then.
+    Needs `profile`, `ca`, `profile_version` and `validation` of the request loaded; costs no query then.
     """
     shown = canonical_json(
         {
@@ -125,6 +127,7 @@ def review_digest(request: EnrollmentRequest) -> str:
             "profile_sha256": request.profile_version.spec_sha256,
             "address": request.address,
             "challenge": request.challenge,
+            **({"validation": word} if (word := state_of(request)) else {}),
             **({"renews": str(request.renews_id)} if request.renews_id else {}),
         }
     )
@@ -134,15 +137,17 @@ def review_digest(request: EnrollmentRequest) -> str:
 def _would_issue(
     request: EnrollmentRequest, spec: ProfileSpec, csr: CertificationRequest, checked: CsrReview
 ) -> WouldIssue:
+    addressed = spec.for_authority(request.ca.name)
     return WouldIssue(
         subject=str(checked.subject),
         names=tuple(f"{name.kind}:{name.value}" for name in checked.sans),
         key=str(csr.key),
         validity_days=spec.validity_days,
+        validity_minutes=spec.validity_minutes,
         not_after_at_most=request.ca.not_after,
         key_usages=key_usages_for(spec.key_usages, csr.key.algorithm),
         extended_key_usages=tuple(spec.extended_key_usages),
-        addresses=tuple(address for address in (spec.crl_url, spec.ca_issuers_url, spec.ocsp_url) if address),
+        addresses=tuple(filter(None, (addressed.crl_url, addressed.ca_issuers_url, addressed.ocsp_url))),
         ca=request.ca.name,
         profile=request.profile_version.profile.name,
         profile_version=request.profile_version.number,

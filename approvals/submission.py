@@ -21,9 +21,11 @@ class Submission:
     signer_is_self_issued: bool
     address: str
     client: str = ""
+    is_password_needed: bool = False  # the signer's key cannot decrypt: the answer is encrypted with the challenge
     is_renewal: bool = False  # RenewalReq by its own word; a PKCSReq signed by a certificate of ours is one as well
     signer_issuer_der: bytes = field(default=b"", repr=False)
     signer_serial_der: bytes = b""
+    addressed_ca: int | None = None  # key of the CA whose RA certificate it was encrypted to; None: the profile's
 
     def content_sha256(self) -> bytes:
         """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs.

@@ -9,18 +9,24 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
+from approvals.alarms import raise_alarm
 from approvals.clock import database_now
-from approvals.doorbell import ring_now
+from approvals.doorbell import ring_for_validations_now, ring_now
 from approvals.errors import AlreadyDecided
-from approvals.models import EnrollmentRequest, Lease
+from approvals.kept import discard_overdue
+from approvals.lockouts import forget_old
+from approvals.models import AlarmKind, EnrollmentRequest, Lease, StaticChallenge, Validation
 from approvals.records import advance
 from approvals.states import State, Step
+from approvals.static_challenges import overdue
+from approvals.validations import due as due_validations
 from audit.events import SYSTEM
 from audit.log import close_minutes
 
 EVERY = timedelta(seconds=5)
 _RINGS = 1000
 _EXPIRIES = 200
+_VALIDATIONS = 100  # more than that wait for a service that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class SweepResult:
 def sweep(*, every: timedelta = EVERY) -> SweepResult:
     """Do one sweep unless one was begun within `every`."""
     now = database_now()
-    if not _take_lease("sweep", now=now, until=now + every * 0.8):
+    if not take_lease("sweep", now=now, until=now + every * 0.8):
         return SweepResult(ran=False)
     due = list(
         EnrollmentRequest.objects.filter(
@@ -52,10 +58,28 @@ def sweep(*, every: timedelta = EVERY) -> SweepResult:
     )
     if due:
         ring_now(due)
+    asked = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
+    ring_for_validations_now(list(asked.values_list("pk", flat=True)[:_VALIDATIONS]))
+    discard_overdue(now=now)
+    forget_old(now=now)
+    remind_of_static(now=now)
     return SweepResult(ran=True, rung=len(due), expired=_expire(now), closed=close_minutes(now=now))
 
 
-def _take_lease(name: str, *, now: datetime, until: datetime) -> bool:
+def remind_of_static(*, now: datetime) -> int:
+    """Alarm administrators of static challenges that are old; returns of how many."""
+    rows = overdue(now=now)
+    for row in rows:
+        with transaction.atomic():
+            if StaticChallenge.objects.filter(pk=row.pk, reminded_at=row.reminded_at).update(reminded_at=now):
+                days = (now - row.created_at).days
+                text = f"The static challenge is {days} days old: rotate it, with an overlap for devices that have it."
+                raise_alarm(AlarmKind.STATIC_OLD, row.profile, text, now=now)
+    return len(rows)
+
+
+def take_lease(name: str, *, now: datetime, until: datetime) -> bool:
+    """Take the lease of this name unless somebody has it; nobody gives it back, it runs out."""
     Lease.objects.get_or_create(name=name, defaults={"held_until": now - timedelta(seconds=1)})
     return Lease.objects.filter(name=name, held_until__lte=now).update(held_until=until, last_run_at=now) == 1
 

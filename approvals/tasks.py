@@ -5,7 +5,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from approvals import issuance, notifications
+from approvals import alarms, issuance, notifications, validating
 from approvals.sweep import sweep
 
 
@@ -25,3 +25,16 @@ def run_sweep() -> None:
 def deliver_notices() -> None:
     """Send what is in the outbox."""
     notifications.deliver_due(now=timezone.now())
+    alarms.deliver_alarms(now=timezone.now())
+
+
+@shared_task(name="approvals.validate_requests", ignore_result=True)
+def validate_requests(*, request_ids: list[str]) -> None:
+    """Ask the validation services about these requests, or tell them what became of them."""
+    validating.validate_requests([UUID(request_id) for request_id in request_ids])
+
+
+@shared_task(name="approvals.probe_services", ignore_result=True)
+def probe_services() -> None:
+    """Try the validation services that somebody wants tried."""
+    validating.probe_services()

@@ -25,6 +25,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.REQUEST_ATTENTION: ("Signing failed, needs attention", "bad"),
     Event.REQUEST_RETRY: ("Retry ordered", "busy"),
     Event.MESSAGE_REFUSE: ("Message refused", "bad"),
+    Event.MESSAGE_FAULT: ("Message met a fault of ours", "bad"),
     Event.CERTIFICATE_PREPARE: ("Prepared for signing", "busy"),
     Event.CERTIFICATE_ISSUE: ("Certificate signed and recorded", "good"),
     Event.CERTIFICATE_DELIVER: ("Device picked the certificate up", "good"),
@@ -33,8 +34,28 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.CERTIFICATE_HOLD: ("Put on hold", "bad"),
     Event.CERTIFICATE_RELEASE: ("Released from hold", "good"),
     Event.CRL_ISSUE: ("CRL issued", ""),
+    Event.CRL_PRUNE: ("Bytes of old CRLs dropped", ""),
     Event.CHALLENGE_CREATE: ("Challenge created", ""),
     Event.CHALLENGE_REDEEM: ("Challenge used", ""),
+    Event.CHALLENGE_WITHDRAW: ("Challenge withdrawn", "bad"),
+    Event.VALIDATION_ASK: ("Validation service asked", "busy"),
+    Event.VALIDATION_ALLOW: ("Challenge validated", "good"),
+    Event.VALIDATION_DENY: ("Challenge denied", "bad"),
+    Event.VALIDATION_NO_ANSWER: ("Validation service gave no answer", "bad"),
+    Event.VALIDATION_REPORT: ("Outcome reported to the validation service", ""),
+    Event.VALIDATION_SERVICE_CHANGE: ("Validation service changed", ""),
+    Event.VALIDATION_SERVICE_PROBE: ("Validation service tried", ""),
+    Event.CHALLENGE_LOCK: ("Challenges not checked any more: too many failed", "bad"),
+    Event.CHALLENGE_UNLOCK: ("Challenges checked again", "good"),
+    Event.CHALLENGE_ROTATE: ("Static challenge rotated", ""),
+    Event.CHALLENGE_REVEAL: ("Static challenge revealed", "bad"),
+    Event.NDES_ACCOUNT_CREATE: ("NDES account created", ""),
+    Event.NDES_ACCOUNT_CHANGE: ("NDES account given a new password", ""),
+    Event.NDES_ACCOUNT_DISABLE: ("NDES account disabled", "bad"),
+    Event.NDES_REFUSE: ("NDES account refused", "bad"),
+    Event.DEVICES_CREATE: ("Device group made", ""),
+    Event.DEVICES_ADD: ("Expected devices added", ""),
+    Event.DEVICES_REMOVE: ("Expected devices removed", ""),
     Event.PROFILE_CREATE: ("Profile created", ""),
     Event.PROFILE_CHANGE: ("Profile changed", ""),
     Event.PROFILE_PAUSE: ("Profile paused", "bad"),
@@ -44,19 +65,33 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.AUTHORITY_CREATE: ("Authority created", ""),
     Event.AUTHORITY_PAUSE: ("Authority paused", "bad"),
     Event.AUTHORITY_RESUME: ("Authority resumed", "good"),
+    Event.ROLLOVER_STAGE: ("Next authority staged", ""),
+    Event.ROLLOVER_PUBLISH: ("Next authority published", ""),
+    Event.ROLLOVER_ANSWER: ("GetNextCACert answer signed", ""),
+    Event.ROLLOVER_SWITCH: ("Next authority took over", "good"),
+    Event.ROLLOVER_CANCEL: ("Rollover cancelled", "bad"),
     Event.SERVICE_KEY_CREATE: ("Service key created", ""),
     Event.SERVICE_KEY_CERTIFY: ("Service key certified", ""),
+    Event.SERVICE_KEY_RETIRE: ("Service key retired", ""),
     Event.USER_CREATE: ("Person added", ""),
     Event.USER_CHANGE: ("Person changed", ""),
     Event.USER_SIGN_IN: ("Signed in", ""),
     Event.USER_SIGN_IN_FAIL: ("Sign-in failed", "bad"),
     Event.USER_SIGN_OUT: ("Signed out", ""),
+    Event.TOKEN_CREATE: ("API token made", ""),
+    Event.TOKEN_REVOKE: ("API token revoked", "bad"),
+    Event.TOKEN_REFUSE: ("API token refused", "bad"),
     Event.ROLE_GRANT: ("Role granted", ""),
     Event.ROLE_REVOKE: ("Role taken away", ""),
     Event.SETUP_LINK_CREATE: ("Set-up link made", ""),
     Event.SETUP_LINK_USE: ("Set-up link used", ""),
     Event.PROCESS_START: ("Process started", ""),
     Event.DATA_SEED: ("Rows seeded for a load test", ""),
+    Event.SELF_TEST_START: ("Self-test started", ""),
+    Event.SELF_TEST_FINISH: ("Self-test finished", ""),
+    Event.EXCHANGE_OPEN: ("Stored message opened", ""),
+    Event.RECORDING_START: ("Recording of messages switched on", "busy"),
+    Event.RECORDING_STOP: ("Recording of messages switched off", ""),
 }
 _ACTORS: Final = {"system": "the portal", "policy": "the policy", "device": "the device"}
 _QUIET_KEYS: Final = frozenset({"comment", "evidence", "from", "to", "round", "names", "spec", "decision"})
@@ -87,6 +122,12 @@ def timeline_of(request: EnrollmentRequest) -> list[Moment]:
         about &= ~Q(event__in=[Event.CERTIFICATE_PREPARE, Event.CERTIFICATE_ISSUE])
         about |= Q(subject_kind="certificate", subject_id=str(request.certificate_id))
     return moments(AuditEntry.objects.filter(about).order_by("-id")[:LIMIT])[::-1]
+
+
+def moments_about(kind: str, identifier: object) -> list[Moment]:
+    """Return what happened to one subject, oldest first, the newest LIMIT entries of it."""
+    about = AuditEntry.objects.filter(subject_kind=kind, subject_id=str(identifier))
+    return moments(about.order_by("-id")[:LIMIT])[::-1]
 
 
 def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[Moment]:

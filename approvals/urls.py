@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from approvals import profile_views, revocation_views, views
+from approvals import (
+    challenge_views,
+    device_views,
+    ndes_views,
+    profile_views,
+    revocation_views,
+    setup_views,
+    static_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,6 +27,39 @@ urlpatterns = [
     path("profiles/", profile_views.profiles, name="profiles"),
     path("profiles/<slug:slug>/pause", profile_views.pause, name="profile_pause"),
     path("profiles/<slug:slug>/resume", profile_views.resume, name="profile_resume"),
+    path("profiles/<slug:slug>/devices/", setup_views.device_setup, name="device_setup"),
+    path("profiles/<slug:slug>/devices/apple/mobileconfig", setup_views.mobileconfig, name="mobileconfig"),
+    path(
+        "profiles/<slug:slug>/devices/apple/mobileconfig/challenge",
+        setup_views.mobileconfig_challenge,
+        name="mobileconfig_challenge",
+    ),
+    path("profiles/<slug:slug>/devices/<slug:client>/", setup_views.device_setup, name="device_setup_client"),
+    path(
+        "profiles/<slug:slug>/devices/<slug:client>/challenge",
+        setup_views.device_setup_challenge,
+        name="device_setup_challenge",
+    ),
+    path("profiles/<slug:slug>/probe", profile_views.probe, name="profile_probe"),
+    path("challenges/", challenge_views.challenge_list, name="challenges"),
+    path("challenges/<uuid:challenge_id>/", challenge_views.challenge, name="challenge"),
+    path("challenges/<uuid:challenge_id>/withdraw", challenge_views.withdraw, name="challenge_withdraw"),
+    path("profiles/<slug:slug>/locks/", profile_views.locks, name="profile_locks"),
+    path("profiles/<slug:slug>/unlock", profile_views.unlock_challenges, name="profile_unlock"),
+    path("profiles/<slug:slug>/challenges/new", challenge_views.create, name="challenge_new"),
+    path("profiles/<slug:slug>/challenges/list", challenge_views.create_list, name="challenge_list_new"),
+    path("profiles/<slug:slug>/static/", static_views.static_page, name="static_page"),
+    path("profiles/<slug:slug>/static/rotate", static_views.rotate, name="static_rotate"),
+    path("static-challenges/<uuid:static_id>/", static_views.static_challenge, name="static_challenge"),
+    path("static-challenges/<uuid:static_id>/reveal", static_views.reveal, name="static_reveal"),
+    path("static-challenges/<uuid:static_id>/end", static_views.end, name="static_end"),
+    path("ndes/", ndes_views.ndes_accounts, name="ndes_accounts"),
+    path("ndes/<uuid:account_id>/password", ndes_views.ndes_password, name="ndes_password"),
+    path("ndes/<uuid:account_id>/disable", ndes_views.ndes_disable, name="ndes_disable"),
+    path("devices/", device_views.groups, name="device_groups"),
+    path("devices/<slug:group_slug>/", device_views.group, name="device_group"),
+    path("devices/<slug:group_slug>/add", device_views.add, name="device_add"),
+    path("devices/<slug:group_slug>/never-called.csv", device_views.silent, name="device_silent"),
     path("certificates/<uuid:certificate_id>/revoke", revocation_views.revoke, name="certificate_revoke"),
     path("certificates/<uuid:certificate_id>/release", revocation_views.release, name="certificate_release"),
 ]

@@ -1,14 +1,17 @@
 """Decisions as documents: what was decided on, in canonical form, written once, verified before anything is signed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from accounts.models import User
-from approvals.models import Decision, EnrollmentRequest, Evidence, Verdict
+from approvals.models import Decision, EnrollmentRequest, Evidence, ExpectedDevice, Verdict
+from approvals.policy import UNIFORM_TEXT
 from approvals.records import advance
 from approvals.states import Step
+from approvals.validations import missing_validation
 from audit.canonical import canonical_json
 from audit.events import Actor, Personal
 from audit.log import timestamp
@@ -57,6 +60,26 @@ def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
         decided_at=now,
         effective_at=now,
         next_attempt_at=now,
+    )
+
+
+def reject_by_policy(request: EnrollmentRequest, *, data: Mapping[str, object], now: datetime) -> None:
+    """Reject a request without an officer, with a Decision row of its own, in the caller's transaction.
+
+    The device reads the text that tells a stranger nothing; `data` of the entry has the real reason.
+    """
+    voice = Voice(evidence=Evidence.POLICY)
+    write_decision(request, Verdict.REJECT, voice=voice, comment="", view_sha256="", now=now)
+    advance(
+        request,
+        Step.REJECT,
+        actor=voice.actor(),
+        now=now,
+        data={"evidence": Evidence.POLICY.value, **data},
+        reason=UNIFORM_TEXT,
+        decided_at=now,
+        effective_at=None,  # at once, also for the exchange that waits for it and began before
+        next_attempt_at=None,
     )
 
 
@@ -121,6 +144,8 @@ def verify_decisions(request: EnrollmentRequest) -> None:
 
     Done by the signing worker from the stored documents, so that a changed row cannot get something else signed.
     """
+    if fault := missing_validation(request):
+        raise DecisionInvalid(f"the challenge is not confirmed: {fault}")
     decisions = list(request.decisions.filter(round=request.round, verdict=Verdict.APPROVE))
     for decision in decisions:
         verify_decision(decision, request)
@@ -139,6 +164,8 @@ def _verify_policy(request: EnrollmentRequest) -> None:
     if mode != "automatic":
         raise DecisionInvalid("decided by policy, but the profile asks an officer now")
     if renewed is None:
+        if request.profile.eligibility_id and not ExpectedDevice.objects.filter(used_by=request.pk).exists():
+            raise DecisionInvalid("decided by policy, but no expected device of a list stands behind the request")
         return
     if renewed.status != CertificateStatus.ISSUED:
         raise DecisionInvalid(f"the renewed certificate is {renewed.get_status_display()} now")

@@ -18,7 +18,15 @@ from accounts.network import client_address
 from accounts.permissions import can
 from accounts.roles import Verb
 from approvals import decisions
-from approvals.errors import AlreadyDecided, AlreadyVoted, ApprovalsError, NotPermitted, RequestChanged
+from approvals.errors import (
+    AlreadyDecided,
+    AlreadyVoted,
+    ApprovalsError,
+    NotPermitted,
+    NotValidated,
+    OwnChallenge,
+    RequestChanged,
+)
 from approvals.forms import BulkForm, CommentForm, DecisionForm, QueueFilter
 from approvals.live import live
 from approvals.models import EnrollmentRequest, Verdict
@@ -26,6 +34,7 @@ from approvals.queue import Page, count, needs_attention, oldest, paginate, requ
 from approvals.review import review_digest, review_of
 from approvals.states import OPEN_STATES, State
 from approvals.timeline import timeline_of
+from approvals.validations import closed_for_good, missing_validation, state_of
 from approvals.verdicts import Voice
 
 READ: Final = ["GET", "HEAD"]
@@ -34,9 +43,11 @@ _RESULTS: Final = "decision-results"
 _QUEUE_EVERY: Final = 3
 _STATUS: Final[dict[type[ApprovalsError], int]] = {
     NotPermitted: 404,
+    OwnChallenge: 403,
     AlreadyDecided: 409,
     AlreadyVoted: 409,
     RequestChanged: 409,
+    NotValidated: 409,
 }
 
 
@@ -118,7 +129,8 @@ def request_page(request: HttpRequest, request_id: UUID) -> HttpResponse:
 def request_live(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """The parts of a request's page that move: state, timeline, and the decision form once it is of no use."""
     wanted = _visible_request(request, request_id)
-    context = _live_context(wanted) | {"is_stale": request.GET.get("was") not in (None, wanted.state)}
+    context = _live_context(request, wanted)
+    context["is_stale"] = request.GET.get("was") not in (None, context["stage"])
     return live(request, "approvals/request_live.html", context, every=_pace(wanted))
 
 
@@ -181,7 +193,7 @@ def _step(request: HttpRequest, request_id: UUID, use_case: Callable[..., object
 def _request_page(
     request: HttpRequest, wanted: EnrollmentRequest, form: DecisionForm, *, status: int = 200
 ) -> HttpResponse:
-    context = _live_context(wanted) | {
+    context = _live_context(request, wanted) | {
         "review": review_of(wanted, person(request)),
         "form": form,
         "every": _pace(wanted),
@@ -193,18 +205,35 @@ def _request_page(
     return render(request, "approvals/request.html", context, status=status)
 
 
-def _live_context(wanted: EnrollmentRequest) -> dict[str, Any]:
+def _live_context(request: HttpRequest, wanted: EnrollmentRequest) -> dict[str, Any]:
+    challenge = getattr(wanted, "challenge_password", None)
+    is_own = challenge is not None and challenge.created_by_id == person(request).pk
     return {
         "wanted": wanted,
+        "challenge": challenge,
+        "own_challenge": decisions.OWN_CHALLENGE if is_own else "",
         "decisions": wanted.decisions.select_related("officer").order_by("pk"),
         "moments": timeline_of(wanted),
         "polls": getattr(wanted, "polls", None),
+        "stage": "-".join(filter(None, (wanted.state, state_of(wanted)))),
+        "unvalidated": missing_validation(wanted),
+        "unopenable": closed_for_good(wanted),
     }
 
 
 def _visible_request(request: HttpRequest, request_id: UUID, verb: Verb = Verb.REQUEST_VIEW) -> EnrollmentRequest:
-    rows = requests_of(person(request), verb).defer(None)
-    beside = ("profile__department", "profile_version__profile", "ca", "certificate", "renews", "polls")
+    rows = requests_of(person(request), verb, with_self_tests=True).defer(None)
+    beside = (
+        "profile__department",
+        "profile__ca",
+        "profile_version__profile",
+        "ca",
+        "certificate",
+        "renews",
+        "polls",
+        "challenge_password",
+        "validation",
+    )
     return get_object_or_404(rows.select_related(*beside), pk=request_id)
 
 

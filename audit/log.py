@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
@@ -90,9 +90,8 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
 
     Alike are occurrences of the same event, subject, address and cause. `close_minutes` writes the count.
     """
-    where = f"{subject.kind}:{subject.identifier}" if subject else ""
-    key = hashlib.sha256("\x00".join((event.value, where, actor.address, cause)).encode()).hexdigest()
-    minute = now.replace(second=0, microsecond=0)
+    key = _repeat_key(event, subject, actor.address, cause)
+    minute = _minute(now)
     if _count(key, minute):
         return
     try:
@@ -103,6 +102,16 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     except IntegrityError:  # another process was first: its entry stands, ours is rolled back
         if not _count(key, minute):
             raise
+
+
+def occurrences(event: Event, *, address: str, causes: Iterable[str], now: datetime) -> int:
+    """Return how often `record_repeated` recorded one of the causes, from this address, in the minute of `now`.
+
+    What has a subject is not counted. The record is the counter: a limit built on it holds in all processes.
+    """
+    keys = [_repeat_key(event, None, address, cause) for cause in causes]
+    found = RepeatedEvent.objects.filter(key__in=keys, minute=_minute(now))
+    return sum(count + 1 for count in found.values_list("count", flat=True))
 
 
 def close_minutes(*, now: datetime) -> int:
@@ -135,6 +144,15 @@ def close_minutes(*, now: datetime) -> int:
                 )
                 written += 1
     return written
+
+
+def _repeat_key(event: Event, subject: Subject | None, address: str, cause: str) -> str:
+    where = f"{subject.kind}:{subject.identifier}" if subject else ""
+    return hashlib.sha256("\x00".join((event.value, where, address, cause)).encode()).hexdigest()
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def _count(key: str, minute: datetime) -> bool:

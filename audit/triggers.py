@@ -5,7 +5,7 @@ the database holds by a system check, so that a database without them is named i
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +62,19 @@ def refuse_truncate(table: str) -> Trigger:
     )
 
 
-def immutable_columns(table: str, columns: Sequence[str], *, once: Sequence[str] = ()) -> Trigger:
-    """Return the trigger that keeps `columns` as inserted and lets `once` be set a single time, from NULL."""
+def immutable_columns(
+    table: str, columns: Sequence[str], *, once: Sequence[str] = (), cleared: Mapping[str, str] | None = None
+) -> Trigger:
+    """Return the trigger that keeps `columns` as inserted and lets `once` be set a single time, from NULL.
+
+    A column of `cleared` is one of the latter, and may go back to NULL together with setting the column named for it.
+    """
     message = f"{table}: a column that never changes was changed"
     changed = [(f"NEW.{column}", f"OLD.{column}", "") for column in columns]
     changed += [(f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND ") for column in once]
+    for column, marker in (cleared or {}).items():
+        kept = f"NOT (NEW.{column} IS NULL AND NEW.{marker} IS NOT NULL)"
+        changed.append((f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND {kept} AND "))
     sqlite = " OR ".join(f"({guard}{new} IS NOT {old})" for new, old, guard in changed)
     postgresql = " OR ".join(f"({guard}{new} IS DISTINCT FROM {old})" for new, old, guard in changed)
     return Trigger(

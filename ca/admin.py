@@ -23,7 +23,7 @@ class CertificateProfileAdmin(AnyAdmin):
     ordering = ("slug",)
     fieldsets = (
         (None, {"fields": ("slug", "name")}),
-        ("Validity", {"fields": ("validity_days", "backdate_minutes")}),
+        ("Validity", {"fields": ("validity_days", "validity_minutes", "backdate_minutes")}),
         ("Keys", {"fields": ("rsa_min_bits", "rsa_max_bits", "rsa_exponents", "curves")}),
         ("Usage", {"fields": ("key_usages", "extended_key_usages", "other_purposes")}),
         (

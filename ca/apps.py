@@ -37,10 +37,25 @@ TRIGGERS = (
     immutable_columns(
         "ca_crlissue",
         ("id", "ca_id", "number", "revocation_version", "this_update", "next_update", "entries", "created_at"),
-        once=("tbs_sha256", "der", "sha256"),
+        once=("tbs_sha256", "sha256", "pruned_at"),
+        cleared={"der": "pruned_at"},
     ),
     refuse_delete("ca_crlissue"),
     refuse_truncate("ca_crlissue"),
+    immutable_columns(
+        "ca_servicekey",
+        ("id", "ca_id", "purpose", "key_name", "csr", "spki_sha256", "created_at", "signing_key_id"),
+        once=("retired_at",),
+    ),
+    immutable_columns(
+        "ca_authorityrollover",
+        ("id", "ca_id", "next_ca_id", "staged_at"),
+        once=("published_at", "switched_at", "cancelled_at"),
+    ),
+    refuse_delete("ca_authorityrollover"),
+    refuse_truncate("ca_authorityrollover"),
+    refuse_changes("ca_nextcaanswer"),
+    refuse_truncate("ca_nextcaanswer"),
     immutable_columns("ca_certificateauthority", ("id", "name", "certificate", "key_name", "parent_id")),
 )
 

@@ -53,7 +53,7 @@ def create_authority(wanted: AuthorityRequest, *, actor: Actor, now: datetime) -
         raise CaError(f"days {wanted.days}: between 1 and 36500")
     if CertificateAuthority.objects.filter(name=wanted.name).exists():
         raise AuthorityExists(f"an authority named {wanted.name} exists already")
-    subject = _parse_subject(wanted.subject)
+    subject = parse_subject(wanted.subject)
     private = key_file.generate(wanted.key_type)
     own = key_file.LoadedKey.of(private)
     der = _certify(wanted, subject, own, now=now)
@@ -171,7 +171,8 @@ def _certify(wanted: AuthorityRequest, subject: DistinguishedName, own: key_file
     return assemble_certificate(tbs, algorithm, signer.sign(tbs, algorithm))
 
 
-def _parse_subject(text: str) -> DistinguishedName:
+def parse_subject(text: str) -> DistinguishedName:
+    """Read the subject of an authority, as CN=Example Root,O=Example. Raises CaError."""
     try:
         parsed = x509.Name.from_rfc4514_string(text)
         attributes = [(attribute.oid.dotted_string, str(attribute.value)) for attribute in parsed]

@@ -20,6 +20,7 @@ __all__ = [
     "IssuerFacts",
     "IssuerUnusable",
     "RevokedEntry",
+    "ServiceUsages",
     "assemble_certificate",
     "build_ca_tbs",
     "build_crl_tbs",
@@ -84,7 +85,7 @@ def new_serial_number(entropy: bytes) -> int:
 
 
 def validity(spec: ProfileSpec, issuer: IssuerFacts, now: datetime) -> tuple[datetime, datetime]:
-    """First and last second: backdated, `validity_days` long with both ends counted, inside the issuer's own time.
+    """First and last second: backdated, `spec.validity` long with both ends counted, inside the issuer's own time.
 
     Raises IssuerUnusable when the issuer is not valid at `now` (which must be aware).
     """
@@ -94,7 +95,7 @@ def validity(spec: ProfileSpec, issuer: IssuerFacts, now: datetime) -> tuple[dat
             f"issuer certificate: valid {issuer.not_before:%Y-%m-%dT%H:%MZ} to {issuer.not_after:%Y-%m-%dT%H:%MZ} only"
         )
     not_before = max(moment - timedelta(minutes=spec.backdate_minutes), issuer.not_before)
-    return not_before, min(not_before + timedelta(days=spec.validity_days) - _ONE_SECOND, issuer.not_after)
+    return not_before, min(not_before + spec.validity - _ONE_SECOND, issuer.not_after)
 
 
 def build_tbs(content: CertificateContent) -> bytes:
@@ -123,31 +124,39 @@ def build_tbs(content: CertificateContent) -> bytes:
     return _tbs(frame, parts)
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceUsages:
+    """What a key of the portal itself is good for, in the words of a certificate profile."""
+
+    key_usages: tuple[str, ...] = ("digital-signature", "key-encipherment")
+    extended_key_usages: tuple[str, ...] = ()
+
+
 def build_service_tbs(
     *,
     issuer: IssuerFacts,
     subject: DistinguishedName,
     spki_der: bytes,
     serial_number: int,
-    not_before: datetime,
-    not_after: datetime,
+    period: tuple[datetime, datetime],
+    usages: ServiceUsages = ServiceUsages(),
 ) -> bytes:
-    """The to-be-signed bytes of an RA certificate: it signs CertReps and has requests encrypted to it.
+    """The to-be-signed bytes of a certificate for one of the portal's own keys: an RA, or device configurations.
 
-    ValueError: the key is not RSA. Clients can encrypt to nothing else (RFC 8894 3.1).
+    ValueError: the key is not RSA. Clients can encrypt to nothing else (RFC 8894 3.1), and all of them verify it.
     """
     if key_algorithm(spki_der) != "rsa":
-        raise ValueError("RA certificate: SCEP requests are encrypted to it, so it needs an RSA key")
+        raise ValueError("service certificate: SCEP requests are encrypted to it, so it needs an RSA key")
     frame = _Frame(
         signature_algorithm=issuer.signature_algorithm,
         issuer_der=issuer.subject_der,
         subject_der=subject.der,
         spki_der=spki_der,
         serial_number=serial_number,
-        validity=(not_before, not_after),
+        validity=period,
     )
     parts = [
-        _leaf_extensions(("digital-signature", "key-encipherment"), ()),
+        _leaf_extensions(usages.key_usages, usages.extended_key_usages),
         _subject_key_identifier(spki_der),
         _authority_key_identifier(issuer.subject_key_identifier),
     ]

@@ -7,6 +7,7 @@ and after CRL_LEASE the next run makes another one with a higher number.
 
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -25,6 +26,8 @@ from keys.errors import KeyStoreError
 
 _log = structlog.get_logger(__name__)
 
+KEPT_CRLS: Final = 10
+
 
 def issue_due_crls(*, now: datetime) -> list[CrlIssue]:
     """Issue what is due, also for paused authorities; one that cannot sign is logged and holds up no other."""
@@ -39,7 +42,31 @@ def issue_due_crls(*, now: datetime) -> list[CrlIssue]:
             continue
         if issue is not None:
             issued.append(issue)
+            prune_crls(ca, now=now)
     return issued
+
+
+def prune_crls(ca: CertificateAuthority, *, now: datetime) -> int:
+    """Drop the bytes of CRLs that were replaced long ago; returns of how many.
+
+    The newest KEPT_CRLS of an authority stay whatever their age. Of all stay number, times, digest and log entries.
+    """
+    published = CrlIssue.objects.filter(ca=ca, der__isnull=False)
+    kept = published.order_by("-number").values_list("pk", flat=True)[:KEPT_CRLS]
+    old = published.filter(created_at__lt=now - settings.PORTAL_CRL_KEEP).exclude(pk__in=list(kept))
+    with transaction.atomic():
+        numbers = sorted(old.values_list("number", flat=True))
+        if not numbers:
+            return 0
+        pruned = published.filter(number__in=numbers).update(der=None, pruned_at=now)
+        record(
+            Event.CRL_PRUNE,
+            actor=SYSTEM,
+            now=now,
+            subject=Subject.of("authority", ca.name),
+            data={"crls": pruned, "first_number": numbers[0], "last_number": numbers[-1]},
+        )
+    return pruned
 
 
 def issue_crl(

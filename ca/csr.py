@@ -4,6 +4,7 @@ The signature is verified over the bytes received, with the request's own key: p
 Nothing here decides whether the request is welcome; that is `ca.profiles.check_csr`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal, cast
@@ -42,6 +43,10 @@ _SIGNATURES: Final[dict[str, tuple[str, hashes.HashAlgorithm]]] = {
     "1.2.840.10045.4.3.2": ("ec", hashes.SHA256()),
     "1.2.840.10045.4.3.3": ("ec", hashes.SHA384()),
     "1.2.840.10045.4.3.4": ("ec", hashes.SHA512()),
+}
+_LEGACY_SIGNATURES: Final[dict[str, tuple[str, hashes.HashAlgorithm]]] = {
+    "1.2.840.113549.1.1.5": ("rsa", hashes.SHA1()),  # noqa: S303 - where a profile says so
+    "1.2.840.10045.4.1": ("ec", hashes.SHA1()),  # noqa: S303 - as above
 }
 _WEAK_SIGNATURES: Final = {
     "1.2.840.113549.1.1.4": "MD5",
@@ -134,15 +139,15 @@ class _Attributes:
     extensions: tuple[RequestedExtension, ...] = ()
 
 
-def decode_csr(der: bytes) -> CertificationRequest:
-    """Read a request of at most 64 KiB and verify its signature.
+def decode_csr(der: bytes, *, accepts_sha1: bool = False) -> CertificationRequest:
+    """Read a request of at most 64 KiB and verify its signature, made with SHA-1 only where that is allowed.
 
     Raises CsrMalformed (also for duplicates: two challenges, two extension requests, an extension twice),
     CsrAlgorithmRefused (key or digest never accepted) or CsrSignatureInvalid.
     """
     try:
         asn1.prescan(der)
-        return _decode(der)
+        return _decode(der, accepts_sha1=accepts_sha1)
     except (Asn1Error, NameMalformed) as error:
         raise CsrMalformed(f"certification request: {error}") from error
 
@@ -158,7 +163,7 @@ def read_stored_csr(der: bytes) -> CertificationRequest:
         raise CsrMalformed(f"certification request: {error}") from error
 
 
-def _decode(der: bytes, *, is_stored: bool = False) -> CertificationRequest:
+def _decode(der: bytes, *, is_stored: bool = False, accepts_sha1: bool = False) -> CertificationRequest:
     members = asn1.sequence(asn1.parse_exact(der), 3)
     info = asn1.sequence(members[0], 3)
     if len(members) != 3 or len(info) > 4:
@@ -169,7 +174,8 @@ def _decode(der: bytes, *, is_stored: bool = False) -> CertificationRequest:
     attributes = _decode_attributes(info[3], is_stored=is_stored) if len(info) == 4 else _Attributes()
     spki_der, key, public = _load_key(info[2])
     if not is_stored:
-        _verify(public, members[1], members[0].raw, asn1.bit_string(members[2]))
+        signatures = _SIGNATURES | _LEGACY_SIGNATURES if accepts_sha1 else _SIGNATURES
+        _verify(public, _Signature(members[1], members[0].raw, asn1.bit_string(members[2])), signatures)
     return CertificationRequest(
         der=der,
         info_der=members[0].raw,
@@ -257,6 +263,7 @@ def _requested_sans(requested: tuple[RequestedExtension, ...]) -> tuple[GeneralN
 # -------------------------------------------------------------------------------------------------- key and signature
 
 _PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+_Signatures = Mapping[str, tuple[str, hashes.HashAlgorithm]]
 
 
 def _load_key(tlv: TLV) -> tuple[bytes, KeyFacts, _PublicKey]:
@@ -302,35 +309,44 @@ def _ec_facts(algorithm: list[TLV], bits: bytes) -> KeyFacts:
     return KeyFacts("ec", size, name)
 
 
-def _verify(public: _PublicKey, algorithm: TLV, signed: bytes, signature: bytes) -> None:
-    members = asn1.sequence(algorithm, 1)
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    algorithm: TLV
+    signed: bytes
+    value: bytes
+
+
+def _verify(public: _PublicKey, signature: _Signature, known: _Signatures) -> None:
+    members = asn1.sequence(signature.algorithm, 1)
     oid = asn1.oid(members[0])
-    if oid in _WEAK_SIGNATURES:
+    if oid in _WEAK_SIGNATURES and oid not in known:
         raise CsrAlgorithmRefused(f"signature digest {_WEAK_SIGNATURES[oid]}: SHA-256, SHA-384 or SHA-512 is needed")
     try:
         if isinstance(public, rsa.RSAPublicKey):
-            scheme, digest = _rsa_scheme(oid, members)
-            public.verify(signature, signed, scheme, digest)
+            scheme, digest = _rsa_scheme(oid, members, known)
+            public.verify(signature.value, signature.signed, scheme, digest)
         else:
-            public.verify(signature, signed, ec.ECDSA(_plain_digest(oid, "ec")))
+            public.verify(signature.value, signature.signed, ec.ECDSA(_plain_digest(oid, "ec", known)))
     except (InvalidSignature, ValueError) as error:
         if isinstance(error, Asn1Error):
             raise
         raise CsrSignatureInvalid("certification request: the signature does not fit the key") from error
 
 
-def _plain_digest(oid: str, key_type: str) -> hashes.HashAlgorithm:
-    if oid not in _SIGNATURES and oid != _PSS:
+def _plain_digest(oid: str, key_type: str, known: _Signatures) -> hashes.HashAlgorithm:
+    if oid not in known and oid != _PSS:
         raise CsrAlgorithmRefused(f"signature algorithm {oid}: RSA or ECDSA with SHA-256, SHA-384 or SHA-512 is needed")
-    wanted, digest = _SIGNATURES.get(oid, ("rsa", hashes.SHA256()))
+    wanted, digest = known.get(oid, ("rsa", hashes.SHA256()))
     if wanted != key_type:
         raise CsrSignatureInvalid(f"signature algorithm {oid}: does not fit the {key_type} key")
     return digest
 
 
-def _rsa_scheme(oid: str, members: list[TLV]) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+def _rsa_scheme(
+    oid: str, members: list[TLV], known: _Signatures
+) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     if oid != _PSS:
-        return padding.PKCS1v15(), _plain_digest(oid, "rsa")
+        return padding.PKCS1v15(), _plain_digest(oid, "rsa", known)
     parameters = {tlv.tag: asn1.parse_exact(tlv.value) for tlv in (asn1.sequence(members[1]) if members[1:] else [])}
     digest = _pss_digest(parameters.get(0xA0))
     mask = asn1.sequence(parameters[0xA1], 2) if 0xA1 in parameters else []

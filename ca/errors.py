@@ -43,3 +43,7 @@ class NotOnHold(CaError):
 
 class CrlRefused(CaError):
     """Lint found fault with a signed CRL; it was not stored, so the one before stays published."""
+
+
+class RolloverRefused(CaError):
+    """A rollover cannot take this step: the text says what stands in its way."""

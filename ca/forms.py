@@ -36,6 +36,7 @@ class CertificateProfileForm(_ProfileForm):
     """The rules of the current version; saved as a new version."""
 
     validity_days = forms.IntegerField(help_text="From 1 to 36500; never longer than the CA's own certificate.")
+    validity_minutes = forms.IntegerField(required=False, help_text="Instead of the days; 0: the days count.")
     backdate_minutes = forms.IntegerField(help_text="For devices whose clock is late.")
     rsa_min_bits = forms.IntegerField()
     rsa_max_bits = forms.IntegerField()
@@ -49,8 +50,12 @@ class CertificateProfileForm(_ProfileForm):
     san_kinds = _choice(SAN_KINDS, help_text="Kinds of alternative names allowed.")
     san_patterns = _lines("One a line, as dns: .*[.]example[.]org. Several of a kind: any of them.")
     san_required = forms.BooleanField(required=False)
-    crl_url = forms.CharField(required=False, help_text="http:// address of the CRL; empty: no such extension.")
-    ca_issuers_url = forms.CharField(required=False, help_text="http:// address of the CA certificate: /ca/NAME.cer")
+    crl_url = forms.CharField(
+        required=False, help_text="http:// address of the CRL; {ca} is the name of the CA that issues; empty: none."
+    )
+    ca_issuers_url = forms.CharField(
+        required=False, help_text="http:// address of the CA certificate, ending in /ca/{ca}.cer"
+    )
     ocsp_url = forms.CharField(required=False)
 
     class Meta:
@@ -91,6 +96,7 @@ def _shown(spec: ProfileSpec) -> dict[str, Any]:
 def _read(data: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values as arguments of ProfileSpec; raises ProfileError for what has no such form."""
     given = {name: tuple(value) if isinstance(value := data[name], list) else value for name in _SPEC_FIELDS}
+    given["validity_minutes"] = data["validity_minutes"] or 0
     try:
         given["rsa_exponents"] = tuple(int(part) for part in data["rsa_exponents"].split(","))
     except ValueError:

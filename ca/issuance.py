@@ -7,16 +7,19 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from django.conf import settings
 
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
 from ca.authorities import SERIAL_ENTROPY, issuer_facts, open_key
 from ca.builder import (
     CertificateContent,
+    ServiceUsages,
     assemble_certificate,
     build_service_tbs,
     build_tbs,
@@ -26,7 +29,7 @@ from ca.builder import (
 from ca.csr import CertificationRequest
 from ca.errors import CertificateRefused, RecordMismatch
 from ca.linting import lint_tbs
-from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, ServiceKey
+from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, ServiceKey, ServicePurpose
 from ca.names import DistinguishedName, GeneralName
 from ca.profiles import ProfileSpec
 from ca.store import add_certificate_terms
@@ -52,10 +55,11 @@ def prepare_certificate(order: CertificateOrder, *, now: datetime) -> Certificat
     """
     issuer = issuer_facts(order.ca.certificate_der)
     open_key(order.ca, now=now)
-    not_before, not_after = validity(order.spec, issuer, now)
+    spec = order.spec.for_authority(order.ca.name)
+    not_before, not_after = validity(spec, issuer, now)
     serial_number = new_serial_number(os.urandom(SERIAL_ENTROPY))
     content = CertificateContent(
-        spec=order.spec,
+        spec=spec,
         issuer=issuer,
         subject=order.subject,
         sans=order.sans,
@@ -131,17 +135,17 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
 
 
 def prepare_service_certificate(service: ServiceKey, csr: CertificationRequest, *, now: datetime) -> Certificate:
-    """Build the certificate of one of the portal's own keys (SCEP RA); returns an unsaved Certificate."""
+    """Build the certificate of one of the portal's own keys, for its purpose; returns an unsaved Certificate."""
     issuer = issuer_facts(service.ca.certificate_der)
     serial_number = new_serial_number(os.urandom(SERIAL_ENTROPY))
-    not_before, not_after = validity(_SERVICE_SPEC, issuer, now)
+    period = validity(ProfileSpec(validity_days=settings.PORTAL_RA_LIFE.days), issuer, now)
     tbs = build_service_tbs(
         issuer=issuer,
         subject=csr.subject,
         spki_der=csr.spki_der,
         serial_number=serial_number,
-        not_before=not_before,
-        not_after=not_after,
+        period=period,
+        usages=_USAGES[ServicePurpose(service.purpose)],
     )
     return Certificate(
         ca=service.ca,
@@ -150,15 +154,20 @@ def prepare_service_certificate(service: ServiceKey, csr: CertificationRequest, 
         serial_hex=f"{serial_number:x}",
         subject=str(csr.subject),
         spki_sha256=csr.spki_sha256.hex(),
-        not_before=not_before,
-        not_after=not_after,
+        not_before=period[0],
+        not_after=period[1],
         tbs=tbs,
         tbs_sha256=sha256(tbs).hexdigest(),
         prepared_at=now,
     )
 
 
-_SERVICE_SPEC = ProfileSpec(validity_days=730)
+_USAGES: Final[dict[ServicePurpose, ServiceUsages]] = {
+    ServicePurpose.RA: ServiceUsages(),
+    ServicePurpose.RA_SIGNING: ServiceUsages(("digital-signature",)),
+    ServicePurpose.RA_ENCRYPTION: ServiceUsages(("key-encipherment",)),
+    ServicePurpose.CONFIGURATION: ServiceUsages(("digital-signature",), ("email-protection",)),  # CMS as in mail
+}
 
 
 def _check_signed(certificate: Certificate, der: bytes) -> None:

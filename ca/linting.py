@@ -153,10 +153,9 @@ def _lint_validity(tlv: TLV, content: Content) -> Iterator[Finding]:
             yield refuse("lint-time", f"{moment:%Y-%m-%d}: UTCTime until 2049, GeneralizedTime from 2050")
     if not issuer.not_before <= not_before <= not_after <= issuer.not_after:
         yield refuse("lint-validity", f"validity {not_before} to {not_after}: not inside that of the issuer")
-    wanted = min(not_before + timedelta(days=spec.validity_days) - _ONE_SECOND, issuer.not_after)
+    wanted = min(not_before + spec.validity - _ONE_SECOND, issuer.not_after)
     if not_after != wanted or (not_before, not_after) != (content.not_before, content.not_after):
-        days = spec.validity_days
-        yield refuse("lint-validity", f"validity {not_before} to {not_after}: the profile gives {days} days")
+        yield refuse("lint-validity", f"validity {not_before} to {not_after}: the profile gives {spec.validity}")
 
 
 def _lint_subject(tlv: TLV, content: Content) -> Iterator[Finding]:

@@ -10,7 +10,25 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from accounts.models import User
 from audit.canonical import canonical_json
 from audit.ids import uuid7
+from ca.authority_models import AuthorityRollover, CertificateAuthority, NextCaAnswer
 from ca.profiles import ProfileError, ProfileSpec
+
+__all__ = [
+    "AuthorityRollover",
+    "Certificate",
+    "CertificateAuthority",
+    "CertificateKind",
+    "CertificateProfile",
+    "CertificateProfileVersion",
+    "CertificateStatus",
+    "CertificateTerm",
+    "CrlIssue",
+    "NextCaAnswer",
+    "RevocationReason",
+    "ServiceKey",
+    "ServicePurpose",
+    "TermField",
+]
 
 
 class TermField(models.CharField):  # type: ignore[type-arg]  # django-stubs: the field's value types are CharField's own
@@ -22,51 +40,6 @@ class TermField(models.CharField):  # type: ignore[type-arg]  # django-stubs: th
         if connection.vendor == "postgresql":
             parameters["collation"] = "C"
         return parameters
-
-
-class CertificateAuthority(models.Model):
-    """An issuer with a key. Its key file is named `key_name` in the CA key folder; only the signing worker opens it."""
-
-    name = models.SlugField(unique=True)
-    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
-    subject = models.CharField(max_length=500)
-    certificate = models.BinaryField()
-    certificate_sha256 = models.CharField(max_length=64, unique=True)
-    key_name = models.CharField(max_length=100, unique=True)
-    key_type = models.CharField(max_length=20)
-    not_before = models.DateTimeField()
-    not_after = models.DateTimeField()
-    created_at = models.DateTimeField()
-    paused_at = models.DateTimeField(null=True, blank=True)
-    is_test = models.BooleanField(default=False)
-    #: Goes up with each revocation, hold and release, in its transaction: a CRL of an earlier version is out of date.
-    revocation_version = models.PositiveBigIntegerField(default=0, editable=False)
-
-    class Meta:
-        verbose_name = "certification authority"
-        verbose_name_plural = "certification authorities"
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def department_id(self) -> int | None:
-        """None, for `can`: an authority is the whole organization's."""
-        return None
-
-    @property
-    def certificate_der(self) -> bytes:
-        """The authority's own certificate, DER."""
-        return bytes(self.certificate)
-
-    def chain(self) -> list["CertificateAuthority"]:
-        """Return the authority and its parents, the root last."""
-        chain: list[CertificateAuthority] = []
-        authority: CertificateAuthority | None = self
-        while authority is not None:
-            chain.append(authority)
-            authority = authority.parent
-        return chain
 
 
 class CertificateProfile(models.Model):
@@ -248,20 +221,42 @@ class CertificateTerm(models.Model):
         return str(self.term)
 
 
+class ServicePurpose(models.TextChoices):
+    """What a key of the portal is for. The second and third belong together: a split RA has one key for each use."""
+
+    RA = "scep-ra", "SCEP RA"
+    RA_SIGNING = "scep-ra-sign", "SCEP RA, signs"
+    RA_ENCRYPTION = "scep-ra-encrypt", "SCEP RA, decrypts"
+    CONFIGURATION = "configuration", "device configurations"
+
+
 class ServiceKey(models.Model):
-    """A key of the portal itself: made by its user (key and CSR), certified by the signing worker."""
+    """A key of the portal itself: made by its user (key and CSR), certified by the signing worker.
+
+    `signing_key` of a key that decrypts for a split RA is the one that signs its answers. Once retired, its file is
+    removed and nothing uses it any more.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     ca = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, related_name="service_keys")
-    purpose = models.CharField(max_length=16, choices=[("scep-ra", "SCEP RA")])
+    purpose = models.CharField(max_length=16, choices=ServicePurpose.choices)
     key_name = models.CharField(max_length=100, unique=True)
     csr = models.BinaryField()
     spki_sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField()
     certificate = models.OneToOneField(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
+    signing_key = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="encryption_key")
+    retired_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [models.Index(fields=["ca", "purpose", "id"], name="ca_service_key_by_purpose")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(purpose="scep-ra-encrypt", signing_key__isnull=False)
+                | (~models.Q(purpose="scep-ra-encrypt") & models.Q(signing_key__isnull=True)),
+                name="ca_encryption_key_has_signing_key",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.purpose} of {self.ca}"
@@ -286,14 +281,17 @@ class CrlIssue(models.Model):
     der = models.BinaryField(null=True)
     sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001 - NULL is "not signed yet"
     created_at = models.DateTimeField()
+    #: When the bytes were dropped; number, times and digest stay.
+    pruned_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = "CRL"
         constraints = [
             models.UniqueConstraint(fields=["ca", "number"], name="ca_crl_number_once"),
             models.CheckConstraint(
-                condition=models.Q(der__isnull=True, sha256__isnull=True)
-                | models.Q(der__isnull=False, sha256__isnull=False),
+                condition=models.Q(der__isnull=True, sha256__isnull=True, pruned_at__isnull=True)
+                | models.Q(der__isnull=False, sha256__isnull=False, pruned_at__isnull=True)
+                | models.Q(der__isnull=True, sha256__isnull=False, pruned_at__isnull=False),
                 name="ca_crl_has_digest",
             ),
         ]
@@ -305,5 +303,5 @@ class CrlIssue(models.Model):
     def crl_der(self) -> bytes:
         """The CRL, DER; raises LookupError while there is none."""
         if self.der is None:
-            raise LookupError(f"CRL {self.number} was never signed")
+            raise LookupError(f"CRL {self.number} " + ("was pruned" if self.pruned_at else "was never signed"))
         return bytes(self.der)

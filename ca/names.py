@@ -40,6 +40,10 @@ __all__ = [
 MAX_RDNS: Final = 32
 MAX_GENERAL_NAMES: Final = 100
 MAX_DNS_LENGTH: Final = 253
+#: Of one name as encoded. Every upper bound of RFC 5280 appendix A together is less; each character costs a look.
+MAX_NAME_BYTES: Final = 8_192
+#: Of all names of a subjectAltName: 100 DNS names of the greatest length, and more.
+MAX_GENERAL_NAMES_BYTES: Final = 32_768
 
 
 class NameMalformed(ValueError):
@@ -138,11 +142,17 @@ def decode_text(tlv: TLV) -> str:
 
 
 def decode_name(der: bytes) -> DistinguishedName:
-    """Read a Name. Raises NameMalformed: not a Name, or more than 32 relative names."""
+    """Read a Name. Raises NameMalformed: not a Name, more than 32 relative names, or more than 8 KiB."""
+    _check_size("name", der, MAX_NAME_BYTES)
     try:
         return _decode_name(der)
     except Asn1Error as error:
         raise NameMalformed(f"name: {error}") from error
+
+
+def _check_size(what: str, der: bytes, most: int) -> None:
+    if len(der) > most:
+        raise NameMalformed(f"{what} of {len(der)} bytes: at most {most}")
 
 
 def _decode_name(der: bytes) -> DistinguishedName:
@@ -233,7 +243,8 @@ def encode_general_names(names: Iterable[GeneralName]) -> bytes:
 
 
 def decode_general_names(der: bytes) -> tuple[GeneralName, ...]:
-    """Read a GeneralNames value. Raises NameMalformed: unreadable, none or more than 100 names."""
+    """Read a GeneralNames value. Raises NameMalformed: unreadable, none or more than 100 names, or too large."""
+    _check_size("subjectAltName", der, MAX_GENERAL_NAMES_BYTES)
     try:
         members = asn1.sequence(asn1.parse_exact(der))
         if not 1 <= len(members) <= MAX_GENERAL_NAMES:
@@ -244,6 +255,7 @@ def decode_general_names(der: bytes) -> tuple[GeneralName, ...]:
 
 
 def _decode_general_name(tlv: TLV) -> GeneralName:
+    _check_size("a name of the subjectAltName", tlv.raw, MAX_NAME_BYTES)
     if tlv.tag in _IA5_KINDS:
         kind = _IA5_KINDS[tlv.tag]
         if not tlv.value.isascii():

@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
@@ -17,10 +18,14 @@ SAN_KINDS: Final = ("dns", "ip", "email", "uri", "upn")
 CURVES: Final = ("P-256", "P-384", "P-521")
 MAX_PATTERN_LENGTH: Final = 200
 MAX_MATCHED_LENGTH: Final = 255
+#: In an address: the name of the authority that issues. After a rollover it is another one.
+AUTHORITY_NAME: Final = "{ca}"
+_ADDRESSES: Final = ("crl_url", "ca_issuers_url", "ocsp_url")
 _MAX_PATTERNS: Final = 20
 _FORBIDDEN_PURPOSES: Final = frozenset({"any", "2.5.29.37.0", "ocsp-signing", "1.3.6.1.5.5.7.3.9"})
 _RANGES: Final = {
     "validity_days": (1, 36_500),
+    "validity_minutes": (0, 1440),
     "backdate_minutes": (0, 1440),
     "rsa_min_bits": (2048, 8192),
     "rsa_max_bits": (2048, 8192),
@@ -37,7 +42,8 @@ class ProfileSpec:
 
     Patterns are regular expressions that must match a whole value; a kind without patterns admits every well-formed
     value. A DNS wildcard is admitted only by a pattern that names the asterisk itself (`\\*`). `rsa_exponents` are the
-    public exponents accepted. An address left empty leaves its extension out.
+    public exponents accepted. An address left empty leaves its extension out. `validity_minutes` stands instead of the
+    days where it is not 0: for certificates of the self-test.
     """
 
     validity_days: int = 365
@@ -59,6 +65,7 @@ class ProfileSpec:
     crl_url: str = ""
     ca_issuers_url: str = ""
     ocsp_url: str = ""
+    validity_minutes: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -73,7 +80,7 @@ class ProfileSpec:
                 raise ProfileError(f"rsa_exponents {exponent}: must be odd")
         self._check_words()
         self._freeze_patterns()
-        for name in ("crl_url", "ca_issuers_url", "ocsp_url"):
+        for name in _ADDRESSES:
             _check_url(name, getattr(self, name))
 
     def _check_words(self) -> None:
@@ -106,11 +113,18 @@ class ProfileSpec:
         object.__setattr__(self, "subject_patterns", MappingProxyType(dict(self.subject_patterns)))
         object.__setattr__(self, "san_patterns", MappingProxyType(lists))
 
+    @property
+    def validity(self) -> timedelta:
+        """How long a certificate is valid, both ends counted."""
+        return timedelta(minutes=self.validity_minutes) or timedelta(days=self.validity_days)
+
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_json` is the inverse."""
+        """Plain values for JSON; `from_json` is the inverse. Minutes of 0 are left out: older versions have none."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["subject_patterns"] = dict(self.subject_patterns)
         plain["san_patterns"] = {kind: list(patterns) for kind, patterns in self.san_patterns.items()}
+        if not self.validity_minutes:
+            del plain["validity_minutes"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @classmethod
@@ -118,6 +132,11 @@ class ProfileSpec:
         """Raises ProfileError for unknown fields, too: a misspelt limit must not be no limit."""
         _check_allowed("profile", data, [f.name for f in fields(cls)])
         return cls(**data)
+
+    def for_authority(self, name: str) -> Self:
+        """The rules as they are for certificates of one authority: `{ca}` in an address is its name."""
+        addresses = {field: getattr(self, field).replace(AUTHORITY_NAME, name) for field in _ADDRESSES}
+        return replace(self, **addresses)
 
     def digest(self) -> bytes:
         """SHA-256 over the canonical JSON (RFC 8785; there are no floats)."""
@@ -184,3 +203,5 @@ def _check_url(name: str, value: object) -> None:
     # RFC 5280 8: https for these addresses makes a client chase certificates in a circle.
     if parts is None or parts.scheme != "http" or not parts.hostname:
         raise ProfileError(f"{name} {value!r}: an address that starts with http:// is needed")
+    if set(str(value).replace(AUTHORITY_NAME, "")) & set("{}"):
+        raise ProfileError(f"{name} {value!r}: of braces only {AUTHORITY_NAME} is known, the authority's name")

@@ -21,7 +21,7 @@ from ca.profile_spec import MAX_MATCHED_LENGTH, SAN_KINDS, ProfileError, Profile
 from ca.text import shortened, text_findings
 from ca.weak_keys import modulus_faults
 
-__all__ = ["CsrReview", "Finding", "ProfileError", "ProfileSpec", "check_csr"]
+__all__ = ["CsrReview", "Finding", "ProfileError", "ProfileSpec", "check_csr", "check_names"]
 
 _RESERVED_NAMES: Final = ("localhost", "local", "internal", "invalid", "test", "localdomain")
 
@@ -55,12 +55,19 @@ def check_csr(csr: CertificationRequest, spec: ProfileSpec) -> CsrReview:
     )
     findings = (
         *_key_findings(csr, spec),
-        *_subject_findings(csr.subject, spec),
-        *_presence_findings(subject, sans, spec),
-        *(finding for name in sans for finding in _san_findings(name, spec)),
+        *check_names(csr.subject, sans, spec),
         *requested,
     )
     return CsrReview(subject, sans, findings, dropped)
+
+
+def check_names(subject: DistinguishedName, sans: tuple[GeneralName, ...], spec: ProfileSpec) -> tuple[Finding, ...]:
+    """Compare the names of a request, or of one still to be made, with a profile. Every fault is found."""
+    return (
+        *_subject_findings(subject, spec),
+        *_presence_findings(subject, sans, spec),
+        *(finding for name in sans for finding in _san_findings(name, spec)),
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- key

@@ -100,20 +100,23 @@ def authority_by_fingerprint(der_sha256: bytes) -> CertificateAuthority | None:
     return CertificateAuthority.objects.filter(certificate_sha256=der_sha256.hex()).first()
 
 
-def certificate_by_serial(issuer_der: bytes, serial_der: bytes, *, ca: CertificateAuthority) -> Certificate | None:
-    """Return the certificate with this issuer (a complete Name) and serial number (a complete INTEGER) of this CA."""
-    if _subject(ca.certificate_der) != issuer_der:
+def certificate_by_serial(
+    issuer_der: bytes, serial_der: bytes, *, cas: Sequence[CertificateAuthority]
+) -> Certificate | None:
+    """Return the certificate with this issuer (a complete Name) and serial number (a complete INTEGER) of these CAs."""
+    named = [ca for ca in cas if _subject_of(ca.certificate_der) == issuer_der]
+    if not named:
         return None
     try:
         number = asn1.integer(asn1.parse_exact(serial_der))
     except asn1.Asn1Error:
         return None
-    return Certificate.objects.filter(ca=ca, serial_hex=f"{number:x}").first()
+    return Certificate.objects.filter(ca__in=named, serial_hex=f"{number:x}").first()
 
 
-def has_certificate_of_key(spki_sha256: bytes, *, ca: CertificateAuthority) -> bool:
-    """Return whether this CA prepared or issued a certificate over this key."""
-    return Certificate.objects.filter(ca=ca, spki_sha256=spki_sha256.hex()).exclude(status="ABANDONED").exists()
+def has_certificate_of_key(spki_sha256: bytes, *, cas: Sequence[CertificateAuthority]) -> bool:
+    """Return whether one of these CAs prepared or issued a certificate over this key."""
+    return Certificate.objects.filter(ca__in=cas, spki_sha256=spki_sha256.hex()).exclude(status="ABANDONED").exists()
 
 
 def subject_of(certificate: Certificate) -> DistinguishedName:

@@ -14,6 +14,7 @@ _EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMO
 _SHOWN_IN_TEXT: Final = 40
 
 
+@lru_cache(maxsize=4096)  # of one long text most characters repeat
 def _is_hidden(character: str) -> bool:
     category = unicodedata.category(character)
     return (
@@ -28,7 +29,12 @@ def visible(text: str) -> str:
     """The text with every control, bidi, zero-width and odd space character written out, such as `<U+202E>`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(f"<U+{ord(c):04X}>" if _is_hidden(c) else c for c in text)
+    return "".join(map(_shown, text))
+
+
+@lru_cache(maxsize=4096)
+def _shown(character: str) -> str:
+    return f"<U+{ord(character):04X}>" if _is_hidden(character) else character
 
 
 def shortened(text: str) -> str:

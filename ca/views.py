@@ -1,5 +1,6 @@
 """The page of certification authorities; for everybody their certificates and CRLs (RFC 5280 §4.2.1.13, §4.2.2.1)."""
 
+import ssl
 from hashlib import sha1
 from typing import Any
 
@@ -14,7 +15,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.doors import person, requires
 from accounts.roles import Verb
 from ca.authorities import pause_authority, resume_authority
-from ca.models import CertificateAuthority
+from ca.expiry import deadlines_of
+from ca.models import AuthorityRollover, CertificateAuthority
+from ca.ra_certificates import ra_certificates_of
 from ca.store import crl_is_due, latest_crl
 
 _PUBLISHED_FOR = 3600  # seconds a relying party may keep the certificate
@@ -27,9 +30,13 @@ def authorities(request: HttpRequest) -> HttpResponse:
     """Every authority with what is needed to compare it: names, fingerprints, validity."""
     now = timezone.now()
     rows: list[Any] = list(CertificateAuthority.objects.select_related("parent").order_by("name"))
+    rollovers = list(AuthorityRollover.objects.select_related("ca", "next_ca").order_by("-id"))
     for row in rows:  # devices show SHA-1 of a CA certificate to this day; nothing here trusts it
         row.sha1 = sha1(row.certificate_der, usedforsecurity=False).hexdigest()
         row.crl, row.is_crl_due = latest_crl(row), crl_is_due(row, now=now)
+        row.deadlines, row.ra_certificates = deadlines_of(row, now=now), ra_certificates_of(row, now=now)
+        row.followed = [found for found in rollovers if found.ca_id == row.pk]
+        row.follows = [found for found in rollovers if found.next_ca_id == row.pk]
     return render(request, "ca/authorities.html", {"authorities": rows, "now": now})
 
 
@@ -42,6 +49,18 @@ def authority_certificate(request: HttpRequest, name: str) -> HttpResponse:
         "Cache-Control": f"public, max-age={_PUBLISHED_FOR}",
     }
     return HttpResponse(authority.certificate_der, content_type="application/pkix-cert", headers=headers)
+
+
+@require_safe
+def authority_pem(request: HttpRequest, name: str) -> HttpResponse:
+    """The certificate of an authority with its issuers up to the root, PEM: one file for clients that want files."""
+    authority = get_object_or_404(CertificateAuthority.objects.select_related("parent__parent"), name=name)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{authority.name}.pem"',
+        "Cache-Control": f"public, max-age={_PUBLISHED_FOR}",
+    }
+    chain = "".join(ssl.DER_cert_to_PEM_cert(member.certificate_der) for member in authority.chain())
+    return HttpResponse(chain, content_type="application/x-pem-file", headers=headers)
 
 
 @require_safe

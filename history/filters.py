@@ -76,11 +76,14 @@ SUBJECT_KINDS: Final = (
     "request",
     "certificate",
     "challenge",
+    "device-group",
     "profile",
     "certificate-profile",
     "authority",
     "service-key",
     "user",
+    "self-test",
+    "exchange",
 )
 
 

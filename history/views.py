@@ -14,7 +14,7 @@ from accounts.doors import actor_of, person, requires
 from accounts.roles import Verb
 from approvals.forms import RequestFilter
 from approvals.models import EnrollmentRequest
-from approvals.queue import count, paginate, requests_of
+from approvals.queue import certificates_without_self_tests, count, paginate, requests_of
 from approvals.records import department_of
 from approvals.timeline import moments, timeline_of
 from audit.events import Event, Subject
@@ -41,7 +41,8 @@ def requests(request: HttpRequest) -> HttpResponse:
 @requires(Verb.CERTIFICATE_VIEW)
 def certificates(request: HttpRequest) -> HttpResponse:
     """Every certificate that was ever prepared."""
-    filters = CertificateFilter(request.GET, certificates_of(request), request=request, now=timezone.now())
+    rows = certificates_without_self_tests(certificates_of(request))
+    filters = CertificateFilter(request.GET, rows, request=request, now=timezone.now())
     context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
     return render(request, "history/certificates.html", context)
 

@@ -86,6 +86,12 @@ class LoadedKey:
             return private.sign(tbs, ec.ECDSA(_ECDSA_HASHES[signature_algorithm], deterministic_signing=True))
         raise KeyStoreError(f"signature algorithm {signature_algorithm!r}: not possible with this {self.algorithm} key")
 
+    def sign_legacy(self, data: bytes) -> bytes:
+        """Sign with RSA, PKCS#1 v1.5 and SHA-1: messages to devices that know nothing else, never a certificate."""
+        if not isinstance(self._private, rsa.RSAPrivateKey):
+            raise KeyStoreError("signature with SHA-1: the key is not RSA")
+        return self._private.sign(data, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - see above
+
     def decrypt_rsa(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
         """Decrypt with PKCS#1 v1.5 (`oaep_hash` None) or OAEP ("sha1", "sha256", "sha384", "sha512", also for MGF1).
 

@@ -14,8 +14,10 @@ from django.core import checks
 from django.db import DatabaseError, connection
 
 from accounts.setup import has_administrator
+from ca.expiry import deadlines_of
+from ca.models import CertificateAuthority, ServiceKey
 from pkiportal.environment import SettingsError, is_set
-from pkiportal.health import broker_answers, pending_migrations
+from pkiportal.health import broker_answers, pending_migrations, unplanned_faults
 
 State = Literal["ok", "warn", "fail"]
 #: Seconds. Leases use the database's clock, certificates the signing worker's.
@@ -44,6 +46,7 @@ def examine(now: Callable[[], datetime]) -> Iterator[Finding]:
     yield from _authority_keys(settings.CA_KEY_FOLDER)
     yield _broker()
     yield _transport()
+    yield _proxies()
     try:
         yield from _database(now)
     except DatabaseError as error:
@@ -110,6 +113,15 @@ def _transport() -> Finding:
     )
 
 
+def _proxies() -> Finding:
+    named = ", ".join(map(str, settings.PORTAL_TRUSTED_PROXIES))
+    if not named:
+        return Finding("proxies", "ok", "none is named: the address of a connection is the client's")
+    hops = settings.PORTAL_PROXY_HOPS
+    way = "1 proxy" if hops == 1 else f"up to {hops} proxies one behind the other"
+    return Finding("proxies", "ok", f"{named} may say who the client is, {way}")
+
+
 def _database(now: Callable[[], datetime]) -> Iterator[Finding]:
     pending = pending_migrations()
     if pending:
@@ -119,7 +131,24 @@ def _database(now: Callable[[], datetime]) -> Iterator[Finding]:
     yield from _pragmas() if connection.vendor == "sqlite" else _server()
     yield _clock(now)
     yield from _system_checks()
+    yield from _authorities(now)
     yield _people()
+    yield _messages(now())
+
+
+def _authorities(now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Certificates and CRLs near their end; RA keys that this user should have and has not."""
+    for ca in CertificateAuthority.objects.order_by("name"):
+        found = deadlines_of(ca, now=now())
+        yield from (Finding(f"authority {ca.name}", deadline.state, deadline.text) for deadline in found)
+        if not found:
+            yield Finding(f"authority {ca.name}", "ok", "certificates and CRL are good")
+    folder = Path(settings.RA_KEY_FOLDER)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return  # another user's: this machine, or this user, has no business with RA keys
+    for name in ServiceKey.objects.filter(retired_at__isnull=True).values_list("key_name", flat=True):
+        if not (folder / name).exists():
+            yield Finding("RA keys", "warn", f"{folder / name} is missing: copy it from the machine that made it")
 
 
 def _people() -> Finding:
@@ -129,6 +158,17 @@ def _people() -> Finding:
     except DatabaseError:
         return Finding("people", "ok", "not to be seen with this database login")
     return Finding("people", "warn", "no administrator yet: use the link that `./portal up` prints")
+
+
+def _messages(now: datetime) -> Finding:
+    try:
+        found = unplanned_faults(now)
+    except DatabaseError:
+        return Finding("messages", "ok", "not to be seen with this database login")
+    if not found.count:
+        return Finding("messages", "ok", "none of the last 24 hours ran into a fault that nobody planned")
+    text = f"{found.count} of the last 24 hours ran into a fault that nobody planned, the newest {found.newest}"
+    return Finding("messages", "warn", f"{text}: see `scep.unplanned` in the log of `web`, and report it")
 
 
 def _pragmas() -> Iterator[Finding]:

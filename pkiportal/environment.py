@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, FileAwareEnv
 
+from approvals.targets import AllowedHost, read_allowed_host
+
 T = TypeVar("T")
 D = TypeVar("D")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -125,6 +127,18 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+def proxy_hops(text: str) -> int:
+    """How many proxies stand one behind the other before the portal, 1 to 10."""
+    if not text.isdecimal() or not 1 <= int(text) <= 10:
+        raise ValueError("is not a number of proxies from 1 to 10")
+    return int(text)
+
+
+def call_targets(text: str) -> tuple[AllowedHost, ...]:
+    """Comma-separated hosts that the portal may call by itself, https unless one begins with `http://`."""
+    return tuple(read_allowed_host(part) for part in filter(None, (piece.strip() for piece in text.split(","))))
+
+
 def existing_file(text: str) -> Path:
     """The absolute path of a file that can be read."""
     path = Path(text).absolute()
@@ -150,10 +164,24 @@ def time_zone(text: str) -> str:
     return text
 
 
-def crl_days(text: str) -> int:
-    """Days for which a CRL says it is good, 1 to 365."""
-    if not text.isdecimal() or not 1 <= int(text) <= 365:
-        raise ValueError("is not a number of days from 1 to 365")
+def days(low: int, high: int) -> Callable[[str], int]:
+    """Parser of a number of days within limits, both included."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"is not a number of days from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+crl_days = days(1, 365)
+
+
+def static_challenge_days(text: str) -> int:
+    """Days after which a static challenge is old, 0 to 3650; 0: never."""
+    if not text.isdecimal() or int(text) > 3650:
+        raise ValueError("is not a number of days from 0 (never) to 3650")
     return int(text)
 
 

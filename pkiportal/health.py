@@ -1,7 +1,7 @@
 """Is it alive, is it ready: two answers for monitors, and the facts behind them for the doctor."""
 
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,9 +15,12 @@ from redis import Redis, RedisError
 
 from approvals.models import Lease
 from approvals.queue import signing_health
+from approvals.refusals import Unplanned, unplanned_since
 
 #: Seconds. The broker must not hold an answer about the rest.
 _BROKER_TIMEOUT: Final = 1.0
+#: How far back faults of ours are counted.
+FAULTS_SINCE: Final = timedelta(hours=24)
 
 
 def page_fault(request: HttpRequest) -> HttpResponse:
@@ -54,7 +57,7 @@ def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
         pending = pending_migrations()
         if pending:
             return [f"{len(pending)} migrations are not applied, run `./portal migrate`"], facts
-        return [], facts | signing_facts(now)
+        return [], facts | signing_facts(now) | {"unplanned_faults": unplanned_faults(now).count}
     except DatabaseError:
         return ["the database does not answer"], facts
 
@@ -76,6 +79,11 @@ def signing_facts(now: datetime) -> dict[str, Any]:
         "oldest_due_seconds": _age(health.oldest_due_at, now),
         "last_sweep_seconds": _age(swept_at, now),
     }
+
+
+def unplanned_faults(now: datetime) -> Unplanned:
+    """Messages of the last 24 hours that ran into an exception nobody planned. Raises DatabaseError."""
+    return unplanned_since(now - FAULTS_SINCE)
 
 
 def _age(moment: datetime | None, now: datetime) -> float | None:

@@ -1,5 +1,6 @@
 """What happens to a request before a page sees it. The doors for machines take the short way (docs/adr/0001)."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -8,6 +9,7 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.request import split_domain_port
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 
@@ -15,7 +17,10 @@ from accounts.network import is_from_this_machine, is_from_trusted_proxy
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-_SCEP: Final = "/scep/"
+#: The addresses of `scep.urls`, and nothing else: `/certsrv/mscep_admin/` takes a password.
+_SCEP: Final = re.compile(r"/scep(?:/|$)|/[Cc]ert[Ss]rv/mscep/|/cgi-bin/pkiclient\.exe")
+#: Doors for machines that send a password: the short way as well, but not over plain HTTP.
+_ENCRYPTED: Final = re.compile(r"/[Cc]ert[Ss]rv/mscep_admin|/api/")
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
 _PUBLISHED: Final = (".cer", ".crt", ".pem", ".crl", ".p7c")
 #: A whole SCEP message as base64 in a query, each character escaped at worst, beside other parameters.
@@ -39,12 +44,14 @@ def trusted_proxy(get_response: GetResponse) -> GetResponse:
 
 
 def open_doors(get_response: GetResponse) -> GetResponse:
-    """Answer SCEP, health and publication paths without session, cookies, CSRF, host check or redirect."""
+    """Answer SCEP, NDES, REST, health and publication paths without session, cookies, CSRF, host check or redirect."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        if path.startswith(_SCEP):
+        if _SCEP.match(path):
             return _with_length(_refuse_body(request) or _call_view(request))
+        if _ENCRYPTED.match(path):
+            return _with_length(_refuse_unencrypted(request) or _refuse_large(request) or _call_view(request))
         if path in _HEALTH or is_publication(path):
             return _with_length(_call_view(request))
         return get_response(request)
@@ -61,15 +68,7 @@ def refuse_plain_http(get_response: GetResponse) -> GetResponse:
     """Keep pages, and with them passwords and cookies, off unencrypted connections."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        if request.is_secure() or _is_on_this_machine(request):
-            return get_response(request)
-        return HttpResponse(
-            "403: these pages need an encrypted connection. Start the portal with --tls-cert and --tls-key, or put a "
-            "proxy with TLS before it and name the proxy in PORTAL_TRUSTED_PROXIES, or open http://localhost on the "
-            "machine itself. SCEP stays reachable without encryption.\n",
-            status=403,
-            content_type="text/plain; charset=utf-8",
-        )
+        return _refuse_unencrypted(request) or get_response(request)
 
     return answer
 
@@ -101,9 +100,32 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
         match = resolve(request.path_info)
         request.resolver_match = match
         response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+        if isinstance(response, SimpleTemplateResponse):  # REST framework's answers are written late
+            response = response.render()
     except (Resolver404, Http404):
         return _plain(404, "nothing here")
     return response
+
+
+def _refuse_unencrypted(request: HttpRequest) -> HttpResponse | None:
+    if request.is_secure() or _is_on_this_machine(request):
+        return None
+    return _plain(
+        403,
+        "these pages need an encrypted connection. Start the portal with --tls-cert and --tls-key, or put a "
+        "proxy with TLS before it and name the proxy in PORTAL_TRUSTED_PROXIES, or open http://localhost on the "
+        "machine itself. SCEP stays reachable without encryption.",
+    )
+
+
+def _refuse_large(request: HttpRequest) -> HttpResponse | None:
+    """A refusal for a body that no reader of these doors sends; nothing is read."""
+    length = request.META.get("CONTENT_LENGTH", "") or "0"
+    if request.META.get("HTTP_TRANSFER_ENCODING") or not length.isdecimal():
+        return _plain(411, "send the body with a Content-Length")
+    if len(length) > _LENGTH_DIGITS or int(length) > settings.PORTAL_SCEP_MAX_BYTES:
+        return _plain(413, f"a body has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
+    return None
 
 
 def _refuse_body(request: HttpRequest) -> HttpResponse | None:

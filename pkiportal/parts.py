@@ -14,7 +14,7 @@ from pkiportal.supervisor import Part
 _ONLY_FOR: Final[dict[str, frozenset[ProcessKind]]] = {
     "PORTAL_CA_PASSPHRASE": frozenset({"signing"}),
     "PORTAL_RA_PASSPHRASE": frozenset({"web"}),
-    "PORTAL_CHALLENGE_KEY": frozenset({"web"}),
+    "PORTAL_CHALLENGE_KEY": frozenset({"web", "default"}),
     "PORTAL_TLS_KEY": frozenset({"web"}),
     "PORTAL_TLS_CERT": frozenset({"web"}),
     "PORTAL_HTTP_BIND": frozenset({"web"}),

@@ -26,6 +26,10 @@ PORTAL_BIND = read("PORTAL_BIND", environment.host_port, default=("127.0.0.1", 8
 PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", environment.existing_file, default=None)
 PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
 PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
+#: How many proxies a request passes at most; so many entries of X-Forwarded-For are read.
+PORTAL_PROXY_HOPS: int = read("PORTAL_PROXY_HOPS", environment.proxy_hops, default=1)
+if is_set("PORTAL_PROXY_HOPS") and not PORTAL_TRUSTED_PROXIES:
+    raise SettingsError("PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too")
 if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
     raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
 #: A second address, without TLS, for SCEP, certificates and CRLs; pages are refused there.
@@ -56,8 +60,36 @@ PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 #: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
+#: What profiles may make the portal call: nothing unless named here (approvals.targets).
+PORTAL_WEBHOOK_HOSTS = read("PORTAL_WEBHOOK_HOSTS", environment.call_targets, default=())
+PORTAL_WEBHOOK_NETWORKS: tuple[Network, ...] = read("PORTAL_WEBHOOK_NETWORKS", environment.networks, default=())
+PORTAL_INTUNE_LOGIN_URL = read(
+    "PORTAL_INTUNE_LOGIN_URL", environment.public_url, default="https://login.microsoftonline.com"
+)
+PORTAL_INTUNE_GRAPH_URL = read("PORTAL_INTUNE_GRAPH_URL", environment.public_url, default="https://graph.microsoft.com")
+PORTAL_INTUNE_API_URL = read(
+    "PORTAL_INTUNE_API_URL", environment.public_url, default="https://api.manage.microsoft.com"
+)
+#: Where the service that Graph names may be.
+PORTAL_INTUNE_HOSTS = read(
+    "PORTAL_INTUNE_HOSTS", environment.call_targets, default=environment.call_targets("*.manage.microsoft.com")
+)
+#: How the portal names itself to services that it calls.
+PORTAL_CALLER: Final = f"pki-portal/{PORTAL_VERSION}"
 #: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
+PORTAL_STATIC_CHALLENGE_DAYS: Final = read(
+    "PORTAL_STATIC_CHALLENGE_DAYS", environment.static_challenge_days, default=90
+)
 PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", environment.crl_days, default=7))
+#: How long the bytes of a CRL are kept that a newer one took the place of.
+PORTAL_CRL_KEEP: Final = timedelta(days=read("PORTAL_CRL_KEEP_DAYS", environment.days(1, 36_500), default=365))
+#: How long an RA certificate is good for, and how long before its end the next one is made: None: a third; 0: never.
+PORTAL_RA_LIFE: Final = timedelta(days=read("PORTAL_RA_DAYS", environment.days(2, 3_650), default=730))
+PORTAL_RA_RENEW_BEFORE: Final = read(
+    "PORTAL_RA_RENEW_DAYS",
+    lambda text: timedelta(days=environment.days(0, PORTAL_RA_LIFE.days - 1)(text)),
+    default=None,
+)
 
 
 # Secrets -------------------------------------------------------------------------------------------------------------
@@ -74,7 +106,7 @@ def _secret(variable: str, file_name: str, *readers: ProcessKind) -> Secret:
 
 CA_PASSPHRASE = _secret("PORTAL_CA_PASSPHRASE", "ca-passphrase", "signing", "command")
 RA_PASSPHRASE = _secret("PORTAL_RA_PASSPHRASE", "ra-passphrase", "web", "command")
-CHALLENGE_KEY = _secret("PORTAL_CHALLENGE_KEY", "challenge", "web", "command")
+CHALLENGE_KEY = _secret("PORTAL_CHALLENGE_KEY", "challenge", "web", "default", "command")
 CA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ca"
 RA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ra"
 SECRET_KEY: str = read("PORTAL_SECRET_KEY", environment.secret_key, default="", secret=True) or PORTAL_DATA.secret(
@@ -101,8 +133,11 @@ INSTALLED_APPS = [
     "audit",
     "ca",
     "approvals",
+    "exchanges",
     "scep",
     "history",
+    "inspector",
+    "selftest",
     "pkiportal",
 ]
 MIDDLEWARE = [
@@ -275,6 +310,18 @@ CONTENT_SECURITY_POLICY = {
 }
 
 
+# REST: each view names what it takes; without a token, a scope and JSON nothing is answered -------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "api.problems.answer_for",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+
 # Celery: the broker is a doorbell, the database the truth ------------------------------------------------------------
 def _broker_url() -> str:
     return (
@@ -333,6 +380,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
     "certify": {"task": "ca.certify_service_keys", "schedule": 10.0, "options": {"queue": "signing", "expires": 10}},
     "crls": {"task": "ca.issue_crls", "schedule": 30.0, "options": {"queue": "signing", "expires": 30}},
+    "exchanges": {"task": "exchanges.prune", "schedule": 600.0, "options": {"queue": "default", "expires": 600}},
     "notices": {"task": "approvals.deliver_notices", "schedule": 10.0, "options": {"queue": "default", "expires": 10}},
 }
 

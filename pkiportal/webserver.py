@@ -43,9 +43,11 @@ def server() -> MPServer:
 
 if __name__ == "__main__":
     django.setup()
+    from pkiportal.ra_keeper import SERVING
     from pkiportal.starts import note_start, refuse_readable_ca_keys
 
     refuse_readable_ca_keys()
+    os.environ[SERVING] = "1"
     note_start("web", now=timezone.now())
     connections.close_all()
     be_followed()

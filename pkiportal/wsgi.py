@@ -30,8 +30,17 @@ _REQUEST_NAMES: Final = frozenset(
 #: granian copies the process environment into each request: secrets, and names that look like headers (HTTP_PROXY).
 _INHERITED: Final = tuple(name for name in os.environ if name not in _REQUEST_NAMES)
 
+
+def _keep_ra_keys() -> None:
+    """Start the thread that looks after RA keys, once Django is ready."""
+    from pkiportal.ra_keeper import start_keeping
+
+    start_keeping()
+
+
 follow_the_starter()
 _django = get_wsgi_application()
+_keep_ra_keys()
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

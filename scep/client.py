@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -15,19 +15,21 @@ from urllib.parse import quote, urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ca.asn1 import der_sequence
 from scep.protocol.certificates import read_certificate, subject_key_identifier
 from scep.protocol.constants import CipherName, DigestName, MessageType, PKIStatus
-from scep.protocol.messages import Entropy
+from scep.protocol.messages import Entropy, MessageRules
 from scep.protocol.requests import (
     BadCertRep,
     ReceivedCertRep,
     RequestParameters,
     SentRequest,
     decode_cert_rep,
+    decode_next_certificates,
     encode_request,
     read_certificates,
 )
@@ -49,7 +51,16 @@ __all__ = [
     "fetch",
 ]
 
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
+
 _TIMEOUT_SECONDS: Final = 15
+#: What cryptography raises for a certificate that is none.
+_UNREADABLE_CERTIFICATE: Final = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _MAX_ANSWER_BYTES: Final = 1 << 20
 _REQUEST_TYPE: Final = "application/x-pki-message"
 
@@ -95,19 +106,25 @@ def fetch(url: str, body: bytes | None) -> HttpAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A certificate and its RSA key: it signs requests, and answers are encrypted to it."""
+    """A certificate and its key: it signs requests, and answers are encrypted to it.
+
+    An EC key cannot decrypt. Answers to it are encrypted with `password`, the challengePassword of its requests.
+    """
 
     certificate_der: bytes = field(repr=False)
-    key: RSAPrivateKey = field(repr=False)
+    key: PrivateKey = field(repr=False)
+    password: str | None = field(default=None, repr=False)
 
     @classmethod
-    def self_signed(cls, key: RSAPrivateKey, common_name: str, *, now: datetime, days: int = 30) -> Identity:
+    def self_signed(
+        cls, key: PrivateKey, common_name: str, *, now: datetime, days: int = 30, password: str | None = None
+    ) -> Identity:
         """The certificate with which a device without any certificate signs (RFC 8894 section 2.3)."""
         name = _name(common_name)
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         builder = builder.serial_number(x509.random_serial_number())
         builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=days))
-        return cls(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER), key)
+        return cls(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER), key, password)
 
     @property
     def issuer_der(self) -> bytes:
@@ -132,11 +149,18 @@ class Identity:
         return hashlib.sha1(spki, usedforsecurity=False).hexdigest().upper()
 
     def sign(self, data: bytes, digest: DigestName) -> bytes:
+        if isinstance(self.key, EllipticCurvePrivateKey):
+            return self.key.sign(data, ECDSA(HASHES[digest]))
         return self.key.sign(data, padding.PKCS1v15(), HASHES[digest])
 
+    @property
+    def reply_password(self) -> str | None:
+        """The password of answers, None where the key decrypts them."""
+        return None if isinstance(self.key, RSAPrivateKey) else self.password
+
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        if oaep_hash is not None:
-            raise ValueError(f"RSAES-OAEP with {oaep_hash}: answers use PKCS #1 v1.5")
+        if oaep_hash is not None or not isinstance(self.key, RSAPrivateKey):
+            raise ValueError("answers are decrypted with an RSA key, never by OAEP, or else with a password")
         return self.key.decrypt(ciphertext, padding.PKCS1v15())
 
 
@@ -151,9 +175,12 @@ class CaCertificates:
     @classmethod
     def from_certificates(cls, certificates: Sequence[bytes]) -> CaCertificates:
         """Find the roles by basicConstraints and keyUsage: RA certificates before CAs. Raises BadCertRep."""
-        loaded = sorted((x509.load_der_x509_certificate(der) for der in certificates), key=_is_ca)
-        encrypting = [item for item in loaded if _has_usage(item, "key_encipherment")]
-        signing = [item for item in loaded if _has_usage(item, "digital_signature")]
+        try:
+            loaded = sorted((x509.load_der_x509_certificate(der) for der in certificates), key=_is_ca)
+            encrypting = [item for item in loaded if _has_usage(item, "key_encipherment")]
+            signing = [item for item in loaded if _has_usage(item, "digital_signature")]
+        except _UNREADABLE_CERTIFICATE as error:
+            raise BadCertRep(f"GetCACert: a certificate is not readable: {error}") from error
         if not encrypting or not signing:
             raise BadCertRep("GetCACert: certificates with keyEncipherment and digitalSignature are needed")
         return cls(
@@ -164,7 +191,7 @@ class CaCertificates:
 
 
 def build_csr(
-    key: RSAPrivateKey,
+    key: PrivateKey,
     common_name: str,
     *,
     dns_names: Sequence[str] = (),
@@ -201,7 +228,12 @@ def build_cert_poll(
 
 
 class ScepClient:
-    """Talks to one SCEP URL. HttpError: no SCEP answer; BadCertRep: an answer not to be believed."""
+    """Talks to one SCEP URL. HttpError: no SCEP answer; BadCertRep: an answer not to be believed.
+
+    Where `clock` is set, messages say when they were signed, for profiles that want it.
+    """
+
+    clock: Callable[[], datetime] | None = None
 
     def __init__(
         self,
@@ -234,6 +266,18 @@ class ScepClient:
             self._ca = CaCertificates.from_certificates((answer.body,) if single else read_certificates(answer.body))
         return self._ca
 
+    def get_next_ca_cert(self) -> CaCertificates:
+        """RA and CA certificates of the next CA, vouched for by the current one (RFC 8894 section 4.7)."""
+        answer = self._get("GetNextCACert")
+        known = (x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates)
+        trusted = [item.public_bytes(Encoding.DER) for item in known if _is_ca(item)]
+        certificates = decode_next_certificates(answer.body, trusted=trusted)
+        return CaCertificates.from_certificates(certificates)
+
+    def turn_to(self, certificates: CaCertificates) -> None:
+        """Encrypt to these from now on, as after a rollover."""
+        self._ca = certificates
+
     def enroll(
         self, csr_der: bytes, identity: Identity, *, transaction_id: str = "", renewal: bool = False
     ) -> ReceivedCertRep:
@@ -258,7 +302,14 @@ class ScepClient:
     def send(self, sent: SentRequest, identity: Identity) -> ReceivedCertRep:
         """Send a prepared request and verify the answer."""
         answer = self.send_bytes(sent.der)
-        return decode_cert_rep(answer.body, sent=sent, recipient=identity, trusted=self.get_ca_cert().signing_ders)
+        return decode_cert_rep(
+            answer.body,
+            sent=sent,
+            recipient=identity,
+            trusted=self.get_ca_cert().signing_ders,
+            password=identity.reply_password,
+            rules=MessageRules(legacy_algorithms=self._digest == "sha1" or self._cipher == "3des-cbc"),
+        )
 
     def send_bytes(self, message: bytes) -> HttpAnswer:
         """Send any bytes as PKIOperation, by POST or GET. Raises HttpError unless the status is 200."""
@@ -275,6 +326,7 @@ class ScepClient:
             self.get_ca_cert().encryption_der,
             self._digest,
             self._cipher,
+            self.clock() if self.clock else None,
         )
         return self.send(encode_request(content, parameters, signer=identity, entropy=self._entropy), identity)
 

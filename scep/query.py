@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 _BLANK = re.compile(rb"[\r\n\t]")
 _OPERATIONS = {
-    name.lower(): name for name in ("PKIOperation", "GetCACaps", "GetCACert", "GetNextCACert", "GetCACertChain")
+    name.lower(): name
+    for name in ("PKIOperation", "GetCACaps", "GetCACert", "GetNextCACert", "GetCACertChain", "GetCAChain")
 }
 
 
@@ -28,19 +29,22 @@ class ScepQuery:
 
 
 def parse_query(raw: str) -> ScepQuery:
-    """Read a raw query string. Unknown keys are ignored; a key given twice, or an unknown operation, is refused."""
-    values: dict[str, bytes] = {}
+    """Read a raw query string. Unknown keys are ignored; an operation given twice, or an unknown one, is refused.
+
+    So are two messages, where the message matters: beside GetCACaps and its like it never does.
+    """
+    values: dict[str, list[bytes]] = {"operation": [], "message": []}
     for part in raw.split("&"):
         key, _, value = part.partition("=")
-        if key not in ("operation", "message"):
-            continue
         if key in values:
-            raise QueryInvalid(f"{key} is given twice")
-        values[key] = unquote_to_bytes(value)
-    operation = values.get("operation", b"").decode("ascii", "replace")
+            values[key].append(unquote_to_bytes(value))
+    operation = _only("operation", values["operation"]).decode("ascii", "replace")
     if operation and operation.lower() not in _OPERATIONS:
         raise QueryInvalid("unknown operation")
-    return ScepQuery(_OPERATIONS.get(operation.lower(), ""), values.get("message"))
+    name = _OPERATIONS.get(operation.lower(), "")
+    if name not in ("", "PKIOperation") or not values["message"]:
+        return ScepQuery(name, None)
+    return ScepQuery(name, _only("message", values["message"]))
 
 
 def decode_message(text: bytes) -> bytes:
@@ -53,3 +57,9 @@ def decode_message(text: bytes) -> bytes:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error:
         raise QueryInvalid("message is not base64") from None
+
+
+def _only(key: str, values: list[bytes]) -> bytes:
+    if len(values) > 1:
+        raise QueryInvalid(f"{key} is given twice")
+    return values[0] if values else b""

@@ -1,12 +1,14 @@
 """From what the RA says to what goes over the wire: pkiStatus, and the one failInfo table (RFC 8894 §3.2.1.4)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from approvals.errors import Cause, Refusal
 from ca.models import Certificate
 from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.envelope import answer_cipher
 from scep.protocol.errors import Refused
-from scep.protocol.messages import CertRep, PKIMessage
+from scep.protocol.messages import STRICT, CertRep, MessageRules, PasswordKey, PKIMessage
 
 FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.NETWORK: FailInfo.BAD_REQUEST,
@@ -14,7 +16,17 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.CHALLENGE_WRONG: FailInfo.BAD_REQUEST,
     Cause.CHALLENGE_USED: FailInfo.BAD_REQUEST,
     Cause.CHALLENGE_EXPIRED: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_WITHDRAWN: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_LOCKED: FailInfo.BAD_REQUEST,
     Cause.CHALLENGE_FOREIGN_NAME: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_SUBJECT: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_SERIAL: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_SAN: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_ADDRESS: FailInfo.BAD_REQUEST,
+    Cause.CHALLENGE_FOREIGN_GROUP: FailInfo.BAD_REQUEST,
+    Cause.NOT_LISTED: FailInfo.BAD_REQUEST,
+    Cause.LISTED_USED: FailInfo.BAD_REQUEST,
+    Cause.LISTED_OTHER_TIME: FailInfo.BAD_REQUEST,
     Cause.POLICY: FailInfo.BAD_REQUEST,
     Cause.SIGNER_KEY: FailInfo.BAD_REQUEST,
     Cause.SIGNER_ALGORITHM: FailInfo.BAD_ALG,
@@ -36,6 +48,8 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.KEY_HAS_REQUEST: FailInfo.BAD_REQUEST,
     Cause.KEY_HAS_CERTIFICATE: FailInfo.BAD_REQUEST,
     Cause.UNKNOWN_TRANSACTION: FailInfo.BAD_CERT_ID,
+    Cause.ANSWER_WITHOUT_KEY: FailInfo.BAD_ALG,
+    Cause.ANSWER_KEY_GONE: FailInfo.BAD_REQUEST,
     Cause.REJECTED: FailInfo.BAD_REQUEST,
     Cause.EXPIRED: FailInfo.BAD_REQUEST,
     Cause.WITHDRAWN: FailInfo.BAD_REQUEST,
@@ -47,8 +61,17 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
 MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow display
 
 
-def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage) -> CertRep:
-    """Return the CertRep for an answer of the RA; None is "not yet". The leaf alone goes into SUCCESS."""
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a SUCCESS goes out: what goes with the certificate, by which rules, and under which key to an EC signer."""
+
+    chain: tuple[bytes, ...] = ()
+    rules: MessageRules = STRICT
+    password_key: PasswordKey | None = None
+
+
+def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage, delivery: Delivery = Delivery()) -> CertRep:
+    """Return the CertRep for an answer of the RA; None is "not yet". The leaf comes first in a SUCCESS."""
     match answer:
         case None:
             return CertRep(reply=message.reply, status=PKIStatus.PENDING)
@@ -63,8 +86,10 @@ def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage) -> C
             return CertRep(
                 reply=message.reply,
                 status=PKIStatus.SUCCESS,
-                certificates=(answer.certificate_der,),
+                certificates=(answer.certificate_der, *delivery.chain),
                 recipient=message.signer,
+                content_cipher=answer_cipher(message, delivery.rules),
+                password_key=delivery.password_key,
             )
 
 

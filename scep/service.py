@@ -11,27 +11,38 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from approvals import enrollment, polls, refusals
+from approvals import enrollment, polls, refusals, reply_passwords, validations
 from approvals.errors import Cause, Refusal
 from approvals.lookup import KnownTransaction
-from approvals.models import ApprovalMode, EnrollmentProfile, EnrollmentRequest, RenewalMode
+from approvals.models import (
+    ApprovalMode,
+    EmptyContentForm,
+    EnrollmentProfile,
+    EnrollmentRequest,
+    RenewalMode,
+    ReplyChain,
+)
 from approvals.retrieval import CertificateQuery, get_certificate
 from approvals.states import State
 from approvals.submission import Submission
 from ca.asn1 import Asn1Error
+from ca.authority_models import CertificatesShape
+from ca.cms import encode_degenerate
 from ca.csr import CertificationRequest, CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid, decode_csr
+from ca.lineage import next_answer, shaped
 from ca.models import Certificate
 from scep.crls import requested_crl
 from scep.protocol.capabilities import capabilities
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
-from scep.protocol.constants import FailInfo, MessageType, PKIStatus
-from scep.protocol.envelope import open_envelope
+from scep.protocol.constants import EmptyContent, FailInfo, MessageType, PKIStatus
+from scep.protocol.envelope import addressed_recipient, answer_cipher, open_envelope
 from scep.protocol.errors import Malformed, Refused, unreadable
-from scep.protocol.messages import CertRep, PKIMessage
-from scep.protocol.signed_data import encode_degenerate
-from scep.ra_keys import ra_keys
-from scep.responses import cert_rep_for, cert_rep_for_fault
+from scep.protocol.messages import CertRep, MessageRules, PasswordKey, PKIMessage
+from scep.protocol.signed_data import sign_beside
+from scep.ra_keys import RaCredential, RaNotReady, ra_keys
+from scep.reply_keys import reply_keys
+from scep.responses import Delivery, cert_rep_for, cert_rep_for_fault
 
 WAIT_SECONDS = 3.0
 WAIT_STEP = 0.05
@@ -52,24 +63,63 @@ class Exchange:
     client: str
     now: datetime
 
+    def recipients(self) -> tuple[RaCredential, ...]:
+        """Return every RA credential that a message here may be encrypted to. Raises RaNotReady, KeyStoreError."""
+        return ra_keys.behind(self.profile.lineage)
+
+    def addressed(self, message: PKIMessage) -> RaCredential | None:
+        """Return the one that a message names, or None. With a single one there is nothing to find out."""
+        recipients = self.recipients()
+        return addressed_recipient(message, recipients) if len(recipients) > 1 else recipients[0]
+
+    @property
+    def rules(self) -> MessageRules:
+        """What the profile makes of messages, now."""
+        skew = self.profile.max_clock_skew
+        bounds = (self.now - skew, self.now + skew) if skew else None
+        return MessageRules(legacy_algorithms=self.profile.legacy_algorithms, signed_between=bounds)
+
 
 def ca_capabilities(profile: EnrollmentProfile) -> bytes:
     """Return the GetCACaps body: nothing that is not there (RFC 8894 §3.5.2)."""
-    return capabilities(renewal=profile.renewal_mode != RenewalMode.OFF, next_ca=False, legacy=False)
+    renewal = profile.renewal_mode != RenewalMode.OFF
+    has_next = profile.lineage.next is not None
+    return capabilities(renewal=renewal, next_ca=has_next, legacy=profile.legacy_algorithms)
 
 
-def ca_certificates(profile: EnrollmentProfile) -> bytes:
+def ca_certificates(profile: EnrollmentProfile, *, now: datetime) -> bytes:
     """Return the GetCACert body: RA certificate(s), issuing CA, parents, in this order (RFC 8894 §4.2.1.2)."""
-    credentials = ra_keys.of(profile.ca)
-    chain = [authority.certificate_der for authority in profile.ca.chain()]
-    return encode_degenerate([*(credential.certificate_der for credential in credentials[:1]), *chain])
+    shape = CertificatesShape(profile.ca_certificates)
+    ra = ra_keys.offered(profile.ca, shape, now=now)
+    return encode_degenerate(shaped(ra.certificates, profile.ca, shape))
+
+
+def next_ca_certificates(profile: EnrollmentProfile, *, now: datetime) -> bytes | None:
+    """Return the GetNextCACert body as the signing worker stored it; None without a next CA (RFC 8894 §4.7).
+
+    The RA signs beside the CA, since a client compares the signer with the RA certificate it knows (jscep). Raises
+    RaNotReady while the worker has not signed it in the shape of this profile.
+    """
+    rollover = profile.lineage.rollover
+    if rollover is None:
+        return None
+    shape = CertificatesShape(profile.ca_certificates)
+    answer = next_answer(rollover, shape)
+    if answer is None:
+        raise RaNotReady(f"CA {rollover.ca.name}: its GetNextCACert answer for {shape} is not signed yet")
+    return sign_beside(answer.answer_der, digest="sha256", signer=ra_keys.offered(profile.ca, shape, now=now))
 
 
 def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
-    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady; a refusal is on record."""
-    signer = ra_keys.of(exchange.profile.ca)[0]
+    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady; a refusal is on record.
+
+    The RA certificate that the message is encrypted to signs the answer: it is the one the device knows.
+    """
+    signer = _default_signer(exchange)
     try:
-        rep = _answer(decode_pki_message(der), exchange)
+        message = decode_pki_message(der, exchange.rules)
+        signer = exchange.addressed(message) or signer
+        rep = _answer(message, exchange)
     except Malformed as malformed:
         _record(_NO_MESSAGE, exchange, {"text": str(malformed)})
         raise
@@ -79,17 +129,20 @@ def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
         if fault is None:
             raise Malformed(refused.text) from refused
         rep = fault
-    return encode_cert_rep(rep, signer=signer, entropy=os.urandom)
+    empty: EmptyContent = "absent" if exchange.profile.empty_content == EmptyContentForm.ABSENT else "octets"
+    return encode_cert_rep(rep, signer=signer, entropy=os.urandom, empty_content=empty)
+
+
+def _default_signer(exchange: Exchange) -> RaCredential:
+    """The credential that GetCACert gives out; while that shape is not ready, the newest there is."""
+    profile = exchange.profile
+    try:
+        return ra_keys.offered(profile.ca, CertificatesShape(profile.ca_certificates), now=exchange.now)
+    except RaNotReady:
+        return ra_keys.of(profile.ca)[0]
 
 
 def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
-    if message.signer.key_algorithm != "rsa":
-        raise Refused(
-            FailInfo.BAD_ALG,
-            "the certificate that signs the message needs an RSA key: the answer is encrypted to it",
-            cause=Cause.SIGNER_ALGORITHM.value,
-            reply=message.reply,
-        )
     match message.message_type:
         case MessageType.CERT_POLL:
             found = enrollment.get_enrollment(
@@ -102,39 +155,80 @@ def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
             found = _submit(message, exchange)
         case MessageType.GET_CERT:
-            return cert_rep_for(_get_cert(message, exchange), message)
+            _require_rsa(message)
+            got = _get_cert(message, exchange)
+            return cert_rep_for(got, message, _delivery(got, exchange))
         case MessageType.GET_CRL:
+            _require_rsa(message)
             return _crl(message, exchange)
         case _:
             raise Refused(FailInfo.BAD_REQUEST, "this messageType is not supported", reply=message.reply)
-    return cert_rep_for(_outcome(found, exchange), message)
+    answer, password_key = _outcome(found, message, exchange)
+    return cert_rep_for(answer, message, _delivery(answer, exchange, password_key))
+
+
+def _require_rsa(message: PKIMessage) -> None:
+    """Nothing in these messages could encrypt the answer to another key (RFC 8894 §3.1)."""
+    if message.signer.key_algorithm != "rsa":
+        raise Refused(
+            FailInfo.BAD_ALG,
+            "the certificate that signs the message needs an RSA key: the answer is encrypted to it",
+            cause=Cause.SIGNER_ALGORITHM.value,
+            reply=message.reply,
+        )
+
+
+def _delivery(
+    answer: Certificate | Refusal | None, exchange: Exchange, password_key: PasswordKey | None = None
+) -> Delivery:
+    profile = exchange.profile
+    if not isinstance(answer, Certificate) or profile.reply_chain == ReplyChain.LEAF:
+        return Delivery(rules=exchange.rules, password_key=password_key)
+    issuer = profile.ca if answer.ca_id == profile.ca_id else answer.ca
+    chain = tuple(authority.certificate_der for authority in issuer.chain())
+    return Delivery(chain, exchange.rules, password_key)
 
 
 def _crl(message: PKIMessage, exchange: Exchange) -> CertRep:
     """A CRL is public, so any signer gets it; no transaction is opened (RFC 8894 §3.3.4)."""
-    content = open_envelope(message, recipients=ra_keys.of(exchange.profile.ca), entropy=os.urandom)
+    content = _open(message, exchange)
     try:
         crl = requested_crl(content)
     except Asn1Error:
         raise unreadable(message.reply) from None
     if crl is None:
         raise Refused(FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", reply=message.reply)
-    return CertRep(reply=message.reply, status=PKIStatus.SUCCESS, crls=(crl,), recipient=message.signer)
+    cipher = answer_cipher(message, exchange.rules)
+    return CertRep(
+        reply=message.reply,
+        status=PKIStatus.SUCCESS,
+        crls=(crl,),
+        recipient=message.signer,
+        content_cipher=cipher,
+    )
+
+
+def _open(message: PKIMessage, exchange: Exchange) -> bytes:
+    recipients = exchange.recipients()
+    return open_envelope(message, recipients=recipients, entropy=os.urandom, rules=exchange.rules)
 
 
 def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refusal:
-    content = open_envelope(message, recipients=ra_keys.of(exchange.profile.ca), entropy=os.urandom)
+    content = _open(message, exchange)
+    addressed = exchange.addressed(message)
     submission = Submission(
-        csr=_decode_csr(content, message),
+        csr=_decode_csr(content, message, exchange),
         transaction_id=message.transaction_id,
         signer_spki_sha256=message.signer.spki_sha256,
         signer_certificate_der=message.signer.der,
         signer_is_self_issued=message.signer.is_self_issued,
         address=exchange.address,
         client=exchange.client,
+        is_password_needed=message.signer.key_algorithm != "rsa",
         is_renewal=message.message_type is MessageType.RENEWAL_REQ,
         signer_issuer_der=message.signer.issuer_der,
         signer_serial_der=message.signer.serial_der,
+        addressed_ca=addressed.ca_id if addressed else None,
     )
     found = enrollment.submit_enrollment(submission, profile=exchange.profile, now=exchange.now)
     if isinstance(found, EnrollmentRequest) and _is_automatic(found, exchange.profile):
@@ -149,7 +243,7 @@ def _is_automatic(request: EnrollmentRequest, profile: EnrollmentProfile) -> boo
 
 
 def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
-    content = open_envelope(message, recipients=ra_keys.of(exchange.profile.ca), entropy=os.urandom)
+    content = _open(message, exchange)
     try:
         issuer, serial = read_issuer_and_serial(content)
     except Asn1Error:
@@ -164,9 +258,9 @@ def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
     return get_certificate(query, profile=exchange.profile, now=exchange.now)
 
 
-def _decode_csr(content: bytes, message: PKIMessage) -> CertificationRequest:
+def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> CertificationRequest:
     try:
-        return decode_csr(content)
+        return decode_csr(content, accepts_sha1=exchange.profile.legacy_algorithms)
     except CsrMalformed:
         raise unreadable(message.reply) from None
     except CsrSignatureInvalid:
@@ -177,18 +271,27 @@ def _decode_csr(content: bytes, message: PKIMessage) -> CertificationRequest:
         raise Refused(FailInfo.BAD_ALG, str(error), reply=message.reply) from None
 
 
-def _outcome(found: EnrollmentRequest | KnownTransaction | Refusal, exchange: Exchange) -> Certificate | Refusal | None:
+def _outcome(
+    found: EnrollmentRequest | KnownTransaction | Refusal, message: PKIMessage, exchange: Exchange
+) -> tuple[Certificate | Refusal | None, PasswordKey | None]:
     if isinstance(found, Refusal):
-        return found
+        return found, None
     if isinstance(found, KnownTransaction):
         polls.note(found.request_id, address=exchange.address, now=exchange.now)
-        return None
+        return None, None
     answer = enrollment.answer_of(found, now=exchange.now)
-    if isinstance(answer, Certificate):
-        refusals.record_delivery(found, address=exchange.address, now=exchange.now)
-    elif answer is None:
+    if answer is None:
         polls.note(found.pk, address=exchange.address, now=exchange.now)
-    return answer
+    if not isinstance(answer, Certificate):
+        return answer, None
+    password_key = None
+    if message.signer.key_algorithm != "rsa":
+        password = reply_passwords.take_password(found, address=exchange.address, now=exchange.now)
+        if isinstance(password, Refusal):
+            return password, None
+        password_key = reply_keys.of(message.signer.spki_sha256, password)
+    refusals.record_delivery(found, address=exchange.address, now=exchange.now)
+    return answer, password_key
 
 
 def _wait_for_worker(request: EnrollmentRequest) -> None:
@@ -200,11 +303,15 @@ def _wait_for_worker(request: EnrollmentRequest) -> None:
         return
     try:
         deadline = time.monotonic() + WAIT_SECONDS
-        while request.state in (State.APPROVED, State.ISSUING) and time.monotonic() < deadline:
+        while _is_in_work(request) and time.monotonic() < deadline:
             time.sleep(WAIT_STEP)
-            request.refresh_from_db(fields=["state", "certificate"])
+            request.refresh_from_db(fields=["state", "certificate", "reason", "effective_at"])
     finally:
         _waiters.release()
+
+
+def _is_in_work(request: EnrollmentRequest) -> bool:
+    return request.state in (State.APPROVED, State.ISSUING) or validations.is_moving(request)
 
 
 def _record_fault(refused: Refused, exchange: Exchange) -> None:

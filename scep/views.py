@@ -8,30 +8,34 @@ from django.utils import timezone
 from accounts.network import client_address
 from approvals.lookup import profiles
 from approvals.models import EnrollmentProfile
+from ca.authority_models import CertificatesShape
 from keys.errors import KeyStoreError
-from scep import service
+from scep import faults, recording, service
+from scep.errors import UNANSWERABLE
 from scep.protocol.errors import Malformed
 from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
 from scep.ra_keys import RaNotReady, ensure_ra_key
 
 CA_CERTIFICATES = "application/x-x509-ca-ra-cert"
+NEXT_CA_CERTIFICATES = "application/x-x509-next-ca-cert"
 PKI_MESSAGE = "application/x-pki-message"
 RETRY_SECONDS = "30"
+NO_DEFAULT = "this address has no enrollment profile of its own: use /scep/PROFILE/ with the name of yours"
 
 _log = structlog.get_logger(__name__)
 
 
-def scep(request: HttpRequest, slug: str) -> HttpResponse:
-    """Answer any SCEP operation on a profile's address."""
+def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
+    """Answer any SCEP operation on a profile's address, or on one without a name: the default profile's."""
     if request.method not in ("GET", "HEAD", "POST"):
         return _plain(405, "use GET or POST", Allow="GET, HEAD, POST")
     try:
         query = parse_query(request.META.get("QUERY_STRING", ""))
-        profile = profiles.get(slug)
+        profile = profiles.get(slug) if slug else profiles.default()
         if profile is None:
-            return _plain(404, "no such enrollment profile")
+            return _plain(404, "no such enrollment profile" if slug else NO_DEFAULT)
         return _operate(request, query, profile)
-    except (QueryInvalid, Malformed) as error:
+    except UNANSWERABLE as error:
         return _plain(400, str(error))
     except UnreadablePostError:
         return _plain(400, "the message did not arrive")
@@ -40,15 +44,20 @@ def scep(request: HttpRequest, slug: str) -> HttpResponse:
         return _plain(503, "not ready, try again", **{"Retry-After": RETRY_SECONDS})
     except (Error, KeyStoreError) as error:
         _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
-        status = 503 if isinstance(error, (OperationalError, InterfaceError)) else 500
-        return _plain(status, "internal fault, try again", **{"Retry-After": RETRY_SECONDS})
+        return _fault(503 if isinstance(error, (OperationalError, InterfaceError)) else 500)
+    except Exception as error:  # noqa: BLE001 - the outermost door: what nobody planned is counted and tells nothing
+        sent = getattr(request, "_body", b"") or request.META.get("QUERY_STRING", "").encode("utf-8", "replace")
+        faults.count(error, sent, slug=slug, address=client_address(request), now=timezone.now())
+        return _fault(500)
 
 
 def _operate(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
     try:
         return _answer(request, query, profile)
     except RaNotReady:
-        ensure_ra_key(profile.ca, now=timezone.now())  # a CA made by a user who may not make RA keys
+        # A CA made by a user who may not make RA keys, or a profile that wants another kind of them now.
+        is_split = CertificatesShape(profile.ca_certificates).is_split
+        ensure_ra_key(profile.ca, now=timezone.now(), is_split=is_split)
         raise
 
 
@@ -61,12 +70,18 @@ def _answer(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) 
         case "GetCACaps":
             return HttpResponse(service.ca_capabilities(profile), content_type="text/plain")
         case "GetNextCACert":
-            return _plain(404, "there is no next CA")
+            answer = service.next_ca_certificates(profile, now=timezone.now())
+            if answer is None:
+                return _plain(404, "there is no next CA")
+            return HttpResponse(answer, content_type=NEXT_CA_CERTIFICATES)
         case _:
-            return HttpResponse(service.ca_certificates(profile), content_type=CA_CERTIFICATES)
+            certificates = service.ca_certificates(profile, now=timezone.now())
+            return HttpResponse(certificates, content_type=CA_CERTIFICATES)
 
 
 def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
+    if request.method == "HEAD":  # a safe method must not enroll, and an answer without its body is of no use
+        return _plain(405, "use GET or POST for this operation", Allow="GET, POST")
     if request.method == "POST":
         message = request.body
     elif query.operation and query.message is not None:
@@ -81,8 +96,12 @@ def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentPr
         client=request.META.get("HTTP_USER_AGENT", ""),
         now=timezone.now(),
     )
-    answer = service.handle_pki_operation(message, exchange)
+    answer = recording.handle_pki_operation(message, exchange, method=request.method or "")
     return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})
+
+
+def _fault(status: int) -> HttpResponse:
+    return _plain(status, "internal fault, try again", **{"Retry-After": RETRY_SECONDS})
 
 
 def _plain(status: int, text: str, **headers: str) -> HttpResponse:

@@ -33,9 +33,10 @@
     area.remove();
   };
   document.addEventListener("click", async (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-copy-from]");
     if (!button) return;
-    await copy(button.dataset.copy);
+    const source = button.dataset.copyFrom;
+    await copy(source ? document.getElementById(source).textContent : button.dataset.copy);
     button.classList.add("done");
     const label = button.getAttribute("aria-label");
     button.setAttribute("aria-label", "Copied");
@@ -122,6 +123,28 @@
     event.preventDefault();
     action();
   });
+  /* the walk through a transaction */
+  const steps = { ArrowLeft: "[data-step-back]", ArrowRight: "[data-step-on]" };
+  let playing = null;
+  const stopPlaying = () => {
+    clearInterval(playing);
+    playing = null;
+  };
+  document.addEventListener("keydown", (event) => {
+    const link = steps[event.key] && !event.target.closest("textarea, select, input") && one(steps[event.key]);
+    if (!link || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    stopPlaying();
+    link.click();
+  });
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-step-play]")) return;
+    if (playing) return stopPlaying();
+    const goOn = () => (one("[data-step-on]") ? follow("[data-step-on]") : stopPlaying());
+    playing = setInterval(goOn, 1600);
+    goOn();
+  });
+
   document.addEventListener("click", (event) => {
     const menu = one(".who[open]");
     if (menu && !menu.contains(event.target)) menu.removeAttribute("open");

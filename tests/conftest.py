@@ -11,6 +11,8 @@ from _pytest.terminal import TerminalReporter
 from django.db import connection
 
 from accounts.roles import Role
+from scep import faults
+from tests.interop.report import note_cells
 from tests.world import World, create_ca, create_person, create_profile, forget_caches
 
 #: What a test may want that a machine need not have, by the marker that says so.
@@ -21,6 +23,11 @@ _WANTED: Final = {
     "chaos": "the kill test",
 }
 _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores for `-n auto`: many tests wait for portals and browsers that they have started."""
+    return 1 + (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,6 +51,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     for marker in _WANTED:
         if item.get_closest_marker(marker):
             report.user_properties.append(("wanted", marker))
+    if report.when == "call" or report.outcome != "passed":
+        note_cells(item, report)
     return report
 
 
@@ -80,6 +89,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch passphrases of test keys a little only."""
     monkeypatch.setattr("keys.file._PBKDF2_ITERATIONS", 1000)
+
+
+@pytest.fixture(autouse=True)
+def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test makes the SCEP door meet an exception that nobody planned; unless it asks for `unplanned_faults`."""
+    faults.seen.clear()
+    yield
+    if "unplanned_faults" not in request.fixturenames:
+        assert not faults.seen, f"nobody planned: {list(faults.seen)}"
+
+
+@pytest.fixture
+def unplanned_faults() -> None:
+    """For tests that make the SCEP door meet an exception that nobody planned."""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -13,14 +14,32 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Department, User
+from accounts.permissions import can
 from accounts.roles import Role
+from accounts.tokens import API_VERBS
+from approvals.challenges import ChallengeOrder, create_challenges
 from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.models import (
+    ChallengePassword,
+    DeviceGroup,
+    EnrollmentProfile,
+    EnrollmentRequest,
+    NdesAccount,
+    StaticChallenge,
+)
+from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account
 from approvals.review import review_digest
+from approvals.static_challenges import Maker, set_static
+from audit.events import SYSTEM, Actor
 from ca.crl import issue_due_crls
 from ca.models import Certificate
+from exchanges.models import Exchange
+from selftest.models import SelfTestRun
+from selftest.runs import close_lost_runs, start_run
+from tests.api.caller import Program, call
+from tests.flows.wire import post
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
 
 ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -28,11 +47,25 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 EVERYBODY_READS: Final = "302 200 200 200 200 403"
 OWN_DEPARTMENT: Final = "302 200 404 200 200 403"
 OFFICERS_DECIDE: Final = "302 302 404 403 403 403"
+#: 422: the profile of these tests wants no challenge.
+CHALLENGES_ARE_MADE: Final = "302 422 404 403 422 403"
+CHALLENGE_MAKERS_DO: Final = "302 302 404 403 302 403"
 ADMINISTRATORS_DO: Final = "302 403 403 403 302 403"
 ALIKE: Final = "{0} {0} {0} {0} {0} {0}"
 
-#: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything here. HEAD is as GET;
-#: a method that is not named is answered 405.
+#: The addresses of the SCEP door, and an address of each.
+SCEP: Final[Mapping[str, str]] = {
+    r"^scep/(?P<slug>[a-z0-9-]{1,50})(?:/pkiclient\.exe)?/?$": "scep/routers/",
+    r"^[Cc]ert[Ss]rv/mscep/(?P<slug>[a-z0-9-]{1,50})/mscep\.dll(?:/pkiclient\.exe)?/?$": (
+        "certsrv/mscep/routers/mscep.dll"
+    ),
+    r"^scep(?:/pkiclient\.exe)?/?$": "scep",
+    r"^cgi-bin/pkiclient\.exe/?$": "cgi-bin/pkiclient.exe",
+    r"^[Cc]ert[Ss]rv/mscep/mscep\.dll(?:/pkiclient\.exe)?/?$": "certsrv/mscep/mscep.dll/pkiclient.exe",
+}
+NDES: Final = "^[Cc]ert[Ss]rv/mscep_admin/?$"
+#: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything here. HEAD is as GET
+#: unless named; a method that is not named is answered 405.
 PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "": {"GET": "302 302 302 302 302 200"},
     "healthz": {"GET": ALIKE.format(200)},
@@ -47,8 +80,33 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests/<uuid:request_id>/reopen": {"POST": OFFICERS_DECIDE},
     "requests/<uuid:request_id>/retry": {"POST": OFFICERS_DECIDE},
     "profiles/": {"GET": EVERYBODY_READS},
+    "profiles/<slug:slug>/locks/": {"GET": OWN_DEPARTMENT},
+    "profiles/<slug:slug>/unlock": {"POST": CHALLENGE_MAKERS_DO},
+    "profiles/<slug:slug>/challenges/new": {"GET": "302 200 404 403 200 403", "POST": "302 422 404 403 422 403"},
+    "profiles/<slug:slug>/challenges/list": {"GET": "302 200 404 403 200 403", "POST": "302 422 404 403 422 403"},
+    "profiles/<slug:slug>/static/": {"GET": OWN_DEPARTMENT},
+    "profiles/<slug:slug>/static/rotate": {"POST": "302 403 403 403 200 403"},
+    "static-challenges/<uuid:static_id>/": {"GET": OWN_DEPARTMENT},
+    "static-challenges/<uuid:static_id>/reveal": {"POST": "302 403 403 403 200 403"},
+    "static-challenges/<uuid:static_id>/end": {"POST": ADMINISTRATORS_DO},
+    "devices/": {"GET": EVERYBODY_READS, "POST": "302 422 422 422 422 403"},
+    "devices/<slug:group_slug>/": {"GET": OWN_DEPARTMENT},
+    "devices/<slug:group_slug>/add": {"POST": "302 403 403 403 422 403"},
+    "devices/<slug:group_slug>/never-called.csv": {"GET": OWN_DEPARTMENT},
+    "challenges/": {"GET": EVERYBODY_READS},
+    "challenges/<uuid:challenge_id>/": {"GET": OWN_DEPARTMENT},
+    "challenges/<uuid:challenge_id>/withdraw": {"POST": CHALLENGE_MAKERS_DO},
     "profiles/<slug:slug>/pause": {"POST": ADMINISTRATORS_DO},
     "profiles/<slug:slug>/resume": {"POST": ADMINISTRATORS_DO},
+    "profiles/<slug:slug>/devices/": {"GET": OWN_DEPARTMENT},
+    "profiles/<slug:slug>/devices/<slug:client>/": {"GET": OWN_DEPARTMENT},
+    "profiles/<slug:slug>/devices/<slug:client>/challenge": {"POST": CHALLENGES_ARE_MADE},
+    "profiles/<slug:slug>/devices/apple/mobileconfig": {"GET": OWN_DEPARTMENT},
+    "profiles/<slug:slug>/devices/apple/mobileconfig/challenge": {"POST": CHALLENGES_ARE_MADE},
+    "profiles/<slug:slug>/probe": {"POST": ADMINISTRATORS_DO},
+    "ndes/": {"GET": "302 403 403 403 200 403", "POST": "302 403 403 403 201 403"},
+    "ndes/<uuid:account_id>/password": {"POST": "302 403 403 403 200 403"},
+    "ndes/<uuid:account_id>/disable": {"POST": ADMINISTRATORS_DO},
     "history/requests/": {"GET": EVERYBODY_READS},
     "history/certificates/": {"GET": EVERYBODY_READS},
     "history/certificates/<uuid:certificate_id>/": {"GET": OWN_DEPARTMENT},
@@ -58,13 +116,39 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "history/audit/": {"GET": "302 403 403 200 403 403"},
     "certificates/<uuid:certificate_id>/revoke": {"GET": "302 200 404 403 403 403", "POST": OFFICERS_DECIDE},
     "certificates/<uuid:certificate_id>/release": {"POST": OFFICERS_DECIDE},
+    "inspector/": {"GET": EVERYBODY_READS, "POST": "302 422 422 422 422 403"},
+    "inspector/messages/": {"GET": EVERYBODY_READS},
+    "inspector/messages/<uuid:exchange_id>/": {"GET": OWN_DEPARTMENT},
+    "inspector/messages/<uuid:exchange_id>/open": {"POST": OWN_DEPARTMENT},
+    "inspector/walk/<uuid:request_id>/": {"GET": OWN_DEPARTMENT},
+    "inspector/recording/<slug:slug>/start": {"POST": ADMINISTRATORS_DO},
+    "inspector/recording/<slug:slug>/stop": {"POST": ADMINISTRATORS_DO},
+    "selftest/": {"GET": EVERYBODY_READS},
+    "selftest/start": {"POST": "302 404 404 403 302 403"},
+    "selftest/<uuid:run_id>/": {"GET": OWN_DEPARTMENT},
+    "selftest/<uuid:run_id>/live": {"GET": OWN_DEPARTMENT},
     "ca/": {"GET": EVERYBODY_READS},
     "ca/<slug:name>.cer": {"GET": ALIKE.format(200)},
+    "ca/<slug:name>.pem": {"GET": ALIKE.format(200)},
     "ca/<slug:name>.crl": {"GET": ALIKE.format(200)},
     "ca/<slug:name>/pause": {"POST": ADMINISTRATORS_DO},
     "ca/<slug:name>/resume": {"POST": ADMINISTRATORS_DO},
-    "scep/^(?P<slug>[a-z0-9-]{1,50})/?$": {"GET": ALIKE.format(400), "POST": ALIKE.format(400)},
+    **{route: {"GET": ALIKE.format(400), "HEAD": ALIKE.format(405), "POST": ALIKE.format(400)} for route in SCEP},
+    NDES: {"GET": ALIKE.format(401), "HEAD": ALIKE.format(405), "POST": ALIKE.format(401)},
+    "account/tokens/": {"GET": "302 200 200 200 200 403", "POST": "302 201 201 201 201 403"},
+    "account/tokens/<uuid:token_id>/revoke": {"POST": "302 404 404 404 302 403"},
+    "api/": {method: ALIKE.format(404) for method in METHODS},
     "account/setup/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
+}
+#: The REST door, by a token of the role for everything that the role may; without a session. `nobody` gets no token.
+API: Final[Mapping[str, Mapping[str, str]]] = {
+    "api/v1/challenges": {"POST": "401 201 403 403 201 401"},
+    "api/v1/challenges/<uuid:challenge_id>": {
+        "GET": "401 200 404 403 200 401",
+        "DELETE": "401 200 404 403 200 401",
+    },
+    "api/v1/profiles": {"GET": "401 200 200 200 200 401"},
+    "api/v1/requests/<uuid:request_id>": {"GET": "401 200 404 200 200 401"},
 }
 #: allauth's own pages: what GET and POST answer; the rest changes nothing.
 ACCOUNT: Final[Mapping[str, Mapping[str, str]]] = {
@@ -111,16 +195,31 @@ class Stage:
     certificate: Certificate
     profile: EnrollmentProfile
     people: Mapping[str, User]
+    challenge: ChallengePassword
+    static: StaticChallenge
+    exchange: Exchange
+    run: SelfTestRun
+    ndes_account: NdesAccount
+    programs: Mapping[str, Program]
 
     def path(self, route: str) -> str:
         """Return an address of the route that names an existing object."""
         values = {
             "<uuid:request_id>": str(self.request.pk),
             "<uuid:certificate_id>": str(self.certificate.pk),
+            "<uuid:challenge_id>": str(self.challenge.pk),
+            "<uuid:static_id>": str(self.static.pk),
+            "<uuid:exchange_id>": str(self.exchange.pk),
+            "<uuid:run_id>": str(self.run.pk),
+            "<uuid:account_id>": str(self.ndes_account.pk),
+            "<uuid:token_id>": str(self.programs["foreign"].token.pk),
             "<slug:slug>": self.profile.slug,
+            "<slug:client>": "strongswan",
+            "<slug:group_slug>": "switches",
             "<slug:name>": self.profile.ca.name,
             "<str:token>": "a-token",
-            "^(?P<slug>[a-z0-9-]{1,50})/?$": "routers/",
+            **SCEP,
+            NDES: "certsrv/mscep_admin/",
             "^(?P<app_label>accounts|ca|approvals)/$": "accounts/",
             "(?P<url>.*)$": "nothing-here/",
             "<path:content_type_id>/<path:object_id>": "1/1",
@@ -139,7 +238,23 @@ class Stage:
             "verdict": "approve",
             "rows": [f"{self.request.pk}:{digest}"],
             "reason": "superseded",
+            "lifetime": "1h",
+            "overlap": "1h",
+            "count": "1",
+            "hours": "1",
+            "profile": self.profile.slug,
         }
+
+    def form(self, path: str) -> dict[str, object]:
+        """Return the form that a page accepts."""
+        if path == "/account/tokens/":
+            return {"name": "mdm", "scopes": ["profile:view"], "days": 30}
+        return self.ndes_form() if path == "/ndes/" else self.data()
+
+    def ndes_form(self) -> dict[str, object]:
+        """Return what makes an NDES account."""
+        limits = {"max_unused": 5, "minutes": 60, "encoding": "utf-8"}
+        return {"name": "fleet", "profile": self.ndes_account.profile_id, "owner": "Mobile team", **limits}
 
     def admin_object(self, model: str) -> object:
         """Return the key of an object of a model of the admin."""
@@ -149,6 +264,7 @@ class Stage:
             "approvals/enrollmentprofile": self.profile.pk,
             "approvals/enrollmentrequest": self.request.pk,
             "approvals/decision": self.certificate_decision,
+            "approvals/challengepassword": self.challenge.pk,
             "ca/certificateprofile": self.profile.certificate_profile_id,
             "ca/certificateauthority": self.profile.ca_id,
             "ca/certificate": self.certificate.pk,
@@ -166,7 +282,7 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr("pkiportal.health.broker_answers", lambda: True)
     here = Department.objects.create(slug="here", name="Here")
     elsewhere = Department.objects.create(slug="elsewhere", name="Elsewhere")
-    EnrollmentProfile.objects.filter(pk=world.profile.pk).update(department=here)
+    EnrollmentProfile.objects.filter(pk=world.profile.pk).update(department=here, is_default=True)
     world.profile.refresh_from_db()
     Device.named("r1.example").enroll()
     issued = EnrollmentRequest.objects.get()
@@ -181,11 +297,42 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
         "administrator": create_person("charlie", Role.ADMINISTRATOR),
         "nobody": create_person("nora"),
     }
-    return Stage(request, Certificate.objects.get(order_id=issued.pk), world.profile, people)
+    certificate = Certificate.objects.get(order_id=issued.pk)
+    run = start_run(profile=world.profile, voice=None, actor=Actor(kind="command", name="root"), now=now())
+    close_lost_runs(now=now() + timedelta(hours=1))
+    post(b"no message")
+    phones = create_profile(world.ca, "phones", challenge="one-time")
+    EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
+    account, _ = create_ndes_account(NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now())
+    return Stage(
+        *(request, certificate, world.profile, people, *challenges_here(world.profile), Exchange.objects.get(), run),
+        *(account, programs_of(people, world.alice)),
+    )
+
+
+def challenges_here(profile: EnrollmentProfile) -> tuple[ChallengePassword, StaticChallenge]:
+    """One challenge of each kind, in whose profile now neither is taken."""
+    EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="one-time")
+    profile.refresh_from_db()
+    ((one_time, _),) = create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
+    EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="none")
+    static = set_static(profile, "a secret of the routers", maker=Maker(SYSTEM), now=now())
+    profile.refresh_from_db()
+    DeviceGroup.objects.create(slug="switches", department=profile.department, created_at=now())
+    return one_time, static
+
+
+def programs_of(people: Mapping[str, User], stranger: User) -> dict[str, Program]:
+    """A token of each person with every right that the API knows, and one of somebody else."""
+    programs = {"foreign": Program(stranger)}
+    for role, user in people.items():
+        scopes = [verb for verb in API_VERBS if can(user, verb)]
+        programs |= {role: Program(user, *scopes)} if scopes else {}
+    return programs
 
 
 def test_every_url_is_in_the_tables() -> None:
-    known = {*PAGES, *ACCOUNT, *ADMIN_PAGES, *admin_routes()}
+    known = {*PAGES, *API, *ACCOUNT, *ADMIN_PAGES, *admin_routes()}
     assert sorted(set(routes()) ^ known) == []
 
 
@@ -194,7 +341,7 @@ def test_every_page_answers_each_method_as_the_role_deserves(stage: Stage, role:
     faults = []
     for route, by_method in {**PAGES, **ACCOUNT}.items():
         for method in METHODS:
-            statuses = by_method.get("GET" if method == "HEAD" else method)
+            statuses = by_method.get(method) or (by_method.get("GET") if method == "HEAD" else None)
             if statuses is None and route in ACCOUNT:
                 continue
             expected = int(statuses.split()[ROLES.index(role)]) if statuses else 405
@@ -219,6 +366,26 @@ def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_t
     assert faults == []
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_rest_door_answers_each_method_as_the_token_of_a_role_deserves(stage: Stage, role: str) -> None:
+    faults = []
+    program = stage.programs.get(role)
+    for route, by_method in API.items():
+        for method in METHODS:
+            statuses = by_method.get("GET" if method == "HEAD" else method)
+            has_scope = role != "auditor" or "challenges" not in route
+            unnamed = (405 if has_scope else 403) if program else 401
+            expected = int(statuses.split()[ROLES.index(role)]) if statuses else unnamed
+            body = {"profile": "phones"} if method == "POST" else None
+            path = stage.path(route).removeprefix("/api/v1")
+            with transaction.atomic():
+                status = (program.call if program else call)(method, path, body).status_code
+                transaction.set_rollback(True)
+            if status != expected:
+                faults.append(f"{method} {route}: {status} instead of {expected}")
+    assert faults == []
+
+
 def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None:
     client = signed_in(stage.people["elsewhere"])
     answers = [client.get(f"/requests/{key}/") for key in (stage.request.pk, UUID(int=7))]
@@ -232,10 +399,10 @@ def answer(stage: Stage, role: str, method: str, path: str) -> int:
     user = stage.people.get(role)
     with transaction.atomic():
         client = signed_in(user) if user else Client()
-        data = stage.data() if method == "POST" else None
+        data = stage.form(path) if method == "POST" else None
         if urlsplit(path).path == "/queue/changes":
             path += f"?top={UUID(int=0)}"
-        if method == "POST" and path.startswith("/scep/"):
+        if method == "POST" and path.strip("/") in {address.strip("/") for address in SCEP.values()}:
             status = client.post(path, b"0", content_type="application/x-pki-message").status_code
         elif method == "POST":
             status = client.post(path, data).status_code

@@ -26,6 +26,7 @@ from ca.models import CertificateAuthority
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
 from ca.store import resolve_version
+from exchanges.storage import keeper
 from scep.client import HttpAnswer, Identity, ScepClient, Transport, build_csr
 from scep.protocol.requests import ReceivedCertRep
 from scep.ra_keys import ensure_ra_key, ra_keys
@@ -138,6 +139,7 @@ def forget_caches() -> None:
     resolve_version.cache_clear()
     ra_keys.forget()
     open_requests.forget()
+    keeper.forget()
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """How the pages show time, names, fingerprints and icons. Text of a certificate goes through `visible`."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import segno
 from django import template
 from django.contrib.auth.models import AnonymousUser
 from django.template.context import Context
@@ -15,8 +17,10 @@ from lucide.templatetags.lucide import lucide
 from accounts.models import User
 from accounts.permissions import can, roles_of
 from accounts.roles import Verb
-from approvals.models import EnrollmentRequest
+from approvals.lockouts import locks_of
+from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, FailedChallenges
 from approvals.queue import SigningHealth, duration, signing_health
+from approvals.static_challenges import warnings_of
 from ca.text import visible as visible_text
 
 register = template.Library()
@@ -100,6 +104,28 @@ def copy(value: object, label: str) -> SafeString:
 
 
 @register.simple_tag
+def copy_from(prefix: str, number: int) -> SafeString:
+    """A button that copies the text of the element with the id `prefix` + `number`, line breaks and all."""
+    return format_html(
+        '<button type="button" class="copy" data-copy-from="{}{}" aria-label="Copy step {}" title="Copy step {}">{}'
+        "</button>",
+        prefix,
+        number,
+        number,
+        number,
+        icon("copy", 14),
+    )
+
+
+@register.simple_tag
+def qr(text: str, label: str) -> SafeString:
+    """A QR code as inline SVG with attributes only, dark on light in both schemes."""
+    code = segno.make(text, error="m", micro=False)
+    drawing = code.svg_inline(border=3, dark="#000", light="#fff", omitsize=True, svgclass=None, lineclass=None)
+    return format_html('<span class="qr" role="img" aria-label="QR code: {}">{}</span>', label, SafeString(drawing))
+
+
+@register.simple_tag
 def moment(value: datetime | None) -> SafeString:
     """A time as people say it, with the absolute one and its zone in the title."""
     if value is None:
@@ -126,6 +152,24 @@ def exact(value: datetime | None) -> SafeString:
 def may(context: Context, verb: str, obj: Any = None) -> bool:
     """Whether the person of this page may do `verb`, to an object or at all."""
     return can(_user(context), Verb(verb), obj)
+
+
+@register.simple_tag
+def challenge_warnings(profile: EnrollmentProfile) -> list[tuple[str, str]]:
+    """What to warn of wherever a profile is shown, as (tone, sentence)."""
+    return warnings_of(profile, now=timezone.now())
+
+
+@register.simple_tag
+def challenge_locks(profile: EnrollmentProfile) -> list[FailedChallenges]:
+    """From where challenges are not checked now at a profile."""
+    return locks_of(profile, now=timezone.now())
+
+
+@register.filter
+def bound_to(challenge: ChallengePassword) -> Sequence[str]:
+    """What a one-time challenge is bound to, as phrases."""
+    return challenge.phrases()
 
 
 @register.simple_tag(takes_context=True)

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from accounts.models import User
 from accounts.roles import Role
-from approvals.models import EnrollmentProfile, Evidence
+from approvals.models import DeviceGroup, EnrollmentProfile, Evidence
 from approvals.verdicts import Voice
 from audit.events import Actor
 from ca.models import CertificateAuthority
@@ -34,9 +34,11 @@ def operating_system_user() -> str:
         return str(os.getuid())
 
 
-def command_actor() -> Actor:
+def command_actor(on_behalf_of: User | None = None) -> Actor:
     """Return who did it, for the log."""
-    return Actor(kind="command", name=operating_system_user())
+    return Actor(
+        kind="command", name=operating_system_user(), on_behalf_of=on_behalf_of.username if on_behalf_of else ""
+    )
 
 
 def duration(text: str) -> timedelta:
@@ -81,6 +83,14 @@ def profile_named(slug: str) -> EnrollmentProfile:
     return found
 
 
+def device_group_named(slug: str) -> DeviceGroup:
+    """Return a device group."""
+    found = DeviceGroup.objects.select_related("department").filter(slug=slug).first()
+    if found is None:
+        raise unknown("device group", slug, DeviceGroup.objects.values_list("slug", flat=True))
+    return found
+
+
 def officer_named(name: str) -> User:
     """Return an active user who is an officer somewhere; each request is asked for on its own later."""
     officers = User.objects.filter(role_assignments__role=Role.OFFICER, is_active=True).distinct()
@@ -88,6 +98,11 @@ def officer_named(name: str) -> User:
     if found is None:
         raise unknown("officer", name, officers.values_list("username", flat=True))
     return found
+
+
+def maker_named(name: str | None) -> User | None:
+    """Return the officer for whom a command makes challenges; None where none is named."""
+    return officer_named(name) if name else None
 
 
 def asserted_voice(name: str) -> Voice:

@@ -21,6 +21,8 @@ def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
         "approval": str(profile.approval),
         "challenge": str(profile.challenge),
         "renewal": str(profile.renewal_mode),
+        "default": profile.is_default,
+        "ca_certificates": str(profile.ca_certificates),
         "ca": profile.ca.name,
         "paused": profile.paused_at is not None or profile.ca.paused_at is not None,
     }

@@ -80,7 +80,7 @@ def request_text(document: dict[str, Any]) -> str:
         ("signer certificate SHA-256", prints["signer_certificate_sha256"]),
         ("profile", document["profile"]),
         ("CA", document["ca"]),
-        ("would be issued", f"{would['subject']}, {would['validity_days']} days"),
+        ("would be issued", f"{would['subject']}, {_validity(would)}"),
         ("usages", [*would["key_usages"], *would["extended_key_usages"]]),
         ("not copied from the request", document["not_copied"]),
         ("renews certificate", document["renews"]),
@@ -117,11 +117,17 @@ def _would_issue(review: Review) -> dict[str, Any]:
         "subject": would.subject,
         "names": list(would.names),
         "validity_days": would.validity_days,
+        "validity_minutes": would.validity_minutes,
         "key_usages": list(would.key_usages),
         "extended_key_usages": list(would.extended_key_usages),
         "certificate_profile": would.profile,
         "certificate_profile_version": would.profile_version,
     }
+
+
+def _validity(would: dict[str, Any]) -> str:
+    minutes = would["validity_minutes"]
+    return f"{minutes} minutes" if minutes else f"{would['validity_days']} days"
 
 
 def _decision(decision: Decision) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def make_certificate(
     """
     serial_number = new_serial_number(os.urandom(_SERIAL_ENTROPY))
     not_before = now.replace(microsecond=0)
-    period = (not_before, not_before + timedelta(days=spec.validity_days, seconds=-1))
+    period = (not_before, not_before + spec.validity - timedelta(seconds=1))
     tbs = build_tbs(
         CertificateContent(
             spec=spec,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -99,14 +99,14 @@ def load_public_key(spki_der: bytes) -> PublicKey:
     """The RSA or EC key of a SubjectPublicKeyInfo. Sizes are bounded before any arithmetic. Raises UnusableKeyError."""
     try:
         algorithm, bits = sequence(parse_exact(spki_der), 2)[:2]
-        if sequence(algorithm, 1)[0].raw == RSA_ENCRYPTION:
+        kind = sequence(algorithm, 1)[0].raw
+        if kind == RSA_ENCRYPTION:
             _check_rsa_size(bit_string(bits))
-        key = load_der_public_key(spki_der)
+        elif kind != EC_PUBLIC_KEY:  # also RSA under the name of PSS, which would come past the size
+            raise Asn1Error("neither RSA nor EC")
+        return cast("PublicKey", load_der_public_key(spki_der))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UnusableKeyError(f"public key: {error}") from error
-    if not isinstance(key, PublicKey):
-        raise UnusableKeyError("public key: neither RSA nor EC")
-    return key
 
 
 def _tbs_members(der: bytes) -> list[TLV]:

@@ -7,13 +7,16 @@ algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from typing import Final
 
 from ca.asn1 import (
+    GENERALIZED_TIME,
     IA5_STRING,
     OCTET_STRING,
     PRINTABLE_STRING,
     TLV,
+    UTC_TIME,
     UTF8_STRING,
     Asn1Error,
     der,
@@ -22,6 +25,7 @@ from ca.asn1 import (
     der_set,
     prescan_prefix,
 )
+from ca.cms import encode_degenerate
 from scep.protocol.constants import (
     ATTR_FAIL_INFO,
     ATTR_FAIL_INFO_TEXT,
@@ -29,26 +33,35 @@ from scep.protocol.constants import (
     ATTR_PKI_STATUS,
     ATTR_RECIPIENT_NONCE,
     ATTR_SENDER_NONCE,
+    ATTR_SIGNING_TIME,
     ATTR_TRANSACTION_ID,
-    DIGESTS,
     ID_DATA,
     MAX_SENDER_NONCE,
     MAX_SIGNERS,
     MAX_TRANSACTION_ID,
     NONCE_SIZE,
     REQUEST_TYPES,
+    EmptyContent,
     FailInfo,
     MessageType,
     PKIStatus,
 )
-from scep.protocol.envelope import seal_envelope
+from scep.protocol.envelope import seal_envelope, seal_for_password
 from scep.protocol.errors import Malformed, Refused
-from scep.protocol.messages import CertRep, Entropy, PKIMessage, ReplyContext, ResponseSigner
-from scep.protocol.signatures import accepted_digest, check_digest, check_signature
+from scep.protocol.messages import (
+    STRICT,
+    CertRep,
+    Entropy,
+    MessageRules,
+    PKIMessage,
+    ReplyContext,
+    ResponseSigner,
+    SignerCertificate,
+)
+from scep.protocol.signatures import accepted_digest, check_digest, check_signature, known_digest
 from scep.protocol.signed_data import (
     SignedData,
     SignerInfo,
-    encode_degenerate,
     encode_signed_data,
     find_signer,
     read_signed_data,
@@ -58,6 +71,7 @@ from scep.protocol.signed_data import (
 __all__ = ["decode_pki_message", "encode_cert_rep", "encode_degenerate"]
 
 _TEXT_TAGS: Final = frozenset({PRINTABLE_STRING, UTF8_STRING, IA5_STRING})
+_TIME_FORMS: Final = {UTC_TIME: "%y%m%d%H%M%SZ", GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}
 _TRAILING: Final = b"\x00\r\n"
 _TYPES_BY_TEXT: Final = {str(int(message_type)): message_type for message_type in REQUEST_TYPES}
 
@@ -70,8 +84,8 @@ _FAIL_INFO_ATTRIBUTES: Final = {
 }
 
 
-def decode_pki_message(der: bytes) -> PKIMessage:
-    """Read a request and verify its outer signature.
+def decode_pki_message(der: bytes, rules: MessageRules = STRICT) -> PKIMessage:
+    """Read a request and verify its outer signature, under the rules of its profile.
 
     Raises Malformed when no answer can be built, else Refused with the `reply` to echo (RFC 8894 section 3.2.1).
     """
@@ -80,11 +94,11 @@ def decode_pki_message(der: bytes) -> PKIMessage:
         signer = read_signer_info(signed.signer_infos[0]) if signed.signer_infos else None
         if signer is None:
             raise Malformed("SignedData without a SignerInfo")
-        reply = _reply_context(signer)
+        reply = _reply_context(signer, rules)
     except Asn1Error as error:
         raise Malformed(f"no SCEP message: {error}") from error
     try:
-        return _verified_message(signed, signer, reply)
+        return _verified_message(signed, signer, reply, rules)
     except Refused as refusal:
         refusal.reply = reply
         raise
@@ -92,12 +106,16 @@ def decode_pki_message(der: bytes) -> PKIMessage:
         raise Refused(FailInfo.BAD_REQUEST, "message is not readable", cause=str(error), reply=reply) from error
 
 
-def encode_cert_rep(rep: CertRep, *, signer: ResponseSigner, entropy: Entropy) -> bytes:
-    """The signed answer as DER. `entropy` gives the sender nonce, the content key and the IV."""
+def encode_cert_rep(
+    rep: CertRep, *, signer: ResponseSigner, entropy: Entropy, empty_content: EmptyContent = "octets"
+) -> bytes:
+    """The signed answer as DER. `entropy` gives the sender nonce, the content key and the IV.
+
+    `empty_content` is the spelling of an answer that delivers nothing (RFC 8894 sections 3.3.2.2 and 3.3.2.3).
+    """
     content = b""
     if rep.recipient is not None and rep.status is PKIStatus.SUCCESS:
-        delivered = encode_degenerate(rep.certificates, rep.crls)
-        content = seal_envelope(delivered, rep.recipient, rep.content_cipher, entropy=entropy)
+        content = _sealed(rep, rep.recipient, entropy)
     attributes = [
         _CERT_REP_TYPE,
         _STATUS_ATTRIBUTES[rep.status],
@@ -110,7 +128,16 @@ def encode_cert_rep(rep: CertRep, *, signer: ResponseSigner, entropy: Entropy) -
     if rep.fail_info_text is not None:
         text = der(UTF8_STRING, rep.fail_info_text.encode())
         attributes.append(der_sequence(ATTR_FAIL_INFO_TEXT, der_set(text)))
-    return encode_signed_data(content, attributes, digest=rep.reply.digest_algorithm, signer=signer)
+    return encode_signed_data(
+        content, attributes, digest=rep.reply.digest_algorithm, signer=signer, empty_content=empty_content
+    )
+
+
+def _sealed(rep: CertRep, recipient: SignerCertificate, entropy: Entropy) -> bytes:
+    delivered = encode_degenerate(rep.certificates, rep.crls)
+    if rep.password_key is not None:
+        return seal_for_password(delivered, rep.password_key, rep.content_cipher, entropy=entropy)
+    return seal_envelope(delivered, recipient, rep.content_cipher, entropy=entropy)
 
 
 def _without_trailing_bytes(message: bytes) -> bytes:
@@ -121,7 +148,7 @@ def _without_trailing_bytes(message: bytes) -> bytes:
     return message[:end]
 
 
-def _reply_context(signer: SignerInfo) -> ReplyContext:
+def _reply_context(signer: SignerInfo, rules: MessageRules) -> ReplyContext:
     """What an answer echoes. Without a readable transactionID there is no answer: raises Malformed."""
     tlv = signer.single(ATTR_TRANSACTION_ID)
     if tlv is None or tlv.tag not in _TEXT_TAGS:
@@ -138,7 +165,7 @@ def _reply_context(signer: SignerInfo) -> ReplyContext:
         transaction_id=transaction_id,
         transaction_id_tlv=der(tlv.tag, raw),
         sender_nonce=nonce.value if nonce is not None and _is_nonce(nonce) else b"",
-        digest_algorithm=DIGESTS.get(signer.digest_oid, "sha256"),
+        digest_algorithm=known_digest(signer, rules) or "sha256",
     )
 
 
@@ -146,10 +173,10 @@ def _is_nonce(tlv: TLV) -> bool:
     return tlv.tag == OCTET_STRING and 0 < len(tlv.value) <= MAX_SENDER_NONCE
 
 
-def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContext) -> PKIMessage:
+def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContext, rules: MessageRules) -> PKIMessage:
     if len(signed.signer_infos) > MAX_SIGNERS:
         raise Refused(FailInfo.BAD_REQUEST, f"{len(signed.signer_infos)} signers: exactly one is needed")
-    digest = accepted_digest(signer)
+    digest = accepted_digest(signer, rules)
     certificate = find_signer(signed, signer)
     if certificate is None:
         raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signer certificate: exactly one must be in the message")
@@ -157,6 +184,7 @@ def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContex
     if signed.content_type != ID_DATA:
         raise Refused(FailInfo.BAD_REQUEST, "content type of the signed data: id-data is needed")
     check_digest(signer, signed.content or b"", digest)
+    _check_time(signer, rules)
     if not signed.content:
         raise Refused(FailInfo.BAD_REQUEST, "pkcsPKIEnvelope is missing")
     return PKIMessage(
@@ -168,6 +196,29 @@ def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContex
         digest_algorithm=digest,
         envelope=signed.content,
     )
+
+
+def _check_time(signer: SignerInfo, rules: MessageRules) -> None:
+    """signingTime within its bounds, where the profile has any; then it must be there (RFC 8894 section 3.2.1.4)."""
+    if rules.signed_between is None:
+        return
+    tlv = signer.single(ATTR_SIGNING_TIME)
+    if tlv is None:
+        raise Refused(FailInfo.BAD_TIME, "signingTime is missing: it is checked here, so the device has to send it")
+    moment = _time(tlv)
+    earliest, latest = rules.signed_between
+    if not earliest <= moment <= latest:
+        text = f"signingTime {moment:%Y-%m-%dT%H:%M:%SZ} is too far off: set the clock of the device"
+        raise Refused(FailInfo.BAD_TIME, text, cause="signingTime is too far off")
+
+
+def _time(tlv: TLV) -> datetime:
+    """UTCTime or GeneralizedTime to the second, in UTC (RFC 5652 section 11.3). Raises Refused badTime."""
+    try:
+        return datetime.strptime(tlv.value.decode("ascii"), _TIME_FORMS.get(tlv.tag, "")).replace(tzinfo=UTC)
+    except ValueError as error:  # UnicodeDecodeError is one
+        text = "signingTime is not readable: UTCTime or GeneralizedTime with seconds and Z is needed"
+        raise Refused(FailInfo.BAD_TIME, text) from error
 
 
 def _message_type(signer: SignerInfo) -> MessageType:

@@ -7,8 +7,10 @@ from typing import Final, Literal
 
 from ca.asn1 import DER_NULL, der_oid, der_sequence
 
-DigestName = Literal["sha256", "sha384", "sha512"]
-CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc"]
+DigestName = Literal["sha1", "sha256", "sha384", "sha512"]
+CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "3des-cbc"]
+#: How content that is not there is written: as an OCTET STRING of no octets, or not at all.
+EmptyContent = Literal["octets", "absent"]
 
 
 class MessageType(IntEnum):
@@ -62,6 +64,7 @@ ID_AUTH_ENVELOPED_DATA: Final = der_oid("1.2.840.113549.1.9.16.1.23")
 # Attributes of CMS and of SCEP (RFC 8894 section 3.2.1).
 ATTR_CONTENT_TYPE: Final = der_oid("1.2.840.113549.1.9.3")
 ATTR_MESSAGE_DIGEST: Final = der_oid("1.2.840.113549.1.9.4")
+ATTR_SIGNING_TIME: Final = der_oid("1.2.840.113549.1.9.5")
 ATTR_MESSAGE_TYPE: Final = der_oid("2.16.840.1.113733.1.9.2")
 ATTR_PKI_STATUS: Final = der_oid("2.16.840.1.113733.1.9.3")
 ATTR_FAIL_INFO: Final = der_oid("2.16.840.1.113733.1.9.4")
@@ -85,7 +88,8 @@ DIGESTS: Final[dict[bytes, DigestName]] = {
     der_oid("2.16.840.1.101.3.4.2.2"): "sha384",
     der_oid("2.16.840.1.101.3.4.2.3"): "sha512",
 }
-DIGEST_OIDS: Final[dict[DigestName, bytes]] = {name: oid for oid, name in DIGESTS.items()}
+LEGACY_DIGESTS: Final[dict[bytes, DigestName]] = {SHA_1: "sha1"}
+DIGEST_OIDS: Final[dict[DigestName, bytes]] = {name: oid for oid, name in (DIGESTS | LEGACY_DIGESTS).items()}
 REFUSED_DIGESTS: Final = {
     der_oid("1.2.840.113549.2.5"): "MD5",
     SHA_1: "SHA-1",
@@ -101,6 +105,8 @@ ECDSA_SIGNATURES: Final[dict[bytes, DigestName]] = {
     der_oid("1.2.840.10045.4.3.3"): "sha384",
     der_oid("1.2.840.10045.4.3.4"): "sha512",
 }
+LEGACY_RSA_SIGNATURES: Final[dict[bytes, DigestName]] = {der_oid("1.2.840.113549.1.1.5"): "sha1"}
+LEGACY_ECDSA_SIGNATURES: Final[dict[bytes, DigestName]] = {der_oid("1.2.840.10045.4.1"): "sha1"}
 REFUSED_SIGNATURES: Final = {
     der_oid("1.2.840.113549.1.1.4"): "MD5 with RSA",
     der_oid("1.2.840.113549.1.1.5"): "SHA-1 with RSA",
@@ -115,9 +121,16 @@ CIPHERS: Final[dict[bytes, CipherName]] = {
     der_oid("2.16.840.1.101.3.4.1.22"): "aes-192-cbc",
     der_oid("2.16.840.1.101.3.4.1.42"): "aes-256-cbc",
 }
-CIPHER_OIDS: Final[dict[CipherName, bytes]] = {name: oid for oid, name in CIPHERS.items()}
-CIPHER_KEY_BYTES: Final[dict[CipherName, int]] = {"aes-128-cbc": 16, "aes-192-cbc": 24, "aes-256-cbc": 32}
+LEGACY_CIPHERS: Final[dict[bytes, CipherName]] = {der_oid("1.2.840.113549.3.7"): "3des-cbc"}
+CIPHER_OIDS: Final[dict[CipherName, bytes]] = {name: oid for oid, name in (CIPHERS | LEGACY_CIPHERS).items()}
+CIPHER_KEY_BYTES: Final[dict[CipherName, int]] = {
+    "aes-128-cbc": 16,
+    "aes-192-cbc": 24,
+    "aes-256-cbc": 32,
+    "3des-cbc": 24,
+}
 AES_BLOCK_BYTES: Final = 16
+DES_BLOCK_BYTES: Final = 8
 REFUSED_CIPHERS: Final = {
     der_oid("1.3.14.3.2.7"): "DES-CBC",
     der_oid("1.2.840.113549.3.7"): "3DES-CBC",
@@ -128,8 +141,26 @@ REFUSED_CIPHERS: Final = {
     der_oid("2.16.840.1.101.3.4.1.46"): "AES-256-GCM",
 }
 
+# A key from a password (RFC 8018 appendix A.2, RFC 3211).
+PBKDF2: Final = der_oid("1.2.840.113549.1.5.12")
+PWRI_KEK: Final = der_oid("1.2.840.113549.1.9.16.3.9")
+HMAC_SHA_1: Final = der_oid("1.2.840.113549.2.7")
+HMAC_SHA_256: Final = der_oid("1.2.840.113549.2.9")
+PRFS: Final[dict[bytes, DigestName]] = {
+    HMAC_SHA_1: "sha1",
+    HMAC_SHA_256: "sha256",
+    der_oid("1.2.840.113549.2.10"): "sha384",
+    der_oid("1.2.840.113549.2.11"): "sha512",
+}
+MIN_PBKDF2_SALT: Final = 8
+MAX_PBKDF2_SALT: Final = 64
+MAX_PBKDF2_ITERATIONS: Final = 1_000_000  # a third of a second
+
 # AlgorithmIdentifiers as written. Some clients read nothing but these spellings: NULL parameters, rsaEncryption.
 RSA_ENCRYPTION_ALGORITHM: Final = der_sequence(RSA_ENCRYPTION, DER_NULL)
 DIGEST_ALGORITHMS: Final[dict[DigestName, bytes]] = {
     name: der_sequence(oid, DER_NULL) for name, oid in DIGEST_OIDS.items()
+}
+ECDSA_ALGORITHMS: Final[dict[DigestName, bytes]] = {
+    name: der_sequence(oid) for oid, name in (ECDSA_SIGNATURES | LEGACY_ECDSA_SIGNATURES).items()
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -45,10 +46,12 @@ from scep.protocol.constants import (
     CIPHER_KEY_BYTES,
     CIPHER_OIDS,
     CIPHERS,
+    DES_BLOCK_BYTES,
     DIGESTS,
     ID_AUTH_ENVELOPED_DATA,
     ID_DATA,
     ID_ENVELOPED_DATA,
+    LEGACY_CIPHERS,
     MAX_RECIPIENTS,
     MGF1,
     P_SPECIFIED,
@@ -61,11 +64,23 @@ from scep.protocol.constants import (
     FailInfo,
 )
 from scep.protocol.errors import Refused, unreadable
-from scep.protocol.messages import Entropy, PKIMessage, Recipient, SignerCertificate
+from scep.protocol.messages import (
+    STRICT,
+    Entropy,
+    MessageRules,
+    PasswordKey,
+    PKIMessage,
+    Recipient,
+    SignerCertificate,
+)
+from scep.protocol.password import encode_password_recipient, open_password_recipient
+
+RecipientT = TypeVar("RecipientT", bound=Recipient)
 
 _ENCRYPTED_CONTENT_TAG: Final = CONTEXT
 _KEY_IDENTIFIER_TAG: Final = CONTEXT
 _VERSION_0: Final = b"\x02\x01\x00"
+_VERSION_3: Final = b"\x02\x01\x03"
 _OAEP_HASHES: Final = {SHA_1: "sha1"} | {oid_der: name for oid_der, name in DIGESTS.items() if name == "sha256"}
 
 
@@ -79,14 +94,16 @@ class _Sealed:
     ciphertext: bytes = field(repr=False)
 
 
-def open_envelope(message: PKIMessage, *, recipients: Sequence[Recipient], entropy: Entropy) -> bytes:
+def open_envelope(
+    message: PKIMessage, *, recipients: Sequence[Recipient], entropy: Entropy, rules: MessageRules = STRICT
+) -> bytes:
     """The messageData inside, one well-formed BER value. At most one RSA operation is done.
 
     Raises Refused: badAlg for algorithms refused by name, the uniform `unreadable` for everything else. Whoever parses
     the messageData raises the same `unreadable` for what cannot be parsed.
     """
     try:
-        return open_content(message.envelope, recipients, entropy)
+        return open_content(message.envelope, recipients, entropy, rules)
     except Refused as refusal:
         refusal.reply = message.reply
         raise
@@ -94,9 +111,11 @@ def open_envelope(message: PKIMessage, *, recipients: Sequence[Recipient], entro
         raise unreadable(message.reply) from None
 
 
-def open_content(envelope: bytes, recipients: Sequence[Recipient], entropy: Entropy) -> bytes:
+def open_content(
+    envelope: bytes, recipients: Sequence[Recipient], entropy: Entropy, rules: MessageRules = STRICT
+) -> bytes:
     """Decrypt a ContentInfo with EnvelopedData. Raises Refused badAlg, or Asn1Error for everything else."""
-    sealed = _read_sealed(envelope)
+    sealed = _read_sealed(envelope, rules)
     key_size = CIPHER_KEY_BYTES[sealed.cipher]
     transport, recipient = _choose(sealed.recipients, recipients)
     oaep_hash = _read_key_transport(sequence(transport[2], 1))
@@ -106,14 +125,32 @@ def open_content(envelope: bytes, recipients: Sequence[Recipient], entropy: Entr
         key = recipient.decrypt(encrypted_key, oaep_hash)
     except ValueError:
         key = b""
-    decryptor = Cipher(AES(key if len(key) == key_size else substitute), CBC(sealed.iv)).decryptor()
-    padded = decryptor.update(sealed.ciphertext) + decryptor.finalize()
-    count = padded[-1]
-    if not 0 < count <= AES_BLOCK_BYTES or padded[-count:] != bytes((count,)) * count:
-        raise Asn1Error("content")
-    content = padded[:-count]
-    prescan(content)
-    return content
+    return _opened(sealed, key if len(key) == key_size else substitute)
+
+
+def answer_cipher(message: PKIMessage, rules: MessageRules = STRICT) -> CipherName:
+    """What the answer to a message is encrypted with: 3DES for 3DES where that is allowed, AES-128 for all others.
+
+    Nothing is decrypted for it: the name of the cipher stands in the open.
+    """
+    try:
+        is_legacy = rules.legacy_algorithms and _read_sealed(message.envelope, rules).cipher == "3des-cbc"
+    except (Refused, Asn1Error):  # of a poll: nobody looked into its envelope before
+        is_legacy = False
+    return "3des-cbc" if is_legacy else "aes-128-cbc"
+
+
+def addressed_recipient(message: PKIMessage, recipients: Sequence[RecipientT]) -> RecipientT | None:
+    """Which of our keys a message is encrypted to, as it says itself; None where it names none. Nothing is decrypted.
+
+    It is the one that `open_envelope` would use; who signs the answer follows from it, also where nothing is opened.
+    """
+    try:
+        infos, _ = _read_enveloped(message.envelope)
+        found = _named(_transports(infos), recipients)
+    except (Asn1Error, Refused):
+        return None
+    return found[1] if found else None
 
 
 def seal_envelope(
@@ -126,25 +163,74 @@ def seal_envelope(
     key = load_public_key(recipient.spki_der)
     if not isinstance(key, RSAPublicKey):
         raise UnusableKeyError("recipient key: RSA is needed")
-    content_key, iv = entropy(CIPHER_KEY_BYTES[cipher]), entropy(AES_BLOCK_BYTES)
-    count = AES_BLOCK_BYTES - len(content) % AES_BLOCK_BYTES
-    encryptor = Cipher(AES(content_key), CBC(iv)).encryptor()
-    ciphertext = encryptor.update(content + bytes((count,)) * count) + encryptor.finalize()
+    content_key = entropy(CIPHER_KEY_BYTES[cipher])
     transport = der_sequence(
         _VERSION_0,
         issuer_and_serial(recipient),
         RSA_ENCRYPTION_ALGORITHM,
         der_octets(key.encrypt(content_key, padding.PKCS1v15())),
     )
-    encrypted = der_sequence(
-        ID_DATA,
-        der_sequence(CIPHER_OIDS[cipher], der_octets(iv)),
-        der(_ENCRYPTED_CONTENT_TAG, ciphertext),
-    )
+    encrypted = _encrypted_content(content, content_key, cipher, entropy)
     return der_sequence(ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_0, der_set(transport), encrypted)))
 
 
-def _read_sealed(envelope: bytes) -> _Sealed:
+def seal_for_password(
+    content: bytes, password_key: PasswordKey, cipher: CipherName = "aes-128-cbc", *, entropy: Entropy
+) -> bytes:
+    """Encrypt to who knows a password: EnvelopedData version 3 with one PasswordRecipientInfo."""
+    content_key = entropy(CIPHER_KEY_BYTES[cipher])
+    recipient = encode_password_recipient(content_key, password_key, entropy=entropy)
+    encrypted = _encrypted_content(content, content_key, cipher, entropy)
+    return der_sequence(ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_3, der_set(recipient), encrypted)))
+
+
+def open_with_password(envelope: bytes, password: str, rules: MessageRules = STRICT) -> bytes:
+    """Decrypt a ContentInfo with EnvelopedData for one password. Raises Refused badAlg, else Asn1Error.
+
+    One recipient alone: each costs a stretching.
+    """
+    sealed = _read_sealed(envelope, rules)
+    if len(sealed.recipients) != 1:
+        raise Asn1Error(f"{len(sealed.recipients)} recipients: one is needed")
+    key = open_password_recipient(sealed.recipients[0], password)
+    if len(key) != CIPHER_KEY_BYTES[sealed.cipher]:
+        raise Asn1Error(f"content key of {len(key)} bytes")
+    return _opened(sealed, key)
+
+
+def _encrypted_content(content: bytes, key: bytes, cipher: CipherName, entropy: Entropy) -> bytes:
+    """EncryptedContentInfo around padded content (RFC 5652 section 6.3)."""
+    size = _block_size(cipher)
+    iv = entropy(size)
+    count = size - len(content) % size
+    encryptor = Cipher(_block_cipher(cipher, key), CBC(iv)).encryptor()
+    ciphertext = encryptor.update(content + bytes((count,)) * count) + encryptor.finalize()
+    algorithm = der_sequence(CIPHER_OIDS[cipher], der_octets(iv))
+    return der_sequence(ID_DATA, algorithm, der(_ENCRYPTED_CONTENT_TAG, ciphertext))
+
+
+def _opened(sealed: _Sealed, key: bytes) -> bytes:
+    """The content, one well-formed BER value. Raises Asn1Error."""
+    decryptor = Cipher(_block_cipher(sealed.cipher, key), CBC(sealed.iv)).decryptor()
+    padded = decryptor.update(sealed.ciphertext) + decryptor.finalize()
+    count = padded[-1]
+    if not 0 < count <= _block_size(sealed.cipher) or padded[-count:] != bytes((count,)) * count:
+        raise Asn1Error("content")
+    content = padded[:-count]
+    prescan(content)
+    return content
+
+
+def _block_size(cipher: CipherName) -> int:
+    return DES_BLOCK_BYTES if cipher == "3des-cbc" else AES_BLOCK_BYTES
+
+
+def _block_cipher(cipher: CipherName, key: bytes) -> AES | TripleDES:
+    return TripleDES(key) if cipher == "3des-cbc" else AES(key)
+
+
+def _read_enveloped(envelope: bytes) -> tuple[list[TLV], TLV]:
+    """The RecipientInfos of an EnvelopedData and its EncryptedContentInfo, which is not looked into."""
     prescan(envelope)
     content_info = sequence(parse_exact(envelope), 2)
     if content_info[0].raw == ID_AUTH_ENVELOPED_DATA:
@@ -157,16 +243,23 @@ def _read_sealed(envelope: bytes) -> _Sealed:
     recipients = children(expect(members[1], SET))
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
         raise Asn1Error("recipients")
-    content_type, algorithm, ciphertext = sequence(members[2], 3)[:3]
-    cipher, iv = _read_cipher(sequence(algorithm, 1))
+    return recipients, members[2]
+
+
+def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
+    recipients, encrypted = _read_enveloped(envelope)
+    content_type, algorithm, ciphertext = sequence(encrypted, 3)[:3]
+    cipher, iv = _read_cipher(sequence(algorithm, 1), rules)
     body = octets(ciphertext) if ciphertext.tag & ~CONSTRUCTED == _ENCRYPTED_CONTENT_TAG else b""
-    if content_type.raw != ID_DATA or len(iv) != AES_BLOCK_BYTES or not body or len(body) % AES_BLOCK_BYTES:
+    size = _block_size(cipher)
+    if content_type.raw != ID_DATA or len(iv) != size or not body or len(body) % size:
         raise Asn1Error("encrypted content")
     return _Sealed(tuple(recipients), cipher, iv, body)
 
 
-def _read_cipher(algorithm: list[TLV]) -> tuple[CipherName, bytes]:
-    cipher = CIPHERS.get(algorithm[0].raw)
+def _read_cipher(algorithm: list[TLV], rules: MessageRules) -> tuple[CipherName, bytes]:
+    known = CIPHERS | LEGACY_CIPHERS if rules.legacy_algorithms else CIPHERS
+    cipher = known.get(algorithm[0].raw)
     if cipher is None:
         name = REFUSED_CIPHERS.get(algorithm[0].raw) or oid(algorithm[0])
         raise Refused(FailInfo.BAD_ALG, f"content encryption {name}: use AES-128-CBC")
@@ -181,14 +274,27 @@ def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list
     That is the first which names one of our keys; or the only one there is, when there is one key: names go stale or
     are re-encoded on the way.
     """
-    transports = [sequence(tlv, 4) for tlv in infos if tlv.tag == SEQUENCE]
+    transports = _transports(infos)
+    found = _named(transports, recipients)
+    if found is not None:
+        return found
+    if len(infos) == len(transports) == len(recipients) == 1:
+        return transports[0], recipients[0]
+    raise Asn1Error("recipients")
+
+
+def _transports(infos: Sequence[TLV]) -> list[list[TLV]]:
+    """The members of each KeyTransRecipientInfo."""
+    return [sequence(tlv, 4) for tlv in infos if tlv.tag == SEQUENCE]
+
+
+def _named(transports: Sequence[list[TLV]], recipients: Sequence[RecipientT]) -> tuple[list[TLV], RecipientT] | None:
+    """The first KeyTransRecipientInfo that names one of our keys, and that key."""
     for transport in transports:
         for recipient in recipients:
             if _is_for(transport[1], recipient):
                 return transport, recipient
-    if len(infos) == len(transports) == len(recipients) == 1:
-        return transports[0], recipients[0]
-    raise Asn1Error("recipients")
+    return None
 
 
 def _is_for(rid: TLV, recipient: Recipient) -> bool:

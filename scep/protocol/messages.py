@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from datetime import datetime
+from typing import Final, Literal, Protocol
 
 from scep.protocol.constants import CipherName, DigestName, FailInfo, MessageType, PKIStatus
 
 Entropy = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRules:
+    """What a profile makes of messages; the default is the strict one.
+
+    `legacy_algorithms` accepts SHA-1 and 3DES, never MD5 or DES. `signed_between` are the bounds of signingTime; where
+    it is None, that attribute is not looked at.
+    """
+
+    legacy_algorithms: bool = False
+    signed_between: tuple[datetime, datetime] | None = None
+
+
+STRICT: Final = MessageRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,10 @@ class Recipient(Protocol):
 
 
 class ResponseSigner(Protocol):
-    """The RSA certificate and key that sign a message. `sign` is PKCS #1 v1.5 over `data` with the digest named."""
+    """The certificate and key that sign a message: PKCS #1 v1.5 or ECDSA over `data` with the digest named.
+
+    The RA's are RSA: every client can verify that, and encrypt to it.
+    """
 
     @property
     def certificate_der(self) -> bytes: ...
@@ -89,10 +108,20 @@ class ResponseSigner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PasswordKey:
+    """A wrapping key that was stretched from a challengePassword, and with which salt and count (`password`)."""
+
+    salt: bytes
+    iterations: int
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CertRep:
     """An answer, RFC 8894 section 3.3.2: `fail_info` exactly with FAILURE, something to deliver exactly with SUCCESS.
 
-    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered.
+    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered. For a key that
+    cannot do that, `password_key` does.
     """
 
     reply: ReplyContext
@@ -103,6 +132,7 @@ class CertRep:
     crls: tuple[bytes, ...] = ()
     recipient: SignerCertificate | None = None
     content_cipher: CipherName = "aes-128-cbc"
+    password_key: PasswordKey | None = None
 
     def __post_init__(self) -> None:
         if (self.status is PKIStatus.FAILURE) != (self.fail_info is not None):
@@ -114,5 +144,6 @@ class CertRep:
             raise ValueError(
                 f"CertRep {self.status.name}: {len(self.certificates)} certificates, {len(self.crls)} CRLs"
             )
-        if delivers and (self.recipient is None or self.recipient.key_algorithm != "rsa"):
-            raise ValueError("CertRep SUCCESS: a recipient with an RSA key is needed")
+        has_rsa_key = self.recipient is not None and self.recipient.key_algorithm == "rsa"
+        if delivers and has_rsa_key == (self.password_key is not None):
+            raise ValueError("CertRep SUCCESS: a recipient with an RSA key is needed, or else a password")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from ca.asn1 import (
     PRINTABLE_STRING,
+    UTC_TIME,
     Asn1Error,
     der,
     der_octets,
@@ -24,6 +26,7 @@ from scep.protocol.constants import (
     ATTR_PKI_STATUS,
     ATTR_RECIPIENT_NONCE,
     ATTR_SENDER_NONCE,
+    ATTR_SIGNING_TIME,
     ATTR_TRANSACTION_ID,
     NONCE_SIZE,
     CipherName,
@@ -32,9 +35,9 @@ from scep.protocol.constants import (
     MessageType,
     PKIStatus,
 )
-from scep.protocol.envelope import open_content, seal_envelope
+from scep.protocol.envelope import open_content, open_with_password, seal_envelope
 from scep.protocol.errors import Refused, ScepProtocolError
-from scep.protocol.messages import Entropy, Recipient, ResponseSigner
+from scep.protocol.messages import STRICT, Entropy, MessageRules, Recipient, ResponseSigner
 from scep.protocol.signatures import accepted_digest, check_digest, check_signature
 from scep.protocol.signed_data import (
     SignerInfo,
@@ -60,6 +63,7 @@ class RequestParameters:
     recipient_certificate_der: bytes = field(repr=False)
     digest: DigestName = "sha256"
     cipher: CipherName = "aes-128-cbc"
+    signing_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +100,39 @@ def encode_request(
         _text(ATTR_TRANSACTION_ID, parameters.transaction_id),
         der_sequence(ATTR_SENDER_NONCE, der_set(der_octets(nonce))),
     ]
+    if parameters.signing_time is not None:
+        moment = der(UTC_TIME, f"{parameters.signing_time:%y%m%d%H%M%SZ}".encode())
+        attributes.append(der_sequence(ATTR_SIGNING_TIME, der_set(moment)))
     envelope = seal_envelope(content, recipient, parameters.cipher, entropy=entropy)
     message = encode_signed_data(envelope, attributes, digest=parameters.digest, signer=signer)
     return SentRequest(message, parameters.transaction_id, nonce)
 
 
+@dataclass(frozen=True, slots=True)
+class _Keyring:
+    """What opens an answer: a key that decrypts, or for one that cannot the challengePassword of the request."""
+
+    recipient: Recipient
+    password: str | None = field(default=None, repr=False)
+    rules: MessageRules = STRICT
+
+
 def decode_cert_rep(
-    der: bytes, *, sent: SentRequest, recipient: Recipient, trusted: Sequence[bytes]
+    der: bytes,
+    *,
+    sent: SentRequest,
+    recipient: Recipient,
+    trusted: Sequence[bytes],
+    password: str | None = None,
+    rules: MessageRules = STRICT,
 ) -> ReceivedCertRep:
     """Verify an answer to `sent`: signed by a trusted RA certificate, same transactionID, our nonce; open a SUCCESS.
 
-    Raises BadCertRep.
+    With a `password` it is that which opens it, not the recipient's key. Raises BadCertRep.
     """
     try:
         prescan(der)
-        return _decode_cert_rep(der, sent, recipient, trusted)
+        return _decode_cert_rep(der, sent, _Keyring(recipient, password, rules), trusted)
     except (Asn1Error, Refused) as error:
         raise BadCertRep(f"answer is not readable: {error}") from error
 
@@ -124,12 +146,35 @@ def read_certificates(der: bytes) -> tuple[bytes, ...]:
         raise BadCertRep(f"certificates are not readable: {error}") from error
 
 
-def _decode_cert_rep(der: bytes, sent: SentRequest, recipient: Recipient, trusted: Sequence[bytes]) -> ReceivedCertRep:
+def decode_next_certificates(der: bytes, *, trusted: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The certificates of a GetNextCACert answer, signed first by a trusted CA certificate (RFC 8894 section 4.7.1).
+
+    What stands beside that signature decides nothing. Raises BadCertRep.
+    """
+    try:
+        prescan(der)
+        signed = read_signed_data(der)
+        if not signed.signer_infos:
+            raise BadCertRep("nobody signed")
+        signer = read_signer_info(signed.signer_infos[0])
+        digest = accepted_digest(signer)
+        certificate = find_signer(signed, signer)
+        if certificate is None or certificate.der not in trusted:
+            raise BadCertRep("signer is not the current CA")
+        check_signature(signer, certificate, digest)
+        content = signed.content or b""
+        check_digest(signer, content, digest)
+    except (Asn1Error, Refused) as error:
+        raise BadCertRep(f"next certificates are not readable: {error}") from error
+    return read_certificates(content)
+
+
+def _decode_cert_rep(der: bytes, sent: SentRequest, keyring: _Keyring, trusted: Sequence[bytes]) -> ReceivedCertRep:
     signed = read_signed_data(der)
     if len(signed.signer_infos) != 1:
         raise BadCertRep(f"{len(signed.signer_infos)} signers: exactly one is needed")
     signer = read_signer_info(signed.signer_infos[0])
-    digest = accepted_digest(signer)
+    digest = accepted_digest(signer, keyring.rules)
     certificate = find_signer(signed, signer)
     if certificate is None or certificate.der not in trusted:
         raise BadCertRep("signer is not the RA certificate of GetCACert")
@@ -140,8 +185,7 @@ def _decode_cert_rep(der: bytes, sent: SentRequest, recipient: Recipient, truste
     if status is not PKIStatus.SUCCESS:
         text = signer.single(ATTR_FAIL_INFO_TEXT)
         return ReceivedCertRep(status, fail_info, text.value.decode("utf-8", "replace") if text else None)
-    # A key of the wrong length may become any key here: a client is no decryption oracle for others.
-    delivered = read_signed_data(open_content(signed.content or b"", (recipient,), bytes))
+    delivered = read_signed_data(_opened(signed.content or b"", keyring))
     return ReceivedCertRep(
         status,
         None,
@@ -149,6 +193,13 @@ def _decode_cert_rep(der: bytes, sent: SentRequest, recipient: Recipient, truste
         certificates=tuple(tlv.raw for tlv in delivered.certificates),
         crls=tuple(tlv.raw for tlv in delivered.crls),
     )
+
+
+def _opened(envelope: bytes, keyring: _Keyring) -> bytes:
+    if keyring.password is not None:
+        return open_with_password(envelope, keyring.password, keyring.rules)
+    # A key of the wrong length may become any key here: a client is no decryption oracle for others.
+    return open_content(envelope, (keyring.recipient,), bytes, keyring.rules)
 
 
 def _check_belongs(signer: SignerInfo, sent: SentRequest) -> None:

@@ -21,6 +21,9 @@ from scep.protocol.constants import (
     DIGESTS,
     ECDSA_SIGNATURES,
     ID_DATA,
+    LEGACY_DIGESTS,
+    LEGACY_ECDSA_SIGNATURES,
+    LEGACY_RSA_SIGNATURES,
     MGF1,
     MIN_PSS_SALT,
     REFUSED_DIGESTS,
@@ -33,10 +36,11 @@ from scep.protocol.constants import (
     FailInfo,
 )
 from scep.protocol.errors import Refused
-from scep.protocol.messages import SignerCertificate
+from scep.protocol.messages import STRICT, MessageRules, SignerCertificate
 from scep.protocol.signed_data import SignerInfo
 
 HASHES: Final[dict[DigestName, hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - for profiles that say so
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
@@ -51,9 +55,16 @@ class _Scheme:
     salt_length: int | None = None
 
 
-def accepted_digest(signer: SignerInfo) -> DigestName:
-    """The digest of a SignerInfo. Raises Refused badAlg naming it when it is not SHA-256, SHA-384 or SHA-512."""
-    name = DIGESTS.get(signer.digest_oid)
+def known_digest(signer: SignerInfo, rules: MessageRules) -> DigestName | None:
+    """The digest of a SignerInfo, None for one that is not accepted."""
+    return DIGESTS.get(signer.digest_oid) or (
+        LEGACY_DIGESTS.get(signer.digest_oid) if rules.legacy_algorithms else None
+    )
+
+
+def accepted_digest(signer: SignerInfo, rules: MessageRules = STRICT) -> DigestName:
+    """The digest of a SignerInfo. Raises Refused badAlg naming one that is not accepted."""
+    name = known_digest(signer, rules)
     if name is None:
         raise Refused(FailInfo.BAD_ALG, f"digest algorithm {_named(signer.digest_oid, REFUSED_DIGESTS)}: use SHA-256")
     return name
@@ -107,8 +118,11 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
         return _Scheme(is_rsa=True)
     if algorithm == RSA_PSS:
         return _read_pss(members, digest)
-    is_rsa = algorithm in RSA_SIGNATURES
-    named = RSA_SIGNATURES.get(algorithm) or ECDSA_SIGNATURES.get(algorithm)
+    # Whoever may use SHA-1 has said so by the digest algorithm, which has been looked at.
+    rsa_signatures = LEGACY_RSA_SIGNATURES if digest == "sha1" else RSA_SIGNATURES
+    ecdsa_signatures = LEGACY_ECDSA_SIGNATURES if digest == "sha1" else ECDSA_SIGNATURES
+    is_rsa = algorithm in rsa_signatures
+    named = rsa_signatures.get(algorithm) or ecdsa_signatures.get(algorithm)
     if named is None:
         raise Refused(
             FailInfo.BAD_ALG, f"signature algorithm {_named(algorithm, REFUSED_SIGNATURES)}: use RSA with SHA-256"
@@ -120,11 +134,11 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
 def _read_pss(members: list[TLV], digest: DigestName) -> _Scheme:
     """RSASSA-PSS-params (RFC 4055 section 3.1): the digest of the message for hash and MGF1, a salt, trailer 1."""
     parameters = _explicit_parameters(members[1]) if len(members) > 1 else {}
-    _require_same(_hash_name(parameters.get(0)), digest)
+    _require_same(_hash_name(parameters.get(0), digest), digest)
     mask = sequence(parameters[1], 2) if 1 in parameters else []
     if mask and mask[0].raw != MGF1:
         raise Refused(FailInfo.BAD_ALG, "RSASSA-PSS mask generation: use MGF1")
-    _require_same(_hash_name(mask[1] if mask else None), digest)
+    _require_same(_hash_name(mask[1] if mask else None, digest), digest)
     salt_length = integer(parameters[2]) if 2 in parameters else 20
     if not MIN_PSS_SALT <= salt_length <= 512:
         raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS salt of {salt_length} bytes: at least {MIN_PSS_SALT}")
@@ -140,9 +154,9 @@ def _explicit_parameters(tlv: TLV) -> dict[int, TLV]:
     return parameters
 
 
-def _hash_name(algorithm: TLV | None) -> DigestName:
+def _hash_name(algorithm: TLV | None, digest: DigestName) -> DigestName:
     digest_oid = sequence(algorithm, 1)[0].raw if algorithm is not None else SHA_1
-    name = DIGESTS.get(digest_oid)
+    name = (DIGESTS | LEGACY_DIGESTS if digest == "sha1" else DIGESTS).get(digest_oid)
     if name is None:
         raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS hash {_named(digest_oid, REFUSED_DIGESTS)}: use SHA-256")
     return name

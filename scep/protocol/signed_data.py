@@ -34,11 +34,13 @@ from scep.protocol.constants import (
     ATTR_CONTENT_TYPE,
     ATTR_MESSAGE_DIGEST,
     DIGEST_ALGORITHMS,
+    ECDSA_ALGORITHMS,
     ID_DATA,
     ID_SIGNED_DATA,
     MAX_CERTIFICATES,
     RSA_ENCRYPTION_ALGORITHM,
     DigestName,
+    EmptyContent,
 )
 from scep.protocol.messages import ResponseSigner, SignerCertificate
 
@@ -47,10 +49,11 @@ _CRLS_TAG: Final = CONTEXT | CONSTRUCTED | 1
 _KEY_IDENTIFIER_TAG: Final = CONTEXT
 
 _VERSION_1: Final = b"\x02\x01\x01"
-_EMPTY_SET: Final = b"\x31\x00"
-_NO_CONTENT: Final = der_sequence(ID_DATA)
-# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the one spelling that every client reads.
-_EMPTY_CONTENT: Final = der_sequence(ID_DATA, der_context(0, b"\x04\x00"))
+# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the spelling that every client tried reads.
+_EMPTY_CONTENTS: Final[dict[EmptyContent, bytes]] = {
+    "octets": der_sequence(ID_DATA, der_context(0, b"\x04\x00")),
+    "absent": der_sequence(ID_DATA),
+}
 _CONTENT_TYPE_IS_DATA: Final = der_sequence(ATTR_CONTENT_TYPE, der_set(ID_DATA))
 
 
@@ -143,47 +146,65 @@ def find_signer(signed: SignedData, signer: SignerInfo) -> SignerCertificate | N
 
 
 def encode_signed_data(
-    content: bytes, attributes: Iterable[bytes], *, digest: DigestName, signer: ResponseSigner
+    content: bytes,
+    attributes: Iterable[bytes],
+    *,
+    digest: DigestName,
+    signer: ResponseSigner,
+    empty_content: EmptyContent = "octets",
 ) -> bytes:
-    """Sign `content` and the encoded `attributes`; contentType and messageDigest are added. Empty content is present.
+    """Sign `content` and the encoded `attributes`; contentType and messageDigest are added.
 
     The spelling (NULL parameters, rsaEncryption, SignerInfo version 1) is the one that every client tried can read.
     """
+    signed = der_sequence(
+        _VERSION_1,
+        der_set(DIGEST_ALGORITHMS[digest]),
+        der_sequence(ID_DATA, der_context(0, der_octets(content))) if content else _EMPTY_CONTENTS[empty_content],
+        der_context(0, signer.certificate_der),
+        der_set(_signer_info(content, attributes, digest, signer)),
+    )
+    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
+
+
+def sign_beside(signed_data: bytes, *, digest: DigestName, signer: ResponseSigner) -> bytes:
+    """Add a signature over the same content after those that are there; they and their order stay. Raises Asn1Error.
+
+    Of a SignedData with certificates and content (RFC 5652 section 5.1).
+    """
+    version, algorithms, encapsulated, certificates, signers = sequence(
+        explicit(sequence(parse_exact(signed_data), 2)[1], _EXPLICIT_0), 5
+    )
+    _, content = _read_encapsulated(encapsulated)
+    known = [algorithm.raw for algorithm in children(expect(algorithms, SET))]
+    known += [DIGEST_ALGORITHMS[digest]] if DIGEST_ALGORITHMS[digest] not in known else []
+    signed = der_sequence(
+        version.raw,
+        der_set(*known),
+        encapsulated.raw,
+        der_context(0, *(tlv.raw for tlv in children(expect(certificates, _EXPLICIT_0))), signer.certificate_der),
+        der_set(*(tlv.raw for tlv in children(signers)), _signer_info(content or b"", (), digest, signer)),
+    )
+    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
+
+
+def _signer_info(content: bytes, attributes: Iterable[bytes], digest: DigestName, signer: ResponseSigner) -> bytes:
     message_digest = der_sequence(ATTR_MESSAGE_DIGEST, der_set(der_octets(hashlib.new(digest, content).digest())))
     signed_attributes = der_set_of(_CONTENT_TYPE_IS_DATA, message_digest, *attributes)
-    signature = signer.sign(signed_attributes, digest)
-    digest_algorithm = DIGEST_ALGORITHMS[digest]
-    signer_info = der_sequence(
+    return der_sequence(
         _VERSION_1,
         _signer_identifier(signer.certificate_der),
-        digest_algorithm,
+        DIGEST_ALGORITHMS[digest],
         bytes((_EXPLICIT_0,)) + signed_attributes[1:],
-        RSA_ENCRYPTION_ALGORITHM,
-        der_octets(signature),
+        _signature_algorithm(signer.certificate_der, digest),
+        der_octets(signer.sign(signed_attributes, digest)),
     )
-    signed = der_sequence(
-        _VERSION_1,
-        der_set(digest_algorithm),
-        der_sequence(ID_DATA, der_context(0, der_octets(content))) if content else _EMPTY_CONTENT,
-        der_context(0, signer.certificate_der),
-        der_set(signer_info),
-    )
-    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
 
 
-def encode_degenerate(certificates: Iterable[bytes], crls: Iterable[bytes] = ()) -> bytes:
-    """A certs-only SignedData (RFC 8894 section 3.4) in the order given, which some clients rely on."""
-    wanted = b"".join(certificates)
-    revoked = b"".join(crls)
-    signed = der_sequence(
-        _VERSION_1,
-        _EMPTY_SET,
-        _NO_CONTENT,
-        der_context(0, wanted) if wanted else b"",
-        der_context(1, revoked) if revoked else b"",
-        _EMPTY_SET,
-    )
-    return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
+@lru_cache(maxsize=64)
+def _signature_algorithm(certificate_der: bytes, digest: DigestName) -> bytes:
+    is_ec = read_certificate(certificate_der).key_algorithm == "ec"
+    return ECDSA_ALGORITHMS[digest] if is_ec else RSA_ENCRYPTION_ALGORITHM
 
 
 @lru_cache(maxsize=64)

@@ -126,11 +126,11 @@ def test_an_enrollment_profile_is_made_and_changed_in_the_admin(world: World, ch
     }
     assert "Set one, or choose another" in charlie.post(add, form).content.decode()
     weak = charlie.post(add, form | {"new_static_challenge": "short"}).content.decode()
-    assert "at least 12 printable characters" in weak
+    assert "12 to 255 printable characters" in weak
     assert charlie.post(add, form | {"new_static_challenge": "a secret of the printers"}).status_code == 302
     profile = EnrollmentProfile.objects.get(slug="printers")
     assert (profile.networks, profile.version) == (["10.0.0.0/8", "2001:db8::/32"], 1)
-    assert profile.static_challenge
+    assert profile.static_challenges.get().created_by == User.objects.get(username="charlie")
     url = reverse("admin:approvals_enrollmentprofile_change", args=[profile.pk])
     page = charlie.get(url)
     assert "a secret of" not in page.content.decode()

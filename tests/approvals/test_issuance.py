@@ -419,7 +419,7 @@ def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
     device = Device.named("r2.example", key="bob")
     device.enroll()
     EnrollmentRequest.objects.filter(state=State.PENDING).update(expires_at=now() - timedelta(seconds=1))
-    with mock.patch("approvals.sweep._take_lease", return_value=True):
+    with mock.patch("approvals.sweep.take_lease", return_value=True):
         assert sweep().expired == 1
     assert device.poll().fail_info_text == "the request expired before anyone decided: ask again"
 

@@ -45,6 +45,25 @@ def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(cha
     assert evaluate(replace(ASKS, challenge=challenge)) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
 
 
+@pytest.mark.parametrize(
+    ("approval", "by_name", "ruling"),
+    [
+        ("automatic", True, Ruling.APPROVE),
+        ("automatic", False, Ruling.ASK_OFFICER),
+        ("manual", True, Ruling.ASK_OFFICER),
+        ("manual", False, Ruling.ASK_OFFICER),
+    ],
+)
+def test_a_list_approves_by_itself_only_what_it_names(approval: str, by_name: bool, ruling: Ruling) -> None:
+    assert evaluate(replace(ASKS, approval=approval, has_list=True, is_listed_by_name=by_name)) is ruling
+
+
+@pytest.mark.parametrize("challenge", ["static", "one-time"])
+def test_a_list_does_not_replace_a_challenge_that_the_profile_wants(challenge: str) -> None:
+    ruling = evaluate(replace(ASKS, challenge=challenge, has_list=True, is_listed_by_name=True))
+    assert ruling == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+
+
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_an_unknown_setting_never_approves(approval: str, challenge: str) -> None:
     ruling = evaluate(replace(GRANTED, approval=approval, challenge=challenge, challenge_satisfied=False))

@@ -4,13 +4,32 @@ from dataclasses import dataclass
 from datetime import timedelta
 from unittest import mock
 
+from django.test import override_settings
+
 from accounts.models import User
+from accounts.roles import Verb
+from accounts.tokens import revoke_token
 from approvals.decisions import approve_request, reject_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
+from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence, Validation
+from approvals.ndes import NdesCredentials, fetch_challenge
+from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account
+from approvals.policy import RenewalPolicy
+from approvals.profiles import ProtocolSwitches
+from approvals.targets import read_allowed_host
+from approvals.validating import validate_requests
+from approvals.validation_messages import Answer, NoAnswer, Word
+from approvals.validation_services import ServiceOrder
 from approvals.verdicts import Voice
+from audit.events import SYSTEM, Actor
 from ca.errors import AuthorityUnusable
 from ca.models import Certificate
+from exchanges.models import Exchange
+from exchanges.recordings import start_recording
+from selftest.models import SelfTestRun
+from tests.api.caller import Program
+from tests.flows.rolling import published
 from tests.pages import create_requests
+from tests.selftest.walking import create_loop, started, walk
 from tests.world import Device, World, create_profile, now, run_worker, voice_of
 
 BIDI = "evil\u202egpj.exe<script>alert(1)</script>"
@@ -28,13 +47,23 @@ class Scene:
     rejected: EnrollmentRequest
     faulty: EnrollmentRequest
     odd: EnrollmentRequest
+    silent: EnrollmentRequest
+    denied: EnrollmentRequest
     certificate: Certificate
     profile: EnrollmentProfile
+    run: SelfTestRun
+    refused_run: SelfTestRun
+    exchange: Exchange
 
 
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or fails to."""
-    create_profile(world.ca, "printers", challenge="static", static_challenge="a secret of the printers")
+    old = ProtocolSwitches(legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=15))
+    secret = "a secret of the printers"
+    create_profile(world.ca, "printers", challenge="static", static_challenge=secret, switches=old, is_default=True)
+    create_profile(world.ca, "vpn", challenge="one-time", renewal=RenewalPolicy(mode="automatic"))
+    _make_ndes_accounts(world, charlie)
+    _make_tokens(world, charlie)
     (odd,) = create_requests(
         world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()], submitted_at=now() - timedelta(hours=60)
     )
@@ -49,12 +78,74 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     approve_request(request_id=faulty.pk, voice=voice_of(world.alice), comment="", now=now())
     with mock.patch("ca.issuance.open_key", side_effect=AuthorityUnusable("CA issuing: the key file is not readable")):
         run_worker()
-    pending = _enroll("core-1.example.org", "device-2")
+    silent, denied = _ask_the_mdm(world)
+    published(world.ca)
+    pending = _enroll("core-1.example.org", "device-2", ahead=True)
     EnrollmentRequest.objects.filter(pk=odd.pk).update(expires_at=now() + timedelta(hours=5))
     certificate = Certificate.objects.get(order_id=issued.pk)
+    run = walk(started(create_loop(), world.alice))
+    refused_run = walk(started(world.profile, world.alice))
+    exchange = Exchange.objects.filter(kept_for="self-test", message_type=19).latest("id")
+    start_recording(profile=world.profile, user=charlie, span=timedelta(hours=4), actor=Actor(kind="user"), now=now())
     for request in (pending, issued, rejected, faulty, odd):
         request.refresh_from_db()
-    return Scene(world.alice, bob, charlie, pending, issued, rejected, faulty, odd, certificate, world.profile)
+    return Scene(
+        *(
+            world.alice,
+            bob,
+            charlie,
+            pending,
+            issued,
+            rejected,
+            faulty,
+            odd,
+            silent,
+            denied,
+            certificate,
+            world.profile,
+        ),
+        *(run, refused_run, exchange),
+    )
+
+
+def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
+    """Three phones at a profile whose MDM confirms one, denies one, and is silent about the third."""
+    with override_settings(PORTAL_WEBHOOK_HOSTS=(read_allowed_host("mdm.example.org"),)):
+        order = ServiceOrder(kind="webhook", url="https://mdm.example.org/scep", secret="s" * 32)
+        create_profile(world.ca, "phones", challenge="webhook", service=order)
+    said = {
+        "device-3": Answer(Word.ALLOW, "allow"),
+        "device-4": Answer(Word.DENY, "deny", "the code was made for tablet-7.example.org"),
+        "device-5": NoAnswer("mdm.example.org: no answer within 4 s"),
+    }
+    for key, answer in said.items():
+        Device.named(f"phone-{key[-1]}.example.org", key, profile="phones").enroll(challenge="1234-5678")
+        effect = {"side_effect": answer} if isinstance(answer, NoAnswer) else {"return_value": answer}
+        with mock.patch("approvals.webhook.WebhookClient.validate", **effect):
+            validate_requests(list(Validation.objects.values_list("pk", flat=True)))
+    by_name = EnrollmentRequest.objects.select_related("profile")
+    return by_name.get(common_name="phone-5.example.org"), by_name.get(common_name="phone-4.example.org")
+
+
+def _make_ndes_accounts(world: World, charlie: User) -> None:
+    """Two MDMs that fetch challenges, and one that is gone."""
+    tablets = create_profile(world.ca, "tablets", challenge="one-time")
+    networks = ("192.0.2.0/24", "2001:db8:17::/48")
+    actor = Actor("user", str(charlie.pk), name="charlie")
+    for name, owner in (("jamf", "Mobile team"), ("fleet@example.org", "Workplace IT, Brno"), ("old-mdm", "Jana")):
+        order = NdesAccountOrder(name, tablets, owner, networks=networks if name == "jamf" else ())
+        account, secret = create_ndes_account(order, actor=actor, user=charlie, now=now())
+        if name == "old-mdm":
+            disable_ndes_account(account, actor=actor, now=now())
+        else:
+            fetch_challenge(NdesCredentials(name, secret.reveal(), "192.0.2.9"), now=now())
+
+
+def _make_tokens(world: World, charlie: User) -> None:
+    """Programs of two people, one of them retired."""
+    Program(world.alice, Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, profiles=("phones",), networks=("192.0.2.0/24",))
+    Program(charlie)
+    revoke_token(Program(world.alice, Verb.REQUEST_VIEW).token, actor=SYSTEM, now=now())
 
 
 def _let_many_wait(world: World) -> None:
@@ -76,8 +167,12 @@ def _let_many_wait(world: World) -> None:
         )
 
 
-def _enroll(name: str, key: str) -> EnrollmentRequest:
-    Device.named(name, key, HTTP_USER_AGENT="sscep/0.10").enroll(dns_names=[name])
+def _enroll(name: str, key: str, *, ahead: bool = False) -> EnrollmentRequest:
+    """Let a device ask the current CA, or the next one."""
+    device = Device.named(name, key, HTTP_USER_AGENT="sscep/0.10")
+    if ahead:
+        device.scep.turn_to(device.scep.get_next_ca_cert())
+    device.enroll(dns_names=[name])
     return EnrollmentRequest.objects.filter(common_name=name).latest("id")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
+from playwright.sync_api import Page
 
 from accounts.models import User
 from tests.browser.conftest import Open
@@ -35,6 +36,8 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "request-rejected": (reverse("request", args=[scene.rejected.pk]), scene.alice),
         "request-faulty": (reverse("request", args=[scene.faulty.pk]), scene.alice),
         "request-odd": (reverse("request", args=[scene.odd.pk]), scene.bob),
+        "request-silent": (reverse("request", args=[scene.silent.pk]), scene.alice),
+        "request-denied": (reverse("request", args=[scene.denied.pk]), scene.alice),
         "history-requests": (reverse("history_requests"), scene.bob),
         "history-certificates": (reverse("history_certificates"), scene.bob),
         "certificate": (certificate, scene.bob),
@@ -42,7 +45,23 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "revoke": (reverse("certificate_revoke", args=[scene.certificate.pk]), scene.alice),
         "audit": (reverse("history_audit"), scene.bob),
         "profiles": (reverse("profiles"), scene.charlie),
+        "devices": (reverse("device_setup", args=["vpn"]), scene.alice),
+        "devices-apple": (reverse("device_setup_client", args=["vpn", "apple"]) + "?cn=mac-7.example", scene.alice),
+        "devices-cisco": (reverse("device_setup_client", args=["vpn", "cisco-ios"]) + "?cn=a%22b", scene.alice),
+        "devices-windows": (reverse("device_setup_client", args=["printers", "windows"]), scene.bob),
+        "devices-jamf": (reverse("device_setup_client", args=["routers", "jamf"]), scene.charlie),
+        "ndes-accounts": (reverse("ndes_accounts"), scene.charlie),
+        "api-tokens": (reverse("api_tokens"), scene.charlie),
         "authorities": (reverse("authorities"), scene.charlie),
+        "self-tests": (reverse("self_tests"), scene.alice),
+        "self-tests-administrator": (reverse("self_tests"), scene.charlie),
+        "self-test": (reverse("self_test", args=[scene.run.pk]), scene.alice),
+        "self-test-reading": (reverse("self_test", args=[scene.refused_run.pk]), scene.charlie),
+        "inspector": (reverse("inspector"), scene.alice),
+        "messages": (reverse("exchanges"), scene.charlie),
+        "message": (reverse("exchange", args=[scene.exchange.pk]), scene.alice),
+        "walk": (reverse("walk", args=[scene.run.request_id]) + "?step=5", scene.alice),
+        "walk-log-only": (reverse("walk", args=[scene.issued.pk]), scene.bob),
         "password": (reverse("account_change_password"), scene.alice),
         "sign-out": (reverse("account_logout"), scene.alice),
         "not-allowed": (reverse("history_audit"), scene.alice),
@@ -58,15 +77,21 @@ LOOKS = [(1440, "light"), (390, "dark"), *([(1440, "dark"), (390, "light")] if W
 def test_no_page_overflows_or_violates_what_axe_knows(visit: Open, scene: Scene, scheme: Scheme, width: int) -> None:
     OUTPUT.mkdir(exist_ok=True)
     faults: dict[str, Any] = {}
+    opened: dict[User | None, Page] = {}
     for name, (path, user) in pages(scene).items():
-        page = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
-        page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=width == 390 and "queue" not in name)
+        if user in opened:
+            opened[user].goto(path)
+        else:
+            opened[user] = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page = opened[user]
+        if WRITE_PICTURES in os.environ:
+            whole = width == 390 and "queue" not in name
+            page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=whole)
         found = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in Axe().run(page).response["violations"]]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append("wider than the screen")
         if found:
             faults[name] = found
-        page.context.close()
     assert faults == {}
 
 

@@ -223,8 +223,7 @@ def _service_tbs(
         subject=build_name([("CN", "Example RA")]),
         spki_der=spki_der or spki(rsa_key("ra")),
         serial_number=serial_number,
-        not_before=not_before,
-        not_after=not_after,
+        period=(not_before, not_after),
     )
 
 
@@ -265,8 +264,7 @@ def test_root_issuing_authority_and_device_form_a_chain(tmp_path: Path) -> None:
         subject=build_name([("CN", "r1")]),
         spki_der=spki(rsa_key("alice")),
         serial_number=SERIAL,
-        not_before=CENTURY[0],
-        not_after=CENTURY[1],
+        period=CENTURY,
     )
 
     root, issuing, leaf = (
@@ -426,8 +424,7 @@ def test_an_issuer_name_in_an_unusual_string_type_is_kept() -> None:
         subject=build_name([("CN", "r1")]),
         spki_der=spki(rsa_key("alice")),
         serial_number=SERIAL,
-        not_before=NOW,
-        not_after=NOW,
+        period=(NOW, NOW),
     )
     assert asn1.sequence(asn1.parse_exact(tbs))[3].raw == name.der
 

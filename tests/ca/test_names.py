@@ -262,3 +262,18 @@ def test_hidden_characters_are_written_out() -> None:
 )
 def test_punycode_is_decoded_beside_the_raw_name(value: str, shown: str | None) -> None:
     assert punycode_shown(value) == shown
+
+
+def test_a_name_is_refused_by_its_size_before_each_character_is_looked_at() -> None:
+    long = "\u202e" * 2_700
+    assert len(decode_name(build_name([("CN", long)]).der).attributes) == 1
+    with pytest.raises(NameMalformed, match=r"^name of 8\d\d\d bytes: at most 8192"):
+        decode_name(build_name([("CN", long + "x" * 200)]).der)
+
+
+def test_alternative_names_are_refused_by_their_size_one_by_one_and_all_together() -> None:
+    one = general_name("upn", "a@" + "x" * 8_000)
+    assert len(decode_general_names(encode_general_names([one]))) == 1
+    for names in ([general_name("upn", "a@" + "x" * 8_200)], [one] * 5):
+        with pytest.raises(NameMalformed, match=r"subjectAltName of \d+ bytes: at most"):
+            decode_general_names(encode_general_names(names))

@@ -108,6 +108,7 @@ def test_patterns_cannot_be_changed_afterwards() -> None:
         ("crl_url", "http://"),
         ("crl_url", "http://[::1/"),
         ("crl_url", "http://pki.example/a b"),
+        ("crl_url", "http://pki.example/{authority}.crl"),
         ("ca_issuers_url", "ldap://pki.example/"),
         ("ocsp_url", None),
     ],

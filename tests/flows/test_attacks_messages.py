@@ -34,6 +34,7 @@ from tests.scep.forge import (
     NONCE,
     Message,
     attribute,
+    constant_entropy,
     content_type,
     csr,
     forge,
@@ -92,20 +93,18 @@ def test_d7_d8_d35_whatever_is_wrong_inside_the_envelope_the_answer_and_the_log_
         answer = refused(message(world, envelope=pieces), FailInfo.BAD_REQUEST, UNREADABLE)
         seen.add((answer.body[:40], len(answer.body), tuple(sorted(answer.headers.items()))))
         assert len(seen) == 1, case
-    assert causes() == [UNREADABLE]
+    assert set(causes()) == {UNREADABLE}  # one entry a minute, and a minute may end while they are sent
 
 
-def test_d7_wrong_padding_takes_as_long_as_wrong_content(world: World) -> None:
-    bad_padding = message(world, envelope={"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x00\x01")})
-    bad_content = message(world, envelope={"plaintext": b"junk"})
-    times: dict[bytes, list[float]] = {bad_padding: [], bad_content: []}
-    for _ in range(20):
-        for sent, taken in times.items():
-            started = perf_counter()
-            post(sent)
-            taken.append(perf_counter() - started)
-    one, other = (min(taken) for taken in times.values())
-    assert abs(one - other) < max(one, other) / 2
+def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
+    """With the same nonce of ours nothing is left that could differ. `./portal attack --timing` measures the rest."""
+    seen = set()
+    for _, pieces in UNREADABLE_ENVELOPES:
+        sent = message(world, envelope=pieces)
+        with mock.patch("scep.service.os.urandom", constant_entropy()):
+            answer = post(sent)
+        seen.add((answer.http, tuple(sorted(answer.headers.items())), answer.body))
+    assert len(seen) == 1
 
 
 def test_d8_one_message_costs_at_most_one_private_operation_of_decryption(world: World) -> None:
@@ -226,11 +225,9 @@ def test_d34_d38_a_refused_algorithm_is_bad_alg_and_the_text_says_what_to_use(wo
         refused(message(world, **pieces), FailInfo.BAD_ALG, text, cause=text)
 
 
-def test_a_signer_with_an_ec_key_is_told_at_once_that_no_answer_could_be_encrypted_to_it(world: World) -> None:
-    text = "the certificate that signs the message needs an RSA key: the answer is encrypted to it"
-    for kind in ("19", "20", "17", "21"):
-        sent = message(world, key="carol", message_type=kind)
-        refused(sent, FailInfo.BAD_ALG, text, cause="signer key cannot receive the certificate")
+def test_a_signer_with_an_ec_key_still_has_to_hold_the_requested_key_and_knows_no_transaction(world: World) -> None:
+    refused(message(world, key="carol"), FailInfo.BAD_REQUEST, cause="signer key is not the requested key")
+    refused(message(world, key="carol", message_type="20"), FailInfo.BAD_CERT_ID, "no such transaction")
 
 
 def test_an_ec_key_in_the_request_of_an_rsa_signer_is_refused_before_anyone_waits(world: World) -> None:

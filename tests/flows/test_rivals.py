@@ -20,8 +20,10 @@ from ca.models import Certificate
 from keys.errors import KeyStoreError
 from scep.client import PKIStatus
 from scep.protocol.constants import FailInfo
+from tests.ca.forge import request_der
 from tests.flows.wire import causes, message, nothing_granted, post, refused
 from tests.pages import signed_in
+from tests.pki import ec_key
 from tests.scep.forge import csr
 from tests.world import Device, World, now, run_worker, voice_of
 
@@ -62,7 +64,8 @@ def test_l2_pending_is_status_3_with_an_empty_content_that_is_there(world: World
 
 
 def test_l3_what_could_not_be_delivered_in_the_end_is_refused_before_anyone_waits(world: World) -> None:
-    refused(message(world, key="carol"), FailInfo.BAD_ALG)
+    without_password = request_der(None, key=ec_key())
+    refused(message(world, without_password, key="carol"), FailInfo.BAD_ALG)
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)

@@ -141,6 +141,8 @@ def refused(
     assert nonce is None or answer.recipient_nonce == nonce
     assert answer.content == b""
     assert refusals() == before + 1
+    assert 0 < len(answer.text) <= 255
+    assert answer.text.isprintable()
     if text is not None:
         assert answer.text == text
     if cause is not None:

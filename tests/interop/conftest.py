@@ -16,6 +16,7 @@ from tests.browser.conftest import CHROMIUM
 from tests.interop.clients import Certmonger, Chain, StrongSwan
 from tests.interop.officer import Officer
 from tests.interop.portal import OFFICER, PASSWORD, Portal, start, stop
+from tests.interop.wire import Wire, wire_to
 
 #: The challenge of the profile `static`.
 STATIC_CHALLENGE = "seven-quiet-otters"
@@ -103,6 +104,14 @@ def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
+def old(portal: Portal) -> str:
+    """A profile for devices that know SHA-1 and 3DES only, with one-time challenges."""
+    policy = ("--approval", "automatic", "--challenge", "one-time", "--legacy-algorithms")
+    portal.run("createprofile", "old", "--ca", "demo", *policy)
+    return "old"
+
+
+@pytest.fixture(scope="session")
 def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
     """Alice with Debian's Chromium."""
     if CHROMIUM is None:
@@ -116,7 +125,7 @@ def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
 @pytest.fixture(scope="session")
 def strongswan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StrongSwan:
     """strongSwan's pki, with the certificates of this portal."""
-    program("pki", "strongswan-pki, with libstrongswan-extra-plugins")
+    program("pki", "strongswan-pki, with libstrongswan-standard-plugins and libstrongswan-extra-plugins")
     client = StrongSwan(tmp_path_factory.mktemp("strongswan"))
     portal: Portal = request.getfixturevalue("portal")
     client.fetch_authorities(portal.scep())
@@ -144,3 +153,10 @@ def authority(certmonger: Certmonger, portal: Portal, chain: Chain) -> str:
     """The portal's demo profile under the name by which certmonger knows it."""
     certmonger.add_authority("portal", portal.scep(), chain)
     return "portal"
+
+
+@pytest.fixture
+def wire(portal: Portal) -> Iterator[Wire]:
+    """A hop to the portal's profile `demo`."""
+    with wire_to(portal) as hop:
+        yield hop

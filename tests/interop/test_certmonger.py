@@ -14,6 +14,7 @@ pytestmark = pytest.mark.interop
 REJECTED = "CA_REJECTED Transaction either is not permitted or is not supported by server."
 
 
+@pytest.mark.cell("certmonger", "approved", "PKCSReq again")
 @pytest.mark.browser
 def test_it_gets_its_certificate_at_the_refresh_after_an_approval_in_a_browser(
     certmonger: Certmonger, officer: Officer, portal: Portal, chain: Chain, authority: str
@@ -27,6 +28,8 @@ def test_it_gets_its_certificate_at_the_refresh_after_an_approval_in_a_browser(
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
 
 
+@pytest.mark.cell("certmonger", "rejected", "CA_REJECTED")
+@pytest.mark.cell("certmonger", "ra")
 def test_it_finds_ra_and_cas_by_itself_and_reports_a_rejection(certmonger: Certmonger, portal: Portal) -> None:
     name = "monger-rejected.example"
     certmonger.add_authority("as-found", portal.scep(), None)
@@ -37,6 +40,9 @@ def test_it_finds_ra_and_cas_by_itself_and_reports_a_rejection(certmonger: Certm
     assert not certificate.exists()
 
 
+@pytest.mark.cell("certmonger", "challenge", "CA_REJECTED")
+@pytest.mark.cell("certmonger", "get")
+@pytest.mark.cell("certmonger", "chain")
 def test_a_wrong_challenge_is_rejected_and_the_right_one_waits_for_an_officer(
     certmonger: Certmonger, portal: Portal, chain: Chain
 ) -> None:
@@ -52,6 +58,8 @@ def test_a_wrong_challenge_is_rejected_and_the_right_one_waits_for_an_officer(
     assert portal.requests(wrong) == []
 
 
+@pytest.mark.cell("certmonger", "renewal", "PKCSReq, same key")
+@pytest.mark.cell("certmonger", "automatic")
 def test_it_renews_with_the_same_transaction_and_key_and_its_used_challenge(
     certmonger: Certmonger, portal: Portal, chain: Chain
 ) -> None:

@@ -2,12 +2,8 @@
 
 import hashlib
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Final
 
 import pytest
@@ -15,58 +11,19 @@ from asn1crypto import cms
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scep.client import Identity, PKIStatus, ScepClient, fetch
+from scep.client import Identity, PKIStatus, ScepClient
 from scep.protocol.constants import FailInfo
 from scep.protocol.requests import SentRequest
 from tests.interop.clients import Chain
 from tests.interop.conftest import program
 from tests.interop.portal import Portal
+from tests.interop.wire import Wire
 from tests.pki import rsa_key
 
 pytestmark = pytest.mark.interop
 
 _TRANSACTION_ID: Final = "2.16.840.1.113733.1.9.7"
 _SENDER_NONCE: Final = "2.16.840.1.113733.1.9.5"
-
-
-@dataclass
-class Wire:
-    """A hop between client and portal that keeps what the client sent."""
-
-    portal: str
-    url: str = ""
-    sent: list[bytes] = field(default_factory=list)
-
-
-@pytest.fixture
-def wire(portal: Portal) -> Iterator[Wire]:
-    """Hand everything on to the portal, and keep the messages."""
-    kept = Wire(portal.scep())
-
-    class Hop(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._hand_on(None)
-
-        def do_POST(self) -> None:
-            kept.sent.append(self.rfile.read(int(self.headers["Content-Length"])))
-            self._hand_on(kept.sent[-1])
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
-            """Print nothing."""
-
-        def _hand_on(self, body: bytes | None) -> None:
-            answer = fetch(f"{kept.portal}?{self.path.partition('?')[2]}", body)
-            self.send_response(answer.status)
-            self.send_header("Content-Type", answer.content_type)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hop) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}/"
-        yield kept
-        server.shutdown()
 
 
 def as_sent(message: bytes) -> SentRequest:
@@ -76,6 +33,9 @@ def as_sent(message: bytes) -> SentRequest:
     return SentRequest(message, str(values[_TRANSACTION_ID].native), bytes(values[_SENDER_NONCE].native))
 
 
+@pytest.mark.cell("scepclient", "automatic", "refused: badAlg, with a text")
+@pytest.mark.cell("scepclient", "ra")
+@pytest.mark.cell("scepclient", "chain")
 def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
     wire: Wire, portal: Portal, chain: Chain, tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ BAD_REQUEST = "failInfo:     badRequest - transaction not permitted or supported
 BAD_ALGORITHM = "failInfo:     badAlg - unrecognized or unsupported algorithm identifier"
 
 
+@pytest.mark.cell("strongswan", "approved", "CertPoll")
+@pytest.mark.cell("strongswan", "again", "the same certificate")
 @pytest.mark.browser
 def test_it_waits_until_an_officer_approves_in_a_browser_and_gets_the_same_certificate_again(
     strongswan: StrongSwan, officer: Officer, portal: Portal, chain: Chain
@@ -35,6 +37,7 @@ def test_it_waits_until_an_officer_approves_in_a_browser_and_gets_the_same_certi
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
 
 
+@pytest.mark.cell("strongswan", "rejected", "prints badRequest")
 @pytest.mark.browser
 def test_it_prints_bad_request_when_an_officer_rejects_in_a_browser(
     strongswan: StrongSwan, officer: Officer, portal: Portal
@@ -48,6 +51,8 @@ def test_it_prints_bad_request_when_an_officer_rejects_in_a_browser(
     assert waiting.certificate.read_bytes() == b""
 
 
+@pytest.mark.cell("strongswan", "challenge", "prints badRequest")
+@pytest.mark.cell("strongswan", "automatic")
 def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certificate_at_once(
     strongswan: StrongSwan, portal: Portal, chain: Chain
 ) -> None:
@@ -84,6 +89,7 @@ def test_sha_384_with_pss_padding_is_understood_and_a_device_switched_off_while_
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
 
 
+@pytest.mark.cell("strongswan", "renewal", "RenewalReq")
 @pytest.mark.parametrize("options", [[], ["--digest", "sha512"]])
 def test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge(
     strongswan: StrongSwan, portal: Portal, chain: Chain, options: list[str]
@@ -112,6 +118,20 @@ def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal
     assert portal.requests(name) == []
 
 
+@pytest.mark.parametrize("address", ["scep/old/", "certsrv/mscep/old/mscep.dll/pkiclient.exe"])
+def test_a_device_of_sha_1_and_triple_des_enrolls_where_a_profile_says_so(
+    strongswan: StrongSwan, portal: Portal, chain: Chain, old: str, address: str
+) -> None:
+    name, key = f"swan-old-{len(address)}.example", FOLDER / f"device-{1 + len(address) % 2}.key.pem"
+    (made,) = json.loads(portal.run("createchallenge", old, "--json"))
+    options = ["--cipher", "des3", "--digest", "sha1", "--password", made["challenge"]]
+    done = strongswan.enroll(f"http://127.0.0.1:{portal.port}/{address}", name, key, *options)
+    assert done.status() == 0, done.said
+    assert chain.verifies(done.certificate)
+
+
+@pytest.mark.cell("strongswan", "ra")
+@pytest.mark.cell("strongswan", "chain")
 def test_it_sorts_root_issuing_ca_and_ra_by_itself(strongswan: StrongSwan, portal: Portal) -> None:
     said = strongswan.fetch_authorities(portal.scep())
     assert 'Root CA cert "O=PKI portal demo, CN=Demo Root CA"' in said

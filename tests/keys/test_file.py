@@ -190,6 +190,13 @@ def test_an_algorithm_that_does_not_fit_is_refused(algorithm: str) -> None:
         LoadedKey.of(rsa_key("alice")).sign(b"tbs", algorithm)
 
 
+def test_a_message_to_an_old_device_is_signed_with_sha_1_by_its_own_name_only() -> None:
+    signature = LoadedKey.of(rsa_key("alice")).sign_legacy(b"attributes")
+    rsa_key("alice").public_key().verify(signature, b"attributes", padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what is tested
+    with pytest.raises(KeyStoreError, match="not RSA"):
+        LoadedKey.of(ec_key()).sign_legacy(b"attributes")
+
+
 @pytest.mark.parametrize("oaep_hash", [None, "sha1", "sha256", "sha384", "sha512"])
 def test_what_was_encrypted_to_the_key_is_decrypted(oaep_hash: str | None) -> None:
     public = rsa_key("ra").public_key()

@@ -71,7 +71,7 @@ def test_createca_names_what_cannot_be(world: World, options: tuple[str, ...], m
 def test_createca_says_what_is_left_when_the_ra_key_cannot_be_made(world: World) -> None:
     with (
         mock.patch("keys.file.generate", return_value=rsa_key("ca")),
-        mock.patch("pkiportal.management.commands.createca.ensure_ra_key", side_effect=PermissionError("not yours")),
+        mock.patch("pkiportal.management.ra_certificates.ensure_ra_key", side_effect=PermissionError("not yours")),
     ):
         assert run_json("createca", "sub", "--key", "ec:p256", "--subject", "CN=Sub")["scep_ready"] is False
 
@@ -96,6 +96,8 @@ def test_createprofile_makes_both_kinds_of_profile(world: World, tmp_path: Path)
         "approval": "automatic",
         "challenge": "static",
         "renewal": "off",
+        "default": False,
+        "ca_certificates": "ra+chain",
         "ca": "issuing",
         "paused": False,
     }
@@ -103,8 +105,8 @@ def test_createprofile_makes_both_kinds_of_profile(world: World, tmp_path: Path)
     assert (spec.validity_days, spec.extended_key_usages) == (90, ("client-auth", "server-auth"))
     assert (spec.san_kinds, dict(spec.san_patterns)) == (("dns",), {"dns": (r".*\.example", r"(?:a|b)\.test")})
     assert (spec.ca_issuers_url, spec.crl_url) == (
-        "http://localhost:8000/ca/issuing.cer",
-        "http://localhost:8000/ca/issuing.crl",
+        "http://localhost:8000/ca/{ca}.cer",
+        "http://localhost:8000/ca/{ca}.crl",
     )
 
 
@@ -113,6 +115,27 @@ def test_createprofile_says_how_devices_renew(world: World, window: str, expecte
     options = ["--approval", "manual", "--challenge", "none", "--renewal", "officer", "--renewal-window", window]
     assert run_json("createprofile", "vpn", "--ca", "issuing", *options, "--renewal-key-reuse")["renewal"] == "officer"
     assert policy_of(EnrollmentProfile.objects.get(slug="vpn")) == RenewalPolicy("officer", expected, key_reuse=True)
+
+
+def test_createprofile_turns_the_switches_of_the_protocol(world: World) -> None:
+    options = ["--ca", "issuing", "--approval", "manual", "--challenge", "none"]
+    run("createprofile", "vpn", *options)
+    run("createprofile", "old", *options, "--legacy-algorithms", "--reply-chain", "chain", "--max-clock-skew", "10m")
+    run("createprofile", "odd", *options, "--empty-content", "absent")
+    fields = ("slug", "legacy_algorithms", "reply_chain", "empty_content", "max_clock_skew")
+    assert list(EnrollmentProfile.objects.exclude(slug="routers").order_by("slug").values_list(*fields)) == [
+        ("odd", False, "leaf", "absent", None),
+        ("old", True, "chain", "octets", timedelta(minutes=10)),
+        ("vpn", False, "leaf", "octets", None),
+    ]
+
+
+def test_createprofile_marks_the_one_profile_for_addresses_without_a_name(world: World) -> None:
+    options = ["--ca", "issuing", "--approval", "manual", "--challenge", "none", "--default"]
+    assert run_json("createprofile", "vpn", *options)["default"] is True
+    with pytest.raises(CommandError, match="Another profile is the default already"):
+        run("createprofile", "phones", *options)
+    assert not EnrollmentProfile.objects.filter(slug="phones").exists()
 
 
 def test_a_portal_with_tls_only_puts_no_address_into_certificates(world: World, settings: Any) -> None:
@@ -149,6 +172,8 @@ def test_profiles_list_says_where_devices_enroll(world: World) -> None:
             "approval": "manual",
             "challenge": "none",
             "renewal": "off",
+            "default": False,
+            "ca_certificates": "ra+chain",
             "ca": "issuing",
             "paused": False,
         }
@@ -214,7 +239,7 @@ def test_createchallenge_prints_each_challenge_once(world: World) -> None:
     document = run_json("createchallenge", "vpn", "--count", "2", "--expires", "30m", "--subject", "r1.example")
     assert len({item["challenge"] for item in document}) == 2
     assert {(item["profile"], item["subject"]) for item in document} == {("vpn", "r1.example")}
-    assert set(document[0]) == {"challenge", "id", "profile", "subject", "expires_at"}
+    assert set(document[0]) == {"challenge", "id", "profile", "subject", "bound_to", "expires_at"}
     assert len(run("createchallenge", "vpn", "--count", "3").split()) == 3
 
 

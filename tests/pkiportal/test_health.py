@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -80,6 +81,14 @@ def test_the_doctor_says_that_one_user_runs_web_and_signing(db: None, settings: 
     assert "the operating system does not separate web and signing" in findings()["authority keys", "warn"]
     (tmp_path / "demo.pem").chmod(0o644)
     assert "chmod 600" in findings()["authority keys", "fail"]
+
+
+def test_the_doctor_says_who_may_name_the_client(db: None, settings: LazySettings) -> None:
+    assert findings()["proxies", "ok"] == "none is named: the address of a connection is the client's"
+    settings.PORTAL_TRUSTED_PROXIES = (ip_network("10.0.0.0/8"),)
+    assert findings()["proxies", "ok"] == "10.0.0.0/8 may say who the client is, 1 proxy"
+    settings.PORTAL_PROXY_HOPS = 2
+    assert findings()["proxies", "ok"].endswith("up to 2 proxies one behind the other")
 
 
 def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_a_changed_lock_is_installed(place: Place) -> None:
 def test_the_test_packages_serve_other_commands_too(place: Place) -> None:
     _, told, calls = place.run("test", "-k", "bob")
     assert "requirements-test.lock" in told
-    assert calls[-1] == "-m pytest -n auto -k bob"
+    assert calls[-1] == "-m pytest -n auto --dist worksteal -k bob"
     assert place.run("up")[1] == ""
     (place.folder / "requirements-test.lock").write_text("a==2\nb==1\n")
     (place.folder / "requirements.lock").write_text("a==2\n")
@@ -86,6 +86,13 @@ def test_the_test_packages_serve_other_commands_too(place: Place) -> None:
 
 def test_a_given_number_of_test_processes_stands(place: Place) -> None:
     assert place.run("test", "-n", "0")[2][-1] == "-m pytest -n 0"
+
+
+@pytest.mark.parametrize("part", ["fuzz", "attack"])
+def test_hostile_input_runs_with_the_test_packages(place: Place, part: str) -> None:
+    _, told, calls = place.run(part, "--seed", "7")
+    assert told.startswith("Installing the Python packages of requirements-test.lock into ")
+    assert calls[-1] == f"-m tests.{part} --seed 7"
 
 
 def test_without_a_command_the_commands_are_listed(place: Place) -> None:

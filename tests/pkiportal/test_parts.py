@@ -17,7 +17,7 @@ SECRETS = ("PORTAL_CA_PASSPHRASE", "PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY
     [
         ("web", {"PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY"}),
         ("signing", {"PORTAL_CA_PASSPHRASE"}),
-        ("default", set()),
+        ("default", {"PORTAL_CHALLENGE_KEY"}),
         ("beat", set()),
     ],
 )

@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
     [
         ("web", ["RA", "CHALLENGE"]),
         ("signing", ["CA"]),
-        ("default", []),
+        ("default", ["CHALLENGE"]),
         ("beat", []),
         ("command", ["CA", "RA", "CHALLENGE"]),
     ],
@@ -109,6 +109,10 @@ def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None
         (
             {"PORTAL_TLS_CERT": str(ROOT / "pyproject.toml")},
             "PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none\n",
+        ),
+        (
+            {"PORTAL_PROXY_HOPS": "2"},
+            "PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too\n",
         ),
         ({"PORTAL_SECRET_KEY": "canary"}, "PORTAL_SECRET_KEY: the value is shorter than 32 characters\n"),
     ],

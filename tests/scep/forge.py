@@ -34,6 +34,7 @@ from tests.scep.forged_parts import (
     CHALLENGE,
     NONCE,
     NOW,
+    TRIPLE_DES,
     Envelope,
     ber_octets,
     ber_sequence,
@@ -55,6 +56,7 @@ __all__ = [
     "CHALLENGE",
     "NONCE",
     "NOW",
+    "TRIPLE_DES",
     "Envelope",
     "Message",
     "attribute",
@@ -252,7 +254,7 @@ class Message:
 
     def _signature_algorithm(self) -> bytes:
         if isinstance(self._signer_key(), EllipticCurvePrivateKey):
-            return der_sequence(oid_of(c.ECDSA_SIGNATURES, self.digest))
+            return der_sequence(oid_of(c.ECDSA_SIGNATURES | c.LEGACY_ECDSA_SIGNATURES, self.digest))
         if self.pss_salt is not None:
             return pss_algorithm(self.digest, self.pss_salt)
         return der_sequence(c.RSA_ENCRYPTION, DER_NULL)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -53,6 +54,10 @@ def ec_certificate() -> bytes:
     builder = CertificateBuilder().subject_name(name).issuer_name(name).public_key(ec_key().public_key())
     builder = builder.serial_number(77).not_valid_before(NOW).not_valid_after(NOW.replace(year=2036))
     return builder.sign(ec_key(), hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+#: Pieces of an envelope in 3DES.
+TRIPLE_DES: Final[dict[str, bytes]] = {"cipher_oid": c.CIPHER_OIDS["3des-cbc"], "cek": bytes(range(24)), "iv": b"i" * 8}
 
 
 @cache
@@ -134,8 +139,12 @@ class Envelope:
         ciphertext = self.ciphertext
         if ciphertext is None:
             plaintext = csr() if self.plaintext is None else self.plaintext
-            count = 16 - len(plaintext) % 16
+            size = 8 if len(self.iv) == 8 and len(self.cek) == 24 else 16
+            count = size - len(plaintext) % size
             padded = self.padded if self.padded is not None else plaintext + bytes((count,)) * count
+            if size == 8:
+                encryptor = Cipher(TripleDES(self.cek), CBC(self.iv)).encryptor()
+                return der(0x80, encryptor.update(padded) + encryptor.finalize())
             key = self.cek if len(self.cek) in {16, 24, 32} else b"k" * 16
             encryptor = Cipher(AES(key), CBC(self.iv if len(self.iv) == 16 else b"i" * 16)).encryptor()
             ciphertext = encryptor.update(padded) + encryptor.finalize()

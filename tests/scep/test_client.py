@@ -244,6 +244,15 @@ def test_unreadable_ca_certificates_are_reported() -> None:
         client.get_ca_cert()
 
 
+def test_ca_certificates_that_are_no_certificates_are_reported() -> None:
+    odd = certificate_der("ca").replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13"))
+    version_18 = certificate_der("ca").replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020112"), 1)
+    assert certificate_der("ca") not in (odd, version_18)
+    for der in (b"\x30\x03\x02\x01\x00", certificate_der("ca")[:-1], odd, version_18):
+        with pytest.raises(BadCertRep, match=r"^GetCACert: a certificate is not readable"):
+            CaCertificates.from_certificates((der,))
+
+
 def test_an_http_error_is_reported_with_its_text() -> None:
     client = ScepClient(URL, lambda _url, _body: HttpAnswer(503, "text/plain", b"come back later\n"))
     with pytest.raises(HttpError, match="HTTP 503 come back later"):

@@ -12,15 +12,16 @@ from scep.protocol import constants as c
 from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key, read_certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import CipherName, FailInfo
-from scep.protocol.envelope import open_content, open_envelope, seal_envelope
+from scep.protocol.envelope import addressed_recipient, open_content, open_envelope, seal_envelope
 from scep.protocol.errors import UNREADABLE, Refused
-from scep.protocol.messages import Recipient
+from scep.protocol.messages import MessageRules, Recipient
 from tests.pki import RaKeys, certificate_der
 from tests.scep.forge import (
     ALICE_ID,
     Envelope,
     csr,
     ec_certificate,
+    forge,
     forge_envelope,
     identity,
     nested,
@@ -102,7 +103,7 @@ def test_a_recipient_for_somebody_else_may_use_any_algorithm() -> None:
 def test_what_is_sealed_is_opened(cipher: CipherName, size: int) -> None:
     content = der_octets(bytes(size))
     sealed = seal_envelope(content, read_certificate(RA.certificate_der), cipher, entropy=random_bytes)
-    assert open_content(sealed, (RA,), random_bytes) == content
+    assert open_content(sealed, (RA,), random_bytes, MessageRules(legacy_algorithms=True)) == content
 
 
 def test_sealing_to_an_ec_key_is_refused() -> None:
@@ -289,3 +290,9 @@ def test_a_certificate_without_key_identifier_is_no_recipient_by_one() -> None:
     assert signer.ski == b""
     infos = [Envelope(rid=der(0x80, b"unknown")).recipient_info()] * 2
     refusal(forge_envelope(recipient_infos=infos), signer)
+
+
+def test_an_envelope_that_cannot_be_read_names_none_of_our_keys() -> None:
+    for content in (b"\x30\x00", der_sequence(c.ID_AUTH_ENVELOPED_DATA, b"\xa0\x02\x30\x00")):
+        assert addressed_recipient(decode_pki_message(forge(content=content)), [RA, RA]) is None
+    assert addressed_recipient(decode_pki_message(forge()), [RA]) == RA

@@ -18,7 +18,7 @@ from ca.asn1 import (
     der_sequence,
 )
 from scep.protocol import constants as c
-from scep.protocol.certificates import issuer_and_serial, read_certificate
+from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key, read_certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo
 from scep.protocol.envelope import open_envelope
@@ -223,6 +223,13 @@ def test_signer_keys_of_other_kinds_are_refused(dotted: str) -> None:
     spki = der_sequence(der_sequence(der_oid(dotted)), b"\x03\x21\x00" + bytes(32))
     certificate = der_sequence(der_sequence(der_integer(1), name, name, name, name, spki))
     assert refusal(forge(certificates=[certificate])).fail_info is FailInfo.BAD_MESSAGE_CHECK
+
+
+def test_d21_an_rsa_key_under_another_name_does_not_come_past_its_size() -> None:
+    key = der_sequence(der_integer(1 << 16_383 | 1), der_integer((1 << 63) | 1))
+    spki = der_sequence(der_sequence(c.RSA_PSS), b"\x03" + der(0x30, b"\x00" + key)[1:])
+    with pytest.raises(UnusableKeyError, match=r"^public key: neither RSA nor EC"):
+        load_public_key(spki)
 
 
 # -------------------------------------------------------------------------------------- D-18, D-19, D-20: hostile shape

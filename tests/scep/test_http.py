@@ -8,15 +8,18 @@ from unittest import mock
 from urllib.parse import quote
 
 import pytest
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
 
 from approvals import polls
 from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.errors import ProfileInvalid
+from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
+from audit.events import Event
 from audit.models import AuditEntry
 from ca.models import CertificateAuthority, ServiceKey
+from exchanges.storage import Keeper
 from keys.errors import KeyStoreError
 from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import read_certificates
@@ -24,7 +27,7 @@ from scep.ra_keys import RaNotReady
 from tests.flows.wire import URL, Answer, message, nothing_granted, post, ra_certificate, read
 from tests.pages import signed_in
 from tests.scep.forge import csr, identity
-from tests.world import World, forget_caches, now, run_worker, voice_of
+from tests.world import World, create_profile, forget_caches, now, run_worker, voice_of
 
 
 def get(query: str, path: str = URL, method: str = "GET", **environment: Any) -> HttpResponse:
@@ -61,6 +64,7 @@ def test_these_answers_are_the_same_for_head_for_any_ident_and_without_slash(wor
     expected = get(f"operation={operation}")
     for ident in ("", "0", "1", "32", "default", "CAIdentifier", "DummyCAIdentity", "%C3%BC", "a%00b"):
         assert get(f"operation={operation}&message={ident}").content == expected.content
+    assert get(f"message=a&operation={operation}&message=b").content == expected.content
     assert get(f"operation={operation.lower()}").content == expected.content
     assert get(f"operation={operation}", "/scep/routers").content == expected.content
     head = get(f"operation={operation}", method="HEAD")
@@ -69,7 +73,8 @@ def test_these_answers_are_the_same_for_head_for_any_ident_and_without_slash(wor
 
 
 def test_an_old_name_of_the_chain_is_understood_and_there_is_no_next_ca(world: World) -> None:
-    assert get("operation=GetCACertChain").content == get("operation=GetCACert").content
+    for name in ("GetCACertChain", "GetCAChain", "getcachain", "GETCACERT"):
+        assert get(f"operation={name}").content == get("operation=GetCACert").content
     assert get("operation=GetNextCACert").status_code == 404
 
 
@@ -85,6 +90,7 @@ def test_d40_a_query_that_cannot_be_read_is_400_and_says_why(world: World) -> No
         "operation=PKIOperation&message=%25": "message is not base64",
         "operation=GetCACaps&operation=GetCACert": "operation is given twice",
         "operation=PKIOperation&message=MIIA&message=MIIA": "message is given twice",
+        "message=MIIA&message=MIIA": "message is given twice",
     }
     for query, text in queries.items():
         answer = get(query)
@@ -96,8 +102,76 @@ def test_an_unknown_profile_is_404_for_every_operation(world: World) -> None:
     for query in ("operation=GetCACaps", "operation=GetCACert", "operation=PKIOperation&message=MIIA"):
         assert get(query, "/scep/nobody/").status_code == 404
     assert post(message(world, csr()), "nobody").http == 404
-    for path in ("/scep/", "/scep/Routers/", "/scep/routers/x/", "/scep/%00/", "/scep/..%2f..%2fadmin/", "/scep/r%20/"):
+    for path in (
+        "/scep/Routers/",
+        "/certsrv/mscep/nobody/mscep.dll",
+        "/scep/routers/x/",
+        "/scep/%00/",
+        "/scep/..%2f..%2fadmin/",
+        "/scep/r%20/",
+    ):
         assert get("operation=GetCACaps", path).status_code == 404, path
+
+
+WITH_SLUG = ("/scep/routers", "/scep/routers/pkiclient.exe", "/certsrv/mscep/routers/mscep.dll")
+WITHOUT_SLUG = (
+    "/scep",
+    "/scep/pkiclient.exe",
+    "/cgi-bin/pkiclient.exe",
+    "/certsrv/mscep/mscep.dll",
+    "/certsrv/mscep/mscep.dll/pkiclient.exe",
+    "/CertSrv/mscep/mscep.dll",
+)
+
+
+def test_a1_7_every_address_that_devices_have_built_in_answers_at_once_with_and_without_slash(world: World) -> None:
+    create_profile(world.ca, "phones", is_default=True)
+    certificates = get("operation=GetCACert").content
+    addresses = dict.fromkeys(WITH_SLUG, "routers") | dict.fromkeys(WITHOUT_SLUG, "phones")
+    addresses["/certsrv/mscep/routers/mscep.dll/pkiclient.exe"] = "routers"
+    for number, (path, slug) in enumerate(addresses.items()):
+        for spelling in (path, f"{path}/"):
+            environment = {"SERVER_PROTOCOL": "HTTP/1.0", "HTTP_HOST": "a b"}
+            answer = get("operation=GetCACert&message=default", spelling, **environment)
+            assert (answer.status_code, answer.content) == (200, certificates), spelling
+            assert not answer.cookies
+            sent = message(world, csr(), transaction_id=f"{number}{spelling}")
+            assert read(Client().generic("POST", spelling, sent, "")).status is PKIStatus.PENDING, spelling
+            assert EnrollmentTransaction.objects.get(transaction_id=f"{number}{spelling}").profile.slug == slug
+            too_large = Client().generic("POST", spelling, b"x", "", CONTENT_LENGTH="65537")
+            assert too_large.status_code == 413
+
+
+def test_a1_7_an_address_without_a_name_leads_to_the_only_profile_or_names_none(world: World) -> None:
+    assert get("operation=GetCACaps", "/scep/").status_code == 200
+    create_profile(world.ca, "selftest")
+    EnrollmentProfile.objects.filter(slug="selftest").update(is_test=True)
+    assert get("operation=GetCACaps", "/scep/").status_code == 200
+    create_profile(world.ca, "phones")
+    for path in WITHOUT_SLUG:
+        answer = get("operation=GetCACaps", path)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/plain")
+        assert b"/scep/PROFILE/" in answer.content
+        assert b"routers" not in answer.content
+        assert b"phones" not in answer.content
+    EnrollmentProfile.objects.filter(slug="selftest").update(is_default=True)
+    assert get("operation=GetCACaps", "/scep/").status_code == 200
+    EnrollmentProfile.objects.update(is_default=False, is_test=True)
+    assert get("operation=GetCACaps", "/scep/").status_code == 404
+
+
+def test_only_one_profile_is_the_default_and_the_log_says_which(world: World) -> None:
+    create_profile(world.ca, "phones", is_default=True)
+    with pytest.raises(ProfileInvalid, match="Another profile is the default already"):
+        create_profile(world.ca, "printers", is_default=True)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        EnrollmentProfile.objects.update(is_default=True)
+    assert AuditEntry.objects.get(event=Event.PROFILE_CREATE, subject_id="phones").data["is_default"] is True
+
+
+def test_the_addresses_beside_these_are_pages_and_no_machine_doors(world: World) -> None:
+    for path in ("/certsrv/mscep_admin/", "/certsrv/", "/cgi-bin/", "/scepx/", "/admin/certsrv/mscep/mscep.dll"):
+        assert get("operation=GetCACaps", path, HTTP_HOST="evil.example").status_code == 400, path
 
 
 # ------------------------------------------------------------------------------------------------------ methods, bodies
@@ -111,6 +185,15 @@ def test_only_get_head_and_post_are_answered_and_each_operation_names_its_method
         wrong = Client().generic("POST", f"{URL}?operation={operation}", b"x", "text/plain")
         assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
     assert Client().generic("POST", f"{URL}?operation=decode", b"x", "text/plain").status_code == 400
+
+
+def test_a_head_request_enrolls_nobody(world: World) -> None:
+    text = quote(base64.b64encode(message(world, csr())).decode(), safe="")
+    with nothing_granted():
+        head = get(f"operation=PKIOperation&message={text}", method="HEAD")
+    assert (head.status_code, head.headers["Allow"], head.content) == (405, "GET, POST", b"")
+    assert AuditEntry.objects.filter(event="message:refuse").count() == 0
+    assert get_message(text).status is PKIStatus.PENDING
 
 
 def test_a_post_is_a_message_with_or_without_operation_and_whatever_its_type(world: World) -> None:
@@ -266,7 +349,8 @@ def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(worl
     sent = message(world, csr())
     for number in range(60):
         before = AuditEntry.objects.count()
-        with nothing_granted(), transaction.atomic(), mock.patch.object(polls.PollCounter, "_write"):
+        afterwards = (mock.patch.object(polls.PollCounter, "_write"), mock.patch.object(Keeper, "_read_switches"))
+        with nothing_granted(), transaction.atomic(), afterwards[0], afterwards[1]:
             with broken_at(number, OperationalError("the disk is on fire")) as seen:
                 answer = post(sent)
             transaction.set_rollback(len(seen) <= number)

@@ -26,7 +26,10 @@ def test_every_cause_has_its_fail_info() -> None:
         Cause.CERTIFICATE_UNKNOWN,
         Cause.CERTIFICATE_FOREIGN,
     }
-    assert {cause for cause, info in FAIL_INFO.items() if info is FailInfo.BAD_ALG} == {Cause.SIGNER_ALGORITHM}
+    assert {cause for cause, info in FAIL_INFO.items() if info is FailInfo.BAD_ALG} == {
+        Cause.SIGNER_ALGORITHM,
+        Cause.ANSWER_WITHOUT_KEY,
+    }
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ca.csr import decode_csr
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_content, open_envelope
 from scep.protocol.errors import Malformed, Refused
-from tests.pki import RaKeys
+from tests.pki import RaKeys, certificate_der
 from tests.scep.forge import ALICE_ID, forge, random_bytes
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
@@ -36,6 +37,27 @@ def test_strongswan_is_understood(name: str, message_type: MessageType, digest: 
     assert message.transaction_id == ALICE_ID
     assert len(message.sender_nonce) == 16
     assert open_envelope(message, recipients=[RA], entropy=random_bytes).startswith(b"\x30")
+
+
+def test_the_renewal_of_strongswan_is_signed_by_the_certificate_and_asks_for_another_key() -> None:
+    message = decode_pki_message((VECTORS / "strongswan-5.9.8-renewalreq.der").read_bytes())
+    assert message.message_type is MessageType.RENEWAL_REQ
+    assert message.signer.der == certificate_der("alice")
+    csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
+    assert csr.spki_sha256 != message.signer.spki_sha256
+
+
+def test_certmonger_is_understood() -> None:
+    message = decode_pki_message((VECTORS / "certmonger-0.79.17-pkcsreq.der").read_bytes())
+    assert (message.message_type, message.digest_algorithm) == (MessageType.PKCS_REQ, "sha256")
+    assert message.transaction_id.isdecimal()
+    csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
+    assert (csr.challenge_password, csr.spki_sha256) == ("secret", message.signer.spki_sha256)
+
+
+def test_the_des_of_scepclient_is_refused_by_name() -> None:
+    with pytest.raises(Refused, match="digest algorithm SHA-1: use SHA-256"):
+        decode_pki_message((VECTORS / "scepclient-2.1.0-pkcsreq-des.der").read_bytes())
 
 
 def test_the_request_and_the_poll_of_strongswan_are_signed_by_one_key() -> None:

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from approvals.queue import certificates_without_self_tests
 from approvals.revocations import release_hold, revoke_certificate
 from audit.events import Event, Subject
 from audit.log import record
@@ -79,6 +80,8 @@ class Command(PortalCommand):
         rows = Certificate.objects.filter(kind=options["kind"]).order_by("id")
         if options["ca"]:
             rows = rows.filter(ca=authority_named(options["ca"]))
+        else:
+            rows = certificates_without_self_tests(rows)
         if options["status"]:
             rows = rows.filter(status=options["status"].upper())
         found = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]

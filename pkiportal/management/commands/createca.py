@@ -3,18 +3,14 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from ca.authorities import AuthorityRequest, create_authority
 from ca.crl import issue_crl
-from ca.models import CertificateAuthority, ServiceKey
-from ca.service_keys import certify_service_keys
-from keys.errors import KeyStoreError
 from pkiportal.management.arguments import authority_named, command_actor
 from pkiportal.management.output import iso
 from pkiportal.management.portal_command import PortalCommand
-from scep.ra_keys import PURPOSE, ensure_ra_key
+from pkiportal.management.ra_certificates import make_ready
 
 
 class Command(PortalCommand):
@@ -51,7 +47,7 @@ class Command(PortalCommand):
         )
         authority = create_authority(wanted, actor=command_actor(), now=timezone.now())
         issue_crl(authority, now=timezone.now(), actor=command_actor())
-        is_ready = not options["no_ra_key"] and self._make_ra_key(authority)
+        is_ready = not options["no_ra_key"] and make_ready(authority, note=self.note)
         document = {
             "name": authority.name,
             "subject": authority.subject,
@@ -65,16 +61,3 @@ class Command(PortalCommand):
         }
         text = f"Created {authority.name}: {authority.subject}, {authority.key_type}, until {iso(authority.not_after)}"
         self.say(options, document, text)
-
-    def _make_ra_key(self, authority: CertificateAuthority) -> bool:
-        """Make and certify the RA key at once; where this user may not, say what is left to do."""
-        try:
-            ensure_ra_key(authority, now=timezone.now())
-        except (ImproperlyConfigured, KeyStoreError, OSError) as error:
-            self.note(f"The RA key for SCEP was not made: {error}")
-            return False
-        certify_service_keys(now=timezone.now())
-        waiting = ServiceKey.objects.filter(ca=authority, purpose=PURPOSE, certificate__isnull=True).exists()
-        if waiting:
-            self.note("The RA key for SCEP is not certified yet: the signing worker does it, see its log.")
-        return not waiting

@@ -4,11 +4,10 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from approvals.challenges import ChallengeOrder, create_challenges
-from pkiportal.management.arguments import command_actor, duration, profile_named
+from pkiportal.management.arguments import command_actor, device_group_named, duration, maker_named, profile_named
 from pkiportal.management.output import iso
 from pkiportal.management.portal_command import PortalCommand
 
@@ -26,22 +25,43 @@ class Command(PortalCommand):
             "--expires", type=duration, default=timedelta(hours=1), metavar="TIME", help="90s, 30m, 1h, 7d (1h)"
         )
         parser.add_argument("--subject", default="", metavar="NAME", help="bind to this common name")
+        parser.add_argument(
+            "--subject-dn", default="", metavar="DN", help="bind to this whole subject: CN=r1,O=Example"
+        )
+        parser.add_argument("--serial-number", default="", metavar="TEXT", help="bind to this serialNumber")
+        parser.add_argument(
+            "--san", action="append", default=[], metavar="KIND:NAME", help="bind to alternative names; may be repeated"
+        )
+        parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="bind; may be repeated")
+        parser.add_argument("--devices", metavar="GROUP", help="bind to the expected devices of this group")
+        parser.add_argument("--for", default="", dest="created_for", metavar="TEXT", help="whom it is made for")
+        parser.add_argument("--officer", metavar="NAME", help="who asked for it; will not be able to approve its use")
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         """Make and print them."""
         profile = profile_named(options["slug"])
-        order = ChallengeOrder(profile, options["count"], options["expires"], options["subject"])
-        try:
-            made = create_challenges(order, actor=command_actor(), user=None, now=timezone.now())
-        except ValueError as error:
-            raise CommandError(str(error)) from error
+        order = ChallengeOrder(
+            profile,
+            count=options["count"],
+            lifetime=options["expires"],
+            subject=options["subject"],
+            subject_dn=options["subject_dn"],
+            serial_number=options["serial_number"],
+            sans=options["san"],
+            networks=options["network"],
+            group=device_group_named(options["devices"]) if options["devices"] else None,
+            created_for=options["created_for"],
+        )
+        officer = maker_named(options["officer"])
+        made = create_challenges(order, actor=command_actor(officer), user=officer, now=timezone.now())
         document = [
             {
                 "challenge": secret.reveal(),
                 "id": str(challenge.pk),
                 "profile": profile.slug,
                 "subject": challenge.subject,
+                "bound_to": list(challenge.phrases()),
                 "expires_at": iso(challenge.expires_at),
             }
             for challenge, secret in made

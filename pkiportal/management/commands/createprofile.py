@@ -8,20 +8,32 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models import ApprovalMode, ChallengePolicy, RenewalMode
+from approvals.models import (
+    VALIDATED,
+    ApprovalMode,
+    ChallengePolicy,
+    EmptyContentForm,
+    RenewalMode,
+    ReplyChain,
+    Unlisted,
+)
 from approvals.policy import RENEWAL_WINDOW, RenewalPolicy
-from approvals.profiles import ProfileRequest, create_enrollment_profile
-from ca.profile_spec import SAN_KINDS, ProfileSpec
+from approvals.profiles import ProfileRequest, ProtocolSwitches, create_enrollment_profile
+from ca.authority_models import CertificatesShape
+from ca.profile_spec import AUTHORITY_NAME, SAN_KINDS, ProfileSpec
 from pkiportal.management.arguments import (
     USAGE,
     authority_named,
     command_actor,
+    device_group_named,
+    duration,
     duration_or_none,
     secret_from,
     words,
 )
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import profile_document
+from pkiportal.management.service_options import add_service_options, service_order
 
 _KIND = re.compile(r"([a-z]+):(.+)", re.DOTALL)
 
@@ -38,18 +50,14 @@ class Command(PortalCommand):
         parser.add_argument("--approval", required=True, choices=ApprovalMode.values)
         parser.add_argument("--challenge", required=True, choices=ChallengePolicy.values)
         parser.add_argument(
-            "--secret-file", metavar="F", help="holds the static challenge in its first line; - is stdin"
+            "--secret-file",
+            metavar="F",
+            help="holds the static challenge, or the secret shared with the service, in its first line; - is stdin",
         )
-        parser.add_argument("--days", type=int, default=365, help="validity of certificates (365)")
+        _add_content(parser)
+        parser.add_argument("--devices", metavar="GROUP", help="expected devices, instead of a challenge")
         parser.add_argument(
-            "--usage", type=words, metavar="WORDS", help="extended key usages: client-auth,server-auth,…"
-        )
-        parser.add_argument(
-            "--san-pattern",
-            action="append",
-            default=[],
-            metavar="KIND:REGEX",
-            help="names allowed; may be repeated",
+            "--unlisted", choices=Unlisted.values, default=Unlisted.REFUSE, help="what others get (refuse)"
         )
         parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
         parser.add_argument("--name", default="", help="what people read instead of the slug")
@@ -60,7 +68,12 @@ class Command(PortalCommand):
         parser.add_argument(
             "--signed-in-officers-only", action="store_true", help="refuse decisions by command on behalf of an officer"
         )
+        parser.add_argument(
+            "--default", action="store_true", help="SCEP addresses that name no profile lead to this one"
+        )
+        add_service_options(parser)
         _add_renewal(parser)
+        _add_switches(parser)
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -69,13 +82,24 @@ class Command(PortalCommand):
         request = ProfileRequest(
             slug=options["slug"],
             ca=authority,
-            spec=_spec(options, authority.name),
+            spec=_spec(options),
             approval=options["approval"],
             challenge=options["challenge"],
             static_challenge=_static_challenge(options),
+            eligibility=device_group_named(options["devices"]) if options["devices"] else None,
+            unlisted=options["unlisted"],
             networks=options["network"],
             name=options["name"],
             allow_asserted_decisions=not options["signed_in_officers_only"],
+            switches=ProtocolSwitches(
+                legacy_algorithms=options["legacy_algorithms"],
+                reply_chain=options["reply_chain"],
+                empty_content=options["empty_content"],
+                max_clock_skew=options["max_clock_skew"],
+            ),
+            is_default=options["default"],
+            ca_certificates=options["ca_certificates"],
+            service=service_order(options, options["challenge"]) if options["challenge"] in VALIDATED else None,
             renewal=RenewalPolicy(
                 mode=options["renewal"], window=options["renewal_window"], key_reuse=options["renewal_key_reuse"]
             ),
@@ -83,6 +107,18 @@ class Command(PortalCommand):
         profile = create_enrollment_profile(request, actor=command_actor(), user=None, now=timezone.now())
         document = profile_document(profile)
         self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")
+
+
+def _add_content(parser: ArgumentParser) -> None:
+    parser.add_argument("--days", type=int, default=365, help="validity of certificates (365)")
+    parser.add_argument("--usage", type=words, metavar="WORDS", help="extended key usages: client-auth,server-auth,…")
+    parser.add_argument(
+        "--san-pattern",
+        action="append",
+        default=[],
+        metavar="KIND:REGEX",
+        help="names allowed; may be repeated",
+    )
 
 
 def _add_renewal(parser: ArgumentParser) -> None:
@@ -102,11 +138,41 @@ def _add_renewal(parser: ArgumentParser) -> None:
     parser.add_argument("--renewal-key-reuse", action="store_true", help="a renewal may keep its key")
 
 
-def _spec(options: dict[str, Any], authority: str) -> ProfileSpec:
+def _add_switches(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--ca-certificates",
+        choices=CertificatesShape.values,
+        default=CertificatesShape.RA_CHAIN,
+        help="what GetCACert answers, in this order (ra+chain)",
+    )
+    parser.add_argument(
+        "--legacy-algorithms", action="store_true", help="accept SHA-1 and 3DES; never MD5 or DES (SHA-2 and AES only)"
+    )
+    parser.add_argument(
+        "--reply-chain",
+        choices=ReplyChain.values,
+        default=ReplyChain.LEAF,
+        help="what devices are handed: their certificate, or that and its CAs (leaf)",
+    )
+    parser.add_argument(
+        "--empty-content",
+        choices=EmptyContentForm.values,
+        default=EmptyContentForm.OCTETS,
+        help="how an answer without a certificate says so (octets)",
+    )
+    parser.add_argument(
+        "--max-clock-skew",
+        type=duration,
+        metavar="TIME",
+        help="how far the clock of a device may be off, as 10m; without it signingTime is not looked at",
+    )
+
+
+def _spec(options: dict[str, Any]) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
     wanted: dict[str, Any] = {"validity_days": options["days"]}
-    wanted["crl_url"] = _own_address(options["crl_url"], f"{authority}.crl")
-    wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{authority}.cer")
+    wanted["crl_url"] = _own_address(options["crl_url"], f"{AUTHORITY_NAME}.crl")
+    wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{AUTHORITY_NAME}.cer")
     if options["usage"] is not None:
         wanted["extended_key_usages"] = options["usage"]
     if patterns:
@@ -142,6 +208,9 @@ def _patterns(texts: list[str]) -> dict[str, tuple[str, ...]]:
 
 def _static_challenge(options: dict[str, Any]) -> str | None:
     is_static = options["challenge"] == ChallengePolicy.STATIC
-    if is_static != (options["secret_file"] is not None):
-        raise CommandError("--challenge static and --secret-file F: give both or none", returncode=USAGE)
+    needs_secret = is_static or options["challenge"] in VALIDATED
+    if needs_secret != (options["secret_file"] is not None):
+        raise CommandError(
+            "--secret-file F goes with --challenge static, webhook or intune, and these need it", returncode=USAGE
+        )
     return secret_from(options["secret_file"]) if is_static else None

@@ -6,11 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals.decisions import DecisionResult, decide_many, order_retry, retry_request
 from approvals.errors import ApprovalsError
 from approvals.models import EnrollmentRequest, Verdict
+from approvals.queue import without_self_tests
 from approvals.states import State
 from pkiportal.management.arguments import (
     USAGE,
@@ -66,11 +68,9 @@ class Command(PortalCommand):
                 self._report(options, _decide(options))
 
     def _list(self, options: dict[str, Any]) -> None:
-        rows = EnrollmentRequest.objects.order_by("id")
+        rows = _of_profile(options["profile"]).order_by("id")
         if options["state"]:
             rows = rows.filter(state=options["state"].upper())
-        if options["profile"]:
-            rows = rows.filter(profile=profile_named(options["profile"]))
         found = [listed(row) for row in rows.values_list(*LISTED).iterator(chunk_size=5000)]
         self.say(options, found, lambda: _as_table(found))
 
@@ -114,10 +114,14 @@ def _chosen(options: dict[str, Any]) -> list[UUID]:
         raise CommandError("--profile: only together with --all-pending", returncode=USAGE)
     if not everything:
         return _ids(options)
-    pending = EnrollmentRequest.objects.filter(state=State.PENDING).order_by("id")
-    if options["profile"]:
-        pending = pending.filter(profile=profile_named(options["profile"]))
+    pending = _of_profile(options["profile"]).filter(state=State.PENDING).order_by("id")
     return list(pending.values_list("pk", flat=True))
+
+
+def _of_profile(slug: str | None) -> QuerySet[EnrollmentRequest]:
+    """The requests of a profile; where none is named all, without those of self-tests."""
+    rows = EnrollmentRequest.objects.all()
+    return rows.filter(profile=profile_named(slug)) if slug else without_self_tests(rows)
 
 
 def _decide(options: dict[str, Any]) -> list[DecisionResult]:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from approvals.models import ApprovalMode, ChallengePolicy, EnrollmentProfile, EnrollmentRequest
 from approvals.profiles import ProfileRequest, create_enrollment_profile
+from approvals.queue import without_self_tests
 from ca.authorities import AuthorityRequest, create_authority
 from ca.models import CertificateAuthority
 from ca.profile_spec import ProfileSpec
@@ -40,7 +41,7 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Seed, unless the database is somebody's."""
-        if not options["yes"] and EnrollmentRequest.objects.exclude(profile__slug=NAME).exists():
+        if not options["yes"] and without_self_tests(EnrollmentRequest.objects.exclude(profile__slug=NAME)).exists():
             raise CommandError("this database holds requests of real devices: add --yes to put seeded rows beside them")
         started = time.monotonic()
         plan = Plan(_profile(), options["requests"], options["certificates"], timezone.now())

@@ -12,14 +12,20 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command, get_commands
 from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils import timezone
 
 from accounts.setup import create_setup_link
+from approvals.errors import ApprovalsError
+from ca.errors import CaError
+from keys.errors import KeyStoreError
 from pkiportal import parts
 from pkiportal.health import broker_answers
+from pkiportal.management.arguments import command_actor
+from pkiportal.management.self_test_profile import ensure_self_test_profile
 from pkiportal.supervisor import AlreadyRunning, FolderLock, Supervisor
 
 _READY_WITHIN: Final = 60.0
@@ -71,8 +77,16 @@ class Command(BaseCommand):
         for part in parts.portal_parts():
             supervisor.start(part)
         _create_demo()
+        self._create_self_test()
         connections.close_all()
         self._wait_for(supervisor, _web_answers, what="the web server", seconds=_READY_WITHIN)
+
+    def _create_self_test(self) -> None:
+        """The profile of the self-test, where this user may make it; a portal without it works as well."""
+        try:
+            ensure_self_test_profile(actor=command_actor(), now=timezone.now())
+        except (CaError, ApprovalsError, KeyStoreError, ImproperlyConfigured, OSError) as error:
+            self._say(f"There is no profile for self-tests: {error}")
 
     def _wait_for(self, supervisor: Supervisor, is_there: Any, *, what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds

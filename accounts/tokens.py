@@ -1,0 +1,229 @@
+"""Tokens for programs: made within their owner's rights, shown once, checked without a hint of what was wrong."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from typing import Final, Protocol
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.models import ApiToken, Department, User
+from accounts.permissions import can
+from accounts.roles import Verb
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import occurrences, record, record_repeated, timestamp
+
+#: What a token can be made for; deciding about requests is not among it.
+API_VERBS: Final = (Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, Verb.REQUEST_VIEW)
+MAX_LIFETIME: Final = timedelta(days=366)
+#: Unknown tokens of one address in a minute; further ones are refused unread.
+WRONG_A_MINUTE: Final = 20
+_SECRET_BYTES: Final = 20
+_PREFIX_BYTES: Final = 5
+_FORM: Final = re.compile(r"pkip_([0-9a-f]{10})_([0-9a-f]{40})")
+_SEEN_EVERY: Final = timedelta(minutes=1)
+
+
+class TokenInvalid(Exception):
+    """A token cannot be made like this; says which field and why."""
+
+
+class TokenRefusal(StrEnum):
+    """Why a token opens nothing. The causes are the log's."""
+
+    UNKNOWN = "unknown token"
+    NETWORK = "network not allowed"
+    REVOKED = "token revoked"
+    EXPIRED = "token expired"
+    OWNER = "owner cannot sign in any more"
+    TOO_MANY_TRIES = "too many unknown tokens"
+
+
+_GUESSES: Final = (TokenRefusal.UNKNOWN, TokenRefusal.NETWORK)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOrder:
+    """What a new token is to be, in whose name. Empty limits limit nothing beyond the owner's rights."""
+
+    owner: User
+    name: str
+    scopes: Sequence[Verb]
+    lifetime: timedelta = timedelta(days=90)
+    department: Department | None = None
+    profiles: Sequence[str] = ()
+    networks: Sequence[str] = ()
+
+
+class OfProfile(Protocol):
+    """An object of an enrollment profile, or the profile: its slug, and the department it belongs to."""
+
+    @property
+    def slug(self) -> str:
+        """The slug of the profile."""
+
+    @property
+    def department_id(self) -> int | None:
+        """The department's primary key."""
+
+
+def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[ApiToken, str]:
+    """Make a token; its text is returned here and nowhere else. Raises TokenInvalid naming the field."""
+    _check(order)
+    prefix, secret = secrets.token_hex(_PREFIX_BYTES), secrets.token_hex(_SECRET_BYTES)
+    token = ApiToken(
+        owner=order.owner,
+        name=order.name.strip(),
+        prefix=prefix,
+        digest=_digest(secret),
+        scopes=sorted({scope.value for scope in order.scopes}),
+        department=order.department,
+        profiles=sorted(set(order.profiles)),
+        networks=list(order.networks),
+        created_at=now,
+        expires_at=now + order.lifetime,
+    )
+    with transaction.atomic():
+        token.save(force_insert=True)
+        data: dict[str, object] = {
+            "name": token.name,
+            "prefix": prefix,
+            "owner": str(order.owner.pk),
+            "scopes": token.scopes,
+            "profiles": token.profiles,
+            "networks": token.networks,
+            "expires_at": timestamp(token.expires_at),
+        }
+        _record(Event.TOKEN_CREATE, token, actor=actor, now=now, data=data)
+    return token, f"pkip_{prefix}_{secret}"
+
+
+def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
+    """Make a token worthless at once; returns False if it was revoked already."""
+    with transaction.atomic():
+        if not ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=now):
+            return False
+        token.revoked_at = now
+        _record(Event.TOKEN_REVOKE, token, actor=actor, now=now, data={"name": token.name, "prefix": token.prefix})
+    return True
+
+
+def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRefusal:
+    """Return the token of this text, or the cause why it opens nothing, which is recorded.
+
+    The use is noted once a minute at most: not every call writes.
+    """
+    if occurrences(Event.TOKEN_REFUSE, address=address, causes=_GUESSES, now=now) >= WRONG_A_MINUTE:
+        return _refused(TokenRefusal.TOO_MANY_TRIES, None, address=address, now=now)
+    found = _FORM.fullmatch(text)
+    prefix, secret = (found[1], found[2]) if found else ("", "")
+    token = ApiToken.objects.select_related("owner", "department").filter(prefix=prefix).first()
+    known = token.digest if token is not None else _digest("")
+    if not hmac.compare_digest(known, _digest(secret)) or token is None:
+        return _refused(TokenRefusal.UNKNOWN, None, address=address, now=now, tried=prefix)
+    refusal = _fault(token, address=address, now=now)
+    if refusal is not None:
+        return _refused(refusal, token, address=address, now=now)
+    if token.last_used_at is None or token.last_used_at <= now - _SEEN_EVERY:
+        is_older = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - _SEEN_EVERY)
+        ApiToken.objects.filter(is_older, pk=token.pk).update(last_used_at=now)
+    return token
+
+
+def token_may(token: ApiToken, verb: Verb, profile: OfProfile | None = None) -> bool:
+    """Return whether a token may do `verb` to something of a profile (None: to anything at all).
+
+    Its scopes and limits narrow what its owner may do now; a right the owner lost is lost at once.
+    """
+    if verb.value not in token.scopes or not can(token.owner, verb, profile):
+        return False
+    if profile is None:
+        return True
+    if token.department_id is not None and profile.department_id != token.department_id:
+        return False
+    return not token.profiles or profile.slug in token.profiles
+
+
+def actor_of_token(token: ApiToken, *, address: str) -> Actor:
+    """Return who did it, for the log: the token, and the person whose rights it used."""
+    return Actor("token", str(token.pk), name=token.name, address=address, on_behalf_of=token.owner.username)
+
+
+def _check(order: TokenOrder) -> None:
+    name = order.name.strip()
+    if not name or len(name) > 100 or not name.isprintable():
+        raise TokenInvalid("name: 1 to 100 printable characters that say which program has the token")
+    if not order.scopes:
+        raise TokenInvalid("scopes: choose at least one")
+    for scope in order.scopes:
+        if scope not in API_VERBS:
+            raise TokenInvalid(f"scope {scope.value}: no token can be made for it")
+        if not can(order.owner, scope, _Limit(order.department.pk) if order.department else None):
+            where = f" in {order.department.slug}" if order.department else ""
+            raise TokenInvalid(f"scope {scope.value}: {order.owner.username} may not do that{where}")
+    if not timedelta(0) < order.lifetime <= MAX_LIFETIME:
+        raise TokenInvalid(f"lifetime: at most {MAX_LIFETIME.days} days")
+    for network in order.networks:
+        _check_network(network)
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise TokenInvalid(f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A department, as an object that belongs to it."""
+
+    department_id: int | None
+
+
+def _fault(token: ApiToken, *, address: str, now: datetime) -> TokenRefusal | None:
+    if token.networks and not any(ip_address(address) in ip_network(network) for network in token.networks):
+        return TokenRefusal.NETWORK
+    if token.revoked_at is not None:
+        return TokenRefusal.REVOKED
+    if token.expires_at <= now:
+        return TokenRefusal.EXPIRED
+    return None if token.owner.is_active else TokenRefusal.OWNER
+
+
+def _refused(
+    refusal: TokenRefusal, token: ApiToken | None, *, address: str, now: datetime, tried: str = ""
+) -> TokenRefusal:
+    """Record the cause. A guess has no subject, so that all guesses of an address count as its."""
+    is_guess = token is None or refusal in _GUESSES
+    with transaction.atomic():
+        record_repeated(
+            Event.TOKEN_REFUSE,
+            actor=Actor("token", identifier="" if token is None else str(token.pk), address=address),
+            now=now,
+            cause=refusal.value,
+            subject=None if is_guess or token is None else Subject.of("token", token.pk),
+            data={"prefix": Personal(tried if token is None else token.prefix)},
+            department=_department(token) if token is not None else "",
+        )
+    return refusal
+
+
+def _record(event: Event, token: ApiToken, *, actor: Actor, now: datetime, data: dict[str, object]) -> None:
+    subject = Subject.of("token", token.pk)
+    record(event, actor=actor, now=now, subject=subject, data=data, department=_department(token))
+
+
+def _department(token: ApiToken) -> str:
+    return token.department.slug if token.department else ""
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

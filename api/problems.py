@@ -1,0 +1,108 @@
+"""Errors as `application/problem+json` (RFC 9457): one sentence that says what to do, no detail of faults of ours."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from accounts.tokens import TokenRefusal
+from approvals.api_orders import KeyUsedOtherwise
+from approvals.errors import ApprovalsError, ChallengeInvalid, NotPermitted
+
+CONTENT_TYPE: Final = "application/problem+json"
+NO_STORE: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_RETRY: Final = {"Retry-After": "30"}
+#: What a use case refuses, by status. A refusal that is not named here is 422.
+_STATUS: Final[Mapping[type[ApprovalsError], int]] = {NotPermitted: 403, KeyUsedOtherwise: 422, ChallengeInvalid: 422}
+_TITLES: Final[Mapping[int, str]] = {
+    400: "The request cannot be read",
+    401: "A valid token is needed",
+    403: "Not permitted",
+    404: "Nothing here",
+    405: "Not this method",
+    413: "Too large",
+    415: "Send JSON",
+    422: "The order cannot be made like this",
+    429: "Too many wrong tokens",
+    500: "A fault of the portal",
+    503: "Not ready",
+}
+#: What is told about a token: of one that is not known, or used from elsewhere, nothing that would help to guess.
+_TOLD: Final[Mapping[TokenRefusal, str]] = {
+    TokenRefusal.UNKNOWN: "this token is not known here: its owner finds it on the page API tokens",
+    TokenRefusal.NETWORK: "this token is not known here: its owner finds it on the page API tokens",
+    TokenRefusal.REVOKED: "this token was revoked: make another one on the page API tokens",
+    TokenRefusal.EXPIRED: "this token has expired: make another one on the page API tokens",
+    TokenRefusal.OWNER: "the owner of this token cannot sign in any more: make a token of somebody else",
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class BadToken(exceptions.AuthenticationFailed):
+    """No token, or one that opens nothing."""
+
+    def __init__(self, refusal: TokenRefusal | None = None) -> None:
+        super().__init__(_TOLD[refusal] if refusal else "send a token of this portal as `Authorization: Bearer …`")
+
+
+class TooManyTries(exceptions.APIException):
+    """Too many unknown tokens from one address."""
+
+    status_code = 429
+    default_detail = "too many unknown tokens from this address: mend the client, and wait a minute"
+
+
+def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Return the problem document for what a view raised; what nobody planned is logged, and told without detail."""
+    if isinstance(error, exceptions.APIException):
+        return _of_framework(error)
+    if isinstance(error, Http404):
+        return problem(404, "there is no such object, or this token may not see it")
+    if isinstance(error, ApprovalsError):
+        return problem(_STATUS.get(type(error), 422), str(error))
+    _log.error("api.fault", fault=type(error).__name__, exc_info=error)
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return problem(503, "the portal is not ready: try again with the same Idempotency-Key", headers=_RETRY)
+    return problem(500, "a fault of the portal: try again with the same Idempotency-Key", headers=_RETRY)
+
+
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object) -> Response:
+    """Return a problem document; `detail` is a sentence for the person who runs the client."""
+    return Response(
+        document(status, detail) | more,
+        status=status,
+        content_type=CONTENT_TYPE,
+        headers={**NO_STORE, **(headers or {})},
+    )
+
+
+def document(status: int, detail: str) -> dict[str, object]:
+    """Return the members of a problem document."""
+    return {"type": "about:blank", "title": _TITLES.get(status, "Refused"), "status": status, "detail": detail}
+
+
+def nothing_here(request: HttpRequest) -> JsonResponse:
+    """Answer an address below /api/ that there is none of."""
+    return JsonResponse(
+        document(404, "there is no such address: docs/api.md lists them"),
+        status=404,
+        content_type=CONTENT_TYPE,
+        headers=dict(NO_STORE),
+    )
+
+
+def _of_framework(error: exceptions.APIException) -> Response:
+    if isinstance(error, exceptions.ValidationError):
+        return problem(422, "see errors, by field", errors=error.detail)
+    headers = {}
+    if isinstance(error, (exceptions.AuthenticationFailed, exceptions.NotAuthenticated)):
+        headers["WWW-Authenticate"] = 'Bearer realm="PKI portal"'
+        return problem(401, str(error.detail), headers=headers)
+    if isinstance(error, TooManyTries):
+        headers["Retry-After"] = "60"
+    return problem(error.status_code, str(error.detail), headers=headers)

@@ -1,0 +1,146 @@
+"""What programs send and are sent. An unknown member is refused: a misspelled binding must not bind nothing."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from hashlib import sha1, sha256
+from typing import Any, Final
+
+from django.conf import settings
+from rest_framework import serializers
+
+from approvals.challenges import ChallengeOrder
+from approvals.models import (
+    ChallengeOrigin,
+    ChallengePassword,
+    EnrollmentProfile,
+    EnrollmentRequest,
+)
+from approvals.sealing import Secret
+
+MAX_COUNT: Final = 1000
+_MINUTE: Final = 60
+_YEAR: Final = 365 * 86_400
+
+
+class _Strict(serializers.Serializer[Any]):
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            raise serializers.ValidationError({name: ["there is no such member"] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class BindingSerializer(_Strict):
+    """What a challenge is good for; each member that is given narrows it."""
+
+    common_name = serializers.CharField(max_length=255, default="", allow_blank=True)
+    subject = serializers.CharField(max_length=1000, default="", allow_blank=True)
+    sans = serializers.ListField(child=serializers.CharField(max_length=255), max_length=100, default=list)
+    networks = serializers.ListField(child=serializers.CharField(max_length=50), max_length=100, default=list)
+
+
+class OrderSerializer(_Strict):
+    """An order of challenges."""
+
+    profile = serializers.CharField(max_length=50)
+    count = serializers.IntegerField(min_value=1, max_value=MAX_COUNT, default=1)
+    lifetime_seconds = serializers.IntegerField(min_value=_MINUTE, max_value=_YEAR, default=3600)
+    created_for = serializers.CharField(max_length=150, default="", allow_blank=True)
+    bound_to = BindingSerializer(default=dict)
+
+    def order(self, profile: EnrollmentProfile) -> ChallengeOrder:
+        """Return the order for a profile that was looked up by its slug."""
+        data, bind = self.validated_data, self.validated_data["bound_to"]
+        return ChallengeOrder(
+            profile,
+            count=data["count"],
+            lifetime=timedelta(seconds=data["lifetime_seconds"]),
+            subject=bind.get("common_name", ""),
+            subject_dn=bind.get("subject", ""),
+            sans=tuple(bind.get("sans", ())),
+            networks=tuple(bind.get("networks", ())),
+            created_for=data["created_for"],
+            origin=ChallengeOrigin.API,
+        )
+
+
+def state_of(challenge: ChallengePassword, *, now: datetime) -> str:
+    """Return used, withdrawn, expired or unused."""
+    if challenge.redeemed_at is not None:
+        return "used"
+    if challenge.withdrawn_at is not None:
+        return "withdrawn"
+    return "expired" if challenge.expires_at <= now else "unused"
+
+
+def challenge_document(challenge: ChallengePassword, *, now: datetime, secret: Secret | None = None) -> dict[str, Any]:
+    """Return a challenge; the clear text only where `secret` is given, right after the making."""
+    request = challenge.redeemed_by
+    text = {"challenge": secret.reveal()} if secret is not None else {}
+    return {
+        "id": str(challenge.pk),
+        **text,
+        "state": state_of(challenge, now=now),
+        "profile": challenge.profile.slug,
+        "scep_url": scep_url(challenge.profile),
+        "created_at": challenge.created_at,
+        "created_for": challenge.created_for,
+        "origin": str(challenge.origin),
+        "expires_at": challenge.expires_at,
+        "bound_to": {
+            "common_name": challenge.subject,
+            "subject": challenge.subject_dn,
+            "sans": list(challenge.sans),
+            "networks": list(challenge.networks),
+        },
+        "used_at": challenge.redeemed_at,
+        "used_from": request.address if request else None,
+        "request": request_document(request) if request else None,
+    }
+
+
+def request_document(request: EnrollmentRequest) -> dict[str, Any]:
+    """Return how a request goes, and which certificate came of it."""
+    certificate = request.certificate
+    return {
+        "id": str(request.pk),
+        "state": str(request.state).lower(),
+        "profile": request.profile.slug,
+        "subject": request.subject,
+        "names": list(request.names),
+        "transaction_id": request.transaction_id,
+        "submitted_at": request.submitted_at,
+        "decided_at": request.decided_at,
+        "reason": request.reason,
+        "certificate": certificate
+        and {
+            "id": str(certificate.pk),
+            "serial": certificate.serial_hex,
+            "status": str(certificate.status).lower(),
+            "not_before": certificate.not_before,
+            "not_after": certificate.not_after,
+        },
+    }
+
+
+def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
+    """Return where a device asks, and the fingerprints it compares; SHA-1 since devices show it to this day."""
+    der = profile.ca.certificate_der
+    return {
+        "slug": profile.slug,
+        "name": profile.name,
+        "scep_url": scep_url(profile),
+        "challenge": str(profile.challenge),
+        "approval": str(profile.approval),
+        "paused": profile.paused_at is not None or profile.ca.paused_at is not None,
+        "ca": {
+            "name": profile.ca.name,
+            "sha256": sha256(der).hexdigest(),
+            "sha1": sha1(der, usedforsecurity=False).hexdigest(),
+        },
+    }
+
+
+def scep_url(profile: EnrollmentProfile) -> str:
+    """Return the address that devices are given."""
+    return f"{settings.PORTAL_PUBLIC_URL}/scep/{profile.slug}/"

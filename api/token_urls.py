@@ -1,0 +1,10 @@
+"""`/account/tokens/`: a page, not the API: it needs a session."""
+
+from django.urls import path
+
+from api import token_views
+
+urlpatterns = [
+    path("", token_views.tokens, name="api_tokens"),
+    path("<uuid:token_id>/revoke", token_views.token_revoke, name="api_token_revoke"),
+]

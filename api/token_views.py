@@ -1,0 +1,72 @@
+"""The page of API tokens: people make and revoke their own; administrators see and revoke all."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.doors import actor_of, person, requires
+from accounts.models import ApiToken
+from accounts.permissions import can, within
+from accounts.roles import Verb
+from accounts.tokens import API_VERBS, TokenInvalid, create_token, revoke_token
+from api.forms import TokenForm
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@requires(*API_VERBS)
+def tokens(request: HttpRequest) -> HttpResponse:
+    """One's own tokens, for administrators everybody's; a new one is shown this once."""
+    form = TokenForm(request.POST if request.method == "POST" else None, request=request)
+    if not form.is_bound:
+        return _page(request, form)
+    if form.is_valid():
+        try:
+            token, text = create_token(form.order(), actor=actor_of(request), now=timezone.now())
+        except TokenInvalid as error:
+            form.add_error(None, str(error))
+        else:
+            return _page(request, TokenForm(request=request), made=(token, text), status=201)
+    return _page(request, form, status=422)
+
+
+@require_http_methods(["POST"])
+@requires(*API_VERBS)
+def token_revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
+    """Make a token worthless at once."""
+    token = get_object_or_404(_seen(request), pk=token_id)
+    if revoke_token(token, actor=actor_of(request), now=timezone.now()):
+        messages.success(request, f"{token.name} is revoked: it opens nothing any more.")
+    return redirect("api_tokens")
+
+
+def _page(
+    request: HttpRequest, form: TokenForm, *, made: tuple[ApiToken, str] | None = None, status: int = 200
+) -> HttpResponse:
+    over = Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
+    rows = _seen(request).select_related("owner", "department")
+    context = {
+        "tokens": rows.exclude(over).order_by("owner__username", "name"),
+        "over": rows.filter(over).order_by(F("revoked_at").desc(nulls_last=True), "-expires_at")[:20],
+        "sees_all": can(person(request), Verb.PEOPLE_MANAGE),
+        "form": form,
+        "made": made[0] if made else None,
+        "text": made[1] if made else "",
+        "address": f"{settings.PORTAL_PUBLIC_URL}/api/v1/",
+    }
+    return render(request, "api/tokens.html", context, status=status)
+
+
+def _seen(request: HttpRequest) -> QuerySet[ApiToken]:
+    """One's own, and those of the departments whose people one manages."""
+    managed = within(request.user, Verb.PEOPLE_MANAGE, "department_id")
+    if can(person(request), Verb.PEOPLE_MANAGE):
+        return ApiToken.objects.filter(managed | Q(owner=person(request))) if managed else ApiToken.objects.all()
+    return ApiToken.objects.filter(owner=person(request))

@@ -1,0 +1,142 @@
+"""Version 1 of the REST door: challenges for programs, and what became of them."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import Http404
+from django.utils import timezone
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.network import client_address
+from accounts.permissions import within
+from accounts.roles import Verb
+from accounts.tokens import actor_of_token, token_may
+from api.authentication import TokenAuthentication, TokenMay, token_of
+from api.problems import NO_STORE, problem
+from api.serializers import OrderSerializer, challenge_document, profile_document, request_document
+from approvals.api_orders import Caller, order_challenges
+from approvals.challenges import withdraw_challenge
+from approvals.errors import NotPermitted
+from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
+
+_MAX_KEY: Final = 255
+
+
+class JsonOnly(BaseContentNegotiation):
+    """JSON in, JSON out, whatever `Accept` says."""
+
+    def select_parser(self, request: Request, parsers: Any) -> BaseParser | None:
+        """Return the JSON parser for JSON, else None: the answer is 415."""
+        kind = (request.content_type or "").partition(";")[0].strip().lower()
+        return parsers[0] if kind == "application/json" or kind.endswith("+json") else None
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Return the only renderer."""
+        return renderers[0], renderers[0].media_type
+
+
+class Door(APIView):
+    """What all views share. `verb` is what the token must be made for."""
+
+    authentication_classes = (TokenAuthentication,)
+    permission_classes = (TokenMay,)
+    parser_classes = (JSONParser,)
+    renderer_classes = (JSONRenderer,)
+    content_negotiation_class = JsonOnly
+    verb: Verb
+
+
+class ChallengesView(Door):
+    """`/api/v1/challenges`: make them."""
+
+    verb = Verb.CHALLENGE_CREATE
+    http_method_names = ["post"]
+
+    def post(self, request: Request) -> Response:
+        """Make one-time challenges and show them this once; a repeat under the same key makes no others."""
+        token, key = token_of(request), request.headers.get("Idempotency-Key", "")
+        if len(key) > _MAX_KEY:
+            return problem(400, f"Idempotency-Key: at most {_MAX_KEY} characters")
+        order = OrderSerializer(data=request.data)
+        order.is_valid(raise_exception=True)
+        now = timezone.now()
+        caller = Caller(token, client_address(request), key)
+        ordered = order_challenges(order.order(_profile(request, order)), caller=caller, now=now)
+        made = [challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges]
+        headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}
+        return Response({"challenges": made}, status=200 if ordered.is_repeat else 201, headers=headers)
+
+
+class ChallengeView(Door):
+    """`/api/v1/challenges/<id>`: what became of one; make one worthless."""
+
+    verb = Verb.CHALLENGE_CREATE
+    http_method_names = ["get", "head", "delete"]
+
+    def get(self, request: Request, challenge_id: UUID) -> Response:
+        """Return the state, the request that used it, and its certificate; never the clear text."""
+        return self._shown(_challenge(request, challenge_id))
+
+    def delete(self, request: Request, challenge_id: UUID) -> Response:
+        """Withdraw one that nobody has used."""
+        token = token_of(request)
+        challenge = _challenge(request, challenge_id)
+        actor = actor_of_token(token, address=client_address(request))
+        withdraw_challenge(challenge_id=challenge.pk, actor=actor, user=token.owner, now=timezone.now())
+        return self._shown(_challenge(request, challenge_id))
+
+    def _shown(self, challenge: ChallengePassword) -> Response:
+        return Response(challenge_document(challenge, now=timezone.now()), headers=dict(NO_STORE))
+
+
+class ProfilesView(Door):
+    """`/api/v1/profiles`: where devices ask."""
+
+    verb = Verb.PROFILE_VIEW
+    http_method_names = ["get", "head"]
+
+    def get(self, request: Request) -> Response:
+        """Return the profiles of this token."""
+        token = token_of(request)
+        mine = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
+        rows = mine.select_related("ca").order_by("slug")
+        seen = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
+        return Response({"profiles": seen}, headers=dict(NO_STORE))
+
+
+class RequestView(Door):
+    """`/api/v1/requests/<id>`: how a request goes."""
+
+    verb = Verb.REQUEST_VIEW
+    http_method_names = ["get", "head"]
+
+    def get(self, request: Request, request_id: UUID) -> Response:
+        """Return the state and the certificate."""
+        found = EnrollmentRequest.objects.select_related("profile", "certificate").filter(pk=request_id).first()
+        if found is None or not token_may(token_of(request), self.verb, found.profile):
+            raise Http404
+        return Response(request_document(found), headers=dict(NO_STORE))
+
+
+def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:
+    """The profile of an order; one that the token may not use reads like one that does not exist."""
+    slug = order.validated_data["profile"]
+    found = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
+    if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found):
+        raise NotPermitted(f"profile {slug}: there is none, or this token may not make challenges for it")
+    return found
+
+
+def _challenge(request: Request, challenge_id: UUID) -> ChallengePassword:
+    rows = ChallengePassword.objects.select_related("profile", "redeemed_by__certificate", "redeemed_by__profile")
+    found = rows.filter(pk=challenge_id).first()
+    if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found.profile):
+        raise Http404
+    return found

@@ -1,0 +1,152 @@
+"""Command lines: strongSwan's pki, certmonger, sscep, and this portal's own test client."""
+
+from typing import Final
+
+from approvals.configurations.facts import Comparison, Configuration, ConfigurationFacts, Step
+from approvals.configurations.writing import cannot_ask, command, fingerprints, openssl, plain_name, shell
+
+_OPENSSL_KINDS: Final = {"dns": "DNS", "ip": "IP", "email": "email", "uri": "URI"}
+
+
+def strongswan(facts: ConfigurationFacts) -> Configuration:
+    """`pki --scep` of strongSwan 5.9.8 and newer; root, issuing CA and RA go to ca.der, ca-1.der, ra.der."""
+    url, names = shell(facts.url, "address"), facts.names
+    prefixes = {"dns": "", "ip": "", "email": "email:"}
+    authorities = ["ca.der", *(f"ca-{number}.der" for number in range(1, len(facts.authorities)))]
+    enroll = [
+        f"pki --scep --url {url} --in device.key",
+        f"--dn {shell(plain_name(names, ', '), 'subject')}",
+        *(f"--san {shell(prefixes[kind] + value, kind)}" for kind, value in names.sans if kind in prefixes),
+        *([f"--password {shell(facts.challenge, 'challenge')}"] if facts.challenge is not None else []),
+        "--cacert-enc ra.der --cacert-sig ra.der",
+        *(f"--cacert {name}" for name in authorities),
+        f"--interval {facts.polling.interval} --maxpolltime {facts.polling.interval * facts.polling.count}",
+        "--outform pem > device.crt",
+    ]
+    steps = (
+        Step(
+            "Fetch the CA certificates, and compare the fingerprint of the root that is printed.",
+            command(f"pki --scepca --url {url} --caout ca.der --raout ra.der"),
+        ),
+        Step(
+            "Make a key.",
+            f"umask 077\npki --gen --type rsa --size {facts.key_bits} --outform pem > device.key",
+        ),
+        Step("Ask for the certificate. If it is interrupted, the same command goes on.", command(*enroll)),
+    )
+    return Configuration(
+        steps, _root_sha256(facts, "colons"), ("RSA keys only.", *cannot_ask(facts, "strongSwan", *prefixes))
+    )
+
+
+def certmonger(facts: ConfigurationFacts) -> Configuration:
+    """`getcert` of certmonger; it takes RA and CA certificates from GetCACert, to be compared once."""
+    names, label = facts.names, facts.label
+    options = {"dns": "-D", "ip": "-A", "email": "-E"}
+    request = [
+        f"getcert request -c {label} -I {label}-device",
+        '-k "$PWD/device.key" -f "$PWD/device.crt"',
+        f"-G rsa -g {facts.key_bits}",
+        f"-N {shell(plain_name(names), 'subject')}",
+        *(f"{options[kind]} {shell(value, kind)}" for kind, value in names.sans if kind in options),
+        *([f"-L {shell(facts.challenge, 'challenge')}"] if facts.challenge is not None else []),
+    ]
+    steps = (
+        Step(
+            "Name the authority. Seconds later it shows thumbprints of the root: compare them.",
+            f"getcert add-scep-ca -c {label} -u {shell(facts.url, 'address')}\ngetcert list-cas -c {label}",
+        ),
+        Step(
+            "Ask for the certificate, in the folder where key and certificate are to be.",
+            command(*request),
+        ),
+        Step("After the approval: it would ask again only after seven days.", f"getcert refresh -i {label}-device"),
+        Step("Look how it goes.", f"getcert list -i {label}-device"),
+    )
+    warnings = () if facts.is_manual else ("It keeps its key when it renews: the profile has to allow key reuse.",)
+    waits = ("It asks again only after seven days: run the refresh once an officer has decided.",)
+    return Configuration(
+        steps,
+        fingerprints(facts, [("root CA", "SHA-1", "WORDS"), ("root CA", "MD5", "WORDS")], root=True),
+        (
+            *(waits if facts.is_manual else ()),
+            *(warnings if facts.renews else ()),
+            *cannot_ask(facts, "certmonger", *options),
+        ),
+    )
+
+
+def sscep(facts: ConfigurationFacts) -> Configuration:
+    """`sscep` with a CSR of OpenSSL; GetCACert gives ca.crt-0 (RA), ca.crt-1 (issuing CA) and so on."""
+    polling, url = facts.polling, shell(facts.url, "address")
+    request = f"openssl req -new -newkey rsa:{facts.key_bits} -nodes -sha256 -config device.cnf"
+    steps = (
+        Step(
+            "Write what to ask for. The file holds the challenge: delete it afterwards.",
+            f"umask 077\ncat > device.cnf <<'END'\n{_request_config(facts)}\nEND",
+        ),
+        Step("Make a key and a certificate request.", f"{request} -keyout device.key -out device.csr"),
+        Step(
+            "Fetch the certificates, and compare the fingerprints that are printed.",
+            f"sscep getca -u {url} -c ca.crt -F sha256",
+        ),
+        Step(
+            "Ask for the certificate. After an interruption add -R: it goes on with the same request.",
+            command(
+                f"sscep enroll -u {url} -c ca.crt-1 -e ca.crt-0",
+                "-k device.key -r device.csr -l device.crt",
+                f"-E aes128 -S sha256 -t {polling.interval} -T {polling.interval * polling.count} -n {polling.count}",
+            ),
+        ),
+    )
+    plain = ("sscep speaks plain HTTP only: give it an http:// address of this portal.",)
+    return Configuration(
+        steps,
+        (*fingerprints(facts, [("ca.crt-1, issuing CA", "SHA-256", "COLONS")]), *_root_sha256(facts, "COLONS")),
+        (*(plain if facts.url.startswith("https:") else ()), *cannot_ask(facts, "sscep", *_OPENSSL_KINDS)),
+    )
+
+
+def _request_config(facts: ConfigurationFacts) -> str:
+    names = facts.names
+    sans = [(_OPENSSL_KINDS[kind], value) for kind, value in names.sans if kind in _OPENSSL_KINDS]
+    lines = [
+        "[req]",
+        "prompt = no",
+        "utf8 = yes",
+        "string_mask = utf8only",
+        "distinguished_name = subject",
+        *(["attributes = attributes"] if facts.challenge is not None else []),
+        *(["req_extensions = extensions"] if sans else []),
+        "[subject]",
+        *(f"{attribute} = {openssl(value, attribute)}" for attribute, value in names.subject),
+        *(
+            ["[attributes]", f"challengePassword = {openssl(facts.challenge, 'challenge')}"]
+            if facts.challenge is not None
+            else []
+        ),
+        *(["[extensions]", "subjectAltName = @names", "[names]"] if sans else []),
+        *(f"{kind}.{number} = {openssl(value, kind)}" for number, (kind, value) in enumerate(sans, 1)),
+    ]
+    return "\n".join(lines)
+
+
+def own_client(facts: ConfigurationFacts) -> Configuration:
+    """`./portal demo`: to try a profile without a device."""
+    names = facts.names
+    name = names.common_name or next((value for _, value in names.sans), "device")
+    steps = []
+    enroll = [f"./portal demo --url {shell(facts.url, 'address')}", f"--name {shell(name, 'CN')}"]
+    if facts.challenge is not None:
+        text = shell(facts.challenge, "challenge")
+        steps.append(Step("Keep the challenge in a file.", f"umask 077\nprintf '%s\\n' {text} > challenge.txt"))
+        enroll.append("--challenge-file challenge.txt")
+    enroll.append(f"--wait {facts.polling.interval * facts.polling.count} --out device")
+    steps.append(Step("Enroll. Key, certificate and issuers go to the folder device.", command(*enroll)))
+    ignored = [f"{attribute}={value}" for attribute, value in names.subject if attribute != "CN"]
+    warnings = (f"The test client asks for the common name only; left out: {', '.join(ignored)}.",) if ignored else ()
+    return Configuration(tuple(steps), _root_sha256(facts, "plain"), warnings)
+
+
+def _root_sha256(facts: ConfigurationFacts, grouping: str) -> tuple[Comparison, ...]:
+    return fingerprints(facts, [("root CA", "SHA-256", grouping)], root=True)

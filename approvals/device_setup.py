@@ -1,0 +1,177 @@
+"""Configurations for the devices of a profile: which names are asked for, which challenge goes in, what is signed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from approvals.challenges import ChallengeOrder, create_challenges
+from approvals.configuration_keys import sign_configuration
+from approvals.configurations.apple import mobileconfig
+from approvals.configurations.clients import Client
+from approvals.configurations.facts import (
+    PLACEHOLDER,
+    AuthorityFacts,
+    ConfigurationFacts,
+    Names,
+    NotExpressible,
+    key_sizes,
+)
+from approvals.configurations.names import read_alternative_name
+from approvals.errors import ProfileInvalid
+from approvals.models import ApprovalMode, ChallengeOrigin, ChallengePolicy, EnrollmentProfile, RenewalMode
+from approvals.records import department_of
+from approvals.sealing import Secret
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record
+from ca.names import build_name
+from ca.profiles import ProfileSpec, check_names
+from ca.store import resolve_version
+
+PLACEHOLDER_NAME: Final = "device.example"
+LIFETIMES: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
+
+
+class NamesRefused(ProfileInvalid):
+    """The profile would refuse these names."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedNames:
+    """What was typed: a common name, an organization, alternative names; all may be empty."""
+
+    common_name: str = ""
+    organization: str = ""
+    alternative_names: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was typed, so that a placeholder stands for it."""
+        return not (self.common_name or self.organization or self.alternative_names)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whose configuration a challenge is made for."""
+
+    profile: EnrollmentProfile
+    client: Client
+    names: Names
+    lifetime: timedelta = field(default=LIFETIMES["1h"])
+
+
+def check_wanted(profile: EnrollmentProfile, wanted: WantedNames) -> Names:
+    """Return the names to ask for; placeholders where nothing was typed.
+
+    Raises NamesRefused with every fault that the profile would find.
+    """
+    spec = _spec(profile)
+    if wanted.is_empty:
+        return _placeholders(spec)
+    pairs = [("O", wanted.organization), ("CN", wanted.common_name)]
+    subject = tuple((name, value) for name, value in pairs if value)
+    try:
+        sans = tuple(read_alternative_name(text) for text in wanted.alternative_names)
+    except ValueError as error:
+        raise NamesRefused(str(error)) from error
+    faults = [item.text for item in check_names(build_name(subject), sans, spec) if item.severity == "refuse"]
+    if faults:
+        raise NamesRefused("; ".join(faults))
+    return Names(subject, tuple((name.kind, name.value) for name in sans))
+
+
+def configuration_facts(profile: EnrollmentProfile, names: Names, secret: Secret | None = None) -> ConfigurationFacts:
+    """Return what the configurations of a profile are made of. Without `secret` a placeholder stands for a challenge.
+
+    A static challenge is never written: a page that shows it is not the place to hand it out.
+    """
+    spec = _spec(profile)
+    wants_none = profile.challenge == ChallengePolicy.NONE
+    text = secret.reveal() if secret is not None else PLACEHOLDER
+    return ConfigurationFacts(
+        url=f"{settings.PORTAL_PUBLIC_URL}/scep/{profile.slug}/",
+        profile=profile.slug,
+        authorities=tuple(
+            AuthorityFacts(name=authority.name, subject=authority.subject, der=authority.certificate_der)
+            for authority in profile.ca.chain()
+        ),
+        names=names,
+        key_sizes=key_sizes(spec.rsa_min_bits, spec.rsa_max_bits),
+        challenge=None if wants_none else text,
+        is_manual=profile.approval == ApprovalMode.MANUAL,
+        is_one_time=profile.challenge == ChallengePolicy.ONE_TIME,
+        renews=profile.renewal_mode != RenewalMode.OFF,
+    )
+
+
+def create_configuration_challenge(recipient: Recipient, *, actor: Actor, user: User | None, now: datetime) -> Secret:
+    """Make a one-time challenge that goes into one configuration, bound to its names.
+
+    Records that a configuration with a challenge was handed out, beside the challenge itself. Raises NotPermitted for a
+    user who may not make challenges here, ChallengeInvalid for a profile that takes none of this kind, NamesRefused for
+    names that the client cannot be given, ProfileInvalid for a client that brings its own.
+    """
+    profile = recipient.profile
+    _check_expressible(recipient)
+    with transaction.atomic():
+        ((challenge, secret),) = create_challenges(_order(recipient), actor=actor, user=user, now=now)
+        record(
+            Event.CONFIGURATION_EXPORT,
+            actor=actor,
+            now=now,
+            subject=Subject.of("challenge", challenge.pk),
+            data={
+                "profile": profile.slug,
+                "client": recipient.client.slug,
+                "names": Personal(", ".join(f"{name}={value}" for name, value in recipient.names.subject)),
+            },
+            department=department_of(profile),
+        )
+    return secret
+
+
+def signed_mobileconfig(profile: EnrollmentProfile, facts: ConfigurationFacts, *, now: datetime) -> tuple[bytes, bool]:
+    """Return Apple's configuration profile, and whether it is signed: it is not until the worker certified the key."""
+    content = mobileconfig(facts)
+    signed = sign_configuration(profile.ca, content, now=now)
+    return (content, False) if signed is None else (signed, True)
+
+
+def _check_expressible(recipient: Recipient) -> None:
+    """Before a challenge is made: one whose configuration cannot be written would be lost."""
+    if not recipient.client.takes_challenge:
+        raise ProfileInvalid(f"{recipient.client.name}: brings a challenge of its own, none is made for it")
+    try:
+        recipient.client.render(configuration_facts(recipient.profile, recipient.names))
+    except NotExpressible as error:
+        raise NamesRefused(str(error)) from error
+
+
+def _order(recipient: Recipient) -> ChallengeOrder:
+    """One challenge, bound to the names typed; to none where placeholders stand for them."""
+    names = recipient.names
+    is_placeholder = names == _placeholders(_spec(recipient.profile))
+    return ChallengeOrder(
+        recipient.profile,
+        lifetime=recipient.lifetime,
+        subject="" if is_placeholder else names.common_name,
+        sans=() if is_placeholder else [f"{kind}:{value}" for kind, value in names.sans],
+        origin=ChallengeOrigin.CONFIGURATION,
+    )
+
+
+def _placeholders(spec: ProfileSpec) -> Names:
+    subject = (("CN", PLACEHOLDER_NAME),) if "CN" in spec.subject_attributes else ()
+    sans = (("dns", PLACEHOLDER_NAME),) if "dns" in spec.san_kinds and (spec.san_required or not subject) else ()
+    return Names(subject, sans)
+
+
+def _spec(profile: EnrollmentProfile) -> ProfileSpec:
+    version_id = profile.certificate_profile.current_id
+    if version_id is None:
+        raise ProfileInvalid(f"certificate profile {profile.certificate_profile}: it has no version yet, save it once")
+    return resolve_version(version_id)

@@ -1,0 +1,135 @@
+"""One-time challenges for an MDM that fetches them the way it fetches them from NDES: a name, a password, a page.
+
+Each refusal is recorded with its real cause, counted where it repeats; the record is what limits wrong passwords.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
+
+from approvals.challenges import ChallengeOrder, create_challenges
+from approvals.models import ChallengeOrigin, ChallengePolicy, NdesAccount, NdesChallenge
+from approvals.policy import is_address_allowed
+from approvals.records import department_of
+from approvals.sealing import Secret
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import occurrences, record_repeated
+
+#: Wrong names or passwords of one address in a minute; further tries are refused without a look at the password.
+WRONG_A_MINUTE = 10
+
+
+class NdesRefusal(StrEnum):
+    """Why there is no challenge. The first four read alike to whoever asked, but for the pause of the last of them."""
+
+    UNKNOWN_NAME = "unknown name"
+    WRONG_PASSWORD = "wrong password"  # noqa: S105 - a cause, not a password
+    NETWORK = "network not allowed"
+    TOO_MANY_TRIES = "too many wrong names or passwords"
+    DISABLED = "account disabled"
+    NOT_ONE_TIME = "profile takes no one-time challenges"
+    FULL = "too many unused challenges"
+
+
+_GUESSES = (NdesRefusal.UNKNOWN_NAME, NdesRefusal.WRONG_PASSWORD, NdesRefusal.NETWORK)
+
+
+@dataclass(frozen=True, slots=True)
+class NdesCredentials:
+    """What somebody presents, and from where."""
+
+    name: str
+    password: str = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NdesAnswer:
+    """A fresh challenge or why there is none, and the account where the password was right."""
+
+    account: NdesAccount | None = None
+    secret: Secret | None = None
+    refusal: NdesRefusal | None = None
+
+
+def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
+    """Make a challenge for the account whose name and password these are.
+
+    A wrong name costs the time of a wrong password. The password is checked outside of any transaction: its hash is
+    slow on purpose, and no lock waits for it.
+    """
+    if occurrences(Event.NDES_REFUSE, address=presented.address, causes=_GUESSES, now=now) >= WRONG_A_MINUTE:
+        return _refuse(presented, NdesRefusal.TOO_MANY_TRIES, None, now=now)
+    account = (
+        NdesAccount.objects.select_related("profile__ca", "profile__department")
+        .filter(name=presented.name.lower())
+        .first()
+    )
+    refusal = _look_at(presented, account)
+    if account is None or refusal is not None:
+        return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
+    secret = _make(account, presented, now=now)
+    if secret is None:
+        return _refuse(presented, NdesRefusal.FULL, account, now=now)
+    return NdesAnswer(account=account, secret=secret)
+
+
+def _look_at(presented: NdesCredentials, account: NdesAccount | None) -> NdesRefusal | None:
+    if account is None:
+        make_password(presented.password)
+        return NdesRefusal.UNKNOWN_NAME
+    if not check_password(presented.password, account.password):
+        return NdesRefusal.WRONG_PASSWORD
+    if not is_address_allowed(presented.address, account.networks):
+        return NdesRefusal.NETWORK
+    if account.disabled_at is not None:
+        return NdesRefusal.DISABLED
+    if account.profile.challenge != ChallengePolicy.ONE_TIME:
+        return NdesRefusal.NOT_ONE_TIME
+    return None
+
+
+def _make(account: NdesAccount, presented: NdesCredentials, *, now: datetime) -> Secret | None:
+    """Make a challenge, or None where as many wait as may. The lock on the account keeps two from being the last."""
+    actor = Actor("ndes-account", str(account.pk), name=account.name, address=presented.address)
+    order = ChallengeOrder(account.profile, lifetime=account.lifetime, origin=ChallengeOrigin.NDES)
+    with transaction.atomic():
+        NdesAccount.objects.select_for_update().get(pk=account.pk)
+        if unused(account, now=now) >= account.max_unused:
+            return None
+        ((challenge, secret),) = create_challenges(order, actor=actor, user=None, now=now)
+        NdesChallenge.objects.create(challenge=challenge, account=account)
+    return secret
+
+
+def unused(account: NdesAccount, *, now: datetime) -> int:
+    """Return how many challenges of the account could still be used."""
+    return NdesChallenge.objects.filter(
+        account=account,
+        challenge__redeemed_at__isnull=True,
+        challenge__withdrawn_at__isnull=True,
+        challenge__expires_at__gt=now,
+    ).count()
+
+
+def _refuse(
+    presented: NdesCredentials, refusal: NdesRefusal, account: NdesAccount | None, *, now: datetime
+) -> NdesAnswer:
+    """Record the real cause. A guess has no subject, so that guesses at several names count as one address's."""
+    is_guess = refusal in _GUESSES or refusal is NdesRefusal.TOO_MANY_TRIES
+    with transaction.atomic():
+        record_repeated(
+            Event.NDES_REFUSE,
+            actor=Actor(
+                "ndes-account", name="" if is_guess or account is None else account.name, address=presented.address
+            ),
+            now=now,
+            cause=refusal.value,
+            subject=Subject.of("ndes-account", account.pk) if account is not None and not is_guess else None,
+            data={"tried": Personal(presented.name[:150])},
+            department=department_of(account.profile) if account else "",
+        )
+    return NdesAnswer(account=None if is_guess else account, refusal=refusal)

@@ -1,0 +1,110 @@
+"""Keep a message with its answer, within bounds that no sender can break.
+
+Of a profile for self-tests everything is kept, of the others what was refused; while an administrator has recording
+switched on, everything. An ordinary message costs one look at a clock and into a dictionary, and writes nothing.
+"""
+
+import threading
+import time
+from collections import defaultdict, deque
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from django.db import Error, transaction
+
+from approvals.models import EnrollmentProfile
+from exchanges.models import Exchange, KeptFor, Recording
+
+#: Newest messages kept for each profile, by the reason they are kept for; and how long at most.
+NEWEST: Final = {KeptFor.SELF_TEST: 4_000, KeptFor.REFUSAL: 200, KeptFor.RECORDING: 5_000}
+KEPT: Final = timedelta(days=14)
+#: Refusals kept in a minute by one process for one profile: who sends refused messages only cannot keep a disk busy.
+REFUSALS_A_MINUTE: Final = 30
+#: Seconds that a switched recording may be old in a process.
+FRESH_SECONDS: Final = 5.0
+_TIDY_EVERY: Final = 20
+
+_log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """What this process knows of the switches, and how much it kept lately. One per process."""
+
+    def __init__(self, fresh: float = FRESH_SECONDS) -> None:
+        self._fresh = fresh
+        self._lock = threading.Lock()
+        self._until: dict[int, datetime] = {}
+        self._read_at = float("-inf")
+        self._refusals: dict[int, deque[float]] = defaultdict(deque)
+        self._kept = 0
+
+    def reason(self, profile: EnrollmentProfile, *, now: datetime, is_refused: bool) -> KeptFor | None:
+        """Return why a message of this profile is to be kept, None where it is not."""
+        if profile.for_self_test:
+            return KeptFor.SELF_TEST
+        if self._is_recording(profile, now):
+            return KeptFor.RECORDING
+        return KeptFor.REFUSAL if is_refused and self._has_room(profile) else None
+
+    def keep(self, profile: EnrollmentProfile, reason: KeptFor, **facts: Any) -> None:
+        """Write one exchange; a database that does not take it costs the device nothing."""
+        try:
+            with transaction.atomic():
+                Exchange.objects.create(profile=profile, kept_for=reason, **facts)
+                self._kept += 1
+                if self._kept % _TIDY_EVERY == 0:
+                    tidy(profile, reason)
+        except Error as error:
+            _log.warning("exchange.not_kept", profile=profile.slug, fault=f"{type(error).__name__}: {error}")
+
+    def forget(self) -> None:
+        """Look at the switches afresh next time, and at full room."""
+        with self._lock:
+            self._read_at = float("-inf")
+            self._refusals.clear()
+
+    def _is_recording(self, profile: EnrollmentProfile, now: datetime) -> bool:
+        if time.monotonic() - self._read_at > self._fresh:
+            self._read_switches()
+        until = self._until.get(profile.pk)
+        return until is not None and now < until
+
+    def _read_switches(self) -> None:
+        """Read them all; a database that does not answer leaves what was known: the device has its answer already."""
+        try:
+            with transaction.atomic():
+                self._until = dict(Recording.objects.values_list("profile_id", "until"))
+        except Error as error:
+            _log.warning("recordings.not_read", fault=f"{type(error).__name__}: {error}")
+        self._read_at = time.monotonic()
+
+    def _has_room(self, profile: EnrollmentProfile) -> bool:
+        moment = time.monotonic()
+        with self._lock:
+            times = self._refusals[profile.pk]
+            while times and times[0] < moment - 60:
+                times.popleft()
+            if len(times) >= REFUSALS_A_MINUTE:
+                return False
+            times.append(moment)
+            return True
+
+
+keeper = Keeper()
+
+
+def tidy(profile: EnrollmentProfile, reason: str) -> int:
+    """Delete what is beyond the newest that are kept for a profile and reason; returns how many."""
+    rows = Exchange.objects.filter(profile=profile, kept_for=reason)
+    newest = NEWEST[KeptFor(reason)]
+    beyond = rows.order_by("-pk").values_list("pk", flat=True)[newest : newest + 1].first()
+    return rows.filter(pk__lte=beyond).delete()[0] if beyond else 0
+
+
+def prune(*, now: datetime) -> int:
+    """Delete what is too old or too much, of every profile; returns how many."""
+    deleted = Exchange.objects.filter(received_at__lt=now - KEPT).delete()[0]
+    groups = Exchange.objects.order_by().values_list("profile_id", "kept_for").distinct()
+    profiles = EnrollmentProfile.objects.in_bulk([profile for profile, _ in groups])
+    return deleted + sum(tidy(profiles[profile], reason) for profile, reason in groups)

@@ -1,0 +1,74 @@
+"""What technicians paste and look for."""
+
+from typing import Any, Final
+from uuid import UUID
+
+import django_filters
+from django import forms
+from django.db.models import QuerySet
+
+from approvals.forms import profiles_of
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from exchanges.models import Exchange, KeptFor
+from inspector.pasted import MAX_CHARACTERS, PasteInvalid, bytes_of
+
+HOURS: Final = [("1", "1 hour"), ("4", "4 hours"), ("24", "24 hours")]
+
+
+class PasteForm(forms.Form):
+    """A message in base64 or hex; the profile whose rules a bare certificate request is held against."""
+
+    text = forms.CharField(
+        label="Message",
+        max_length=MAX_CHARACTERS,
+        widget=forms.Textarea(attrs={"rows": 8, "spellcheck": "false", "autocomplete": "off"}),
+        error_messages={"required": "Nothing is there: paste the message in base64 or hex."},
+    )
+    profile = forms.ModelChoiceField(
+        EnrollmentProfile.objects.none(), to_field_name="slug", required=False, empty_label="no profile"
+    )
+
+    def __init__(self, *args: Any, profiles: QuerySet[EnrollmentProfile], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["profile"].queryset = profiles  # type: ignore[attr-defined]  # a ModelChoiceField, as above
+
+    def clean_text(self) -> bytes:
+        """Return the bytes the text stands for."""
+        try:
+            return bytes_of(self.cleaned_data["text"])
+        except PasteInvalid as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+class RecordingForm(forms.Form):
+    """For how long."""
+
+    hours = forms.ChoiceField(choices=HOURS)
+
+
+class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
+    """The filters over stored messages, kept in the address."""
+
+    profile = django_filters.ModelChoiceFilter(queryset=profiles_of, to_field_name="slug", empty_label="any profile")
+    reason = django_filters.ChoiceFilter(field_name="kept_for", choices=KeptFor.choices, empty_label="any reason")
+    transaction = django_filters.CharFilter(
+        field_name="transaction_id",
+        max_length=255,
+        label="transactionID",
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "the whole transactionID"}),
+    )
+    request_id = django_filters.CharFilter(method="of_request", widget=forms.HiddenInput)
+
+    class Meta:
+        model = Exchange
+        fields: list[str] = []
+
+    def of_request(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
+        """The messages of one request: same profile, transactionID and signer key."""
+        try:
+            wanted = EnrollmentRequest.objects.filter(pk=UUID(value))
+        except ValueError:
+            return rows.none()
+        keys = ("profile_id", "transaction_id", "signer_spki_sha256")
+        found = wanted.values(*keys).first()
+        return rows.filter(**found) if found else rows.none()

@@ -1,0 +1,126 @@
+"""A stored message opened with the RA key it was encrypted to, for who may see the requests of its profile.
+
+Only stored messages: what anybody pastes is never decrypted (ADR 0026). What cannot be read inside is one sentence,
+the same that the device got, for the reasons of `scep.protocol.errors.unreadable`.
+"""
+
+import os
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.permissions import within
+from accounts.roles import Verb
+from approvals.models import EnrollmentProfile
+from approvals.records import department_of
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.asn1 import Asn1Error, der_sequence
+from ca.csr import (
+    CertificationRequest,
+    CsrAlgorithmRefused,
+    CsrMalformed,
+    CsrSignatureInvalid,
+    decode_csr,
+    read_stored_csr,
+)
+from ca.models import ServiceKey, ServicePurpose
+from ca.profiles import check_csr
+from ca.store import resolve_version
+from exchanges.models import Exchange
+from inspector.messages import name_of
+from inspector.report import Row, Section
+from inspector.requests import TITLE, findings_section, rows_of
+from scep.protocol.certificates import read_certificate, read_issuer_and_serial, subject_key_identifier
+from scep.protocol.codec import decode_pki_message
+from scep.protocol.constants import MessageType
+from scep.protocol.envelope import open_envelope
+from scep.protocol.errors import UNREADABLE, Malformed, Refused
+from scep.protocol.messages import MessageRules
+from scep.ra_keys import RaNotReady, ra_keys
+
+_INSIDE = "Inside the envelope"
+_NOT_READABLE = Section(_INSIDE, verdict=f"{UNREADABLE.capitalize()}: the device got this answer too.", tone="bad")
+
+
+def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
+    """Return what was inside a stored message, and leave in the log who opened it. Raises KeyStoreError."""
+    with transaction.atomic():
+        record(
+            Event.EXCHANGE_OPEN,
+            actor=actor,
+            now=now,
+            subject=Subject.of("exchange", exchange.pk),
+            data={"profile": exchange.profile.slug, "transaction_id": exchange.transaction_id},
+            department=department_of(exchange.profile),
+        )
+    try:
+        return _inside(bytes(exchange.message), exchange.profile)
+    except RaNotReady as error:
+        return [Section(_INSIDE, verdict=f"Not opened: {error}.", tone="warn")]
+    except Malformed:
+        return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
+    except Refused as refused:
+        if refused.text == UNREADABLE:
+            return [_NOT_READABLE]
+        return [Section(_INSIDE, verdict=f"Not opened: {refused.text}.", tone="warn")]
+
+
+def _inside(der: bytes, profile: EnrollmentProfile) -> list[Section]:
+    rules = MessageRules(legacy_algorithms=profile.legacy_algorithms)
+    message = decode_pki_message(der, rules)
+    if message.message_type is MessageType.CERT_POLL:
+        verdict = "Not opened: transactionID and signer key decide about a CertPoll (RFC 8894 section 3.3.3)."
+        return [Section(_INSIDE, verdict=verdict)]
+    recipients = ra_keys.behind(profile.lineage)
+    content = open_envelope(message, recipients=recipients, entropy=os.urandom, rules=rules)
+    if message.message_type in (MessageType.GET_CERT, MessageType.GET_CRL):
+        return [_coordinates(content)]
+    return _request(content, profile)
+
+
+def _coordinates(content: bytes) -> Section:
+    try:
+        issuer, serial = read_issuer_and_serial(content)
+    except Asn1Error:
+        return _NOT_READABLE
+    return Section(_INSIDE, (Row("issuer", name_of(issuer)), Row("serial number", serial[2:].hex(), is_code=True)))
+
+
+def _request(content: bytes, profile: EnrollmentProfile) -> list[Section]:
+    try:
+        csr = decode_csr(content, accepts_sha1=profile.legacy_algorithms)
+        said = Section(TITLE, verdict="Its signature holds.", tone="good")
+    except CsrMalformed:
+        return [_NOT_READABLE]
+    except (CsrSignatureInvalid, CsrAlgorithmRefused) as error:
+        said = Section(TITLE, verdict=f"Refused: {error}.", tone="bad")
+        try:
+            csr = read_stored_csr(content)
+        except (CsrMalformed, CsrAlgorithmRefused):
+            return [said]
+    return [Section(TITLE, rows_of(csr), said.verdict, said.tone), *rules(csr, profile)]
+
+
+def rules(csr: CertificationRequest, profile: EnrollmentProfile) -> list[Section]:
+    """Return what the certificate profile remarks on a request, as it is now."""
+    version = profile.certificate_profile.current_id
+    if version is None:
+        return []
+    return [findings_section(check_csr(csr, resolve_version(version)).findings, profile.slug)]
+
+
+def known_keys(user: User) -> dict[bytes, str]:
+    """Return the RA keys of the profiles a person may see, by the names by which an envelope may call them."""
+    profiles = EnrollmentProfile.objects.filter(within(user, Verb.PROFILE_VIEW, "department_id"))
+    mine = {ca.pk for profile in profiles.select_related("ca") for ca in profile.lineage.authorities()}
+    purposes = [ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION]
+    rows = ServiceKey.objects.filter(ca__in=mine, purpose__in=purposes, certificate__der__isnull=False)
+    found = {}
+    for row in rows.select_related("ca", "certificate"):
+        if row.certificate is not None:
+            read, name = read_certificate(row.certificate.certificate_der), f"the RA key of CA {row.ca.name}"
+            found[der_sequence(read.issuer_der, read.serial_der)] = name
+            found[subject_key_identifier(read.der) or b"-"] = name
+    return found

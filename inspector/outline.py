@@ -1,0 +1,115 @@
+"""The outline of any bytes as BER, as far as they go: where each value begins, how long it is. PURE; never raises.
+
+Text and octets are left out, whatever they are: a challenge password is text too.
+"""
+
+from typing import Final
+
+from ca.asn1 import CONSTRUCTED, INTEGER, OBJECT_IDENTIFIER, TLV, Asn1Error, oid
+from inspector.report import Line
+
+MAX_LINES: Final = 300
+MAX_DEPTH: Final = 24
+_OPEN: Final = -1
+_NAMES: Final = {
+    0x01: "BOOLEAN",
+    0x02: "INTEGER",
+    0x03: "BIT STRING",
+    0x04: "OCTET STRING",
+    0x05: "NULL",
+    0x06: "OBJECT IDENTIFIER",
+    0x0C: "UTF8String",
+    0x13: "PrintableString",
+    0x14: "T61String",
+    0x16: "IA5String",
+    0x17: "UTCTime",
+    0x18: "GeneralizedTime",
+    0x1E: "BMPString",
+    0x30: "SEQUENCE",
+    0x31: "SET",
+}
+
+
+def outline_of(data: bytes) -> tuple[tuple[Line, ...], str]:
+    """Return the values in their order, and why the walk ended early (empty: it went to the end)."""
+    lines: list[Line] = []
+    walls: list[int] = []  # ends of the open values, _OPEN for one of indefinite length
+    position = 0
+    while (position := _leave(data, position, walls)) < len(data):
+        if len(lines) >= MAX_LINES:
+            return tuple(lines), f"only the first {MAX_LINES} values are shown"
+        header = _header(data, position)
+        if isinstance(header, str):
+            return tuple(lines), header
+        tag, content, length = header
+        lines.append(Line(position, len(walls), _name(tag), length, _text(data, tag, position, content, length)))
+        following = _enter(header, position, walls, len(data))
+        if isinstance(following, str):
+            return tuple(lines), following
+        position = following
+    is_cut = any(wall == _OPEN or wall > len(data) for wall in walls)
+    return tuple(lines), f"byte {position}: the bytes end inside a value, something is missing" if is_cut else ""
+
+
+def _leave(data: bytes, position: int, walls: list[int]) -> int:
+    """Close the values that end here; returns where the next one begins."""
+    while walls:
+        if walls[-1] == _OPEN:
+            if data[position : position + 2] != b"\x00\x00":
+                break
+            position += 2
+        elif position < walls[-1]:
+            break
+        walls.pop()
+    return position
+
+
+def _enter(header: tuple[int, int, int], position: int, walls: list[int], size: int) -> int | str:
+    """Where to go on: inside a constructed value, even of one that is cut off, or behind a simple one."""
+    tag, content, length = header
+    if tag & CONSTRUCTED and len(walls) < MAX_DEPTH:
+        walls.append(content + length if length >= 0 else _OPEN)
+        return content
+    if length < 0:
+        return f"byte {position}: nested deeper than {MAX_DEPTH} levels"
+    if content + length > size:
+        return f"byte {position}: a value of {length} bytes goes {content + length - size} bytes beyond the end"
+    return content + length
+
+
+def _header(data: bytes, position: int) -> tuple[int, int, int] | str:
+    """Tag, start of the content and its length (-1: indefinite), or what is wrong."""
+    if position + 2 > len(data):
+        return f"byte {position}: the bytes end in the middle of a value"
+    tag, first = data[position], data[position + 1]
+    if tag & 0x1F == 0x1F or not tag:
+        return f"byte {position}: tag {tag:#04x} is not used in these formats"
+    if first < 0x80:
+        return tag, position + 2, first
+    if first == 0x80:
+        return (tag, position + 2, -1) if tag & CONSTRUCTED else f"byte {position}: a simple value without a length"
+    count = first & 0x7F
+    content = position + 2 + count
+    if count > 4 or content > len(data):
+        return f"byte {position}: a length of {count} bytes"
+    return tag, content, int.from_bytes(data[position + 2 : content], "big")
+
+
+def _name(tag: int) -> str:
+    if tag & 0xC0 == 0x80:
+        return f"[{tag & 0x1F}]"
+    return _NAMES.get(tag, f"tag {tag:#04x}")
+
+
+def _text(data: bytes, tag: int, start: int, content: int, length: int) -> str:
+    end = content + length
+    if length < 0 or end > len(data):
+        return ""
+    if tag == INTEGER and 0 < length <= 8:
+        return str(int.from_bytes(data[content:end], "big", signed=True))
+    if tag == OBJECT_IDENTIFIER:
+        try:
+            return oid(TLV(data, tag, start, content, end, end))
+        except Asn1Error:
+            return ""
+    return ""

@@ -1,0 +1,78 @@
+"""The certificate request inside: PURE. Its challenge password is named and never shown, nor how long it is."""
+
+from collections.abc import Sequence
+
+from ca.asn1 import Asn1Error, children, expect, parse_exact, sequence
+from ca.csr import CertificationRequest, CsrError, CsrSignatureInvalid, decode_csr, read_stored_csr
+from ca.findings import Finding
+from ca.names import NameMalformed
+from inspector.report import Row, Section, Stop, Tone
+
+TITLE = "Certificate request"
+
+
+def looks_like_csr(data: bytes) -> bool:
+    """Whether the bytes begin as a PKCS #10 request does: three members, the first one with a version and a name."""
+    try:
+        members = sequence(parse_exact(data), 3)
+        return len(members) == 3 and len(sequence(members[0], 3)) <= 4
+    except Asn1Error:
+        return False
+
+
+def csr_section(data: bytes) -> tuple[CertificationRequest | None, Section]:
+    """Read a request as it comes; where its signature or algorithm is refused, as far as it can be read without."""
+    try:
+        csr = decode_csr(data)
+    except CsrError as error:
+        return _unsigned(data, error)
+    return csr, Section(TITLE, rows_of(csr), "Its signature holds: the sender has the key.", "good")
+
+
+def _unsigned(data: bytes, error: CsrError) -> tuple[CertificationRequest | None, Section]:
+    try:
+        csr = read_stored_csr(data)
+    except CsrError as again:
+        return None, Section(TITLE, stop=Stop(*_where(data), "certificate request", str(again)))
+    why = "the signature does not fit the key" if isinstance(error, CsrSignatureInvalid) else str(error)
+    return csr, Section(TITLE, rows_of(csr), f"Refused: {why}.", "bad")
+
+
+def rows_of(csr: CertificationRequest) -> tuple[Row, ...]:
+    """What it asks for."""
+    names = ", ".join(f"{name.kind}:{name.value}" for name in csr.requested_sans)
+    return (
+        Row("subject", str(csr.subject) or "(empty)"),
+        Row("alternative names", names or "none"),
+        Row("key", str(csr.key)),
+        Row("public key SHA-256", csr.spki_sha256.hex(), is_code=True),
+        Row("requested extensions", ", ".join(extension.name for extension in csr.requested_extensions) or "none"),
+        Row("challengePassword", "there is one (redacted)" if csr.challenge_at else "none"),
+    )
+
+
+def findings_section(findings: Sequence[Finding], profile: str) -> Section:
+    """What the certificate profile remarks, and what that would mean."""
+    rows = tuple(Row(finding.severity, finding.text) for finding in findings)
+    refused = any(finding.severity == "refuse" for finding in findings)
+    tone: Tone = "bad" if refused else "good"
+    verdict = "It would be refused." if refused else "No rule of the profile speaks against it."
+    return Section(f"Rules of profile {profile}", rows, verdict, tone)
+
+
+def _where(data: bytes) -> tuple[str, int]:
+    """The last field that could be found before reading broke."""
+    found = ("CertificationRequest", 0)
+    try:
+        members = sequence(parse_exact(data), 3)
+        found = ("CertificationRequestInfo", members[0].start)
+        info = sequence(members[0], 3)
+        for name, tlv in zip(("version", "subject", "subjectPublicKeyInfo", "attributes"), info, strict=False):
+            found = (name, tlv.start)
+        if len(info) > 3:
+            for attribute in children(expect(info[3], 0xA0)):
+                found = ("attribute", attribute.start)
+                sequence(attribute, 2)
+    except (Asn1Error, NameMalformed):
+        return found
+    return found

@@ -1,0 +1,169 @@
+"""The technician's pages: a pasted message, stored ones, a walk through a transaction, the recording switch."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from accounts.doors import actor_of, person, requires
+from accounts.permissions import within
+from accounts.roles import Verb
+from approvals.forms import profiles_of
+from approvals.models import EnrollmentProfile
+from approvals.queue import paginate, requests_of
+from exchanges.models import Exchange
+from exchanges.recordings import running, start_recording, stop_recording
+from exchanges.storage import KEPT, NEWEST
+from inspector.decoding import decode
+from inspector.forms import HOURS, ExchangeFilter, PasteForm, RecordingForm
+from inspector.opening import known_keys, open_stored, rules
+from inspector.requests import csr_section
+from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of
+
+_READ: Final = ["GET", "HEAD"]
+
+
+@never_cache
+@sensitive_post_parameters("text")
+@require_http_methods([*_READ, "POST"])
+@requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
+def inspect(request: HttpRequest) -> HttpResponse:
+    """Decode what is pasted; nothing is stored, and nothing decrypted."""
+    given = request.POST if request.method == "POST" else None
+    form = PasteForm(given, profiles=profiles_of(request).select_related("certificate_profile"))
+    context: dict[str, Any] = {"form": form}
+    if form.is_bound and form.is_valid():
+        context |= _pasted(request, form.cleaned_data["text"], form.cleaned_data["profile"])
+    status = 422 if form.is_bound and not form.is_valid() else 200
+    return render(request, "inspector/inspector.html", context, status=status)
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
+def exchanges(request: HttpRequest) -> HttpResponse:
+    """Stored messages, newest first; and which profiles record."""
+    filters = ExchangeFilter(request.GET, _exchanges_of(request).defer("message", "answer"), request=request)
+    context = {
+        "filters": filters,
+        "page": paginate(filters.qs, request.GET),
+        "managed": _managed(request).order_by("slug"),
+        "recording": running(now=timezone.now()),
+        "hours": HOURS,
+        "days": KEPT.days,
+        "newest": NEWEST,
+    }
+    return render(request, "inspector/exchanges.html", context)
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
+def exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
+    """One stored message and its answer, decoded from outside."""
+    found = get_object_or_404(_exchanges_of(request), pk=exchange_id)
+    return render(request, "inspector/exchange.html", _exchange_context(request, found))
+
+
+@never_cache
+@require_http_methods(["POST"])
+@requires(Verb.REQUEST_VIEW)
+def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
+    """The same with its envelope opened, for who may see the requests of its profile; it stands in the log."""
+    mine = Exchange.objects.filter(within(request.user, Verb.REQUEST_VIEW, "profile__department_id"))
+    found = get_object_or_404(mine.select_related(*_BESIDE), pk=exchange_id)
+    inside = open_stored(found, actor=actor_of(request), now=timezone.now())
+    return render(request, "inspector/exchange.html", _exchange_context(request, found) | {"inside": inside})
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.REQUEST_VIEW)
+def walk(request: HttpRequest, request_id: UUID) -> HttpResponse:
+    """One transaction, step by step; `?step=N` is the step one stands on."""
+    rows = requests_of(person(request), with_self_tests=True)
+    wanted = get_object_or_404(rows.select_related("profile", "certificate", "renews"), pk=request_id)
+    steps = walk_of(wanted)
+    given = request.GET.get("step", "1")
+    number = min(max(int(given) if given.isdecimal() and len(given) < 5 else 1, 1), max(len(steps), 1))
+    context = {
+        "wanted": wanted,
+        "steps": steps,
+        "at": steps[number - 1] if steps else None,
+        "back": number - 1,
+        "on": number + 1 if number < len(steps) else 0,
+        "lanes": LANES,
+        "middles": MIDDLES,
+        "height": HEIGHT,
+    }
+    return render(request, "inspector/walk.html", context)
+
+
+@require_http_methods(["POST"])
+@requires(Verb.PROFILE_MANAGE)
+def start(request: HttpRequest, slug: str) -> HttpResponse:
+    """Record every message of a profile for some hours."""
+    profile = get_object_or_404(_managed(request), slug=slug)
+    form = RecordingForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Choose for how long to record.")
+        return redirect("exchanges")
+    hours, now = int(form.cleaned_data["hours"]), timezone.now()
+    start_recording(
+        profile=profile, user=person(request), span=timedelta(hours=hours), actor=actor_of(request), now=now
+    )
+    messages.success(request, f"Every message of {profile.slug} is kept from now on, for {hours} h.")
+    return redirect("exchanges")
+
+
+@require_http_methods(["POST"])
+@requires(Verb.PROFILE_MANAGE)
+def stop(request: HttpRequest, slug: str) -> HttpResponse:
+    """End it before its time."""
+    profile = get_object_or_404(_managed(request), slug=slug)
+    stop_recording(profile=profile, user=person(request), actor=actor_of(request), now=timezone.now())
+    messages.success(request, f"Messages of {profile.slug} are recorded no more.")
+    return redirect("exchanges")
+
+
+_BESIDE: Final = ("profile__ca__parent__parent", "profile__department", "profile__certificate_profile")
+
+
+def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None) -> dict[str, Any]:
+    report = decode(data, known=known_keys(person(request)))
+    csr = csr_section(data)[0] if report.kind.startswith("certificate request") else None
+    return {"report": report, "more": rules(csr, profile) if csr and profile else []}
+
+
+def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:
+    seen = within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
+    audited = within(request.user, Verb.AUDIT_VIEW, "profile__department_id")
+    return (Exchange.objects.filter(seen) | Exchange.objects.filter(audited)).select_related(*_BESIDE)
+
+
+def _exchange_context(request: HttpRequest, found: Exchange) -> dict[str, Any]:
+    known = known_keys(person(request))
+    answer = bytes(found.answer)
+    return {
+        "exchange": found,
+        "asked": decode(bytes(found.message), known=known),
+        "answer": decode(answer, known=known) if answer else None,
+        "neighbors": _exchanges_of(request)
+        .filter(profile=found.profile, transaction_id=found.transaction_id)
+        .exclude(pk=found.pk)
+        .exclude(transaction_id="")
+        .defer("message", "answer")
+        .order_by("id")[:20],
+    }
+
+
+def _managed(request: HttpRequest) -> QuerySet[EnrollmentProfile]:
+    return EnrollmentProfile.objects.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))

@@ -1,0 +1,31 @@
+"""Names of numbers on the wire, in the spelling of RFC 8894 section 3.2.1. PURE."""
+
+from typing import Final, Literal
+
+from scep.protocol.constants import FailInfo, MessageType, PKIStatus
+
+Kind = Literal["type", "status", "fail"]
+
+WIRE_NAMES: Final[dict[Kind, dict[int, str]]] = {
+    "type": {
+        MessageType.CERT_REP: "CertRep",
+        MessageType.RENEWAL_REQ: "RenewalReq",
+        MessageType.PKCS_REQ: "PKCSReq",
+        MessageType.CERT_POLL: "CertPoll",
+        MessageType.GET_CERT: "GetCert",
+        MessageType.GET_CRL: "GetCRL",
+    },
+    "status": {status: status.name for status in PKIStatus},
+    "fail": {
+        FailInfo.BAD_ALG: "badAlg",
+        FailInfo.BAD_MESSAGE_CHECK: "badMessageCheck",
+        FailInfo.BAD_REQUEST: "badRequest",
+        FailInfo.BAD_TIME: "badTime",
+        FailInfo.BAD_CERT_ID: "badCertId",
+    },
+}
+
+
+def wire_name(number: int | None, kind: Kind) -> str:
+    """The name of a messageType, pkiStatus or failInfo; the number where it has none, empty for None."""
+    return "" if number is None else WIRE_NAMES[kind].get(number, str(number))

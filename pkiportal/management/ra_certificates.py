@@ -1,0 +1,57 @@
+"""RA keys as commands make and show them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from ca.authority_models import CertificatesShape
+from ca.models import CertificateAuthority, ServiceKey
+from ca.ra_certificates import certificates_of, offered_certificates, ra_keys_of
+from ca.service_keys import certify_service_keys
+from keys.errors import KeyStoreError
+from pkiportal.management.output import iso
+from scep.ra_keys import ensure_ra_key
+
+
+def make_ready(authority: CertificateAuthority, *, note: Callable[[str], None], is_split: bool = False) -> bool:
+    """Make and certify the RA key at once; where this user may not, say what is left to do."""
+    try:
+        key = ensure_ra_key(authority, now=timezone.now(), is_split=is_split)
+    except (ImproperlyConfigured, KeyStoreError, OSError) as error:
+        note(f"The RA key for SCEP was not made: {error}")
+        return False
+    certify_service_keys(now=timezone.now())
+    newest = next(found for found in ra_keys_of(authority, is_split=is_split) if found.pk == key.pk)
+    if certificates_of(newest) is None:
+        note("The RA key for SCEP is not certified yet: the signing worker does it, see its log.")
+        return False
+    return True
+
+
+def ra_documents(authority: CertificateAuthority) -> list[dict[str, Any]]:
+    """Return the RA certificates of an authority as scripts read them, newest first."""
+    given_out = {
+        der for shape in CertificatesShape for der in offered_certificates(authority, shape, now=timezone.now()) or ()
+    }
+    found = []
+    for is_split in (False, True):
+        for key in ra_keys_of(authority, is_split=is_split):
+            halves = [key] if key.signing_key is None else [key, key.signing_key]
+            found += [_document(half, authority.name, given_out) for half in halves]
+    return found
+
+
+def _document(key: ServiceKey, ca: str, given_out: set[bytes]) -> dict[str, Any]:
+    certificate = key.certificate
+    der = bytes(certificate.der) if certificate is not None and certificate.der is not None else None
+    return {
+        "ca": ca,
+        "purpose": str(key.purpose),
+        "key": key.key_name,
+        "serial": certificate.serial_hex if certificate else None,
+        "certified_at": iso(certificate.issued_at) if certificate and certificate.issued_at else None,
+        "not_after": iso(certificate.not_after) if certificate else None,
+        "given_out": der in given_out,
+    }

@@ -1,0 +1,89 @@
+"""The throw-away device of a run: it speaks SCEP over a transport that counts, and believes nothing unchecked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from scep.client import HttpAnswer, Identity, PKIStatus, ReceivedCertRep, ScepClient, Transport, build_csr
+from scep.protocol.constants import FailInfo, MessageType
+from scep.protocol.requests import RequestParameters, SentRequest, encode_request
+from selftest.errors import StepFailed
+
+
+@dataclass(slots=True)
+class Meter:
+    """A transport that counts what goes through: bodies, and the query of a GET; HTTP headers are not counted."""
+
+    http: Transport
+    messages: int = 0
+    sent: int = 0
+    received: int = 0
+
+    def __call__(self, url: str, body: bytes | None) -> HttpAnswer:
+        answer = self.http(url, body)
+        self.messages += 1
+        self.sent += len(url.partition("?")[2]) if body is None else len(body)
+        self.received += len(answer.body)
+        return answer
+
+    def take(self) -> tuple[int, int, int]:
+        """Return messages, bytes sent and received since the last time."""
+        taken = (self.messages, self.sent, self.received)
+        self.messages = self.sent = self.received = 0
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class ThrowawayDevice:
+    """One device with one key. HttpError and BadCertRep come from the client as they are."""
+
+    name: str
+    key: RSAPrivateKey = field(repr=False)
+    identity: Identity = field(repr=False)
+    meter: Meter
+    scep: ScepClient
+    entropy: Callable[[int], bytes]
+
+    @classmethod
+    def new(
+        cls, name: str, key: RSAPrivateKey, meter: Meter, *, url: str, entropy: Callable[[int], bytes], now: datetime
+    ) -> "ThrowawayDevice":
+        """Return a device with a self-signed certificate of a day for its key."""
+        identity = Identity.self_signed(key, name, now=now, days=1)
+        return cls(name, key, identity, meter, ScepClient(url, meter, entropy=entropy), entropy)
+
+    def enroll(self) -> ReceivedCertRep:
+        """Send the PKCSReq: common name and DNS name are the device's."""
+        return self.scep.enroll(build_csr(self.key, self.name, dns_names=[self.name]), self.identity)
+
+    def send_with_damaged_signature(self) -> ReceivedCertRep:
+        """Send a PKCSReq whose last byte, which is of the signature, is another one."""
+        sent = self._message(build_csr(self.key, self.name, dns_names=[self.name]))
+        damaged = SentRequest(sent.der[:-1] + bytes((sent.der[-1] ^ 1,)), sent.transaction_id, sent.sender_nonce)
+        return self.scep.send(damaged, self.identity)
+
+    def send_without_csr(self) -> ReceivedCertRep:
+        """Send a PKCSReq, well signed and encrypted, in which there is no certificate request."""
+        return self.scep.send(self._message(b"\x30\x00"), self.identity)
+
+    def _message(self, content: bytes) -> SentRequest:
+        recipient = self.scep.get_ca_cert().encryption_der
+        parameters = RequestParameters(MessageType.PKCS_REQ, self.identity.transaction_id, recipient)
+        return encode_request(content, parameters, signer=self.identity, entropy=self.entropy)
+
+
+def expect(answer: ReceivedCertRep, status: PKIStatus, fail_info: FailInfo | None = None) -> str:
+    """Return the answer as text if it is the one wanted, else raise StepFailed with the one that came."""
+    if (answer.status, answer.fail_info) != (status, fail_info):
+        wanted = status.name if fail_info is None else f"{status.name} {fail_info.name}"
+        raise StepFailed(f"answer {describe(answer)}, expected was {wanted}")
+    return describe(answer)
+
+
+def describe(answer: ReceivedCertRep) -> str:
+    """Return pkiStatus, failInfo and failInfoText of an answer."""
+    parts = [answer.status.name, answer.fail_info.name if answer.fail_info is not None else ""]
+    text = " ".join(filter(None, parts))
+    return f"{text}: {answer.fail_info_text}" if answer.fail_info_text else text

@@ -1,0 +1,113 @@
+"""Runs of the self-test: who started which, and what each step took."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import models
+
+from accounts.models import User
+from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
+from audit.ids import uuid7
+
+#: A run that is not over by then never will be: no worker took it, or the one that did has died.
+LOST_AFTER: Final = timedelta(minutes=3)
+
+
+class RunKind(models.TextChoices):
+    """How far a run goes. `READING` asks an ordinary profile only what any stranger may ask it."""
+
+    LOOP = "loop", "the whole loop"
+    READING = "reading", "reading only"
+
+
+class RunState(models.TextChoices):
+    """QUEUED: waits for a worker."""
+
+    QUEUED = "queued", "waiting for a worker"
+    RUNNING = "running", "running"
+    PASSED = "passed", "passed"
+    FAILED = "failed", "failed"
+
+
+UNFINISHED: Final = (RunState.QUEUED, RunState.RUNNING)
+
+
+class SelfTestRun(models.Model):
+    """One walk through the loop. `officer` is who decides on its request, in whose voice `evidence` says."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=7, choices=RunKind.choices)
+    state = models.CharField(max_length=7, choices=RunState.choices, default=RunState.QUEUED)
+    url = models.CharField(max_length=500)
+    officer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    evidence = models.CharField(max_length=8, choices=Evidence.choices, blank=True)
+    started_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    asserted_by = models.CharField(max_length=64, blank=True)  # operating-system user of a command
+    address = models.CharField(max_length=45, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, null=True, related_name="+")
+    fault = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="selftest_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=UNFINISHED, finished_at__isnull=True)
+                | (~models.Q(state__in=UNFINISHED) & models.Q(finished_at__isnull=False)),
+                name="selftest_over_means_when",
+            ),
+            models.UniqueConstraint(
+                fields=["profile"], condition=models.Q(state__in=UNFINISHED), name="selftest_one_at_a_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"self-test of {self.profile_id}, {self.state}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state not in UNFINISHED
+
+    @property
+    def who(self) -> str:
+        """Who started it, for people."""
+        return str(self.started_by) if self.started_by else f"{self.asserted_by}, by command"
+
+    @property
+    def took(self) -> timedelta | None:
+        """How long it ran, if it is over."""
+        return self.finished_at - self.started_at if self.finished_at and self.started_at else None
+
+    def is_lost(self, now: datetime) -> bool:
+        """Whether it should have been over long ago."""
+        return not self.is_over and self.created_at < now - LOST_AFTER
+
+
+class SelfTestStep(models.Model):
+    """One step as it went. Bytes are those of HTTP bodies and of the query of a GET, all messages of the step added."""
+
+    run = models.ForeignKey(SelfTestRun, on_delete=models.CASCADE, related_name="steps")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=40)
+    passed = models.BooleanField()
+    begun_us = models.PositiveIntegerField()  # microseconds since the run began
+    took_us = models.PositiveIntegerField()
+    messages = models.PositiveSmallIntegerField(default=0)
+    sent_bytes = models.PositiveIntegerField(default=0)
+    received_bytes = models.PositiveIntegerField(default=0)
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="selftest_step_once")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}"
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it took."""
+        return self.took_us / 1000

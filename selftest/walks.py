@@ -1,0 +1,221 @@
+"""The steps of the two kinds of run, in their order. Each returns a sentence, or raises StepFailed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from approvals.decisions import approve_request
+from approvals.models import EnrollmentRequest, EnrollmentTransaction
+from approvals.review import review_digest
+from approvals.revocations import revoke_certificate
+from approvals.verdicts import Voice
+from scep.client import HttpError, PKIStatus
+from scep.protocol.certificates import read_certificate
+from scep.protocol.constants import FailInfo
+from selftest.checks import Chain, check_capabilities, check_certificate, check_chain, check_crl, fingerprints
+from selftest.device import ThrowawayDevice, expect
+from selftest.errors import StepFailed
+from selftest.models import SelfTestRun
+
+#: How long a run waits for the signing worker, for the certificate and again for the CRL, in seconds; and how often
+#: it looks.
+PATIENCE = 30.0
+LOOK_EVERY = 0.25
+
+Step = tuple[str, Callable[[], str]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run has of the world: the clock of its door, seconds for waiting, and how to wait."""
+
+    clock: Callable[[], datetime]
+    seconds: Callable[[], float]
+    pause: Callable[[float], None]
+
+
+@dataclass(slots=True)
+class Walk:
+    """One device on its way: what it has learnt so far, for the steps that follow."""
+
+    run: SelfTestRun
+    device: ThrowawayDevice
+    around: Surroundings
+    _chain: Chain | None = None
+    _request: EnrollmentRequest | None = None
+    _certificate: x509.Certificate | None = field(default=None, repr=False)
+
+    def loop(self, voice: Voice) -> list[Step]:
+        """The whole loop: ask, wait for an officer, get the certificate, see it revoked."""
+        return [
+            *self._reading(),
+            ("PKCSReq", self._enroll),
+            ("CertPoll before", self._poll_before),
+            ("decision", lambda: self._decide(voice)),
+            ("CertPoll", self._poll_until_issued),
+            ("GetCert", self._get_cert),
+            ("revocation", lambda: self._revoke(voice)),
+            ("GetCRL", self._wait_for_crl),
+            ("CertPoll after", self._poll_after),
+        ]
+
+    def reading(self) -> list[Step]:
+        """What an ordinary profile may be asked: nothing here can open a request."""
+        return [
+            *self._reading(),
+            ("damaged signature", self._damage_signature),
+            ("no request inside", self._send_without_csr),
+            ("unknown CertPoll", self._poll_unknown),
+            ("no message at all", self._send_noise),
+        ]
+
+    def _reading(self) -> list[Step]:
+        return [
+            ("GetCACaps", lambda: check_capabilities(self.device.scep.get_ca_caps())),
+            ("GetCACert", self._get_ca_cert),
+        ]
+
+    def _get_ca_cert(self) -> str:
+        received = self.device.scep.get_ca_cert().certificates
+        issuing = self.run.profile.ca.certificate_der
+        self._chain = check_chain(received, issuing_der=issuing, now=self.around.clock())
+        return f"{len(received)} certificates, chain checked: {fingerprints(self._chain)}"
+
+    def _enroll(self) -> str:
+        answer = expect(self.device.enroll(), PKIStatus.PENDING)
+        self._request = self._own_request()
+        SelfTestRun.objects.filter(pk=self.run.pk).update(request=self._request)
+        return answer
+
+    def _own_request(self) -> EnrollmentRequest:
+        """The request that this device's key and transaction opened, and no other."""
+        signer = read_certificate(self.device.identity.certificate_der).spki_sha256.hex()
+        opened = EnrollmentTransaction.objects.filter(
+            profile_id=self.run.profile_id,
+            transaction_id=self.device.identity.transaction_id,
+            signer_spki_sha256=signer,
+        )
+        found = opened.select_related("request__profile", "request__ca", "request__profile_version").first()
+        if found is None or found.request.csr_spki_sha256 != signer:
+            raise StepFailed("PKCSReq: answered PENDING, but there is no request of this transaction and key")
+        return found.request
+
+    def _poll_before(self) -> str:
+        return expect(self.device.scep.poll(self.device.identity), PKIStatus.PENDING)
+
+    def _decide(self, voice: Voice) -> str:
+        request = _there(self._request)
+        decision = approve_request(
+            request_id=request.pk,
+            voice=voice,
+            comment="self-test",
+            now=self.around.clock(),
+            view_sha256=review_digest(request),
+        )
+        return f"{decision.get_verdict_display()} by {decision.officer}, {decision.get_evidence_display()}"
+
+    def _poll_until_issued(self) -> str:
+        def look() -> str:
+            answer = self.device.scep.poll(self.device.identity)
+            if answer.status is PKIStatus.PENDING:
+                return ""
+            expect(answer, PKIStatus.SUCCESS)
+            if len(answer.certificates) != 1:
+                raise StepFailed(f"SUCCESS with {len(answer.certificates)} certificates: one is expected")
+            self._certificate = check_certificate(
+                answer.certificates[0],
+                _there(self._chain),
+                key=self.device.key.public_key(),
+                common_name=self.device.name,
+                now=self.around.clock(),
+            )
+            until = f"{self._certificate.not_valid_after_utc:%H:%M:%S} UTC"
+            return f"SUCCESS, serial {self._certificate.serial_number:x}, checked: key, names, chain, until {until}"
+
+        return self._wait(look, what="no certificate: does the signing worker run?")
+
+    def _get_cert(self) -> str:
+        issuer, serial = self._coordinates()
+        answer = self.device.scep.get_cert(issuer, serial, self.device.identity)
+        expect(answer, PKIStatus.SUCCESS)
+        if answer.certificates != (self._der(),):
+            raise StepFailed("GetCert: not the certificate that CertPoll gave")
+        return "SUCCESS, the same certificate"
+
+    def _revoke(self, voice: Voice) -> str:
+        request = EnrollmentRequest.objects.get(pk=_there(self._request).pk)
+        if request.certificate_id is None:
+            raise StepFailed("revocation: the request has no certificate on record")
+        certificate = revoke_certificate(
+            certificate_id=request.certificate_id,
+            voice=voice,
+            reason="cessationOfOperation",
+            comment="self-test",
+            now=self.around.clock(),
+        )
+        return f"{certificate.get_status_display()}, {certificate.revocation_reason}"
+
+    def _wait_for_crl(self) -> str:
+        issuer, serial = self._coordinates()
+        issuing, number = _there(self._chain).issuing, _there(self._certificate).serial_number
+
+        def look() -> str:
+            answer = self.device.scep.get_crl(issuer, serial, self.device.identity)
+            expect(answer, PKIStatus.SUCCESS)
+            if len(answer.crls) != 1:
+                raise StepFailed(f"GetCRL: {len(answer.crls)} CRLs, one is expected")
+            crl = check_crl(answer.crls[0], issuing, now=self.around.clock())
+            if crl.get_revoked_certificate_by_serial_number(number) is None:
+                return ""
+            return f"SUCCESS, {len(crl)} entries, the serial number is listed, signature checked"
+
+        return self._wait(look, what="no CRL with the serial number: does the signing worker run?")
+
+    def _poll_after(self) -> str:
+        return expect(self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
+
+    def _damage_signature(self) -> str:
+        return expect(self.device.send_with_damaged_signature(), PKIStatus.FAILURE, FailInfo.BAD_MESSAGE_CHECK)
+
+    def _send_without_csr(self) -> str:
+        return expect(self.device.send_without_csr(), PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
+
+    def _poll_unknown(self) -> str:
+        return expect(self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
+
+    def _send_noise(self) -> str:
+        try:
+            self.device.scep.send_bytes(b"this is not a SCEP message")
+        except HttpError as error:
+            if "HTTP 400" in str(error):
+                return "HTTP 400, as it must be"
+            raise
+        raise StepFailed("no message at all: answered HTTP 200, expected was HTTP 400")
+
+    def _coordinates(self) -> tuple[bytes, bytes]:
+        """Issuer and serial number of the certificate, as DER."""
+        read = read_certificate(self._der())
+        return read.issuer_der, read.serial_der
+
+    def _der(self) -> bytes:
+        return _there(self._certificate).public_bytes(Encoding.DER)
+
+    def _wait(self, look: Callable[[], str], *, what: str) -> str:
+        until = self.around.seconds() + PATIENCE
+        while not (found := look()):
+            if self.around.seconds() > until:
+                raise StepFailed(f"after {PATIENCE:.0f} s {what}")
+            self.around.pause(LOOK_EVERY)
+        return found
+
+
+def _there(found: T | None) -> T:
+    """What an earlier step found; steps run in order and stop at the first that fails."""
+    if found is None:
+        raise StepFailed("an earlier step left nothing to go on with")
+    return found

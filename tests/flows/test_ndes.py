@@ -1,0 +1,286 @@
+"""An MDM fetches challenges the NDES way, its devices enroll with them, and nobody else gets anything."""
+
+import base64
+import re
+import threading
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Department
+from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, NdesAccount
+from approvals.ndes import WRONG_A_MINUTE
+from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account, replace_password
+from audit.events import SYSTEM
+from audit.models import AuditEntry, RepeatedEvent
+from scep.client import PKIStatus
+from scep.protocol.constants import FailInfo
+from tests.world import Device, World, create_profile, now
+
+ADDRESS = "/certsrv/mscep_admin/"
+FULL = "The password cache is full."
+NO_PERMISSION = "You do not have sufficient permission to enroll with SCEP."
+
+
+class Mdm:
+    """An MDM with an account: a password, and the page read as Windows sends it."""
+
+    def __init__(self, profile: EnrollmentProfile, **order: Any) -> None:
+        given: dict[str, Any] = {"name": "jamf", "profile": profile, "owner": "Mobile team"} | order
+        wanted = NdesAccountOrder(**given)
+        self.account, secret = create_ndes_account(wanted, actor=SYSTEM, user=None, now=now())
+        self.password = secret.reveal()
+
+    def get(self, password: str | None = None, *, name: str | None = None, path: str = ADDRESS, **extra: Any) -> Any:
+        pair = f"{name or self.account.name}:{self.password if password is None else password}"
+        header = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return Client().get(path, HTTP_AUTHORIZATION=header, **extra)
+
+    def challenge(self) -> str:
+        found = re.search(r"(?i)challenge password is: <B> (\S*)", self.page())
+        assert found, self.page()
+        return found[1]
+
+    def page(self) -> str:
+        answer = self.get()
+        assert answer.status_code == 200
+        text: str = answer.content.decode(self.account.encoding)
+        return text
+
+
+@pytest.fixture
+def phones(world: World) -> EnrollmentProfile:
+    """A profile with one-time challenges and an officer's approval."""
+    return create_profile(world.ca, "phones", challenge="one-time")
+
+
+@pytest.fixture
+def mdm(phones: EnrollmentProfile) -> Mdm:
+    return Mdm(phones)
+
+
+def phone(key: str = "alice", name: str = "r1.example") -> Device:
+    return Device.named(name, key, profile="phones")
+
+
+def causes() -> dict[str, int]:
+    """How often what was refused."""
+    found = {}
+    for entry in AuditEntry.objects.filter(event="ndes-account:refuse"):
+        more = RepeatedEvent.objects.filter(first_entry=entry).values_list("count", flat=True).first() or 0
+        found[entry.data["cause"]] = 1 + more
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- who gets in
+
+
+def test_without_an_account_there_is_a_401_that_asks_for_basic_and_no_cookie(mdm: Mdm) -> None:
+    for path in (ADDRESS, ADDRESS.rstrip("/")):
+        answer = Client().get(path)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith('Basic realm="')
+        assert not answer.cookies
+    assert causes() == {}, "asking first without credentials is how HTTP works, no failed sign-in"
+    assert not ChallengePassword.objects.exists()
+
+
+def test_with_or_without_the_slash_by_get_or_post_and_in_any_case_the_account_gets_a_challenge(mdm: Mdm) -> None:
+    assert mdm.get(path=ADDRESS.rstrip("/")).status_code == 200
+    assert mdm.get(name="JAMF").status_code == 200
+    header = f"Basic {base64.b64encode(f'jamf:{mdm.password}'.encode()).decode()}"
+    posted = Client(enforce_csrf_checks=True).post(ADDRESS, {"operation": "GetCACaps"}, HTTP_AUTHORIZATION=header)
+    assert posted.status_code == 200
+    assert ChallengePassword.objects.count() == 3
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_other_methods_make_no_challenge(mdm: Mdm, method: str) -> None:
+    header = f"Basic {base64.b64encode(f'jamf:{mdm.password}'.encode()).decode()}"
+    assert Client().generic(method, ADDRESS, HTTP_AUTHORIZATION=header).status_code == 405
+    assert not ChallengePassword.objects.exists()
+
+
+def test_over_plain_http_nothing_is_answered_not_even_with_the_right_password(mdm: Mdm) -> None:
+    answer = mdm.get(REMOTE_ADDR="192.0.2.7")
+    assert (answer.status_code, b"encrypted connection" in answer.content) == (403, True)
+    assert "WWW-Authenticate" not in answer.headers, "nobody is asked to send a password in the clear"
+    assert mdm.get(REMOTE_ADDR="192.0.2.7", secure=True).status_code == 200
+
+
+def test_the_link_of_another_site_in_a_browser_that_knows_the_password_makes_no_challenge(mdm: Mdm) -> None:
+    assert mdm.get(HTTP_SEC_FETCH_SITE="cross-site").status_code == 403
+    assert mdm.get(HTTP_SEC_FETCH_SITE="none").status_code == 200
+    assert ChallengePassword.objects.count() == 1
+
+
+def test_a_wrong_name_a_wrong_password_and_a_wrong_network_read_the_same_and_the_log_knows_which(
+    phones: EnrollmentProfile,
+) -> None:
+    mdm = Mdm(phones, networks=("192.0.2.0/24",))
+    inside: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7", "secure": True}
+    answers = [mdm.get("wrong", **inside), mdm.get(name="nobody", **inside), mdm.get()]
+    assert {(answer.status_code, answer.content, answer.headers["WWW-Authenticate"]) for answer in answers} == {
+        (401, answers[0].content, answers[0].headers["WWW-Authenticate"])
+    }
+    assert causes() == {"wrong password": 1, "unknown name": 1, "network not allowed": 1}
+    assert mdm.get(**inside).status_code == 200
+
+
+def test_an_unknown_name_costs_a_hash_too(mdm: Mdm) -> None:
+    with mock.patch("approvals.ndes.make_password") as hashed:
+        mdm.get(name="nobody")
+    hashed.assert_called_once_with(mdm.password)
+
+
+def test_after_ten_wrong_tries_of_an_address_in_a_minute_no_password_is_looked_at(mdm: Mdm) -> None:
+    moment = timezone.now().replace(second=5)
+    with mock.patch("django.utils.timezone.now", return_value=moment):
+        for number in range(WRONG_A_MINUTE):
+            assert mdm.get(f"guess {number}", name=f"name{number % 2}").status_code == 401
+        with mock.patch("approvals.ndes.check_password") as looked_at:
+            answer = mdm.get()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+        looked_at.assert_not_called()
+        assert mdm.get(REMOTE_ADDR="192.0.2.9", secure=True).status_code == 200, "others are not locked out"
+    with mock.patch("django.utils.timezone.now", return_value=moment + timedelta(minutes=1)):
+        assert mdm.get().status_code == 200
+    assert causes() == {"unknown name": WRONG_A_MINUTE, "too many wrong names or passwords": 1}
+
+
+def test_a_disabled_account_and_a_profile_of_another_kind_get_no_permission(
+    mdm: Mdm, phones: EnrollmentProfile
+) -> None:
+    EnrollmentProfile.objects.filter(pk=phones.pk).update(challenge="none")
+    assert NO_PERMISSION in mdm.page()
+    EnrollmentProfile.objects.filter(pk=phones.pk).update(challenge="one-time")
+    assert disable_ndes_account(mdm.account, actor=SYSTEM, now=now())
+    assert NO_PERMISSION in mdm.page()
+    assert not disable_ndes_account(mdm.account, actor=SYSTEM, now=now())
+    assert mdm.get("wrong").status_code == 401
+    assert causes() == {"profile takes no one-time challenges": 1, "account disabled": 1, "wrong password": 1}
+
+
+def test_a_new_password_replaces_the_old_one(mdm: Mdm) -> None:
+    fresh = replace_password(mdm.account, actor=SYSTEM, now=now()).reveal()
+    assert mdm.get().status_code == 401
+    assert mdm.get(fresh).status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- what they get, and how
+
+
+def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(mdm: Mdm, phones: EnrollmentProfile) -> None:
+    answer = mdm.get()
+    assert answer.headers["Content-Type"] == "text/html"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.content.startswith(b"<\x00H\x00")
+    other = Mdm(phones, name="fleet", encoding="utf-8")
+    assert other.get().headers["Content-Type"] == "text/html; charset=utf-8"
+    assert re.search(rb"<B> [0-9A-F]{16} </B>", other.get().content)
+
+
+def test_five_challenges_may_wait_and_the_sixth_time_the_cache_is_full(mdm: Mdm, phones: EnrollmentProfile) -> None:
+    fetched = [mdm.challenge() for _ in range(5)]
+    assert len(set(fetched)) == 5
+    assert FULL in mdm.page()
+    assert FULL not in Mdm(phones, name="fleet").page(), "each account has its own"
+    assert phone().enroll(challenge=fetched[0]).status is PKIStatus.PENDING
+    mdm.challenge()
+    assert FULL in mdm.page()
+    ChallengePassword.objects.filter(redeemed_at__isnull=True).update(expires_at=now())
+    mdm.challenge()
+    assert causes() == {"too many unused challenges": 2}
+
+
+def test_a_challenge_is_good_once_for_one_key_and_for_sixty_minutes(mdm: Mdm) -> None:
+    used, late = mdm.challenge(), mdm.challenge()
+    assert phone().enroll(challenge=used).status is PKIStatus.PENDING
+    again = phone("bob", "r2.example").enroll(challenge=used)
+    assert (again.status, again.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
+    made = ChallengePassword.objects.get(redeemed_at__isnull=True)
+    assert made.expires_at - made.created_at == timedelta(minutes=60)
+    with mock.patch("scep.views.timezone.now", return_value=made.expires_at):
+        expired = phone("bob", "r2.example").enroll(challenge=late)
+    assert (expired.status, expired.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
+    assert ChallengePassword.objects.get(redeemed_at__isnull=False).redeemed_by == EnrollmentRequest.objects.get()
+
+
+def test_a_challenge_serves_only_the_profile_of_its_account(world: World, mdm: Mdm) -> None:
+    create_profile(world.ca, "tablets", challenge="one-time")
+    elsewhere = Device.named("r1.example", profile="tablets").enroll(challenge=mdm.challenge())
+    assert (elsewhere.status, elsewhere.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
+
+
+def test_the_lifetime_of_the_account_is_that_of_the_challenge_and_of_the_sentence(phones: EnrollmentProfile) -> None:
+    mdm = Mdm(phones, lifetime=timedelta(minutes=15))
+    assert "will expire within 15 minutes." in mdm.page()
+    made = ChallengePassword.objects.get()
+    assert made.expires_at - made.created_at == timedelta(minutes=15)
+
+
+def test_who_fetched_a_challenge_is_on_record(phones: EnrollmentProfile) -> None:
+    here = Department.objects.create(slug="here", name="Here")
+    EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
+    mdm = Mdm(EnrollmentProfile.objects.get(pk=phones.pk))
+    mdm.challenge()
+    entry = AuditEntry.objects.get(event="challenge:create")
+    assert (entry.actor_kind, entry.actor_id, entry.department) == ("ndes-account", str(mdm.account.pk), "here")
+    private = dict(entry.private_values.values_list("path", "value"))
+    assert (private["actor.name"], private["actor.address"]) == ("jamf", "127.0.0.1")
+    made = ChallengePassword.objects.get()
+    assert (made.ndes_challenge.account, made.created_by, made.created_by_name) == (mdm.account, None, "jamf")
+    assert made.origin == "ndes"
+
+
+def test_nothing_is_made_when_the_log_cannot_be_written(mdm: Mdm) -> None:
+    with mock.patch("audit.log.insert", side_effect=OSError("disk full")), pytest.raises(OSError, match="disk full"):
+        mdm.get()
+    assert not ChallengePassword.objects.exists()
+
+
+def test_neither_password_nor_challenge_is_in_any_row_or_representation(
+    mdm: Mdm, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    secrets = [mdm.password, mdm.challenge(), "canary-guess"]
+    mdm.get("canary-guess")
+    mdm.get("canary-guess", name="nobody")
+    printed = capfd.readouterr()
+    everywhere = [printed.out, printed.err, caplog.text]
+    for model in apps.get_models():
+        for row in model._default_manager.all():
+            everywhere.append(repr(row))
+            for value in row.__dict__.values():
+                shown = bytes(value).decode("latin-1") if isinstance(value, (bytes, memoryview)) else str(value)
+                everywhere.append(shown)
+    for secret in secrets:
+        assert not [text for text in everywhere if secret in text]
+    assert NdesAccount.objects.get().password.startswith("md5$"), "hashed by the first of PASSWORD_HASHERS"
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_of_many_at_once_no_more_than_five_get_a_challenge(world: World) -> None:
+    mdm = Mdm(create_profile(world.ca, "phones", challenge="one-time"))
+    gate, pages = threading.Barrier(8), []
+
+    def fetch() -> None:
+        try:
+            gate.wait()
+            pages.append(mdm.page())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=fetch) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(FULL in page for page in pages) == 3
+    assert ChallengePassword.objects.count() == 5

@@ -1,0 +1,160 @@
+"""The decoder says what is in a message as far as it goes, and never fails on bytes."""
+
+import base64
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inspector.decoding import decode
+from inspector.outline import outline_of
+from inspector.pasted import PasteInvalid, bytes_of
+from inspector.report import Report, Section
+from scep.client import build_csr
+from tests.pki import rsa_key
+from tests.scep.forge import ALICE_ID, CHALLENGE, csr, forge
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
+CANARY = "canary-of-the-inspector-4711"
+GOOD = forge()
+BARE = build_csr(rsa_key("alice"), "r1.example", dns_names=["r1.example"], challenge_password=CANARY)
+RECORDED = sorted(path for path in VECTORS.rglob("*") if path.suffix in (".der", ".bin", ".p7", ".req"))
+SEEDS = [GOOD, BARE, csr(), forge(message_type="20"), *(path.read_bytes() for path in RECORDED)]
+
+
+def section(report: Report, title: str) -> Section:
+    return next(found for found in report.sections if found.title == title)
+
+
+def rows(found: Section) -> dict[str, str]:
+    return {row.name: row.value for row in found.rows}
+
+
+def test_a_good_request_is_decoded_step_by_step() -> None:
+    report = decode(GOOD, known={})
+    assert report.kind == "message (PKCSReq)"
+    titles = ["Signature", "Signer certificate", "Attributes", "Envelope", "As the portal takes it"]
+    assert [found.title for found in report.sections] == titles
+    assert section(report, "Signature").tone == "good"
+    attributes = rows(section(report, "Attributes"))
+    assert attributes["messageType"] == "19 (PKCSReq)"
+    assert attributes["transactionID"] == ALICE_ID
+    assert rows(section(report, "Envelope"))["content encryption"] == "AES-128-CBC"
+    assert section(report, "As the portal takes it").verdict.startswith("The outer part is accepted")
+    assert report.outline_end == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (forge(tamper_signature=True), "signature does not verify"),
+        (forge(digest="sha1"), "digest algorithm SHA-1"),
+        (forge(certificates=()), "no certificate in the message"),
+        (forge(message_digest=b"x" * 32), "messageDigest does not fit"),
+        (forge(message_type="18"), "messageType is not supported"),
+        (forge(signer_infos=()), "nobody signed this"),
+        (GOOD[:-40], "goes beyond the end"),
+        (GOOD + b"more", "bytes follow the message"),
+        (b"", "Truncated at byte 0"),
+        (b"0\x00", "at least 2 members are needed"),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_said(message: bytes, said: str) -> None:
+    report = decode(message, known={})
+    assert said in " ".join(f"{found.verdict} {found.stop}" for found in report.sections)
+
+
+def test_where_reading_stops_is_named_by_field_and_byte() -> None:
+    broken = bytearray(GOOD)
+    at = broken.index(b"\xa0\x80") if b"\xa0\x80" in broken else GOOD.index(b"\x31", 30)
+    broken[at] = 0x05
+    stops = [found.stop for found in decode(bytes(broken), known={}).sections if found.stop]
+    cut = decode(GOOD[: len(GOOD) // 2], known={})
+    assert stops or "byte" in decode(bytes(broken), known={}).sections[0].verdict
+    assert "byte" in cut.sections[0].verdict
+    assert cut.outline
+    assert "missing" in cut.outline_end or "beyond the end" in cut.outline_end
+
+
+def test_a_challenge_in_a_bare_request_is_named_and_never_shown() -> None:
+    report = decode(BARE, known={})
+    assert report.kind.startswith("certificate request")
+    assert rows(report.sections[0])["challengePassword"] == "there is one (redacted)"
+    assert CANARY not in repr(report)
+    assert CANARY.encode().hex() not in repr(report)
+
+
+def mutated(data: st.DataObject) -> bytes:
+    seed = bytearray(data.draw(st.sampled_from(SEEDS)))
+    for _ in range(data.draw(st.integers(0, 6))):
+        at = data.draw(st.integers(0, max(len(seed) - 1, 0)))
+        match data.draw(st.sampled_from(["flip", "cut", "insert", "double"])):
+            case "flip":
+                seed[at : at + 1] = bytes((data.draw(st.integers(0, 255)),))
+            case "cut":
+                del seed[at : at + data.draw(st.integers(1, 60))]
+            case "insert":
+                seed[at:at] = data.draw(st.binary(max_size=20))
+            case _:
+                seed[at:at] = seed[at : at + 30]
+    return bytes(seed)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_mutation_of_a_real_message_makes_the_decoder_fail_or_show_a_challenge(data: st.DataObject) -> None:
+    message = mutated(data)
+    report = decode(message, known={})
+    assert report.size == len(message)
+    assert CANARY not in repr(report)
+    assert CHALLENGE not in repr(report)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400))
+def test_no_bytes_at_all_make_it_fail(noise: bytes) -> None:
+    assert decode(noise, known={}).size == len(noise)
+    assert all(line.byte < len(noise) for line in outline_of(noise)[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.b64encode(GOOD).decode(),
+        base64.encodebytes(GOOD).decode(),
+        base64.urlsafe_b64encode(GOOD).decode().rstrip("="),
+        GOOD.hex(),
+        GOOD.hex(":").upper(),
+        f"-----BEGIN PKCS7-----\n{base64.encodebytes(GOOD).decode()}-----END PKCS7-----\n",
+        "GET /scep/x/?operation=PKIOperation&message="
+        + base64.b64encode(GOOD).decode().replace("+", "%2B").replace("=", "%3D")
+        + " HTTP/1.1",
+    ],
+)
+def test_a_message_is_read_in_each_spelling(text: str) -> None:
+    assert bytes_of(text) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Nothing is there"),
+        ("-----BEGIN X-----", "Nothing is there"),
+        ("message=", "Nothing is there"),
+        ("what is this?", "neither base64 nor hex"),
+        ("é" * 8, "neither base64 nor hex"),
+        ("A" * 140_001, "at most 140000"),
+        ("Zz" * 50_000, "at most 65536"),
+    ],
+)
+def test_a_text_that_stands_for_no_message_is_refused_with_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(PasteInvalid, match=said):
+        bytes_of(text)
+
+
+@given(st.text(max_size=300))
+def test_no_text_makes_reading_it_fail(text: str) -> None:
+    with suppress(PasteInvalid):
+        bytes_of(text)

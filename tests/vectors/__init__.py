@@ -1,0 +1,1 @@
+"""Messages recorded from real programs, and the tool that records them."""
