@@ -59,6 +59,15 @@ class ProtocolSwitches:
 
 
 @dataclass(frozen=True, slots=True)
+class GuessLimits:
+    """After how many failed challenges in 10 minutes nothing is checked any more; 0: never (`approvals.lockouts`)."""
+
+    per_address: int = 20
+    per_profile: int = 500
+    exempt_networks: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProfileRequest:
     """What a new enrollment profile, with a certificate profile of the same name, is to be."""
 
@@ -75,6 +84,7 @@ class ProfileRequest:
     allow_asserted_decisions: bool = True
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
     switches: ProtocolSwitches = field(default_factory=ProtocolSwitches)
+    guesses: GuessLimits = field(default_factory=GuessLimits)
     is_default: bool = False
     ca_certificates: str = CertificatesShape.RA_CHAIN
     service: ServiceOrder | None = None  # whom to ask about challenges of this kind
@@ -113,6 +123,9 @@ def create_enrollment_profile(
             reply_chain=wanted.switches.reply_chain,
             empty_content=wanted.switches.empty_content,
             max_clock_skew=wanted.switches.max_clock_skew,
+            max_failed_per_address=wanted.guesses.per_address,
+            max_failed_challenges=wanted.guesses.per_profile,
+            lock_exempt_networks=list(wanted.guesses.exempt_networks),
             is_default=wanted.is_default,
             ca_certificates=wanted.ca_certificates,
             is_test=wanted.ca.is_test,

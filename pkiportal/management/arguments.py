@@ -54,6 +54,13 @@ def duration_or_none(text: str) -> timedelta:
     return timedelta(0) if text == "0" else duration(text)
 
 
+def count(text: str) -> int:
+    """Read a whole number from 0 to 1,000,000,000."""
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > 1_000_000_000:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1000000000")
+    return int(text)
+
+
 def words(text: str) -> tuple[str, ...]:
     """Read a list with commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -117,6 +117,24 @@ def test_createprofile_says_how_devices_renew(world: World, window: str, expecte
     assert policy_of(EnrollmentProfile.objects.get(slug="vpn")) == RenewalPolicy("officer", expected, key_reuse=True)
 
 
+def test_createprofile_bounds_renewals_and_guesses(world: World) -> None:
+    options = ["--ca", "issuing", "--approval", "manual", "--challenge", "one-time"]
+    renewal = ["--renewal", "automatic", "--renewal-grace", "7d", "--renewal-changed-names", "officer"]
+    limits = ["--max-failed-per-address", "0", "--max-failed", "90", "--never-lock", "10.9.0.0/16"]
+    run("createprofile", "vpn", *options, *renewal, *limits)
+    profile = EnrollmentProfile.objects.get(slug="vpn")
+    assert policy_of(profile) == RenewalPolicy("automatic", grace=timedelta(days=7), changed_names="officer")
+    assert (profile.max_failed_per_address, profile.max_failed_challenges) == (0, 90)
+    assert profile.lock_exempt_networks == ["10.9.0.0/16"]
+
+
+@pytest.mark.parametrize("number", ["-1", "many", "1000000001", "\u0663"])
+def test_createprofile_names_a_limit_that_is_no_number(world: World, number: str) -> None:
+    options = ["--ca", "issuing", "--approval", "manual", "--challenge", "one-time"]
+    with pytest.raises(CommandError, match="is not a number from 0 to 1000000000"):
+        run("createprofile", "vpn", *options, f"--max-failed={number}")
+
+
 def test_createprofile_turns_the_switches_of_the_protocol(world: World) -> None:
     options = ["--ca", "issuing", "--approval", "manual", "--challenge", "none"]
     run("createprofile", "vpn", *options)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ class Command(PortalCommand):
         """Take the size of the run."""
         parser.add_argument("--requests", type=int, default=400, help="devices that enroll (400)")
         parser.add_argument("--concurrency", type=int, default=4, help="connections at a time (4)")
-        parser.add_argument("--inside", type=int, metavar="PID", help="used by the command itself")
+        parser.add_argument("--inside", type=int, help=SUPPRESS)  # the command calls itself
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from argparse import ArgumentParser
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,19 +13,21 @@ from approvals.models import (
     VALIDATED,
     ApprovalMode,
     ChallengePolicy,
+    ChangedNames,
     EmptyContentForm,
     RenewalMode,
     ReplyChain,
     Unlisted,
 )
 from approvals.policy import RENEWAL_WINDOW, RenewalPolicy
-from approvals.profiles import ProfileRequest, ProtocolSwitches, create_enrollment_profile
+from approvals.profiles import GuessLimits, ProfileRequest, ProtocolSwitches, create_enrollment_profile
 from ca.authority_models import CertificatesShape
 from ca.profile_spec import AUTHORITY_NAME, SAN_KINDS, ProfileSpec
 from pkiportal.management.arguments import (
     USAGE,
     authority_named,
     command_actor,
+    count,
     device_group_named,
     duration,
     duration_or_none,
@@ -74,6 +77,7 @@ class Command(PortalCommand):
         add_service_options(parser)
         _add_renewal(parser)
         _add_switches(parser)
+        _add_guess_limits(parser)
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -101,7 +105,16 @@ class Command(PortalCommand):
             ca_certificates=options["ca_certificates"],
             service=service_order(options, options["challenge"]) if options["challenge"] in VALIDATED else None,
             renewal=RenewalPolicy(
-                mode=options["renewal"], window=options["renewal_window"], key_reuse=options["renewal_key_reuse"]
+                mode=options["renewal"],
+                window=options["renewal_window"],
+                grace=options["renewal_grace"],
+                key_reuse=options["renewal_key_reuse"],
+                changed_names=options["renewal_changed_names"],
+            ),
+            guesses=GuessLimits(
+                per_address=options["max_failed_per_address"],
+                per_profile=options["max_failed"],
+                exempt_networks=options["never_lock"],
             ),
         )
         profile = create_enrollment_profile(request, actor=command_actor(), user=None, now=timezone.now())
@@ -135,7 +148,20 @@ def _add_renewal(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="how long before the end of a certificate it may be renewed, as 30d; 0: at any time (30d)",
     )
+    parser.add_argument(
+        "--renewal-grace",
+        type=duration_or_none,
+        default=timedelta(0),
+        metavar="TIME",
+        help="how long after its end it may still be renewed, as 7d (0)",
+    )
     parser.add_argument("--renewal-key-reuse", action="store_true", help="a renewal may keep its key")
+    parser.add_argument(
+        "--renewal-changed-names",
+        choices=ChangedNames.values,
+        default=ChangedNames.REFUSE,
+        help="what a renewal gets that asks for other names (refuse)",
+    )
 
 
 def _add_switches(parser: ArgumentParser) -> None:
@@ -165,6 +191,31 @@ def _add_switches(parser: ArgumentParser) -> None:
         type=duration,
         metavar="TIME",
         help="how far the clock of a device may be off, as 10m; without it signingTime is not looked at",
+    )
+
+
+def _add_guess_limits(parser: ArgumentParser) -> None:
+    limits = GuessLimits()
+    parser.add_argument(
+        "--max-failed-per-address",
+        type=count,
+        default=limits.per_address,
+        metavar="N",
+        help=f"failed challenges in 10 minutes that lock an address for 15; 0: never ({limits.per_address})",
+    )
+    parser.add_argument(
+        "--max-failed",
+        type=count,
+        default=limits.per_profile,
+        metavar="N",
+        help=f"the same of all addresses together; then the profile is locked ({limits.per_profile})",
+    )
+    parser.add_argument(
+        "--never-lock",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="network that is never locked, as that of an MDM's proxy; may be repeated",
     )
 
 

@@ -1,0 +1,103 @@
+"""What the documents say of commands, settings and files is so."""
+
+import re
+from argparse import SUPPRESS, ArgumentParser, _SubParsersAction
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import load_command_class
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+COMMANDS = sorted(path.stem for path in (ROOT / "pkiportal/management/commands").glob("[a-z]*.py"))
+SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", (ROOT / "docs/commands.md").read_text(), re.M | re.S))
+#: Django's own options, and those that the text before the sections explains once for all commands.
+COMMON = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"} | {
+    *("--force-color", "--skip-checks", "--json", "--data", "--yes"),
+}
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
+SETTING = re.compile(r"\"((?:PORTAL_[A-Z_]+|(?:EMAIL|REDIS|DATABASE)_URL))\"")
+OURS = {"PORTAL_EMBEDDED", "PORTAL_SERVES"}  # between our own processes: nobody sets them
+
+
+def named(path: Path) -> str:
+    """Return the path below the root."""
+    return str(path.relative_to(ROOT))
+
+
+def parsers(parser: ArgumentParser) -> Iterator[ArgumentParser]:
+    """Yield a parser and those of its actions."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+def options_of(command: str) -> set[str]:
+    """Return the long options that a command has beside the common ones."""
+    parser = load_command_class("pkiportal", command).create_parser("manage.py", command)
+    actions = [action for one in parsers(parser) for action in one._actions if action.help != SUPPRESS]
+    return {text for action in actions for text in action.option_strings if text.startswith("--")}
+
+
+def explained_in(section: str) -> set[str]:
+    """Return the long options that a text names."""
+    both = re.sub(r"--\[no-\]([a-z-]+)", r"--\1 --no-\1", section)
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", both))
+
+
+def promised_by(command: str) -> set[str]:
+    """Return the long options of a command's own examples and of its tables."""
+    lines = SECTIONS[command].splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("| `--")]
+    return explained_in("\n".join(cells + [line for line in lines if line.startswith(f"./portal {command} ")])) - COMMON
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def tables(path: Path) -> Iterator[list[str]]:
+    """Yield the first cells of each table."""
+    cells: list[str] = []
+    for line in [*path.read_text().splitlines(), ""]:
+        if line.startswith("|"):
+            cells.append(line.split("|")[1].strip())
+        elif cells:
+            yield cells[2:]
+            cells = []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_command_is_explained_and_no_other(command: str) -> None:
+    known = options_of(command)
+    assert promised_by(command) - known == set()
+    if command != "migrate":  # Django explains its own
+        assert known - COMMON - explained_in(SECTIONS[command]) == set()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
+    broken = []
+    for target, anchor in LINK.findall(path.read_text()):
+        file = (path.parent / target) if target else path
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            broken.append(f"{target}#{anchor}")
+    assert not broken
+
+
+@pytest.mark.parametrize("name", ["commands.md", "operations.md"])
+def test_no_table_of_options_or_settings_says_a_thing_twice(name: str) -> None:
+    for cells in tables(ROOT / "docs" / name):
+        assert [cell for cell, times in Counter(cells).items() if times > 1] == []
+
+
+def test_every_setting_is_explained() -> None:
+    sources = "".join((ROOT / "pkiportal" / name).read_text() for name in ("settings.py", "parts.py", "datafolder.py"))
+    explained = set(re.findall(r"[A-Z]+_[A-Z_]+", (ROOT / "docs/operations.md").read_text()))
+    assert set(SETTING.findall(sources)) - explained - OURS == set()
