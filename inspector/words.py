@@ -16,13 +16,7 @@ WIRE_NAMES: Final[dict[Kind, dict[int, str]]] = {
         MessageType.GET_CRL: "GetCRL",
     },
     "status": {status: status.name for status in PKIStatus},
-    "fail": {
-        FailInfo.BAD_ALG: "badAlg",
-        FailInfo.BAD_MESSAGE_CHECK: "badMessageCheck",
-        FailInfo.BAD_REQUEST: "badRequest",
-        FailInfo.BAD_TIME: "badTime",
-        FailInfo.BAD_CERT_ID: "badCertId",
-    },
+    "fail": {fail_info: fail_info.spelled for fail_info in FailInfo},
 }
 
 

@@ -317,7 +317,7 @@ def _is_in_work(request: EnrollmentRequest) -> bool:
 def _record_fault(refused: Refused, exchange: Exchange) -> None:
     data: dict[str, object] = {
         "text": refused.text,
-        "fail_info": refused.fail_info.name,
+        "fail_info": refused.fail_info.spelled,
         "transaction_id": refused.reply.transaction_id if refused.reply else "",
     }
     cause = _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)

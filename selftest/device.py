@@ -77,13 +77,13 @@ class ThrowawayDevice:
 def expect(answer: ReceivedCertRep, status: PKIStatus, fail_info: FailInfo | None = None) -> str:
     """Return the answer as text if it is the one wanted, else raise StepFailed with the one that came."""
     if (answer.status, answer.fail_info) != (status, fail_info):
-        wanted = status.name if fail_info is None else f"{status.name} {fail_info.name}"
+        wanted = status.name if fail_info is None else f"{status.name} {fail_info.spelled}"
         raise StepFailed(f"answer {describe(answer)}, expected was {wanted}")
     return describe(answer)
 
 
 def describe(answer: ReceivedCertRep) -> str:
     """Return pkiStatus, failInfo and failInfoText of an answer."""
-    parts = [answer.status.name, answer.fail_info.name if answer.fail_info is not None else ""]
+    parts = [answer.status.name, answer.fail_info.spelled if answer.fail_info is not None else ""]
     text = " ".join(filter(None, parts))
     return f"{text}: {answer.fail_info_text}" if answer.fail_info_text else text

@@ -172,7 +172,7 @@ class Walk:
             crl = check_crl(answer.crls[0], issuing, now=self.around.clock())
             if crl.get_revoked_certificate_by_serial_number(number) is None:
                 return ""
-            return f"SUCCESS, {len(crl)} entries, the serial number is listed, signature checked"
+            return f"SUCCESS, the serial number is listed (1 of {len(crl)}), signature checked"
 
         return self._wait(look, what="no CRL with the serial number: does the signing worker run?")
 

@@ -107,7 +107,7 @@ class DemoDevice:
     def _finish(self, answer: ReceivedCertRep, known: Sequence[x509.Certificate]) -> Outcome:
         base = (answer.status, self._url, self._name, self._identity.transaction_id)
         if answer.status is PKIStatus.FAILURE:
-            fail_info = answer.fail_info.name if answer.fail_info is not None else "no failInfo"
+            fail_info = answer.fail_info.spelled if answer.fail_info is not None else "no failInfo"
             text = answer.fail_info_text
             refusal = f"refused: {fail_info}" + (f", {shown(text)}" if text else "")
             return Outcome(*base, refusal, fail_info, text, files=tuple(self._files))
@@ -172,5 +172,5 @@ def _has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool
 def _describe(answer: ReceivedCertRep) -> str:
     if answer.status is not PKIStatus.FAILURE:
         return answer.status.name
-    fail_info = answer.fail_info.name if answer.fail_info is not None else "without failInfo"
+    fail_info = answer.fail_info.spelled if answer.fail_info is not None else "without failInfo"
     return f"FAILURE {fail_info}" + (f": {answer.fail_info_text}" if answer.fail_info_text else "")

@@ -41,6 +41,12 @@ class FailInfo(IntEnum):
     BAD_TIME = 3
     BAD_CERT_ID = 4
 
+    @property
+    def spelled(self) -> str:
+        """As the RFC writes it: badCertId."""
+        first, *others = self.name.lower().split("_")
+        return first + "".join(map(str.capitalize, others))
+
 
 REQUEST_TYPES: Final = frozenset(MessageType) - {MessageType.CERT_REP}
 

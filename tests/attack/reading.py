@@ -92,7 +92,7 @@ def _certrep(answer: Answer, signed: SignedData, signer: SignerInfo, opener: Ope
     return replace(
         answer,
         status=c.PKIStatus(int(status.value)).name if status else "",
-        fail_info=c.FailInfo(int(fail_info.value)).name if fail_info else "",
+        fail_info=c.FailInfo(int(fail_info.value)).spelled if fail_info else "",
         text=text.value.decode("utf-8", "replace") if text else "",
         lines=tuple(lines),
     )

@@ -13,7 +13,7 @@ from tests.attack.reading import Answer
 from tests.flows.wire import URL, granted
 from tests.world import World, through
 
-BAD_REQUEST, BAD_ALG, BAD_CHECK = "FAILURE BAD_REQUEST", "FAILURE BAD_ALG", "FAILURE BAD_MESSAGE_CHECK"
+BAD_REQUEST, BAD_ALG, BAD_CHECK = "FAILURE badRequest", "FAILURE badAlg", "FAILURE badMessageCheck"
 #: By flag: the value it is given, and the answer. PENDING: no attack by itself, an officer looks at it.
 EXPECTED: dict[str, tuple[str, str]] = {
     "message-type": ("18", BAD_REQUEST),

@@ -426,7 +426,7 @@ def test_a_refusal_is_on_record_with_its_address_and_transaction(world: World) -
     refused(message(world, digest="md5"), FailInfo.BAD_ALG, REMOTE_ADDR=address)
     entry = AuditEntry.objects.get(event="message:refuse")
     assert entry.private_values.get(path="actor.address").value == address
-    assert (entry.data["transaction_id"], entry.data["fail_info"]) == (ALICE_ID, "BAD_ALG")
+    assert (entry.data["transaction_id"], entry.data["fail_info"]) == (ALICE_ID, "badAlg")
 
 
 def test_the_text_of_a_refusal_is_the_same_for_our_own_client(world: World) -> None:

@@ -130,7 +130,7 @@ def _outcome(status: int, body: bytes) -> str:
     if pki_status is None:
         raise Fault("an answer of ours has no pkiStatus")
     name = c.PKIStatus(int(pki_status.value)).name
-    return name if fail_info is None else f"{name} {c.FailInfo(int(fail_info.value)).name}"
+    return name if fail_info is None else f"{name} {c.FailInfo(int(fail_info.value)).spelled}"
 
 
 def _environ(case: Case) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def read(target: str, data: bytes) -> str:
     try:
         reader(data)
     except planned as error:
-        return f"{type(error).__name__} {error.fail_info.name}" if isinstance(error, Refused) else type(error).__name__
+        name = type(error).__name__
+        return f"{name} {error.fail_info.spelled}" if isinstance(error, Refused) else name
     return "read"
 
 

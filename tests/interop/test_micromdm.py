@@ -52,6 +52,6 @@ def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
     answer = ScepClient(portal.scep()).send(request, identity)
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_ALG)
     entry = portal.refusals(request.transaction_id)[0]
-    assert entry["fail_info"] == "BAD_ALG"
+    assert entry["fail_info"] == "badAlg"
     assert answer.fail_info_text == entry["text"] == "digest algorithm SHA-1: use SHA-256"
     assert portal.requests("mdm.example") == []

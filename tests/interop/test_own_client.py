@@ -58,7 +58,7 @@ def test_the_demo_shows_the_reason_of_a_rejection_byte_for_byte(portal: Portal) 
     assert demo.returncode == 1
     assert f"refused: BAD_REQUEST, {REASON}" in err
     outcome = json.loads(out)
-    assert (outcome["status"], outcome["fail_info"]) == ("failure", "BAD_REQUEST")
+    assert (outcome["status"], outcome["fail_info"]) == ("failure", "badRequest")
     request = portal.wait_for_request(name)
     assert outcome["fail_info_text"] == portal.rejection_reason(request) == REASON
 

@@ -69,7 +69,7 @@ def test_the_demo_speaks_json(officer: dict[str, object]) -> None:
 
 def test_a_refusal_is_shown_with_its_reason(officer: dict[str, object]) -> None:
     officer["verdict"] = "reject"
-    with pytest.raises(CommandError, match="refused: BAD_REQUEST, not ours"):
+    with pytest.raises(CommandError, match="refused: badRequest, not ours"):
         run("demo", "--url", URL)
 
 
