@@ -24,6 +24,7 @@ from approvals.device_setup import (
     signed_mobileconfig,
 )
 from approvals.errors import ApprovalsError
+from approvals.interop import published_run
 from approvals.models import EnrollmentProfile
 from approvals.sealing import Secret
 from approvals.setup_forms import ChallengeForm, NamesForm
@@ -37,6 +38,13 @@ def device_setup(request: HttpRequest, slug: str, client: str = "") -> HttpRespo
     form = NamesForm(request.GET, profile=profile)
     form.is_valid()
     return _page(request, profile, form, _client(client) if client else None)
+
+
+@require_http_methods(["GET", "HEAD"])
+@requires(Verb.PROFILE_VIEW)
+def working_clients(request: HttpRequest) -> HttpResponse:
+    """Which clients did what in the published run; the same for everybody."""
+    return render(request, "approvals/working_clients.html", {"run": published_run()})
 
 
 @require_http_methods(["POST"])

@@ -27,6 +27,7 @@ urlpatterns = [
     path("profiles/", profile_views.profiles, name="profiles"),
     path("profiles/<slug:slug>/pause", profile_views.pause, name="profile_pause"),
     path("profiles/<slug:slug>/resume", profile_views.resume, name="profile_resume"),
+    path("clients/", setup_views.working_clients, name="working_clients"),
     path("profiles/<slug:slug>/devices/", setup_views.device_setup, name="device_setup"),
     path("profiles/<slug:slug>/devices/apple/mobileconfig", setup_views.mobileconfig, name="mobileconfig"),
     path(

@@ -80,6 +80,7 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests/<uuid:request_id>/reopen": {"POST": OFFICERS_DECIDE},
     "requests/<uuid:request_id>/retry": {"POST": OFFICERS_DECIDE},
     "profiles/": {"GET": EVERYBODY_READS},
+    "clients/": {"GET": EVERYBODY_READS},
     "profiles/<slug:slug>/locks/": {"GET": OWN_DEPARTMENT},
     "profiles/<slug:slug>/unlock": {"POST": CHALLENGE_MAKERS_DO},
     "profiles/<slug:slug>/challenges/new": {"GET": "302 200 404 403 200 403", "POST": "302 422 404 403 422 403"},

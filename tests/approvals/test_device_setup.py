@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from django.conf import settings
 from django.http import HttpResponse
+from django.urls import reverse
 
 from accounts.models import Department
 from accounts.roles import Role
@@ -26,6 +27,7 @@ from approvals.device_setup import (
     create_configuration_challenge,
 )
 from approvals.errors import NotPermitted, ProfileInvalid
+from approvals.interop import Outcome, published_run
 from approvals.models import ChallengePassword, EnrollmentProfile
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.models import Certificate, ServiceKey, ServicePurpose
@@ -324,3 +326,27 @@ def test_a_new_key_is_made_before_the_certificate_of_the_old_one_ends(
     assert second != first
     signed = sign_configuration(world.ca, b"content", now=now())
     assert signed is not None, "the old one signs until the new one is certified"
+
+
+def test_the_page_of_clients_is_the_published_run(world: World) -> None:
+    run = published_run()
+    page = signed_in(world.alice).get(reverse("working_clients")).content.decode()
+    assert all(name in page for name in (*run.clients, run.platform, *(row.title for row in run.scenarios)))
+    assert all(html.escape(item.reason) in page for item in run.reasons)
+    document = (settings.BASE_DIR / "docs/interop.md").read_text()
+    for row in run.scenarios:
+        assert f"| {row.title} | {' | '.join(outcome.text for outcome in row.outcomes)} |" in document
+
+
+@pytest.mark.parametrize(
+    ("text", "tone"),
+    [
+        ("works", "good"),
+        ("refused: badAlg, with a text", "bad"),
+        ("**fails**", "bad"),
+        ("no", "quiet"),
+        ("not run", "quiet"),
+    ],
+)
+def test_an_outcome_says_at_a_glance_what_it_is(text: str, tone: str) -> None:
+    assert Outcome("sscep", text).tone == tone

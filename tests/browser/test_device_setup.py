@@ -29,6 +29,15 @@ def test_names_and_a_challenge_get_into_the_steps_by_keyboard_alone(visit: Open,
     assert ChallengePassword.objects.get().subject == "vpn-1.example"
 
 
+def test_who_doubts_a_client_reads_what_was_seen_of_it(visit: Open, world: World) -> None:
+    page = visit(reverse("device_setup_client", args=["routers", "certmonger"]), world.alice)
+    page.get_by_role("link", name="Clients that work").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Clients that work")).to_be_visible()
+    row = page.get_by_role("row", name="pending, then rejected")
+    expect(row.get_by_text("CA_REJECTED")).to_be_visible()
+
+
 def test_a_step_is_copied_with_its_line_breaks(visit: Open, world: World) -> None:
     page = visit(
         reverse("device_setup_client", args=["routers", "cisco-ios"]),

@@ -45,6 +45,7 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "revoke": (reverse("certificate_revoke", args=[scene.certificate.pk]), scene.alice),
         "audit": (reverse("history_audit"), scene.bob),
         "profiles": (reverse("profiles"), scene.charlie),
+        "clients": (reverse("working_clients"), scene.bob),
         "devices": (reverse("device_setup", args=["vpn"]), scene.alice),
         "devices-apple": (reverse("device_setup_client", args=["vpn", "apple"]) + "?cn=mac-7.example", scene.alice),
         "devices-cisco": (reverse("device_setup_client", args=["vpn", "cisco-ios"]) + "?cn=a%22b", scene.alice),

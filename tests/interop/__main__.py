@@ -1,26 +1,33 @@
-"""`./portal interop`: run every client against a portal of its own, and write the matrix to docs/interop.md."""
+"""`./portal interop`: run every client against a portal of its own, and write what was seen.
+
+The matrix goes to docs/interop.md, and as data to approvals/interop.json, which the page of clients shows.
+"""
 
 import argparse
+import json
 import platform
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.interop.matrix import render
 from tests.interop.report import Reporter
 
 _FOLDER = Path(__file__).parent
 _PAGE = _FOLDER.parents[1] / "docs" / "interop.md"
+_DATA = _FOLDER.parents[1] / "approvals" / "interop.json"
 
 
 def main() -> int:
     """Return pytest's status: 0 when every cell of the matrix is as the page says."""
     parser = argparse.ArgumentParser(prog="./portal interop", description=__doc__)
-    parser.add_argument("--out", type=Path, default=_PAGE, metavar="FILE", help="where the page goes (docs/interop.md)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the page goes, and nothing else is written")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the page would say otherwise")
     options, rest = parser.parse_known_args()
-    page = None if options.check else options.out
-    reporter = Reporter(page, _system())
+    page = None if options.check else options.out or _PAGE
+    data = None if options.check or options.out else _DATA
+    reporter = Reporter(page, data, _system())
     fixed = [str(_FOLDER), "--rootdir", str(_FOLDER.parents[1]), "-p", "no:randomly"]
     status = pytest.main([*fixed, *rest], plugins=[reporter])
     if options.check and status == pytest.ExitCode.OK:
@@ -29,12 +36,14 @@ def main() -> int:
 
 
 def _compare(reporter: Reporter) -> int:
-    """Versions and system may differ from those of the page; what the clients do may not."""
-    said = {line for line in _PAGE.read_text().splitlines() if line.startswith("| ") and "---" not in line}
-    rows = {line for line in reporter.page().splitlines() if line.startswith("| ") and "---" not in line}
-    changed = sorted(line for line in rows - said if not line.startswith("|  |"))
-    for line in changed:
-        sys.stderr.write(f"docs/interop.md does not say: {line}\n")
+    """Versions and system may differ from those published; what the clients do may not."""
+    seen, published = reporter.seen(), json.loads(_DATA.read_text())
+    changed = [row for row in seen["scenarios"] if row not in published["scenarios"]]
+    for row in changed:
+        sys.stderr.write(f"{_DATA.name} does not say: {row}\n")
+    if _PAGE.read_text() != render(published):
+        sys.stderr.write(f"{_PAGE.name} is not made of {_DATA.name}: run ./portal interop\n")
+        return 1
     return 1 if changed else 0
 
 

@@ -8,8 +8,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
 
 SCENARIOS: Final[Mapping[str, str]] = {
     "automatic": "a certificate at once",
@@ -65,6 +65,18 @@ IMPOSSIBLE: Final[Mapping[tuple[str, str], str]] = {
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """A client that is no part of the run, and what was seen when somebody ran it."""
+
+    client: str
+    when: str
+    seen: str
+
+
+BY_HAND: Final = (ByHand("PyScep 0.0.14", "2026-11", "pending, then approved; one RA certificate, and a split RA"),)
+
+
+@dataclass(frozen=True)
 class Cell:
     """What one test shows: the outcome expected of the client, in a few words."""
 
@@ -110,23 +122,45 @@ class Matrix:
         return ", ".join(sorted({cell.shows for cell, _ in found}))
 
 
-def render(matrix: Matrix, versions: Mapping[str, str], platform: str) -> str:
+def document(matrix: Matrix, versions: Mapping[str, str], platform: str) -> dict[str, Any]:
+    """Return what the run has seen, as the portal's page of clients reads it (`approvals.interop`)."""
+    return {
+        "platform": platform,
+        "clients": [f"{client.name} {versions.get(key, '')}".strip() for key, client in CLIENTS.items()],
+        "scenarios": [
+            {"title": title, "outcomes": [matrix.text(client, scenario) for client in CLIENTS]}
+            for scenario, title in SCENARIOS.items()
+        ],
+        "reasons": [
+            {"client": CLIENTS[client].name, "scenarios": _titles(client, why), "reason": why}
+            for client, why in _reasons()
+        ],
+        "by_hand": [asdict(run) for run in BY_HAND],
+    }
+
+
+def render(seen: Mapping[str, Any]) -> str:
     """Return the page: one row for each scenario, one column for each client, the reasons below."""
-    heads = [f"{client.name} {versions.get(key, '')}".strip() for key, client in CLIENTS.items()]
-    rows = [[title, *(matrix.text(client, scenario) for client in CLIENTS)] for scenario, title in SCENARIOS.items()]
+    rows = [[row["title"], *row["outcomes"]] for row in seen["scenarios"]]
     lines = [
         "# Which clients work",
         "",
         "Written by `./portal interop`, which starts a whole portal and runs each client against it over HTTP. Nothing",
         "in the table is written by hand: each cell is what a test has seen, and CI runs them all with each change.",
         "",
-        f"Run on {platform}.",
+        f"Run on {seen['platform']}.",
         "",
-        *_table(["", *heads], rows),
+        *_table(["", *seen["clients"]], rows),
         "",
         "*no* is a road that the client does not go:",
         "",
-        *[f"* {CLIENTS[client].name}, {_titles(client, why)}: {why}." for client, why in _reasons()],
+        *[f"* {item['client']}, {', '.join(item['scenarios'])}: {item['reason']}." for item in seen["reasons"]],
+        "",
+        "## Run by hand",
+        "",
+        "Not part of the run above: each was built or installed by hand and run against this portal.",
+        "",
+        *_table(["client", "when", "seen"], [[run["client"], run["when"], run["seen"]] for run in seen["by_hand"]]),
         "",
         "How to run each client by hand, and what it prints: [clients.md](clients.md). Messages recorded from these",
         "clients, and hand-made ones that look like those of Apple and Windows devices, are in `tests/vectors/`.",
@@ -139,8 +173,8 @@ def _reasons() -> list[tuple[str, str]]:
     return list(dict.fromkeys((client, why) for (client, _), why in IMPOSSIBLE.items()))
 
 
-def _titles(client: str, why: str) -> str:
-    return ", ".join(SCENARIOS[name] for (of, name), reason in IMPOSSIBLE.items() if (of, reason) == (client, why))
+def _titles(client: str, why: str) -> list[str]:
+    return [SCENARIOS[name] for (of, name), reason in IMPOSSIBLE.items() if (of, reason) == (client, why)]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,12 +1,13 @@
-"""pytest's side of the matrix: read the cells of the tests, gather their outcomes, write the page."""
+"""pytest's side of the matrix: read the cells of the tests, gather their outcomes, write page and data."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.interop.matrix import CLIENTS, Cell, Matrix, render
+from tests.interop.matrix import CLIENTS, Cell, Matrix, document, render
 
 _CELL: Final = "cell"
 
@@ -19,14 +20,15 @@ def cells_of(item: pytest.Item) -> list[Cell]:
 class Reporter:
     """A pytest plugin; with xdist it runs in the process that gathers the reports of the others."""
 
-    def __init__(self, page: Path | None, platform: str) -> None:
+    def __init__(self, page: Path | None, data: Path | None, platform: str) -> None:
         self.matrix = Matrix()
         self._page = page
+        self._data = data
         self._platform = platform
 
-    def page(self) -> str:
-        """Return the page as of now."""
-        return render(self.matrix, {key: client.version() for key, client in CLIENTS.items()}, self._platform)
+    def seen(self) -> dict[str, Any]:
+        """Return what was seen until now."""
+        return document(self.matrix, {key: client.version() for key, client in CLIENTS.items()}, self._platform)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the outcome: of the test itself, or of its fixtures where it did not come so far."""
@@ -41,9 +43,11 @@ class Reporter:
         """Say what is missing, and write the page where one is wanted."""
         for cell in self.matrix.missing():
             terminalreporter.write_line(f"interop matrix: {cell}: neither a test nor a reason")
-        if self._page is not None:
-            self._page.write_text(self.page())
-            terminalreporter.write_line(f"interop matrix: wrote {self._page}")
+        texts = ((self._page, render(self.seen())), (self._data, json.dumps(self.seen(), indent=2) + "\n"))
+        for path, text in texts:
+            if path is not None:
+                path.write_text(text)
+                terminalreporter.write_line(f"interop matrix: wrote {path}")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A matrix with a hole or a failure is a failure."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.interop.matrix import CLIENTS, IMPOSSIBLE, SCENARIOS, Cell, Matrix, render
+from tests.interop.matrix import CLIENTS, IMPOSSIBLE, SCENARIOS, Cell, Matrix, document, render
 
 
 def full() -> Matrix:
@@ -40,6 +40,6 @@ def test_a_cell_that_cannot_be_is_refused(client: str, scenario: str) -> None:
 
 
 def test_the_page_has_a_row_for_each_scenario_and_the_versions_that_ran() -> None:
-    page = render(full(), {"strongswan": "5.9.8"}, "Debian")
+    page = render(document(full(), {"strongswan": "5.9.8"}, "Debian"))
     assert "strongSwan pki 5.9.8" in page
     assert all(f"| {title} |" in page for title in SCENARIOS.values())
