@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from accounts.models import User
+from accounts.models import Department, User
 from accounts.roles import Role
 from approvals.models import DeviceGroup, EnrollmentProfile, Evidence
 from approvals.verdicts import Voice
@@ -90,6 +90,16 @@ def profile_named(slug: str) -> EnrollmentProfile:
     return found
 
 
+def department_named(slug: str | None) -> Department | None:
+    """Return a department; None where none is named."""
+    if slug is None:
+        return None
+    found = Department.objects.filter(slug=slug).first()
+    if found is None:
+        raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
+    return found
+
+
 def device_group_named(slug: str) -> DeviceGroup:
     """Return a device group."""
     found = DeviceGroup.objects.select_related("department").filter(slug=slug).first()
@@ -123,6 +133,16 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     there = f"there are {', '.join(names[:_SHOWN])}{more}" if names else "there is none yet"
     return CommandError(f"{kind} {name!r}: not known, {there}")
+
+
+def content_of(source: str) -> bytes:
+    """Read a whole file, `-` for standard input."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise CommandError(f"{source}: cannot be read: {error.strerror}") from error
 
 
 def secret_from(source: str) -> str:

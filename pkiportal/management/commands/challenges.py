@@ -1,9 +1,7 @@
 """`./portal challenges`: one-time challenges from a list, what became of them; static ones rotated and revealed."""
 
-import sys
 from argparse import ArgumentParser
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import CommandError
@@ -15,6 +13,7 @@ from approvals.models import ChallengePassword, StaticChallenge
 from approvals.static_challenges import Maker, current, reveal_static, set_static
 from pkiportal.management.arguments import (
     command_actor,
+    content_of,
     duration,
     duration_or_none,
     identifier,
@@ -84,7 +83,7 @@ class Command(PortalCommand):
 
     def _make(self, options: dict[str, Any], now: datetime) -> None:
         profile, user = profile_named(options["slug"]), maker_named(options["officer"])
-        orders = read_list(_content(options["file"]), profile=profile, lifetime=options["expires"])
+        orders = read_list(content_of(options["file"]), profile=profile, lifetime=options["expires"])
         actor = command_actor(on_behalf_of=user)
         made = make_list(orders, actor=actor, user=user, now=now, progress=self._progress(len(orders)))
         self._print(made)
@@ -158,12 +157,3 @@ def _static_document(row: StaticChallenge, now: datetime) -> dict[str, Any]:
         "retires_at": iso(row.retires_at),
         "requests": row.uses.count(),
     }
-
-
-def _content(source: str) -> bytes:
-    if source == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{source}: cannot be read: {error.strerror}") from error

@@ -7,10 +7,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import Department
 from accounts.people import NewPerson, create_person
 from accounts.roles import Role
-from pkiportal.management.arguments import command_actor, secret_from_stdin, unknown
+from pkiportal.management.arguments import command_actor, department_named, secret_from_stdin
 from pkiportal.management.portal_command import PortalCommand
 
 
@@ -42,7 +41,7 @@ class Command(PortalCommand):
             roles=tuple(Role(role) for role in dict.fromkeys(options["role"])),
             email=options["email"],
             full_name=options["full_name"],
-            department=_department(options["department"]),
+            department=department_named(options["department"]),
         )
         try:
             user = create_person(person, actor=command_actor(), now=timezone.now())
@@ -57,12 +56,3 @@ class Command(PortalCommand):
         }
         where = f" in {options['department']}" if options["department"] else ""
         self.say(options, document, f"Created {user.username}: {', '.join(document['roles'])}{where}")
-
-
-def _department(slug: str | None) -> Department | None:
-    if slug is None:
-        return None
-    found = Department.objects.filter(slug=slug).first()
-    if found is None:
-        raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
-    return found

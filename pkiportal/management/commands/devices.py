@@ -1,17 +1,13 @@
 """`./portal devices`: groups of expected devices, filled from lists; who never called."""
 
-import sys
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import Department
 from approvals.device_groups import add_devices, create_group, remove_silent, write_silent
 from approvals.models import DeviceGroup, ExpectedDevice
-from pkiportal.management.arguments import command_actor, device_group_named, unknown
+from pkiportal.management.arguments import command_actor, content_of, department_named, device_group_named
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -53,7 +49,7 @@ class Command(PortalCommand):
         self.say(options, found, lambda: table(["group", "expected", "never called"], lines) if lines else "No group.")
 
     def _create(self, options: dict[str, Any]) -> None:
-        department = _department(options["department"])
+        department = department_named(options["department"])
         group = create_group(
             options["group"], department=department, actor=command_actor(), user=None, now=timezone.now()
         )
@@ -61,7 +57,7 @@ class Command(PortalCommand):
 
     def _add(self, options: dict[str, Any]) -> None:
         group = device_group_named(options["group"])
-        added = add_devices(group, _content(options["file"]), actor=command_actor(), user=None, now=timezone.now())
+        added = add_devices(group, content_of(options["file"]), actor=command_actor(), user=None, now=timezone.now())
         self.say(options, {"group": group.slug, "added": added}, f"{added} new devices are expected.")
 
     def _list(self, options: dict[str, Any]) -> None:
@@ -97,21 +93,3 @@ def _document(row: ExpectedDevice) -> dict[str, Any]:
         "request": str(request.pk) if request else None,
         "serial": certificate.serial_hex if certificate else None,
     }
-
-
-def _department(slug: str | None) -> Department | None:
-    if slug is None:
-        return None
-    found = Department.objects.filter(slug=slug).first()
-    if found is None:
-        raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
-    return found
-
-
-def _content(source: str) -> bytes:
-    if source == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{source}: cannot be read: {error.strerror}") from error

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import ApiToken, Department, User
+from accounts.models import ApiToken, User
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenInvalid, TokenOrder, create_token, revoke_token
-from pkiportal.management.arguments import command_actor, duration, profile_named, unknown
+from pkiportal.management.arguments import command_actor, department_named, duration, profile_named, unknown
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -69,7 +69,7 @@ class Command(PortalCommand):
             name=options["name"],
             scopes=[Verb(scope) for scope in options["scope"]],
             lifetime=options["expires"],
-            department=_department(options["department"]),
+            department=department_named(options["department"]),
             profiles=[profile_named(slug).slug for slug in options["profile"]],
             networks=options["network"],
         )
@@ -119,13 +119,4 @@ def _owner(name: str) -> User:
     found = User.objects.filter(username=name, is_active=True).first()
     if found is None:
         raise unknown("user", name, User.objects.filter(is_active=True).values_list("username", flat=True))
-    return found
-
-
-def _department(slug: str | None) -> Department | None:
-    if slug is None:
-        return None
-    found = Department.objects.filter(slug=slug).first()
-    if found is None:
-        raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
     return found
