@@ -75,6 +75,11 @@ class RaCredential:
         """What GetCACert gives out: the one that encrypts first, as Apple reads them (two where split)."""
         return (self.encryption_der, self.certificate_der) if self.is_split else (self.certificate_der,)
 
+    @property
+    def subjects(self) -> frozenset[bytes]:
+        """The names of its certificates, DER."""
+        return frozenset(read_certificate(der).subject_der for der in self.certificates)
+
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
         """Decrypt a content-encryption key (implicit rejection: bad padding gives other bytes, no error)."""
         return self.key.decrypt_rsa(ciphertext, oaep_hash)

@@ -31,7 +31,7 @@ from ca.cms import encode_degenerate
 from ca.csr import CertificationRequest, CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid, decode_csr
 from ca.lineage import next_answer, shaped
 from ca.models import Certificate
-from scep.crls import requested_crl
+from ca.store import crl_of_issuer
 from scep.protocol.capabilities import capabilities
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
@@ -71,6 +71,13 @@ class Exchange:
         """Return the one that a message names, or None. With a single one there is nothing to find out."""
         recipients = self.recipients()
         return addressed_recipient(message, recipients) if len(recipients) > 1 else recipients[0]
+
+    def issuer_meant(self, issuer_der: bytes) -> bytes:
+        """Return the name that a GetCert or GetCRL means: of the CA, where the RA's stands instead.
+
+        sscep before 0.10 takes it from the certificate with which it verifies answers, and has no option for another.
+        """
+        return next((ra.issuer_der for ra in self.recipients() if issuer_der in ra.subjects), issuer_der)
 
     @property
     def rules(self) -> MessageRules:
@@ -193,9 +200,10 @@ def _crl(message: PKIMessage, exchange: Exchange) -> CertRep:
     """A CRL is public, so any signer gets it; no transaction is opened (RFC 8894 §3.3.4)."""
     content = _open(message, exchange)
     try:
-        crl = requested_crl(content)
+        issuer, _ = read_issuer_and_serial(content)  # the serial number decides nothing
     except Asn1Error:
         raise unreadable(message.reply) from None
+    crl = crl_of_issuer(exchange.issuer_meant(issuer))
     if crl is None:
         raise Refused(FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", reply=message.reply)
     cipher = answer_cipher(message, exchange.rules)
@@ -249,7 +257,7 @@ def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
     except Asn1Error:
         raise unreadable(message.reply) from None
     query = CertificateQuery(
-        issuer_der=issuer,
+        issuer_der=exchange.issuer_meant(issuer),
         serial_der=serial,
         signer_spki_sha256=message.signer.spki_sha256,
         signer_certificate_der=message.signer.der,

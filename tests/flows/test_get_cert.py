@@ -14,6 +14,8 @@ from scep.client import Identity, PKIStatus, ReceivedCertRep
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo
 from scep.protocol.errors import UNREADABLE
+from scep.ra_keys import ra_keys
+from tests.flows.rolling import renewed_ra
 from tests.flows.wire import causes, message, nothing_granted, refused
 from tests.world import Device, World, create_profile, now, run_worker, voice_of
 
@@ -56,6 +58,20 @@ def test_the_holder_of_the_key_gets_the_certificate_again_and_no_transaction_is_
 def test_a_certificate_of_the_same_subject_and_profile_may_ask_for_it(world: World) -> None:
     first, second = certified(world), certified(world, key="bob")
     assert get(first, second).certificates == (first.certificate_der,)
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: World, is_split: bool) -> None:
+    if is_split:
+        renewed_ra(world.ca, "device-6", "device-7", is_split=True)
+    wanted, other = certified(world), certified(world, "r2.example", "device-1")
+    ra = next(ra for ra in ra_keys.of(world.ca) if ra.is_split is is_split)
+    serial = read_certificate(wanted.certificate_der).serial_der
+    for der_of_ra in ra.certificates:
+        named = read_certificate(der_of_ra).subject_der
+        answer = Device.named("r1.example").scep.get_cert(named, serial, wanted)
+        assert (answer.status, answer.certificates) == (PKIStatus.SUCCESS, (wanted.certificate_der,))
+        assert told(Device.named("r2.example").scep.get_cert(named, serial, other)) == NO_SUCH
 
 
 def test_others_are_told_what_is_told_of_a_certificate_that_does_not_exist(world: World) -> None:

@@ -13,7 +13,7 @@ from ca.crl import issue_due_crls
 from ca.models import Certificate, CertificateAuthority
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
-from tests.flows.wire import message, nothing_granted, refused
+from tests.flows.wire import message, nothing_granted, ra_certificate, refused
 from tests.world import Device, World, create_ca, now, run_worker, voice_of
 
 
@@ -52,6 +52,18 @@ def test_any_signer_and_any_serial_number_get_the_crl_of_the_issuer_named(world:
         with nothing_granted():
             answer = stranger.scep.get_crl(name_of(ca), der_integer(1), stranger.identity)
         assert x509.load_der_x509_crl(answer.crls[0]).issuer.public_bytes() == name_of(ca)
+
+
+def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: World) -> None:
+    issue_due_crls(now=now())
+    device = Device.named("r1.example")
+    ra = read_certificate(ra_certificate(world.ca))
+    answer = device.scep.get_crl(ra.subject_der, ra.serial_der, device.identity)
+    assert x509.load_der_x509_crl(answer.crls[0]).issuer.public_bytes() == name_of(world.ca)
+    other = create_ca("other", ra_key="device-1")
+    foreign = read_certificate(ra_certificate(other)).subject_der
+    sent = message(world, der_sequence(foreign, der_integer(1)), message_type="22")
+    refused(sent, FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here")
 
 
 def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World) -> None:
