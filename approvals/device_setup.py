@@ -28,6 +28,7 @@ from approvals.records import department_of
 from approvals.sealing import Secret
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
+from ca.authority_models import CertificatesShape
 from ca.names import build_name
 from ca.profiles import ProfileSpec, check_names
 from ca.store import resolve_version
@@ -92,12 +93,13 @@ def configuration_facts(profile: EnrollmentProfile, names: Names, secret: Secret
     spec = _spec(profile)
     wants_none = profile.challenge == ChallengePolicy.NONE
     text = secret.reveal() if secret is not None else PLACEHOLDER
+    shape, chain = CertificatesShape(profile.ca_certificates), profile.ca.chain()
     return ConfigurationFacts(
         url=f"{settings.PORTAL_PUBLIC_URL}/scep/{profile.slug}/",
         profile=profile.slug,
         authorities=tuple(
             AuthorityFacts(name=authority.name, subject=authority.subject, der=authority.certificate_der)
-            for authority in profile.ca.chain()
+            for authority in chain
         ),
         names=names,
         key_sizes=key_sizes(spec.rsa_min_bits, spec.rsa_max_bits),
@@ -105,6 +107,9 @@ def configuration_facts(profile: EnrollmentProfile, names: Names, secret: Secret
         is_manual=profile.approval == ApprovalMode.MANUAL,
         is_one_time=profile.challenge == ChallengePolicy.ONE_TIME,
         renews=profile.renewal_mode != RenewalMode.OFF,
+        takes_legacy=profile.legacy_algorithms,
+        is_split=shape.is_split,
+        gives_root=shape is not CertificatesShape.RA_ISSUING or len(chain) == 1,
     )
 
 

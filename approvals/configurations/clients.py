@@ -12,6 +12,7 @@ from approvals.configurations.windows import windows
 
 TRIED: Final = "Tried with every change of the portal."
 CHECKED: Final = "The file is checked with every change of the portal; no device was at hand."
+BY_HAND: Final = "Tried by hand; with every change of the portal, OpenSSL makes the request from it."
 NOT_TRIED: Final = "Written from the vendor's documentation; no device was at hand to try it."
 
 
@@ -48,7 +49,7 @@ _ALL: Final = (
     Client("routeros", "MikroTik RouterOS", _NETWORK, NOT_TRIED, firewalls.routeros),
     Client("strongswan", "strongSwan pki", _SERVERS, TRIED, unix.strongswan),
     Client("certmonger", "certmonger", _SERVERS, TRIED, unix.certmonger),
-    Client("sscep", "sscep", _SERVERS, CHECKED, unix.sscep),
+    Client("sscep", "sscep", _SERVERS, BY_HAND, unix.sscep),
     Client("demo", "This portal's test client", _SERVERS, TRIED, unix.own_client),
 )
 CLIENTS: Final[Mapping[str, Client]] = MappingProxyType({client.slug: client for client in _ALL})

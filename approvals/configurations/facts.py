@@ -102,6 +102,9 @@ class ConfigurationFacts:
     is_one_time: bool = False
     renews: bool = False
     takes_legacy: bool = False
+    #: Whether GetCACert gives out two RA certificates, the one that encrypts first; and whether the root.
+    is_split: bool = False
+    gives_root: bool = True
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.profile):

@@ -5,11 +5,18 @@ from typing import Final
 from approvals.configurations.facts import Comparison, Configuration, ConfigurationFacts, Step
 from approvals.configurations.writing import cannot_ask, command, fingerprints, openssl, plain_name, shell
 
+_NEEDS_ROOT: Final = (
+    "strongSwan takes no CA certificates without the root, and this profile gives the issuing CA alone: "
+    "let it give the parents too."
+)
 _OPENSSL_KINDS: Final = {"dns": "DNS", "ip": "IP", "email": "email", "uri": "URI"}
 
 
 def strongswan(facts: ConfigurationFacts) -> Configuration:
-    """`pki --scep` of strongSwan 5.9.8 and newer; root, issuing CA and RA go to ca.der, ca-1.der, ra.der."""
+    """`pki --scep` of strongSwan 5.9.8 and newer; root, issuing CA and RA go to ca.der, ca-1.der, ra.der.
+
+    Of two RA certificates the one that signs goes to ra.der, the one that encrypts to ra-2.der.
+    """
     url, names = shell(facts.url, "address"), facts.names
     prefixes = {"dns": "", "ip": "", "email": "email:"}
     authorities = ["ca.der", *(f"ca-{number}.der" for number in range(1, len(facts.authorities)))]
@@ -18,7 +25,7 @@ def strongswan(facts: ConfigurationFacts) -> Configuration:
         f"--dn {shell(plain_name(names, ', '), 'subject')}",
         *(f"--san {shell(prefixes[kind] + value, kind)}" for kind, value in names.sans if kind in prefixes),
         *([f"--password {shell(facts.challenge, 'challenge')}"] if facts.challenge is not None else []),
-        "--cacert-enc ra.der --cacert-sig ra.der",
+        f"--cacert-enc {'ra-2.der' if facts.is_split else 'ra.der'} --cacert-sig ra.der",
         *(f"--cacert {name}" for name in authorities),
         f"--interval {facts.polling.interval} --maxpolltime {facts.polling.interval * facts.polling.count}",
         "--outform pem > device.crt",
@@ -34,8 +41,11 @@ def strongswan(facts: ConfigurationFacts) -> Configuration:
         ),
         Step("Ask for the certificate. If it is interrupted, the same command goes on.", command(*enroll)),
     )
+    rootless = () if facts.gives_root else (_NEEDS_ROOT,)
     return Configuration(
-        steps, _root_sha256(facts, "colons"), ("RSA keys only.", *cannot_ask(facts, "strongSwan", *prefixes))
+        steps,
+        _root_sha256(facts, "colons"),
+        ("RSA keys only.", *rootless, *cannot_ask(facts, "strongSwan", *prefixes)),
     )
 
 
@@ -77,7 +87,10 @@ def certmonger(facts: ConfigurationFacts) -> Configuration:
 
 
 def sscep(facts: ConfigurationFacts) -> Configuration:
-    """`sscep` with a CSR of OpenSSL; GetCACert gives ca.crt-0 (RA), ca.crt-1 (issuing CA) and so on."""
+    """`sscep` with a CSR of OpenSSL; GetCACert gives ca.crt-0 (RA), ca.crt-1 (issuing CA) and so on.
+
+    `-c` is what verifies answers, which the RA signs; where another RA certificate encrypts, it comes first.
+    """
     polling, url = facts.polling, shell(facts.url, "address")
     request = f"openssl req -new -newkey rsa:{facts.key_bits} -nodes -sha256 -config device.cnf"
     steps = (
@@ -88,12 +101,12 @@ def sscep(facts: ConfigurationFacts) -> Configuration:
         Step("Make a key and a certificate request.", f"{request} -keyout device.key -out device.csr"),
         Step(
             "Fetch the certificates, and compare the fingerprints that are printed.",
-            f"sscep getca -u {url} -c ca.crt -F sha256",
+            f"sscep getca -u {url} -c ca.crt -F sha256 -v",
         ),
         Step(
             "Ask for the certificate. After an interruption add -R: it goes on with the same request.",
             command(
-                f"sscep enroll -u {url} -c ca.crt-1 -e ca.crt-0",
+                f"sscep enroll -u {url} {'-c ca.crt-1 -e ca.crt-0' if facts.is_split else '-c ca.crt-0'}",
                 "-k device.key -r device.csr -l device.crt",
                 f"-E aes128 -S sha256 -t {polling.interval} -T {polling.interval * polling.count} -n {polling.count}",
             ),
@@ -102,7 +115,10 @@ def sscep(facts: ConfigurationFacts) -> Configuration:
     plain = ("sscep speaks plain HTTP only: give it an http:// address of this portal.",)
     return Configuration(
         steps,
-        (*fingerprints(facts, [("ca.crt-1, issuing CA", "SHA-256", "COLONS")]), *_root_sha256(facts, "COLONS")),
+        (
+            *fingerprints(facts, [(f"ca.crt-{2 if facts.is_split else 1}, issuing CA", "SHA-256", "COLONS")]),
+            *(_root_sha256(facts, "COLONS") if facts.gives_root else ()),
+        ),
         (*(plain if facts.url.startswith("https:") else ()), *cannot_ask(facts, "sscep", *_OPENSSL_KINDS)),
     )
 

@@ -29,7 +29,10 @@ from approvals.device_setup import (
 from approvals.errors import NotPermitted, ProfileInvalid
 from approvals.interop import Outcome, published_run
 from approvals.models import ChallengePassword, EnrollmentProfile
+from approvals.profiles import ProtocolSwitches
+from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
+from ca.authorities import AuthorityRequest, create_authority
 from ca.models import Certificate, ServiceKey, ServicePurpose
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
@@ -230,6 +233,28 @@ def test_the_facts_follow_the_profile(world: World) -> None:
     assert (facts.key_bits, facts.is_manual, facts.is_one_time, facts.renews) == (3072, False, True, False)
     assert facts.challenge == "CHALLENGE"
     assert [authority.name for authority in facts.authorities] == ["issuing"]
+    assert (facts.takes_legacy, facts.is_split, facts.gives_root) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "told"),
+    [
+        ("issuing", "split+chain", (True, True)),
+        ("issuing", "ra+issuing", (False, True)),
+        ("below", "ra+issuing", (False, False)),
+        ("below", "ra+chain", (False, True)),
+    ],
+)
+def test_the_facts_say_what_the_profile_takes_and_gives_out(
+    world: World, recorded_key: None, name: str, shape: str, told: tuple[bool, bool]
+) -> None:
+    wanted = AuthorityRequest(name="below", subject="CN=below CA,O=Example", key_type="rsa:2048", parent=world.ca)
+    ca = {"issuing": world.ca, "below": create_authority(wanted, actor=SYSTEM, now=now())}[name]
+    switches = ProtocolSwitches(legacy_algorithms=True)
+    profile = create_profile(ca, "kiosk", ca_certificates=shape, switches=switches)
+    facts = configuration_facts(profile, check_wanted(profile, WantedNames("a.example")))
+    assert (facts.is_split, facts.gives_root) == told
+    assert facts.takes_legacy
 
 
 # ---------------------------------------------------------------------------------------------------- Apple's file

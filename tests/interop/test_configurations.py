@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scep.client import fetch
 from tests.interop.clients import Certmonger, Chain
 from tests.interop.conftest import program
 from tests.interop.portal import REPOSITORY, Portal, wait_until
@@ -60,6 +61,19 @@ def test_strongswan_waits_and_gets_its_certificate_with_the_text_of_the_page(
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
     (root,) = json.loads(portal.run("deviceconfig", waiting, "strongswan", "--json"))["compare"]
     assert root["text"] in said, "the fingerprint is grouped as pki prints it"
+
+
+def test_strongswan_gets_its_certificate_where_one_ra_encrypts_and_another_one_signs(
+    portal: Portal, chain: Chain, tmp_path: Path
+) -> None:
+    program("pki", "strongswan-pki, with libstrongswan-extra-plugins")
+    policy = ("--approval", "automatic", "--challenge", "one-time", "--ca-certificates", "split+chain")
+    portal.run("createprofile", "paste-split", "--ca", "demo", *policy)
+    asked = f"{portal.scep('paste-split')}?operation=GetCACert"
+    wait_until(lambda: fetch(asked, None).status == 200, what="the two RA certificates", within=60, every=1)
+    for text in configuration(portal, "paste-split", "strongswan", "paste-split.example"):
+        paste(local(text, portal).replace("--interval 15", "--interval 1"), tmp_path)
+    assert chain.verifies(tmp_path / "device.crt")
 
 
 def test_certmonger_waits_and_gets_its_certificate_with_the_text_of_the_page(

@@ -154,11 +154,30 @@ def test_sscep_is_told_that_it_speaks_plain_http_only() -> None:
     assert "plain HTTP" not in warnings_of("sscep", FACTS)
 
 
+def test_sscep_verifies_answers_with_the_ra_and_shows_the_fingerprints() -> None:
+    assert "-c ca.crt -F sha256 -v\n" in text_of("sscep", FACTS)
+    assert "/scep/routers/ -c ca.crt-0 \\\n    -k device.key" in text_of("sscep", FACTS)
+    assert "/scep/routers/ -c ca.crt-1 -e ca.crt-0 \\\n" in text_of("sscep", facts(is_split=True))
+    assert [item.authority for item in CLIENTS["sscep"].render(FACTS).compare] == [
+        "ca.crt-1, issuing CA: issuing",
+        "root CA: root",
+    ]
+    compare = CLIENTS["sscep"].render(facts(is_split=True, gives_root=False)).compare
+    assert [item.authority for item in compare] == ["ca.crt-2, issuing CA: issuing"]
+
+
 def test_strongswan_names_one_file_for_each_authority() -> None:
     assert "--cacert ca.der --cacert ca-1.der --interval" in text_of("strongswan", FACTS)
     alone = text_of("strongswan", facts(authorities=(ROOT,)))
     assert "--cacert ca.der" in alone
     assert "ca-1.der" not in alone
+
+
+def test_strongswan_encrypts_to_the_second_ra_where_there_are_two_and_is_warned_where_no_root_is_given_out() -> None:
+    assert "--cacert-enc ra.der --cacert-sig ra.der" in text_of("strongswan", FACTS)
+    assert "--cacert-enc ra-2.der --cacert-sig ra.der" in text_of("strongswan", facts(is_split=True))
+    assert "without the root" in warnings_of("strongswan", facts(gives_root=False))
+    assert "without the root" not in warnings_of("strongswan", FACTS)
 
 
 def test_the_test_client_says_what_it_leaves_out() -> None:
