@@ -63,6 +63,7 @@ class LookAlike:
     send: Send
     polls: bool = True  # with CertPoll; else it sends its request again
     repeats_bytes: bool = False
+    names_ra: bool = False  # in CertPoll, where the CA's name belongs
     nonce: bytes = _NONCE
     digest: str = "sha256"
     cipher: str = "aes-128-cbc"
@@ -82,7 +83,8 @@ class LookAlike:
         if not self.polls:
             return self._message(ra_certificate, self.csr, "19", _NEXT_NONCE)
         recipient, signer = read_certificate(ra_certificate), read_certificate(self.signer)
-        return self._message(ra_certificate, der_sequence(recipient.issuer_der, signer.subject_der), "20", _NEXT_NONCE)
+        issuer = recipient.subject_der if self.names_ra else recipient.issuer_der
+        return self._message(ra_certificate, der_sequence(issuer, signer.subject_der), "20", _NEXT_NONCE)
 
     def _message(self, ra_certificate: bytes, plaintext: bytes, message_type: str, nonce: bytes) -> bytes:
         envelope = Envelope(
@@ -239,16 +241,17 @@ def _cisco() -> LookAlike:
 
 
 def _sscep() -> LookAlike:
-    """sscep 0.10: the serial number is the text of the transactionID, SHA-512, no Content-Type."""
+    """sscep 0.10: most of the transactionID's text and a NUL as serial number, SHA-512, no Content-Type."""
     text = _hash("md5").upper()
     subject = build_name([("CN", "sscep-7"), ("O", "Exp")]).der
     return LookAlike(
         name="sscep",
         common_name="sscep-7",
         csr=request_der(subject, extension_request(san(dns("sscep-7.example")))),
-        signer=_certificate(subject, serial=der(0x02, text.encode()), version_1=True),
+        signer=_certificate(subject, serial=der(0x02, text[:31].encode() + b"\0")),
         transaction_id=text,
         send=_post(""),
+        names_ra=True,
         digest="sha512",
     )
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from hashlib import md5
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ca.asn1 import der_integer
 from ca.csr import decode_csr
+from scep.protocol.certificates import read_certificate, read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_content, open_envelope
@@ -53,6 +56,47 @@ def test_certmonger_is_understood() -> None:
     assert message.transaction_id.isdecimal()
     csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
     assert (csr.challenge_password, csr.spki_sha256) == ("secret", message.signer.spki_sha256)
+
+
+@pytest.mark.parametrize(
+    ("name", "message_type"), [("pkcsreq", MessageType.PKCS_REQ), ("certpoll", MessageType.CERT_POLL)]
+)
+def test_sscep_is_understood(name: str, message_type: MessageType) -> None:
+    message = decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes())
+    assert (message.message_type, message.digest_algorithm) == (message_type, "sha512")
+    assert message.transaction_id == md5(message.signer.spki_der, usedforsecurity=False).hexdigest().upper()
+    assert message.signer.serial_der == b"\x02\x20" + message.transaction_id[:31].encode() + b"\0"
+    assert message.signer.is_self_issued
+    assert open_envelope(message, recipients=[RA], entropy=random_bytes).startswith(b"\x30")
+
+
+def test_the_poll_of_sscep_is_signed_by_the_key_of_its_request_and_another_certificate() -> None:
+    request, poll = (
+        decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes()) for name in ("pkcsreq", "certpoll")
+    )
+    assert request.signer.spki_sha256 == poll.signer.spki_sha256
+    assert request.transaction_id == poll.transaction_id
+    assert request.signer.der != poll.signer.der
+    csr = decode_csr(open_envelope(request, recipients=[RA], entropy=random_bytes))
+    assert (csr.challenge_password, csr.spki_sha256) == ("secret", poll.signer.spki_sha256)
+
+
+def test_the_renewal_of_sscep_is_a_pkcsreq_signed_by_the_certificate_and_asks_for_another_key() -> None:
+    message = decode_pki_message((VECTORS / "sscep-0.10.0-renewal.der").read_bytes())
+    assert (message.message_type, message.signer.der) == (MessageType.PKCS_REQ, certificate_der("alice"))
+    csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
+    assert csr.spki_sha256 != message.signer.spki_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "message_type", "serial"),
+    [("getcert", MessageType.GET_CERT, 4099), ("getcrl", MessageType.GET_CRL, 4098)],
+)
+def test_sscep_names_the_ra_where_the_issuer_belongs(name: str, message_type: MessageType, serial: int) -> None:
+    message = decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes())
+    assert (message.message_type, message.transaction_id) == (message_type, "SSCEP transactionId")
+    content = open_envelope(message, recipients=[RA], entropy=random_bytes)
+    assert read_issuer_and_serial(content) == (read_certificate(certificate_der("ra")).subject_der, der_integer(serial))
 
 
 def test_the_des_of_scepclient_is_refused_by_name() -> None:

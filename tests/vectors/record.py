@@ -5,6 +5,7 @@ and says PENDING. The clients use the recorded keys, so every message can be ope
 """
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,6 +129,55 @@ def scepclient_request(server: Recorder, folder: Path) -> bytes:
     return _first_message(server, command, folder, "scepclient")
 
 
+def sscep_request(server: Recorder, folder: Path) -> bytes:
+    """`sscep enroll -c ra -k alice -r alice`, with a certificate request of OpenSSL."""
+    command = ["sscep", "enroll", *_sscep(server, folder, "alice"), "-r", "alice.csr", "-l", "out.crt"]
+    return _first_message(server, command, folder, "sscep")
+
+
+def sscep_poll(server: Recorder, folder: Path) -> bytes:
+    """The same with `-R`, as after an interruption: a CertPoll at once."""
+    command = ["sscep", "enroll", *_sscep(server, folder, "alice"), "-r", "alice.csr", "-l", "out.crt", "-R"]
+    return _first_message(server, command, folder, "sscep")
+
+
+def sscep_renewal(server: Recorder, folder: Path) -> bytes:
+    """`sscep enroll -c ra -k device-1 -r device-1 -K alice -O alice`: a PKCSReq signed with Alice's certificate."""
+    command = ["sscep", "enroll", *_sscep(server, folder, "device-1"), "-r", "device-1.csr", "-l", "out.crt"]
+    command += ["-K", str(KEYS / "alice.key.pem"), "-O", str(KEYS / "alice.crt.pem")]
+    return _first_message(server, command, folder, "sscep")
+
+
+def sscep_get_cert(server: Recorder, folder: Path) -> bytes:
+    """`sscep getcert -c ra -k alice -l alice -s 4099`: the issuer it names is the RA."""
+    command = ["sscep", "getcert", *_sscep(server, folder, "alice"), "-l", str(KEYS / "alice.crt.pem"), "-s", "4099"]
+    return _first_message(server, [*command, "-w", "out.crt"], folder, "sscep")
+
+
+def sscep_get_crl(server: Recorder, folder: Path) -> bytes:
+    """`sscep getcrl -c ra -k alice -l alice`: issuer and serial number are the RA's subject and serial number."""
+    command = ["sscep", "getcrl", *_sscep(server, folder, "alice"), "-l", str(KEYS / "alice.crt.pem")]
+    return _first_message(server, [*command, "-w", "out.crl"], folder, "sscep")
+
+
+def _sscep(server: Recorder, folder: Path, key: str) -> list[str]:
+    """Make a certificate request of this key, and return what all sscep commands have."""
+    lines = [
+        "[req]",
+        "prompt = no",
+        "string_mask = utf8only",
+        "distinguished_name = subject",
+        "attributes = attributes",
+    ]
+    lines += ["req_extensions = extensions", "[subject]", "O = Example", "CN = alice.example"]
+    lines += ["[attributes]", "challengePassword = secret", "[extensions]", "subjectAltName = DNS:alice.example"]
+    (folder / "request.cnf").write_text("\n".join([*lines, ""]))
+    pem = str(KEYS / f"{key}.key.pem")
+    make = ["openssl", "req", "-new", "-sha256", "-config", "request.cnf", "-key", pem, "-out", f"{key}.csr"]
+    subprocess.run(make, cwd=folder, check=True)
+    return ["-u", server.url, "-c", str(KEYS / "ra.crt.pem"), "-k", pem]
+
+
 def _first_message(server: Recorder, command: list[str], folder: Path, what: str) -> bytes:
     """Run a client until it has sent something."""
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -139,16 +189,27 @@ def _first_message(server: Recorder, command: list[str], folder: Path, what: str
     return server.messages[0]
 
 
+#: The program that a recording needs, by the first word of its name.
+PROGRAMS = {"strongswan": "pki", "certmonger": "certmonger", "scepclient": "scepclient", "sscep": "sscep"}
 RECORDINGS: dict[str, Callable[[Recorder, Path], bytes]] = {
     "strongswan-5.9.8-renewalreq": strongswan_renewal,
     "certmonger-0.79.17-pkcsreq": certmonger_request,
     "scepclient-2.1.0-pkcsreq-des": scepclient_request,
+    "sscep-0.10.0-pkcsreq": sscep_request,
+    "sscep-0.10.0-certpoll": sscep_poll,
+    "sscep-0.10.0-renewal": sscep_renewal,
+    "sscep-0.10.0-getcert": sscep_get_cert,
+    "sscep-0.10.0-getcrl": sscep_get_crl,
 }
 
 
 def main(target: Path) -> None:
-    """Record one message of each client."""
+    """Record the messages of each client that is installed."""
     for name, record in RECORDINGS.items():
+        program = PROGRAMS[name.partition("-")[0]]
+        if shutil.which(program) is None:
+            sys.stdout.write(f"{name}: {program} is not installed\n")
+            continue
         with tempfile.TemporaryDirectory() as folder, recorder() as server:
             message = record(server, Path(folder))
         (target / f"{name}.der").write_bytes(message)
