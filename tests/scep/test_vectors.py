@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-from hashlib import md5
+from hashlib import md5, sha1, sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.asn1 import der_integer
+from ca.asn1 import der_integer, parse_exact, sequence
 from ca.csr import decode_csr
+from ca.names import build_name
 from scep.protocol.certificates import read_certificate, read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_content, open_envelope
 from scep.protocol.errors import Malformed, Refused
-from tests.pki import RaKeys, certificate_der
+from tests.ca.forge import spki
+from tests.pki import RaKeys, certificate_der, rsa_key
 from tests.scep.forge import ALICE_ID, forge, random_bytes
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
 STRONGSWAN = (VECTORS / "strongswan-5.9.8-pkcsreq.der").read_bytes()
 CSR = (VECTORS / "strongswan-5.9.8.csr.der").read_bytes()
+INDEFINITE_LENGTH = 0x80
 RA = RaKeys()
+
+
+def jscep(name: str) -> bytes:
+    """One of the messages of jscep."""
+    return (VECTORS / f"jscep-2.5.7-snapshot-{name}.der").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,57 @@ def test_sscep_names_the_ra_where_the_issuer_belongs(name: str, message_type: Me
     assert (message.message_type, message.transaction_id) == (message_type, "SSCEP transactionId")
     content = open_envelope(message, recipients=[RA], entropy=random_bytes)
     assert read_issuer_and_serial(content) == (read_certificate(certificate_der("ra")).subject_der, der_integer(serial))
+
+
+@pytest.mark.parametrize(
+    ("name", "message_type", "key"),
+    [
+        ("pkcsreq", MessageType.PKCS_REQ, "alice"),
+        ("certpoll", MessageType.CERT_POLL, "alice"),
+        ("renewal-pkcsreq", MessageType.PKCS_REQ, "device-1"),
+        ("renewalreq", MessageType.RENEWAL_REQ, "device-1"),
+    ],
+)
+def test_jscep_is_understood_in_ber_and_names_the_transaction_by_the_key_asked_for(
+    name: str, message_type: MessageType, key: str
+) -> None:
+    der = jscep(name)
+    assert der[1] == INDEFINITE_LENGTH
+    message = decode_pki_message(der)
+    assert (message.message_type, message.digest_algorithm) == (message_type, "sha512")
+    assert message.transaction_id == sha1(spki(rsa_key(key)), usedforsecurity=False).hexdigest()
+    assert len(message.sender_nonce) == 16
+
+
+def test_the_request_of_jscep_has_the_challenge_and_is_signed_with_its_key() -> None:
+    message = decode_pki_message(jscep("pkcsreq"))
+    csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
+    assert (csr.challenge_password, csr.spki_sha256) == ("secret", message.signer.spki_sha256)
+
+
+def test_the_poll_of_jscep_names_the_ca_and_the_subject_of_its_request() -> None:
+    opened = open_envelope(decode_pki_message(jscep("certpoll")), recipients=[RA], entropy=random_bytes)
+    issuer, subject = sequence(parse_exact(opened), 2)
+    assert issuer.raw == read_certificate(certificate_der("ca")).subject_der
+    assert subject.raw == build_name([("CN", "alice.example")]).der
+
+
+@pytest.mark.parametrize(("name", "message_type"), [("getcert", MessageType.GET_CERT), ("getcrl", MessageType.GET_CRL)])
+def test_jscep_asks_for_a_certificate_and_a_crl_by_the_name_of_the_ca(name: str, message_type: MessageType) -> None:
+    message = decode_pki_message(jscep(name))
+    assert (message.message_type, message.transaction_id) == (message_type, "0")
+    assert message.signer.der == certificate_der("alice")
+    content = open_envelope(message, recipients=[RA], entropy=random_bytes)
+    serial = read_certificate(certificate_der("alice")).serial_der
+    assert read_issuer_and_serial(content) == (read_certificate(certificate_der("ca")).subject_der, serial)
+
+
+@pytest.mark.parametrize("name", ["renewal-pkcsreq", "renewalreq"])
+def test_both_renewals_of_jscep_are_signed_by_the_certificate_and_ask_for_another_key(name: str) -> None:
+    message = decode_pki_message(jscep(name))
+    assert message.signer.der == certificate_der("alice")
+    csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
+    assert csr.spki_sha256 == sha256(spki(rsa_key("device-1"))).digest()
 
 
 def test_the_des_of_scepclient_is_refused_by_name() -> None:
