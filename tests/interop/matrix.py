@@ -73,7 +73,21 @@ class ByHand:
     seen: str
 
 
-BY_HAND: Final = (ByHand("PyScep 0.0.14", "2026-11", "pending, then approved; one RA certificate, and a split RA"),)
+BY_HAND: Final = (
+    ByHand(
+        "sscep 0.10.0",
+        "2026-11",
+        "at once; pending, then approved or rejected; wrong challenge; renewal; asked again; POST and GET; one RA "
+        "certificate, split RA, intermediate CA; GetCert, GetCRL, GetNextCACert",
+    ),
+    ByHand(
+        "jscep 2.5.7-SNAPSHOT",
+        "2026-11",
+        "at once; pending, then approved or rejected; wrong challenge; renewal by RenewalReq and PKCSReq; asked again; "
+        "POST and GET; one RA certificate, split RA, intermediate CA, EC CA; GetCert, GetCRL, GetNextCACert",
+    ),
+    ByHand("PyScep 0.0.14", "2026-11", "pending, then approved; one RA certificate, and a split RA"),
+)
 
 
 @dataclass(frozen=True)
