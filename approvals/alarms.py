@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import Alarm, AlarmKind, EnrollmentProfile
-from audit.inserts import insert
+from audit.statements import insert
 
 MAX_ATTEMPTS = 8
 _BATCH = 200

@@ -37,8 +37,8 @@ from approvals.sealing import Secret
 from approvals.static_challenges import match_static
 from approvals.submission import Submission
 from audit.events import Actor, Event, Personal, Subject
-from audit.inserts import insert
 from audit.log import record, timestamp
+from audit.statements import insert
 
 CHALLENGE_BYTES = 20  # 160 random bits, 32 characters of base32
 NDES_BYTES = 8  # as NDES makes them, and as readers of its page look for them: 16 hexadecimal digits in capitals

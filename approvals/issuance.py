@@ -68,6 +68,7 @@ def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
     rows = (
         EnrollmentRequest.objects.filter(pk__in=list(request_ids), state__in=[State.APPROVED, State.ISSUING])
         .select_related("profile__department", "profile_version", "ca__parent", "validation")
+        .prefetch_related("decisions")
         .order_by("id")
     )
     due = [request for request in rows if _is_free(request, now) and not _is_worn_out(request, now, result)]

@@ -14,7 +14,7 @@ from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import EnrollmentRequest, OutboxMessage
 from audit.ids import since
-from audit.inserts import insert
+from audit.statements import insert
 
 MAX_ATTEMPTS = 8
 GATHER = timedelta(seconds=60)  # one mail a minute and officer at most, however many requests come in

@@ -24,8 +24,8 @@ from approvals.models import (
 from approvals.renewals import Renewal
 from approvals.submission import Submission
 from audit.events import Actor, Event, Personal, Subject
-from audit.inserts import insert
 from audit.log import record
+from audit.statements import insert
 from ca.csr import CertificationRequest
 from ca.findings import Finding
 from ca.models import Certificate, CertificateAuthority

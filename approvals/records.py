@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F
-
 from approvals.errors import AlreadyDecided
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.states import OPEN_STATES, State, Step, next_state
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from audit.statements import update
 
 EVENT_OF: Mapping[Step, Event] = {
     Step.APPROVE: Event.REQUEST_APPROVE,
@@ -44,8 +43,8 @@ def advance(
     changes["state"] = after
     if after not in OPEN_STATES:
         changes.setdefault("finished_at", now)
-    rows = EnrollmentRequest.objects.filter(pk=request.pk, state=before, version=request.version)
-    if rows.update(version=F("version") + 1, **changes) != 1:
+    as_read = {"id": request.pk, "state": before, "version": request.version}
+    if update(EnrollmentRequest, where=as_read, changes=changes, count_up="version") != 1:
         raise AlreadyDecided("Somebody else was faster: this request has changed. Nothing was done twice.")
     request.version += 1
     for name, value in changes.items():

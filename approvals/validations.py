@@ -25,7 +25,7 @@ from approvals.models import (
     ValidationState,
 )
 from approvals.states import REFUSED_STATES, State
-from audit.inserts import insert
+from audit.statements import insert
 
 #: For the notice of the outcome, which needs the CSR and may come late.
 KEPT_AFTER_EXPIRY = timedelta(days=7)

@@ -15,6 +15,7 @@ from approvals.validations import missing_validation
 from audit.canonical import canonical_json
 from audit.events import Actor, Personal
 from audit.log import timestamp
+from audit.statements import insert
 from ca.models import CertificateStatus
 
 DOCUMENT_VERSION = 1
@@ -87,14 +88,33 @@ def write_decision(
     request: EnrollmentRequest, verdict: Verdict, *, voice: Voice, comment: str, view_sha256: str, now: datetime
 ) -> Decision:
     """Insert one decision with its document; unique per officer and round."""
-    effective_at = now + request.profile.undo_window
-    document = canonical_json(
+    decision = Decision(
+        request=request,
+        round=request.round,
+        verdict=verdict,
+        officer=voice.officer,
+        evidence=voice.evidence,
+        asserted_by=voice.asserted_by,
+        comment=comment,
+        decided_at=now,
+        effective_at=now + request.profile.undo_window,
+    )
+    decision.document = _document(decision, view_sha256)
+    decision.document_sha256 = sha256(decision.document).hexdigest()
+    insert(decision)
+    return decision
+
+
+def _document(decision: Decision, view_sha256: str) -> bytes:
+    """What was decided on, by whom and how, in canonical form."""
+    request = decision.request
+    return canonical_json(
         {
             "v": DOCUMENT_VERSION,
             "type": "decision",
-            "decision": verdict.value,
+            "decision": decision.verdict,
             "request": str(request.pk),
-            "round": request.round,
+            "round": decision.round,
             "view_sha256": view_sha256,
             "csr_sha256": request.csr_sha256,
             "spki_sha256": request.csr_spki_sha256,
@@ -105,27 +125,14 @@ def write_decision(
             "required_approvals": request.profile.required_approvals,
             "profile_version": request.profile_version.number,
             "profile_sha256": request.profile_version.spec_sha256,
-            "officer": str(voice.officer.pk) if voice.officer else "",
-            "evidence": voice.evidence.value,
-            "asserted_by": voice.asserted_by,
-            "comment_sha256": sha256(comment.encode()).hexdigest(),
-            "decided_at": timestamp(now),
-            "effective_at": timestamp(effective_at),
+            "officer": str(decision.officer_id or ""),
+            "evidence": decision.evidence,
+            "asserted_by": decision.asserted_by,
+            "comment_sha256": sha256(decision.comment.encode()).hexdigest(),
+            "decided_at": timestamp(decision.decided_at),
+            "effective_at": timestamp(decision.effective_at),
             **({"renews": request.renews.der_sha256} if request.renews else {}),
         }
-    )
-    return Decision.objects.create(
-        request=request,
-        round=request.round,
-        verdict=verdict,
-        officer=voice.officer,
-        evidence=voice.evidence,
-        asserted_by=voice.asserted_by,
-        comment=comment,
-        document=document,
-        document_sha256=sha256(document).hexdigest(),
-        decided_at=now,
-        effective_at=effective_at,
     )
 
 
@@ -146,7 +153,11 @@ def verify_decisions(request: EnrollmentRequest) -> None:
     """
     if fault := missing_validation(request):
         raise DecisionInvalid(f"the challenge is not confirmed: {fault}")
-    decisions = list(request.decisions.filter(round=request.round, verdict=Verdict.APPROVE))
+    decisions = [
+        decision
+        for decision in request.decisions.all()  # all of a batch are fetched at once
+        if decision.round == request.round and decision.verdict == Verdict.APPROVE
+    ]
     for decision in decisions:
         verify_decision(decision, request)
     if any(decision.evidence == Evidence.POLICY for decision in decisions):

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
 
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
 from audit.events import Actor, Event, Personal, Subject
 from audit.ids import uuid7
-from audit.inserts import insert
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
+from audit.statements import insert, update
 
 FORMAT_VERSION = 1
 CLOSE_AFTER = timedelta(minutes=2)
@@ -98,7 +97,7 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
         with transaction.atomic():
             facts = {**(data or {}), "cause": cause}
             entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
-            RepeatedEvent.objects.create(key=key, minute=minute, first_entry=entry)
+            insert(RepeatedEvent(key=key, minute=minute, first_entry=entry))
     except IntegrityError:  # another process was first: its entry stands, ours is rolled back
         if not _count(key, minute):
             raise
@@ -156,7 +155,7 @@ def _minute(moment: datetime) -> datetime:
 
 
 def _count(key: str, minute: datetime) -> bool:
-    return RepeatedEvent.objects.filter(key=key, minute=minute).update(count=F("count") + 1) == 1
+    return update(RepeatedEvent, where={"key": key, "minute": minute}, changes={}, count_up="count") == 1
 
 
 def _minutes_over(now: datetime) -> list[int]:

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
+from audit.statements import insert, update
 from ca.authorities import SERIAL_ENTROPY, issuer_facts, open_key
 from ca.builder import (
     CertificateContent,
@@ -90,7 +91,7 @@ def prepare_certificate(order: CertificateOrder, *, now: datetime) -> Certificat
 
 def store_prepared(certificate: Certificate, *, now: datetime) -> None:
     """Reserve the serial and fix the bytes, in the caller's transaction. From here on a signature may exist."""
-    certificate.save(force_insert=True)
+    insert(certificate)
     record(
         Event.CERTIFICATE_PREPARE,
         actor=SYSTEM,
@@ -114,9 +115,10 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
     certificate twice changes nothing.
     """
     _check_signed(certificate, der)
-    rows = Certificate.objects.filter(pk=certificate.pk, status=CertificateStatus.PREPARED)
     fingerprint = sha256(der).hexdigest()
-    if not rows.update(der=der, der_sha256=fingerprint, issued_at=now, status=CertificateStatus.ISSUED):
+    as_prepared = {"id": certificate.pk, "status": CertificateStatus.PREPARED}
+    signed = {"der": der, "der_sha256": fingerprint, "issued_at": now, "status": CertificateStatus.ISSUED}
+    if not update(Certificate, where=as_prepared, changes=signed):
         return
     certificate.der, certificate.der_sha256, certificate.issued_at = der, fingerprint, now
     certificate.status = CertificateStatus.ISSUED

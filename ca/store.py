@@ -12,6 +12,7 @@ from django.db.models import F, Model, Q, QuerySet
 from accounts.models import User
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from audit.statements import insert
 from ca import asn1
 from ca.issuers import IssuerFacts
 from ca.models import (
@@ -162,9 +163,7 @@ def by_term(rows: QuerySet[M], terms: type[Model], owner: str, prefix: str) -> Q
 
 def add_certificate_terms(certificate: Certificate, words: Sequence[str]) -> None:
     """Make a certificate findable by these words."""
-    CertificateTerm.objects.bulk_create(
-        CertificateTerm(certificate=certificate, term=term) for term in normalized_terms(words)
-    )
+    insert(*(CertificateTerm(certificate=certificate, term=term) for term in normalized_terms(words)))
 
 
 def authority_named(name: str) -> CertificateAuthority | None:
