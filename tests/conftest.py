@@ -13,6 +13,7 @@ from django.db import connection
 from accounts.roles import Role
 from scep import faults
 from tests.interop.report import note_cells
+from tests.migrated import copy_migrated_database
 from tests.world import World, create_ca, create_person, create_profile, forget_caches
 
 #: What a test may want that a machine need not have, by the marker that says so.
@@ -42,6 +43,15 @@ def data_folder() -> Iterator[Path]:
     shutil.rmtree(folder.root, ignore_errors=True)
     for left in folder.root.parent.glob(f"{folder.root.name}.sqlite3*"):
         left.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(data_folder: Path, django_db_modify_db_settings: None) -> bool:
+    """On SQLite the tests begin with a copy of a migrated database."""
+    if connection.vendor != "sqlite":
+        return False
+    copy_migrated_database(Path(connection.settings_dict["TEST"]["NAME"]))
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

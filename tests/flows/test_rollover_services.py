@@ -113,7 +113,7 @@ def test_a_web_process_renews_an_ra_certificate_and_both_are_answered(
     with running(portal, tmp_path / "up.log"):
         old = ScepClient(portal.scep("routers"))
         known = old.get_ca_cert()
-        wait_until(lambda: len(ra_certificates()) == 2, what="the next RA certificate", within=90, every=1)
+        wait_until(lambda: portal.ra_certificates("issuing") == 2, what="the next RA certificate", within=90)
         newest, before = ra_certificates()
         assert (before["serial"], before["given_out"], newest["given_out"]) == (short["serial"], True, False)
         file = tmp_path / "ra.der"

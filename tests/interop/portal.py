@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scep.client import HttpError, fetch
+from tests.migrated import copy_migrated_database
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 OFFICER: Final = "alice"
@@ -96,6 +97,15 @@ class Portal:
         ((value,),) = self._read(query, request)
         return str(value)
 
+    def ra_certificates(self, authority: str) -> int:
+        """Return how many RA certificates an authority has."""
+        ((found,),) = self._read(
+            "SELECT count(*) FROM ca_servicekey k JOIN ca_certificateauthority a ON a.id = k.ca_id "
+            "WHERE a.name = ? AND k.purpose = 'scep-ra' AND k.certificate_id IS NOT NULL",
+            authority,
+        )
+        return int(found)
+
     def _read(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10)
         try:
@@ -105,7 +115,10 @@ class Portal:
 
 
 def start(portal: Portal, log: Path) -> subprocess.Popen[str]:
-    """Start the portal and return when web server, broker and signing worker are there."""
+    """Start the portal and return when web server, broker and signing worker are there; on a migrated database."""
+    if not portal.data.exists():
+        portal.data.mkdir(mode=0o700)
+        copy_migrated_database(portal.data / "db.sqlite3")
     with log.open("w") as out:
         bind = f"127.0.0.1:{portal.port}"
         process = portal.popen("up", "--bind", bind, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)

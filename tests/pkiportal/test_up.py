@@ -112,6 +112,18 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         os.kill(pid, signal.SIGKILL)
 
 
+def broker_is_private_and_keeps_its_queue(data: Path) -> None:
+    assert (data / "valkey.sock").stat().st_mode & 0o777 == 0o700
+    with Redis(unix_socket_path=str(data / "valkey.sock"), decode_responses=True) as broker:
+        settings = broker.config_get("*")
+        assert {name: settings[name] for name in ("port", "appendonly", "appendfsync", "maxmemory-policy")} == {
+            "port": "0",
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+        }
+
+
 def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     told = portal.start()
     assert f"The portal is running: http://localhost:{portal.port}/" in told
@@ -129,6 +141,7 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
         b"POST /scep/demo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"
     )
     assert portal.get(chunked).startswith(b"HTTP/1.1 411 ")
+    broker_is_private_and_keeps_its_queue(portal.data)
 
     assert "is in use by another portal (process " in portal.start_another(port=free_port(), data=portal.data)
     elsewhere = portal.data.with_name("elsewhere")
@@ -140,19 +153,6 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     assert time.monotonic() - began < 12
     assert processes_of(portal.data) == []
     assert "Stopped." in portal.said()
-
-
-def test_the_broker_is_private_and_keeps_its_queue(portal: Portal) -> None:
-    portal.start()
-    assert (portal.data / "valkey.sock").stat().st_mode & 0o777 == 0o700
-    with Redis(unix_socket_path=str(portal.data / "valkey.sock"), decode_responses=True) as broker:
-        settings = broker.config_get("*")
-        assert {name: settings[name] for name in ("port", "appendonly", "appendfsync", "maxmemory-policy")} == {
-            "port": "0",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "maxmemory-policy": "noeviction",
-        }
 
 
 def test_dead_parts_come_back_and_a_killed_supervisor_leaves_no_orphan(portal: Portal) -> None:

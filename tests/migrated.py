@@ -1,0 +1,53 @@
+"""An SQLite database as `migrate` leaves it, made once and copied: migrating costs seconds, a copy nothing.
+
+The copy is migrated as any database is when a portal or a test session starts; there is just nothing left to do. What
+`migrate` does with an empty file is shown by `tests/pkiportal/test_up.py` and `test_migrate.py`.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_FOLDER: Final = ROOT / "tests" / "output"
+
+
+def copy_migrated_database(target: Path) -> None:
+    """Put a copy there, readable by nobody else. The folder must be there."""
+    target.touch(mode=0o600)
+    shutil.copyfile(_template(), target)
+
+
+@cache
+def _template() -> Path:
+    """The file for these very migrations; processes that miss it at once make it each, and one stays."""
+    sources = sorted([*ROOT.glob("*/migrations/*.py"), *ROOT.glob("*/triggers*.py"), ROOT / "requirements.lock"])
+    digest = sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+    found = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
+    if not found.exists():
+        _FOLDER.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            data = Path(scratch) / "data"
+            command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--data", str(data), "--verbosity", "0"]
+            environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            merged = Path(scratch) / "merged.sqlite3"
+            _merge(data / "db.sqlite3", merged)
+            ours = found.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(merged, ours)
+            ours.replace(found)
+    return found
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Write one file, whatever still stands in the write-ahead log."""
+    connection = sqlite3.connect(source)
+    connection.execute("VACUUM INTO ?", (str(target),))
+    connection.close()
