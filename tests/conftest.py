@@ -26,6 +26,7 @@ _WANTED: Final = {
 _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores for `-n auto`: many tests wait for portals and browsers that they have started."""
     return 1 + (os.cpu_count() or 1)

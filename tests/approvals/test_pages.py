@@ -1,5 +1,6 @@
 """The officers' pages. L13 to L16 are ways in which the approval loop of other systems breaks."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -351,6 +352,14 @@ def test_an_administrator_pauses_and_resumes_profiles_and_authorities_with_one_c
         assert field.paused_at is None
     events = set(AuditEntry.objects.filter(actor_kind="user").values_list("event", flat=True))
     assert {"profile:pause", "profile:resume", "authority:pause", "authority:resume"} <= events
+
+
+def test_the_page_of_authorities_shows_the_fingerprints_to_compare_out_of_band(world: World) -> None:
+    page = text_of(signed_in(world.alice), "authorities")
+    der = world.ca.certificate_der
+    for algorithm in ("SHA-256", "SHA-1"):
+        digest = hashlib.new(algorithm.replace("-", ""), der).hexdigest()
+        assert f'data-copy="{digest}" aria-label="Copy the {algorithm} fingerprint"' in page
 
 
 def test_pages_without_content_say_what_to_do_next(world: World) -> None:

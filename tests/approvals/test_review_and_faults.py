@@ -1,10 +1,12 @@
 """What an officer is shown is what is issued, to whom it may be shown; and no fault goes unseen."""
 
 from datetime import timedelta
+from hashlib import sha256
 from unittest import mock
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse
 
 from accounts.models import Department
 from accounts.roles import Role
@@ -20,6 +22,8 @@ from ca.issuers import IssuerUnusable
 from ca.models import CertificateProfileVersion, ServiceKey
 from ca.profiles import ProfileError
 from ca.service_keys import certify_service_keys
+from scep.protocol.certificates import read_certificate
+from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of, without_triggers
 
 
@@ -103,6 +107,20 @@ def test_the_digest_of_the_request_is_shown_only_where_the_technician_has_the_sa
     Device.named("p1.example", key="bob", profile="printers").enroll(challenge="a secret of the printers")
     shown = {request.profile.slug: review_of(request).fingerprints.csr for request in EnrollmentRequest.objects.all()}
     assert shown == {"routers": EnrollmentRequest.objects.get(profile__slug="routers").csr_sha256, "printers": ""}
+
+
+def test_an_officer_is_shown_the_fingerprints_that_the_technician_can_read_out(world: World) -> None:
+    device = Device.named("r1.example")
+    device.enroll()
+    request = EnrollmentRequest.objects.get()
+    page = signed_in(world.alice).get(reverse("request", args=[request.pk])).content.decode()
+    signer = device.identity.certificate_der
+    for what, digest in {
+        "public key": read_certificate(signer).spki_sha256,
+        "signer certificate": sha256(signer).digest(),
+        "request": sha256(request.csr_der).digest(),
+    }.items():
+        assert f'data-copy="{digest.hex()}" aria-label="Copy the fingerprint of the {what}"' in page
 
 
 def test_what_would_be_issued_names_addresses_and_the_end_of_the_authority(world: World) -> None:

@@ -1,5 +1,6 @@
 """Challenge passwords against guessing, reuse, theft and leakage (attacks D-1 to D-6, D-31, D-50, VU#971035)."""
 
+import base64
 import logging
 import threading
 import traceback
@@ -108,6 +109,11 @@ def test_fail_open_no_profile_issues_without_challenge_and_officer(world: World)
     for presented in (None, "", "anything"):
         with nothing_granted():
             assert told(Device.named("r1.example", profile="auto").enroll(challenge=presented)) == NOT_PERMITTED
+
+
+def test_a_one_time_challenge_has_160_random_bits(phones: EnrollmentProfile) -> None:
+    made = {base64.b32decode(one_time(phones).upper()) for _ in range(3)}
+    assert [len(octets) * 8 for octets in made] == [160, 160, 160]
 
 
 # ------------------------------------------------------------------------------------------- D-0: bound to one identity

@@ -1,5 +1,6 @@
 """RA certificates over time: renewed with overlap, chosen by the envelope, retired; and the shapes of GetCACert."""
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: Wo
     EnrollmentProfile.objects.update(ca=issuing)
     ra = ra_keys.of(issuing)[0].certificate_der
     assert given_out() == (ra, issuing.certificate_der, root.certificate_der)
+    assert usages(ra) == {"digital_signature", "key_encipherment"}
     EnrollmentProfile.objects.update(ca_certificates="ra+issuing")
     assert given_out() == (ra, issuing.certificate_der)
     EnrollmentProfile.objects.update(ca_certificates="split+chain")
@@ -191,6 +193,19 @@ def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: Wo
     encrypts, signs, *chain = given_out()
     assert (usages(encrypts), usages(signs)) == ({"key_encipherment"}, {"digital_signature"})
     assert chain == [issuing.certificate_der, root.certificate_der]
+
+
+def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(world: World, settings: Any) -> None:
+    """Who can read the RA's keys cannot issue, and who issues need not read them (RFC 8894 sections 7.1, 7.2)."""
+    ra, ca = (x509.load_der_x509_certificate(der) for der in given_out())
+    assert ra.public_key() != ca.public_key()
+    assert not ra.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    (key,) = ServiceKey.objects.all()
+    assert {path.name for path in Path(settings.RA_KEY_FOLDER).glob("*.pem")} == {key.key_name}
+    assert key.key_name not in {path.name for path in Path(settings.CA_KEY_FOLDER).glob("*.pem")}
+    shutil.rmtree(settings.CA_KEY_FOLDER)
+    forget_caches()
+    assert Device.named("r1.example").enroll().status is PKIStatus.PENDING, "the CA's key took no part in it"
 
 
 def test_a_split_ra_decrypts_with_one_key_and_signs_with_the_other(world: World) -> None:

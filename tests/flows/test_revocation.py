@@ -9,7 +9,7 @@ from approvals.revocations import revoke_certificate
 from audit.models import AuditEntry
 from ca.asn1 import der_integer, der_sequence
 from ca.authorities import issuer_facts
-from ca.crl import issue_due_crls
+from ca.crl import issue_crl, issue_due_crls
 from ca.models import Certificate, CertificateAuthority
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
@@ -68,6 +68,7 @@ def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: Worl
 
 def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World) -> None:
     stranger = read_certificate(Device.named("r1.example").identity.certificate_der).issuer_der
+    issue_crl(create_ca("other", ra_key="device-1"), now=now())
     for issuer in (stranger, name_of(world.ca)):
         sent = message(world, der_sequence(issuer, der_integer(1)), message_type="22", transaction_id="constant")
         refused(sent, FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", transaction_id="constant")

@@ -102,6 +102,15 @@ def test_a_new_self_signed_certificate_over_the_same_key_is_the_same_device_as_s
     assert (answer.status, len(answer.certificates)) == (PKIStatus.SUCCESS, 1)
 
 
+def test_of_a_self_signed_certificate_nothing_but_the_key_is_looked_at(world: World) -> None:
+    device = Device.named("r1.example")
+    for name, begun in (("another name", -400), ("a third name", 400)):
+        signer = Identity.self_signed(device.key, name, now=now() + timedelta(days=begun), days=1)
+        answer = device.scep.enroll(build_csr(device.key, device.name), signer, transaction_id=f"since {begun}")
+        assert answer.status is PKIStatus.PENDING
+    assert newest().subject == "CN=r1.example"
+
+
 def test_a_poll_after_success_gets_the_same_certificate_again_and_each_pickup_is_on_record(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll()

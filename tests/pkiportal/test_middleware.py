@@ -95,7 +95,8 @@ def test_a_body_that_cannot_be_a_message_is_refused_unread(extra: dict[str, str]
 
 
 @pytest.mark.parametrize(
-    ("address", "is_open"), [("/ca/demo.crl", True), ("/healthz", True), ("/ca/demo", False), ("/page/", False)]
+    ("address", "is_open"),
+    [("/scep/demo/", True), ("/ca/demo.crl", True), ("/healthz", True), ("/ca/demo", False), ("/page/", False)],
 )
 def test_only_machine_doors_are_open_over_plain_http(address: str, *, is_open: bool) -> None:
     answer = Client(REMOTE_ADDR="192.0.2.7").get(address, headers={"host": "localhost"})

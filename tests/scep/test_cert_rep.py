@@ -113,6 +113,14 @@ def test_a_failure_says_what_clients_need(request_message: PKIMessage) -> None:
     assert len(found) == 9
 
 
+def test_fail_info_is_written_with_the_numbers_of_the_rfc(request_message: PKIMessage) -> None:
+    """RFC 8894 section 3.2.1.4: 0 badAlg, 1 badMessageCheck, 2 badRequest, 3 badTime, 4 badCertId."""
+    for number, name in enumerate(("BAD_ALG", "BAD_MESSAGE_CHECK", "BAD_REQUEST", "BAD_TIME", "BAD_CERT_ID")):
+        rep = CertRep(request_message.reply, PKIStatus.FAILURE, FailInfo[name])
+        found = attributes(encode_cert_rep(rep, signer=RA, entropy=constant_entropy()))
+        assert found["2.16.840.1.113733.1.9.4"] == der_set(der(PRINTABLE_STRING, str(number).encode())), name
+
+
 def test_a_failure_may_have_no_text(request_message: PKIMessage) -> None:
     assert "1.3.6.1.5.5.7.24.1" not in attributes(failure(request_message, None))
 
