@@ -328,8 +328,9 @@ def logged() -> Iterator[list[str]]:
 
 def spellings(secret: str) -> list[str]:
     """How the secret could stand in a text or in bytes shown as a text."""
-    utf8 = secret.encode()
-    return [secret, repr(utf8)[2:-1], utf8.hex(), ascii(secret)[1:-1], secret.encode("utf-16-be").hex()]
+    utf8, bmp = secret.encode(), secret.encode("utf-16-be")
+    as_latin_1 = [utf8.decode("latin-1"), bmp.decode("latin-1")]  # as columns of bytes are shown here
+    return [secret, repr(utf8)[2:-1], utf8.hex(), ascii(secret)[1:-1], bmp.hex(), *as_latin_1]
 
 
 def assert_absent(text: str, secret: str, where: str) -> None:

@@ -85,7 +85,8 @@ def test_the_same_bytes_again_are_a_poll_as_micromdm_does_it(world: World) -> No
 def test_the_same_content_with_another_nonce_is_a_poll_as_certmonger_does_it(world: World) -> None:
     device = Device.named("r1.example")
     first = device.enroll(dns_names=["r1.example"])
-    again = device.enroll(dns_names=["r1.example"])
+    csr_again = build_csr(device.key, device.name, dns_names=["r1.example"])
+    again = device.scep.enroll(csr_again, Identity.self_signed(device.key, "another name", now=now()))
     assert (first.status, again.status) == (PKIStatus.PENDING, PKIStatus.PENDING)
     submitted = EnrollmentRequest.objects.get().submitted_at
     approve(world)
