@@ -1,4 +1,5 @@
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -156,6 +157,9 @@ def test_times_switch_their_type_in_2050() -> None:
     tbs = build_tbs(content(spec))
     assert b"\x17\x0d261121083015Z\x18\x0f20561113083014Z" in tbs
     assert sealed(tbs).not_valid_after_utc == datetime(2056, 11, 13, 8, 30, 14, tzinfo=UTC)
+    first = datetime(2050, 1, 1, tzinfo=UTC)
+    for end, written in ((first - timedelta(seconds=1), b"\x17\x0d491231235959Z"), (first, b"\x18\x0f20500101000000Z")):
+        assert written in build_tbs(replace(content(spec), not_after=end))
 
 
 # --------------------------------------------------------------------------------------------------- serial, validity

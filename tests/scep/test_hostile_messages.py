@@ -122,8 +122,11 @@ def test_d32_a_lookalike_certificate_with_the_same_name_and_serial_is_refused() 
     tbs = der_sequence(
         real.serial_der, der_sequence(), real.issuer_der, der_sequence(), real.subject_der, lookalike.spki_der
     )
-    refused = refusal(forge(certificates=[der_sequence(tbs), identity().certificate_der]))
-    assert refused.fail_info is FailInfo.BAD_MESSAGE_CHECK
+    both = [der_sequence(tbs), identity().certificate_der]
+    for certificates in (both, both[::-1]):
+        refused = refusal(forge(certificates=certificates))
+        assert refused.text == "signer certificate: exactly one must be in the message", "whichever comes first"
+        assert refused.fail_info is FailInfo.BAD_MESSAGE_CHECK
 
 
 def test_d32_the_certificate_whose_key_verified_is_the_signer() -> None:

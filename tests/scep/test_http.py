@@ -313,9 +313,13 @@ def test_a1_5_the_order_of_parameters_and_unknown_ones_do_not_matter(world: Worl
 
 
 def test_d40_what_is_no_base64_or_no_message_is_400(world: World) -> None:
+    good = escaped(base64.b64encode(message(world, csr())).decode())
     with nothing_granted():
         for spelling in ("%2500", "%00", "%252B", "=", "A", "AAAAA", "%FF%FF", "é", "{}", "MII A=A"):
             assert get_message(spelling).http == 400, spelling
+        for character in ("!", "%00", "é", "*"):
+            assert get_message(character + good).http == 400, f"{character} before what would be a message"
+    assert get_message(good).status is PKIStatus.PENDING
 
 
 def test_a1_6_a_long_query_reaches_us_whole(world: World) -> None:
