@@ -70,6 +70,8 @@ def test_each_message_is_answered_in_kind(world: World) -> None:
                 assert answer.content is not None
                 assert (cipher in answer.content, other in answer.content) == (True, False)
                 assert answer.body.count(oid) >= 2
+        unproved = message(world, digest=digest, tamper_signature=True)
+        assert refused(unproved, FailInfo.BAD_MESSAGE_CHECK, profile="old").body.count(oid) >= 2
 
 
 def test_d34_d35_a_legacy_message_at_a_strict_profile_is_bad_alg_and_nothing_offers_it(world: World) -> None:

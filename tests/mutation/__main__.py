@@ -26,8 +26,9 @@ _LIMIT: Final = 300.0  # seconds for one test
 _OPTIONS: Final = ("-q", "--no-migrations", *(f"-pno:{name}" for name in ("xdist", "randomly", "hypothesispytest")))
 #: Some tests want an answer within a second. On a busy machine that fails whatever the rule.
 _TOO_SLOW: Final = re.compile(r"perf_counter\(\)|Timeout")
-#: A change that is no longer Python of ours is noticed by everything, which says nothing about the rule.
+#: A change that is no longer Python or SQL of ours is noticed by everything, which says nothing about the rule.
 _NO_BREAK: Final = re.compile(r"\b(Import|ModuleNotFound|Name|Syntax|Indentation|UnboundLocal|Attribute)Error\b")
+_SQL: Final = "syntax error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Run:
 
     code: int
     outcomes: dict[str, str]
+    output: str = ""
 
     def failed(self) -> dict[str, str]:
         return {test: said for test, said in self.outcomes.items() if said}
@@ -77,7 +79,7 @@ class Tree:
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=_LIMIT * len(tests)
         )
-        return Run(done.returncode, read_report(report) if report.exists() else {"": done.stdout + done.stderr})
+        return Run(done.returncode, read_report(report) if report.exists() else {}, done.stdout)
 
     def noticed(self, entry: Broken) -> Result:
         """Break a rule, see whether a test fails, and mend it."""
@@ -97,7 +99,7 @@ class Tree:
         if run.code != 1 or not failed:
             return Result(entry, fault="not noticed" if run.code == 0 else f"pytest ended with {run.code}")
         ((test, said), *_) = failed.items()
-        if _NO_BREAK.search(" ".join(run.failed().values())):
+        if _NO_BREAK.search(" ".join(run.failed().values())) or _SQL in run.output:
             return Result(entry, test, said, fault="not the rule is broken, but the code")
         if _TOO_SLOW.search(said):
             return Result(entry, test, said, fault="the machine is too busy to tell")
@@ -111,9 +113,8 @@ def read_report(report: Path) -> dict[str, str]:
         path = case.get("classname", "").removeprefix("tests.").replace(".", "/")
         said = [_said(part) for part in case if part.tag in {"failure", "error", "skipped"}]
         name = f"{path}.py::{case.get('name')}"
-        found[name] = " ".join(
-            filter(None, [found.get(name, ""), *said])
-        )  # what fails after a test is a case of its own
+        # What fails after a test is a case of its own, of the same name.
+        found[name] = " ".join(filter(None, [found.get(name, ""), *said]))
     return found
 
 
@@ -169,6 +170,7 @@ def main() -> int:
         print(f"\n## {document.path}\n\n| line | broken how | noticed by |\n|---|---|---|")  # noqa: T201
         for entry in wanted:
             result = results[entry]
+            # Of what the test said the beginning, for whoever looks whether it was about the rule.
             said = f": {result.said[:150]}" if arguments.verbose else ""
             noticed = f"**{result.fault}** {result.noticed_by}" if result.fault else f"`{result.noticed_by}`"
             print(f"| {entry.line} | {entry.how} | {noticed}{said} |".replace("\n", " "))  # noqa: T201
