@@ -47,9 +47,9 @@ def data_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(data_folder: Path, django_db_modify_db_settings: None) -> bool:
-    """On SQLite the tests begin with a copy of a migrated database."""
-    if connection.vendor != "sqlite":
+def django_db_keepdb(request: pytest.FixtureRequest, data_folder: Path, django_db_modify_db_settings: None) -> bool:
+    """On SQLite the tests begin with a copy of a migrated database; unless tables are to be made from the models."""
+    if connection.vendor != "sqlite" or request.config.getoption("nomigrations"):
         return False
     copy_migrated_database(Path(connection.settings_dict["TEST"]["NAME"]))
     return True
