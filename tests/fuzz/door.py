@@ -23,6 +23,7 @@ from scep.protocol import constants as c
 from scep.protocol.certificates import read_certificate
 from scep.protocol.signed_data import read_signed_data, read_signer_info
 from tests.fuzz.cases import Case
+from tests.migrated import copy_migrated_database
 from tests.scep import forge as f
 
 
@@ -38,6 +39,7 @@ def prepare() -> tuple[f.Message, ...]:
     service.WAIT_SECONDS = 0
     folder = ensure_data_folder(settings.PORTAL_DATA.root)
     connection.settings_dict["NAME"] = str(folder.root / "fuzz.sqlite3")
+    copy_migrated_database(folder.root / "fuzz.sqlite3")
     call_command("migrate", verbosity=0)
     messages = _furnish()
     connections.close_all()

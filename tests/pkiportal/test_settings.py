@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +34,18 @@ def seen(expression: str, *, data: Path, **variables: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    done = run(str(ROOT / "manage.py"), "version", data=tmp_path / "portal")
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as the first command makes it."""
+    folder = tmp_path_factory.mktemp("settings") / "portal"
+    done = run(str(ROOT / "manage.py"), "version", data=folder)
     assert done.returncode == 0, done.stderr
-    return tmp_path / "portal"
+    return folder
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "portal"))
 
 
 @pytest.mark.parametrize(
