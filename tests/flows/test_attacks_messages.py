@@ -31,6 +31,7 @@ from tests.flows.wire import (
 from tests.pki import certificate_der, ec_key
 from tests.scep.forge import (
     ALICE_ID,
+    CHALLENGE,
     NONCE,
     Message,
     attribute,
@@ -105,6 +106,18 @@ def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
             answer = post(sent)
         seen.add((answer.http, tuple(sorted(answer.headers.items())), answer.body))
     assert len(seen) == 1
+
+
+def test_d7_what_became_of_the_text_in_a_changed_request_tells_nothing(world: World) -> None:
+    """Who flips bits of CBC in a captured envelope would read its challenge from which flips leave valid UTF-8."""
+    good = csr()
+    answers = set()
+    for octet in (b"!", b"\xff", b"\xc0", b"\x00"):
+        changed = good.replace(CHALLENGE.encode(), CHALLENGE.encode()[:-1] + octet)
+        assert changed != good
+        answer = refused(message(world, changed), FailInfo.BAD_MESSAGE_CHECK)
+        answers.add(answer.text)
+    assert answers == {"the signature of the certificate request is wrong"}
 
 
 def test_d8_one_message_costs_at_most_one_private_operation_of_decryption(world: World) -> None:
