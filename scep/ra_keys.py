@@ -149,9 +149,9 @@ class RaKeys:
 
         A key that cannot be opened is left out and logged; KeyStoreError only where no other one is left.
         """
-        known = self._by_ca.get(ca.pk)
-        if known is not None and time.monotonic() - known[0] < self._fresh:
-            return known[1]
+        known = self._remembered(ca)
+        if known:
+            return known
         rows = [key for is_split in (False, True) for key in ra_keys_of(ca, is_split=is_split)]
         credentials = self._open([key for key in rows if certificates_of(key) is not None])
         if not credentials:
@@ -166,10 +166,7 @@ class RaKeys:
         """
         credentials = list(self.of(lineage.current))
         for ca in lineage.authorities()[1:]:
-            try:
-                credentials += self.of(ca)
-            except (RaNotReady, KeyStoreError) as error:
-                _log.warning("ra.left_out", ca=ca.name, fault=str(error))
+            credentials += self._beside(ca)
         return tuple(credentials)
 
     def offered(self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime) -> RaCredential:
@@ -185,6 +182,22 @@ class RaKeys:
         """Read everything afresh next time."""
         self._by_ca.clear()
         self._loaded.clear()
+
+    def _remembered(self, ca: CertificateAuthority) -> tuple[RaCredential, ...] | None:
+        known = self._by_ca.get(ca.pk)
+        return known[1] if known is not None and time.monotonic() - known[0] < self._fresh else None
+
+    def _beside(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
+        """As `of`, empty where there are none; that is remembered as well: a predecessor's are retired in the end."""
+        known = self._remembered(ca)
+        if known is not None:
+            return known
+        try:
+            return self.of(ca)
+        except (RaNotReady, KeyStoreError) as error:
+            _log.info("ra.left_out", ca=ca.name, fault=str(error))
+            self._by_ca[ca.pk] = (time.monotonic(), ())
+            return ()
 
     def _open(self, rows: Sequence[ServiceKey]) -> tuple[RaCredential, ...]:
         found: list[RaCredential] = []

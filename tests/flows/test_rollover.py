@@ -8,8 +8,10 @@ import time_machine
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from structlog.testing import capture_logs
 
 from approvals.decisions import approve_request
 from approvals.models import EnrollmentProfile
@@ -20,7 +22,7 @@ from ca.authorities import AuthorityRequest
 from ca.authority_models import AuthorityRollover, CertificatesShape, NextCaAnswer
 from ca.crl import issue_crl
 from ca.errors import CaError, RolloverRefused
-from ca.models import Certificate, CertificateAuthority
+from ca.models import Certificate, CertificateAuthority, ServiceKey
 from ca.rollover import cancel_rollover, publish_rollover, refresh_answers, stage_rollover
 from scep.client import BadCertRep, Identity, PKIStatus, build_csr
 from scep.protocol.certificates import read_certificate
@@ -29,7 +31,7 @@ from scep.protocol.errors import UNREADABLE
 from scep.protocol.requests import decode_next_certificates
 from scep.protocol.signatures import check_digest, check_signature
 from scep.protocol.signed_data import find_signer, read_signed_data, read_signer_info
-from scep.ra_keys import ra_keys
+from scep.ra_keys import ra_keys, retire_ra_key
 from tests.flows.renewing import allow, approve, certified, newest, renew, told
 from tests.flows.rolling import published, recorded, renewed_ra, staged, switched, turned
 from tests.flows.wire import message, ra_certificate, refused
@@ -223,6 +225,19 @@ def test_two_rollovers_one_after_the_other_keep_the_first_ra_certificate_working
     assert issuer_of(certified(world, old)) == third.next_ca
     world.profile.refresh_from_db()
     assert [ca.name for ca in world.profile.lineage.previous] == ["next", "issuing"]
+
+
+def test_of_a_predecessor_without_ra_keys_the_database_is_not_asked_with_each_message(world: World) -> None:
+    switched(world.ca)
+    retire_ra_key(ServiceKey.objects.get(ca=world.ca), now=now())
+    ra_keys.forget()
+    device = Device.named(NAME)
+    assert device.enroll().status is PKIStatus.PENDING
+    with CaptureQueriesContext(connection) as seen, capture_logs() as logs:
+        assert device.poll().status is PKIStatus.PENDING
+        assert device.enroll().status is PKIStatus.PENDING
+    assert [query for query in seen.captured_queries if "ca_servicekey" in query["sql"]] == []
+    assert logs == []
 
 
 # ------------------------------------------------------------------------------------------------------ refusals
