@@ -49,7 +49,7 @@ def keep_ra_keys(*, now: datetime) -> Upkeep:
     for ca in CertificateAuthority.objects.order_by("id"):
         for is_split in (False, True):
             keys = ra_keys_of(ca, is_split=is_split)
-            retired += _retire(keys, ca, now=now)
+            retired += _retire(keys, ca.pk in gone or ca.not_after < now, now=now)
             if ca.pk in gone or ca.not_after <= now or not _is_due(keys, ca, (ca.pk, is_split) in wanted, now=now):
                 continue
             try:
@@ -94,11 +94,11 @@ def _is_due(keys: list[ServiceKey], ca: CertificateAuthority, is_wanted: bool, *
     )
 
 
-def _retire(keys: list[ServiceKey], ca: CertificateAuthority, *, now: datetime) -> int:
-    """Retire keys whose certificate has ended and that have a successor, or whose CA has ended itself."""
+def _retire(keys: list[ServiceKey], is_over: bool, *, now: datetime) -> int:  # noqa: FBT001 - one fact of several
+    """Retire keys whose certificate has ended and that have a successor, or whose CA was followed or has ended."""
     certified = [key for key in keys if certificates_of(key) is not None]
     over = [key for key in certified if certified_times(key)[1] < now]
-    if ca.not_after >= now:
+    if not is_over:
         over = [key for key in over if key is not certified[0]]
     for key in over:
         retire_ra_key(key, now=now)

@@ -115,7 +115,17 @@ def test_it_is_not_renewed_where_the_ca_ends_with_it_or_was_followed(world: Worl
         ending.update(not_after=ra_end)
         assert kept() == Upkeep()
     with time_machine.travel(ra_end + timedelta(days=1), tick=True):
-        assert kept() == Upkeep(retired=1), "its CA has ended: nothing can be asked of it"
+        assert kept() == Upkeep(retired=2), "one CA has ended, the other was followed: nothing can be asked of them"
+
+
+def test_of_a_ca_that_was_followed_the_last_one_is_retired_when_it_ends(world: World) -> None:
+    rollover = switched(world.ca)
+    with time_machine.travel(later(days=740), tick=True):
+        assert kept("device-1") == Upkeep(made=1, retired=1)
+        forget_caches()
+        with pytest.raises(RaNotReady):
+            ra_keys.of(world.ca)
+        assert len(ra_keys.of(rollover.next_ca)) == 1, "the one that waits for its successor"
 
 
 def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(world: World, settings: Any) -> None:
