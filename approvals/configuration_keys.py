@@ -6,7 +6,7 @@ It lies beside the RA keys, since the same processes use it, and its certificate
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from cryptography import x509
@@ -20,6 +20,7 @@ from audit.events import SYSTEM, Event, Subject
 from audit.ids import uuid7
 from audit.log import record
 from ca.models import CertificateAuthority, CertificateStatus, ServiceKey, ServicePurpose
+from ca.ra_certificates import is_renewal_due
 from keys import file as key_file
 from keys.errors import KeyStoreError
 
@@ -30,6 +31,13 @@ _SIGNATURE: Final = "rsa-sha256"
 _log = structlog.get_logger(__name__)
 
 
+class _Life(NamedTuple):
+    """How long certificates of the portal's own keys live, and how long before their end this one is renewed."""
+
+    life: timedelta
+    renew_before: timedelta
+
+
 def ensure_configuration_key(ca: CertificateAuthority, *, now: datetime) -> ServiceKey:
     """Return the newest key of a CA; make key and CSR where there is none, or its certificate ends soon.
 
@@ -37,7 +45,7 @@ def ensure_configuration_key(ca: CertificateAuthority, *, now: datetime) -> Serv
     """
     rows = ServiceKey.objects.filter(ca=ca, purpose=ServicePurpose.CONFIGURATION)
     newest = rows.select_related("certificate").order_by("-id").first()
-    if newest is not None and not _ends_soon(newest, now=now):
+    if newest is not None and not _ends_soon(newest, ca, now=now):
         return newest
     private = key_file.generate(KEY_TYPE)
     service_id = uuid7()
@@ -98,12 +106,22 @@ def _certified(ca: CertificateAuthority, *, now: datetime) -> ServiceKey | None:
     return usable.select_related("certificate").order_by("-id").first()
 
 
-def _ends_soon(service: ServiceKey, *, now: datetime) -> bool:
-    """A key that still waits for its certificate does not; a certificate that was revoked has ended."""
+def _ends_soon(service: ServiceKey, ca: CertificateAuthority, *, now: datetime) -> bool:
+    """A key that still waits for its certificate does not, nor one whose successor could not last longer.
+
+    A certificate that was revoked has ended.
+    """
     certificate = service.certificate
     if certificate is None:
         return False
-    return certificate.status != CertificateStatus.ISSUED or certificate.not_after <= now + RENEWED_BEFORE
+    life: timedelta = settings.PORTAL_RA_LIFE
+    return certificate.status != CertificateStatus.ISSUED or is_renewal_due(
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        ca_not_after=ca.not_after,
+        now=now,
+        policy=_Life(life, min(RENEWED_BEFORE, life / 3)),
+    )
 
 
 def _path(name: str) -> Path:

@@ -4,7 +4,9 @@ import html
 import plistlib
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -33,13 +35,13 @@ from approvals.profiles import ProtocolSwitches
 from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.authorities import AuthorityRequest, create_authority
-from ca.models import Certificate, ServiceKey, ServicePurpose
+from ca.models import Certificate, CertificateAuthority, ServiceKey, ServicePurpose
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
 from scep.protocol.constants import PKIStatus
 from tests.pages import signed_in
 from tests.pki import rsa_key
-from tests.world import Device, World, create_person, create_profile, now, voice_of
+from tests.world import Device, World, create_person, create_profile, later, now, voice_of
 
 SECRET = re.compile(r"--password ([a-z2-7]{32})")
 
@@ -328,6 +330,19 @@ def test_names_that_are_refused_give_no_file(world: World) -> None:
     answer = signed_in(world.alice).get("/profiles/routers/devices/apple/mobileconfig", {"cn": "x" * 65})
     assert answer.status_code == 422
     assert answer["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(("ra_days", "ca_days"), [(20, 3650), (730, 20)])
+def test_downloads_share_a_key_also_where_its_certificate_never_lasts_a_month(
+    world: World, recorded_key: None, settings: Any, ra_days: int, ca_days: int
+) -> None:
+    settings.PORTAL_RA_LIFE = timedelta(days=ra_days)
+    CertificateAuthority.objects.update(not_after=now() + timedelta(days=ca_days))
+    world.ca.refresh_from_db()
+    first = ensure_configuration_key(world.ca, now=now())
+    certify_service_keys(now=now())
+    Certificate.objects.filter(order_id=first.pk).update(not_after=now() + timedelta(days=20))
+    assert ensure_configuration_key(world.ca, now=later(hours=3)) == first
 
 
 def test_a_key_that_cannot_be_read_leaves_the_file_unsigned(world: World, recorded_key: None) -> None:
