@@ -18,7 +18,15 @@ from approvals.models import (
     EnrollmentProfile,
     EnrollmentRequest,
 )
-from approvals.profiles import NO_SERVICE, REFUSED_TTL, REQUEST_TTL, KnownBy, check_network, save_profile
+from approvals.profiles import (
+    NO_SERVICE,
+    REFUSED_TTL,
+    REQUEST_TTL,
+    KnownBy,
+    check_authority,
+    check_network,
+    save_profile,
+)
 from approvals.static_challenges import check_static, current, match_static
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
@@ -79,6 +87,11 @@ class EnrollmentProfileForm(_ProfileForm):
         elif data.get("challenge") == ChallengePolicy.STATIC and not (self.instance.pk and current(self.instance)):
             self.add_error("new_static_challenge", "Set one, or choose another kind of challenge.")
         self._check_service(str(data.get("challenge", "")))
+        if "ca" in data:
+            try:
+                check_authority(self.instance, data["ca"])
+            except ProfileInvalid as error:
+                self.add_error("ca", str(error))
         return data
 
     def _check_service(self, challenge: str) -> None:
@@ -144,7 +157,6 @@ class EnrollmentProfileAdmin(AnyAdmin):
         """Save with its entry; the admin holds the transaction."""
         if not change:
             obj.created_at = timezone.now()
-            obj.is_test = obj.ca.is_test
         known_by = KnownBy(form.cleaned_data.get("new_static_challenge") or None, user=person(request))
         save_profile(obj, actor=actor_of(request), now=timezone.now(), is_new=not change, known_by=known_by)
 

@@ -128,7 +128,6 @@ def create_enrollment_profile(
             lock_exempt_networks=list(wanted.guesses.exempt_networks),
             is_default=wanted.is_default,
             ca_certificates=wanted.ca_certificates,
-            is_test=wanted.ca.is_test,
             for_self_test=wanted.for_self_test,
             created_at=now,
         )
@@ -158,7 +157,8 @@ def save_profile(
     _check_static(profile, known_by.static_challenge, is_new=is_new)
     if profile.challenge in VALIDATED and known_by.service is None and service_of(profile) is None:
         raise ProfileInvalid(NO_SERVICE)
-    _check_authority(profile)
+    check_authority(profile, profile.ca)
+    profile.is_test = profile.ca.is_test
     try:
         profile.clean_fields()
         profile.validate_constraints()
@@ -195,11 +195,15 @@ def set_service(profile: EnrollmentProfile, order: ServiceOrder, *, actor: Actor
     return ValidationService.objects.get(pk=profile.pk)
 
 
-def _check_authority(profile: EnrollmentProfile) -> None:
-    """A CA of self-tests issues for nothing else: its certificates are left out where certificates are counted."""
-    others = EnrollmentProfile.objects.filter(ca_id=profile.ca_id).exclude(pk=profile.pk)
-    if others.filter(for_self_test=not profile.for_self_test).exists():
-        raise ProfileInvalid(f"CA {profile.ca.name}: a CA of self-tests serves self-tests only, choose another one")
+def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> None:
+    """Raise ProfileInvalid unless this CA may issue for this profile.
+
+    A CA of self-tests is a test, and issues for nothing else: its certificates are left out where they are counted.
+    """
+    others = EnrollmentProfile.objects.filter(ca=ca).exclude(pk=profile.pk)
+    is_shared = others.filter(for_self_test=not profile.for_self_test).exists()
+    if is_shared or (profile.for_self_test and not ca.is_test):
+        raise ProfileInvalid(f"CA {ca.name}: a CA of self-tests serves self-tests only, choose another one")
 
 
 def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:

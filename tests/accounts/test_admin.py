@@ -12,6 +12,7 @@ from approvals.models import EnrollmentProfile
 from audit.models import AuditEntry
 from ca.models import CertificateProfile
 from tests.pages import create_requests, signed_in
+from tests.selftest.walking import create_loop
 from tests.world import Device, World, create_person
 
 
@@ -166,6 +167,13 @@ def test_without_a_challenge_only_manual_approval_is_accepted(world: World, char
     url = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
     answer = charlie.post(url, form_of(charlie.get(url)) | {"approval": "automatic"})
     assert "Without a challenge only manual approval is possible" in answer.content.decode()
+
+
+def test_a_ca_of_self_tests_is_refused_at_its_field(world: World, charlie: Client) -> None:
+    url = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
+    answer = charlie.post(url, form_of(charlie.get(url)) | {"ca": create_loop().ca_id})
+    assert answer.status_code == 200
+    assert "a CA of self-tests serves self-tests only" in answer.content.decode()
 
 
 def test_records_are_shown_and_never_changed(world: World, charlie: Client) -> None:

@@ -12,13 +12,13 @@ from django.test import Client
 from accounts.roles import Role
 from approvals.errors import ProfileInvalid
 from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence, OutboxMessage
-from approvals.profiles import ProfileRequest, create_enrollment_profile
+from approvals.profiles import ProfileRequest, create_enrollment_profile, save_profile
 from approvals.queue import certificates_without_self_tests, requests_of, signing_health
 from approvals.states import State
 from approvals.verdicts import Voice
 from audit.events import SYSTEM, Event
 from audit.models import AuditEntry
-from ca.models import Certificate, CertificateStatus
+from ca.models import Certificate, CertificateAuthority, CertificateStatus
 from ca.profiles import ProfileSpec
 from pkiportal.management.self_test_profile import ensure_self_test_profile
 from scep.client import HttpAnswer, HttpError, Transport
@@ -29,7 +29,7 @@ from selftest.runs import KEPT, close_lost_runs, start_run, walk_run
 from selftest.walks import Surroundings
 from tests.pki import rsa_key
 from tests.selftest.walking import COMMAND, create_loop, started, walk, with_worker
-from tests.world import Device, World, create_person, now, through, voice_of
+from tests.world import Device, World, create_ca, create_person, create_profile, now, through, voice_of
 
 
 @pytest.fixture
@@ -218,6 +218,19 @@ def test_a_ca_of_self_tests_issues_for_nothing_else(world: World, loop: Enrollme
             user=None,
             now=now(),
         )
+
+
+def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(world: World, loop: EnrollmentProfile) -> None:
+    fresh = create_ca("fresh", ra_key="device-3")
+    loop.ca = fresh
+    with pytest.raises(ProfileInvalid, match="serves self-tests only"):
+        save_profile(loop, actor=SYSTEM, now=now(), is_new=False)
+    CertificateAuthority.objects.filter(pk=fresh.pk).update(is_test=True)
+    profile = create_profile(CertificateAuthority.objects.get(pk=fresh.pk), "trial")
+    assert profile.is_test
+    profile.ca = world.ca
+    save_profile(profile, actor=SYSTEM, now=now(), is_new=False)
+    assert not EnrollmentProfile.objects.get(slug="trial").is_test, "it issues real certificates now"
 
 
 def test_the_profile_is_made_once_and_not_in_the_place_of_a_real_one(world: World, loop: EnrollmentProfile) -> None:
