@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
 
 from ca.asn1 import Asn1Error, prescan_prefix
 from inspector.messages import (
@@ -21,19 +22,30 @@ from inspector.words import WIRE_NAMES, wire_name
 from scep.protocol import constants as c
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.errors import Malformed, Refused
+from scep.protocol.messages import STRICT, MessageRules
 from scep.protocol.signed_data import SignedData, SignerInfo, read_signed_data, read_signer_info
 
-_TRAILING = b"\x00\r\n"
+_ANSWER: Final = "answer (CertRep)"
+_TRAILING: Final = b"\x00\r\n"
+_BY_CHALLENGE: Final = (
+    "The outer part is accepted. The signer has no RSA key: the answer is encrypted with the challengePassword of the "
+    "request, and a request without one is refused."
+)
+_NO_ANSWER: Final = "FAILURE badAlg: the signer has no RSA key, and nothing else could encrypt the answer."
+_WITHOUT_RSA: Final = {c.MessageType.GET_CERT: _NO_ANSWER, c.MessageType.GET_CRL: _NO_ANSWER}
 
 
-def decode(data: bytes, *, known: KnownKeys) -> Report:
-    """Return everything that can be said of `data` without a key. `known` names the RA keys that may be named."""
-    kind, sections = _sections(data, known)
+def decode(data: bytes, *, known: KnownKeys, rules: MessageRules = STRICT) -> Report:
+    """Return everything that can be said of `data` without a key, under the rules of its profile.
+
+    `known` names the RA keys that may be named.
+    """
+    kind, sections = _sections(data, known, rules)
     lines, end = outline_of(data)
     return Report(kind, len(data), hashlib.sha256(data).hexdigest(), tuple(sections), lines, end)
 
 
-def _sections(data: bytes, known: KnownKeys) -> tuple[str, Sequence[Section]]:
+def _sections(data: bytes, known: KnownKeys, rules: MessageRules) -> tuple[str, Sequence[Section]]:
     try:
         end = prescan_prefix(data)
     except Asn1Error as error:
@@ -41,7 +53,7 @@ def _sections(data: bytes, known: KnownKeys) -> tuple[str, Sequence[Section]]:
     rest = data[end:].strip(_TRAILING)
     before = [Section("Encoding", verdict=f"{len(rest)} bytes follow the message.", tone="bad")] if rest else []
     if looks_like_csr(data[:end]):
-        return "certificate request (PKCS #10)", [*before, csr_section(data[:end])[1]]
+        return "certificate request (PKCS #10)", [*before, csr_section(data[:end], rules)[1]]
     try:
         signed = read_signed_data(data[:end])
         if not signed.signer_infos and signed.certificates and not signed.content:
@@ -49,41 +61,35 @@ def _sections(data: bytes, known: KnownKeys) -> tuple[str, Sequence[Section]]:
         signer = read_signer_info(signed.signer_infos[0])
     except (Asn1Error, IndexError):
         return "not a SCEP message", [*before, stopped("Structure", "message", signed_data_path(data[:end]))]
-    kind, middle = _message(data, signed, signer, known)
-    return kind, [*before, *middle]
-
-
-def _message(data: bytes, signed: SignedData, signer: SignerInfo, known: KnownKeys) -> tuple[str, list[Section]]:
-    sections = [signature_section(signed, signer), signer_section(signed, signer), attributes_section(signer)]
     kind = _kind(signer)
+    middle = [signature_section(signed, signer, rules), signer_section(signed, signer), attributes_section(signer)]
+    if kind == _ANSWER:
+        return kind, [*before, *middle, *([envelope_section(signed.content, None)] if signed.content else [])]
     if signed.content:
-        sections.append(envelope_section(signed.content, known))
-    if kind == "answer (CertRep)":
-        return kind, sections
-    return kind, [*sections, _verdict(data)]
+        middle.append(envelope_section(signed.content, known))
+    return kind, [*before, *middle, _verdict(data, rules)]
 
 
 def _kind(signer: SignerInfo) -> str:
     tlv = signer.single(c.ATTR_MESSAGE_TYPE)
     number = tlv.value.decode("ascii", "replace") if tlv is not None else ""
     if number == str(int(c.MessageType.CERT_REP)):
-        return "answer (CertRep)"
+        return _ANSWER
     names = {str(int(item)): name for item, name in WIRE_NAMES["type"].items()}
     return f"message ({names[number]})" if number in names else "message of an unknown type"
 
 
-def _verdict(data: bytes) -> Section:
+def _verdict(data: bytes, rules: MessageRules) -> Section:
     """What the portal's own codec says before it opens the envelope."""
     title = "As the portal takes it"
     try:
-        message = decode_pki_message(data)
+        message = decode_pki_message(data, rules)
     except Malformed as malformed:
         return Section(title, verdict=f"HTTP 400: {malformed}.", tone="bad")
     except Refused as refused:
         return Section(title, verdict=f"FAILURE {wire_name(refused.fail_info, 'fail')}: {refused.text}.", tone="bad")
     if message.signer.key_algorithm != "rsa":
-        verdict = "The signer has no RSA key: an answer could not be encrypted to it."
-        return Section(title, verdict=verdict, tone="warn")
+        return Section(title, verdict=_WITHOUT_RSA.get(message.message_type, _BY_CHALLENGE), tone="warn")
     return Section(title, verdict="The outer part is accepted; the envelope is opened next.", tone="good")
 
 

@@ -29,7 +29,7 @@ from inspector.words import WIRE_NAMES
 from scep.protocol import constants as c
 from scep.protocol.certificates import UnusableKeyError, load_public_key, read_certificate
 from scep.protocol.errors import Refused
-from scep.protocol.messages import SignerCertificate
+from scep.protocol.messages import MessageRules, SignerCertificate
 from scep.protocol.signatures import accepted_digest, check_digest, check_signature
 from scep.protocol.signed_data import SignedData, SignerInfo, find_signer
 
@@ -64,7 +64,7 @@ _TRANSPORTS: Final = {c.RSA_ENCRYPTION: "RSA (PKCS #1 v1.5)", c.RSA_OAEP: "RSAES
 _MAX_SHOWN: Final = 300
 
 
-def signature_section(signed: SignedData, signer: SignerInfo) -> Section:
+def signature_section(signed: SignedData, signer: SignerInfo, rules: MessageRules) -> Section:
     """The signature around the message: how it was made, and whether it holds."""
     rows = (
         Row("digestAlgorithm", named(signer.digest_oid, _DIGESTS)),
@@ -74,7 +74,7 @@ def signature_section(signed: SignedData, signer: SignerInfo) -> Section:
         Row("content", f"{len(signed.content)} bytes" if signed.content else "none"),
     )
     try:
-        digest = accepted_digest(signer)
+        digest = accepted_digest(signer, rules)
         certificate = find_signer(signed, signer)
         if certificate is None:
             return Section("Signature", rows, "Not verified: no certificate in the message is the signer's.", "bad")
@@ -125,8 +125,11 @@ def attributes_section(signer: SignerInfo) -> Section:
     return Section("Attributes", rows, " ".join(said), "bad" if said else "")
 
 
-def envelope_section(content: bytes, known: KnownKeys) -> Section:
-    """The pkcsPKIEnvelope as everybody can read it: for whom, by which algorithms. Nothing is decrypted."""
+def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
+    """The pkcsPKIEnvelope as everybody can read it: for whom, by which algorithms. Nothing is decrypted.
+
+    `known` is None for an answer, which is encrypted to the device.
+    """
     where: list[tuple[str, int]] = [("ContentInfo", 0)]
     rows: list[Row] = [Row("size", f"{len(content)} bytes")]
     try:
@@ -143,13 +146,15 @@ def envelope_section(content: bytes, known: KnownKeys) -> Section:
         texts = []
         for number, recipient in enumerate(recipients, 1):
             where.append((f"recipientInfo {number}", recipient.start))
-            text, key = _recipient(recipient, known)
+            text, key = _recipient(recipient, known or {})
             rows.append(Row(f"recipient {number}", text))
             texts.append(key)
         where.append(("encryptedContentInfo", members[2].start))
         rows += _encrypted(sequence(members[2], 2))
     except (Asn1Error, Refused) as error:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
+    if known is None:
+        return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
     ours = [key for key in texts if key]
     if ours:
         return Section("Envelope", tuple(rows), f"Encrypted to {', '.join(ours)}.", "good")

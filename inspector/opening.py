@@ -43,6 +43,10 @@ from scep.ra_keys import RaNotReady, ra_keys
 _INSIDE = "Inside the envelope"
 _NOT_READABLE = Section(_INSIDE, verdict=f"{UNREADABLE.capitalize()}: the device got this answer too.", tone="bad")
 
+_KEY_GONE = Section(
+    _INSIDE, verdict="Not opened: it is encrypted to an RA key that is not in use any more.", tone="warn"
+)
+
 
 def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
     """Return what was inside a stored message, and leave in the log who opened it. Raises KeyStoreError."""
@@ -63,7 +67,7 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
     except Refused as refused:
         if refused.text == UNREADABLE:
-            return [_NOT_READABLE]
+            return [_NOT_READABLE if exchange.text == UNREADABLE else _KEY_GONE]
         return [Section(_INSIDE, verdict=f"Not opened: {refused.text}.", tone="warn")]
 
 

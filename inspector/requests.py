@@ -7,6 +7,7 @@ from ca.csr import CertificationRequest, CsrError, CsrSignatureInvalid, decode_c
 from ca.findings import Finding
 from ca.names import NameMalformed
 from inspector.report import Row, Section, Stop, Tone
+from scep.protocol.messages import MessageRules
 
 TITLE = "Certificate request"
 
@@ -20,10 +21,10 @@ def looks_like_csr(data: bytes) -> bool:
         return False
 
 
-def csr_section(data: bytes) -> tuple[CertificationRequest | None, Section]:
+def csr_section(data: bytes, rules: MessageRules) -> tuple[CertificationRequest | None, Section]:
     """Read a request as it comes; where its signature or algorithm is refused, as far as it can be read without."""
     try:
-        csr = decode_csr(data)
+        csr = decode_csr(data, accepts_sha1=rules.legacy_algorithms)
     except CsrError as error:
         return _unsigned(data, error)
     return csr, Section(TITLE, rows_of(csr), "Its signature holds: the sender has the key.", "good")

@@ -27,6 +27,7 @@ from inspector.forms import HOURS, ExchangeFilter, PasteForm, RecordingForm
 from inspector.opening import known_keys, open_stored, rules
 from inspector.requests import csr_section
 from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of
+from scep.protocol.messages import MessageRules
 
 _READ: Final = ["GET", "HEAD"]
 
@@ -138,8 +139,9 @@ _BESIDE: Final = ("profile__ca__parent__parent", "profile__department", "profile
 
 
 def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None) -> dict[str, Any]:
-    report = decode(data, known=known_keys(person(request)))
-    csr = csr_section(data)[0] if report.kind.startswith("certificate request") else None
+    taken = MessageRules(legacy_algorithms=profile is not None and profile.legacy_algorithms)
+    report = decode(data, known=known_keys(person(request)), rules=taken)
+    csr = csr_section(data, taken)[0] if report.kind.startswith("certificate request") else None
     return {"report": report, "more": rules(csr, profile) if csr and profile else []}
 
 
@@ -152,10 +154,11 @@ def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:
 def _exchange_context(request: HttpRequest, found: Exchange) -> dict[str, Any]:
     known = known_keys(person(request))
     answer = bytes(found.answer)
+    taken = MessageRules(legacy_algorithms=found.profile.legacy_algorithms)
     return {
         "exchange": found,
-        "asked": decode(bytes(found.message), known=known),
-        "answer": decode(answer, known=known) if answer else None,
+        "asked": decode(bytes(found.message), known=known, rules=taken),
+        "answer": decode(answer, known=known, rules=taken) if answer else None,
         "neighbors": _exchanges_of(request)
         .filter(profile=found.profile, transaction_id=found.transaction_id)
         .exclude(pk=found.pk)

@@ -13,8 +13,9 @@ from inspector.outline import outline_of
 from inspector.pasted import PasteInvalid, bytes_of
 from inspector.report import Report, Section
 from scep.client import build_csr
-from tests.pki import rsa_key
-from tests.scep.forge import ALICE_ID, CHALLENGE, csr, forge
+from scep.protocol.messages import MessageRules
+from tests.pki import ec_key, rsa_key
+from tests.scep.forge import ALICE_ID, CHALLENGE, csr, ec_certificate, forge
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
 CANARY = "canary-of-the-inspector-4711"
@@ -44,6 +45,22 @@ def test_a_good_request_is_decoded_step_by_step() -> None:
     assert rows(section(report, "Envelope"))["content encryption"] == "AES-128-CBC"
     assert section(report, "As the portal takes it").verdict.startswith("The outer part is accepted")
     assert report.outline_end == ""
+
+
+def test_what_a_profile_takes_is_no_fault_under_its_rules() -> None:
+    old = forge(digest="sha1")
+    assert "digest algorithm SHA-1" in section(decode(old, known={}), "As the portal takes it").verdict
+    report = decode(old, known={}, rules=MessageRules(legacy_algorithms=True))
+    assert [section(report, title).tone for title in ("Signature", "As the portal takes it")] == ["good", "good"]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [("19", "encrypted with the challengePassword"), ("20", "The outer part is accepted"), ("21", "FAILURE badAlg")],
+)
+def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, said: str) -> None:
+    sent = forge(key=ec_key(), certificate=ec_certificate(), message_type=number)
+    assert said in section(decode(sent, known={}), "As the portal takes it").verdict
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,15 @@ from accounts.roles import Role
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from audit.events import Event
 from audit.models import AuditEntry
+from ca.models import ServiceKey
 from exchanges import storage
 from exchanges.models import Exchange, KeptFor, Recording
 from exchanges.storage import keeper, prune, tidy
 from inspector.walk import walk_of
 from scep.client import build_csr
+from scep.ra_keys import ra_keys, retire_ra_key
+from tests.flows.renewing import certified
+from tests.flows.rolling import renewed_ra
 from tests.flows.wire import message, post
 from tests.pages import signed_in
 from tests.pki import rsa_key
@@ -111,6 +115,38 @@ def test_whatever_cannot_be_read_inside_is_the_one_sentence_the_device_got(
     page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk])).content.decode()
     assert "Message could not be decrypted or read: the device got this answer too." in page
     assert "stops at" not in page.partition("Inside the envelope")[2].partition("The message")[0]
+
+
+def test_a_stored_message_is_decoded_under_the_rules_of_its_profile(world: World, locked: EnrollmentProfile) -> None:
+    EnrollmentProfile.objects.filter(pk=locked.pk).update(legacy_algorithms=True)
+    found = stored(world, digest="sha1")
+    page = signed_in(world.alice).get(reverse("exchange", args=[found.pk])).content.decode()
+    assert "use SHA-256" not in page
+    assert page.count("Verified: by the key of the signer certificate") == 2, "of the message and of the answer"
+    text = base64.b64encode(bytes(found.message)).decode()
+    pasted = signed_in(world.alice).post(reverse("inspector"), {"text": text, "profile": "locked"}).content.decode()
+    assert "The outer part is accepted" in pasted
+
+
+def test_the_envelope_of_an_answer_is_said_to_be_the_devices(world: World) -> None:
+    certified(world, Device.named("r1.example"))
+    answer = post(message(world, build_csr(rsa_key("alice"), "r1.example"))).body
+    page = signed_in(world.alice).post(reverse("inspector"), {"text": base64.b64encode(answer).decode()})
+    assert b"Encrypted to the device: nobody else can open it." in page.content
+    assert b"Not encrypted to an RA key" not in page.content
+
+
+def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unreadable(
+    world: World, locked: EnrollmentProfile
+) -> None:
+    found = stored(world)
+    old = ServiceKey.objects.get()
+    renewed_ra(world.ca, "device-1")
+    retire_ra_key(old, now=now())
+    ra_keys.forget()
+    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk])).content.decode()
+    assert "Not opened: it is encrypted to an RA key that is not in use any more." in page
+    assert "the device got this answer too" not in page
 
 
 def test_a_cert_poll_is_not_opened(world: World, locked: EnrollmentProfile) -> None:
