@@ -1,6 +1,7 @@
 """SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a CertRep can say."""
 
 import structlog
+from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
@@ -90,6 +91,8 @@ def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentPr
         raise QueryInvalid("operation is missing" if not query.operation else "message is missing")
     if not message:
         raise Malformed("the message is empty")
+    if len(message) > settings.PORTAL_SCEP_MAX_BYTES:  # by GET; a body was not read
+        return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
     exchange = service.Exchange(
         profile=profile,
         address=client_address(request),

@@ -19,6 +19,7 @@ from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTra
 from audit.events import Event
 from audit.models import AuditEntry
 from ca.models import CertificateAuthority, ServiceKey
+from exchanges.models import Exchange
 from exchanges.storage import Keeper
 from keys.errors import KeyStoreError
 from scep.protocol.constants import PKIStatus
@@ -242,6 +243,13 @@ def test_d39_a_get_with_an_odd_content_length_is_refused_and_never_a_fault(world
 
 def test_d39_a_query_of_a_megabyte_is_414(world: World) -> None:
     assert get("operation=PKIOperation&message=" + "A" * 1_000_000).status_code == 414
+
+
+def test_d39_a_message_by_get_is_no_larger_than_one_by_post_and_not_kept(world: World) -> None:
+    for size, status in ((65_536, 400), (65_537, 413), (190_000, 413)):
+        text = base64.b64encode(b"\x30" * size).decode()
+        assert get(f"operation=PKIOperation&message={text}").status_code == status
+    assert [len(kept.message) for kept in Exchange.objects.all()] == [65_536]
 
 
 class Gone:
