@@ -91,9 +91,17 @@ class RaCredential:
 
 
 def ensure_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:
-    """Return the newest RA key of a CA; make key and CSR where there is none. It is usable once certified."""
+    """Return the newest RA key of a CA; make key and CSR where there is none. It is usable once certified.
+
+    Locks the authority's row while it makes them: all devices that ask at once get the one key. Raises KeyStoreError.
+    """
     known = ra_keys_of(ca, is_split=is_split)
-    return known[0] if known else make_ra_key(ca, now=now, is_split=is_split)
+    if known:
+        return known[0]
+    with transaction.atomic():
+        CertificateAuthority.objects.select_for_update(of=("self",), no_key=True).get(pk=ca.pk)
+        known = ra_keys_of(ca, is_split=is_split)
+        return known[0] if known else make_ra_key(ca, now=now, is_split=is_split)
 
 
 def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:

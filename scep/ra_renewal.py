@@ -1,7 +1,7 @@
 """RA keys in time: made where one is missing, renewed before the certificate ends, retired after it.
 
-Runs beside the web, never in a device's request: only there the passphrase of RA keys is known. The signing worker
-certifies what is made here.
+Runs beside the web, since only there the passphrase of RA keys is known, and not in a device's request: that makes the
+first key where none is there yet, no other. The signing worker certifies what is made here.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ca.authority_models import AuthorityRollover, CertificateAuthority, Certifi
 from ca.models import ServiceKey
 from ca.ra_certificates import certificates_of, certified_times, is_renewal_due, ra_keys_of
 from keys.errors import KeyStoreError
-from scep.ra_keys import make_ra_key, remove_retired_files, retire_ra_key
+from scep.ra_keys import ensure_ra_key, make_ra_key, remove_retired_files, retire_ra_key
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ def keep_ra_keys(*, now: datetime) -> Upkeep:
             if ca.pk in gone or ca.not_after <= now or not _is_due(keys, ca, (ca.pk, is_split) in wanted, now=now):
                 continue
             try:
-                make_ra_key(ca, now=now, is_split=is_split)
+                (make_ra_key if keys else ensure_ra_key)(ca, now=now, is_split=is_split)
             except (KeyStoreError, OSError) as error:
                 _log.error("ra.key_not_made", ca=ca.name, fault=str(error))
                 continue

@@ -19,7 +19,7 @@ from ca.authority_models import CertificatesShape
 from ca.crl import KEPT_CRLS, issue_crl, prune_crls
 from ca.expiry import deadlines_of
 from ca.models import CertificateAuthority, CrlIssue, ServiceKey
-from ca.ra_certificates import offered_certificates
+from ca.ra_certificates import offered_certificates, ra_keys_of
 from ca.rollover import stage_rollover
 from ca.service_keys import certify_service_keys
 from keys.errors import KeyStoreError
@@ -258,6 +258,22 @@ def test_until_a_split_pair_is_certified_devices_wait_and_old_ones_are_answered(
         ra_keys.offered(world.ca, CertificatesShape.SPLIT_CHAIN, now=now())
     certify_service_keys(now=now())
     assert len(given_out()) == 3
+
+
+def test_devices_that_ask_at_once_for_a_pair_that_is_not_there_get_one(world: World) -> None:
+    first, real = [True], ra_keys_of
+
+    def a_moment_ago(ca: CertificateAuthority, *, is_split: bool) -> list[ServiceKey]:
+        """The second to look saw nothing yet; meanwhile the first has made the pair."""
+        if not is_split or not first:
+            return real(ca, is_split=is_split)
+        first.clear()
+        ensure_ra_key(ca, now=now(), is_split=True)
+        return []
+
+    with recorded("device-5", "device-6"), mock.patch("scep.ra_keys.ra_keys_of", a_moment_ago):
+        late = ensure_ra_key(world.ca, now=now(), is_split=True)
+    assert real(world.ca, is_split=True) == [late]
 
 
 def test_renewing_by_command_makes_the_next_key_of_each_kind(world: World) -> None:
