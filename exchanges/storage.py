@@ -19,8 +19,9 @@ from exchanges.models import Exchange, KeptFor, Recording
 #: Newest messages kept for each profile, by the reason they are kept for; and how long at most.
 NEWEST: Final = {KeptFor.SELF_TEST: 4_000, KeptFor.REFUSAL: 200, KeptFor.RECORDING: 5_000}
 KEPT: Final = timedelta(days=14)
-#: Refusals kept in a minute by one process for one profile: who sends refused messages only cannot keep a disk busy.
-REFUSALS_A_MINUTE: Final = 30
+#: Kept in a minute by one process for one profile, of what any stranger may send: nobody can keep a disk busy with it.
+#: A run of the self-test that waits for its worker as long as it may sends some 300 messages.
+A_MINUTE: Final = {KeptFor.SELF_TEST: 600, KeptFor.REFUSAL: 30}
 #: Seconds that a switched recording may be old in a process.
 FRESH_SECONDS: Final = 5.0
 _TIDY_EVERY: Final = 20
@@ -36,16 +37,18 @@ class Keeper:
         self._lock = threading.Lock()
         self._until: dict[int, datetime] = {}
         self._read_at = float("-inf")
-        self._refusals: dict[int, deque[float]] = defaultdict(deque)
+        self._lately: dict[int, deque[float]] = defaultdict(deque)
         self._kept = 0
 
     def reason(self, profile: EnrollmentProfile, *, now: datetime, is_refused: bool) -> KeptFor | None:
         """Return why a message of this profile is to be kept, None where it is not."""
-        if profile.for_self_test:
-            return KeptFor.SELF_TEST
-        if self._is_recording(profile, now):
-            return KeptFor.RECORDING
-        return KeptFor.REFUSAL if is_refused and self._has_room(profile) else None
+        reason = KeptFor.SELF_TEST if profile.for_self_test else KeptFor.REFUSAL
+        if reason is KeptFor.REFUSAL:
+            if self._is_recording(profile, now):
+                return KeptFor.RECORDING
+            if not is_refused:
+                return None
+        return reason if self._has_room(profile, A_MINUTE[reason]) else None
 
     def keep(self, profile: EnrollmentProfile, reason: KeptFor, **facts: Any) -> None:
         """Write one exchange; a database that does not take it costs the device nothing."""
@@ -62,7 +65,7 @@ class Keeper:
         """Look at the switches afresh next time, and at full room."""
         with self._lock:
             self._read_at = float("-inf")
-            self._refusals.clear()
+            self._lately.clear()
 
     def _is_recording(self, profile: EnrollmentProfile, now: datetime) -> bool:
         if time.monotonic() - self._read_at > self._fresh:
@@ -79,13 +82,13 @@ class Keeper:
             _log.warning("recordings.not_read", fault=f"{type(error).__name__}: {error}")
         self._read_at = time.monotonic()
 
-    def _has_room(self, profile: EnrollmentProfile) -> bool:
+    def _has_room(self, profile: EnrollmentProfile, most: int) -> bool:
         moment = time.monotonic()
         with self._lock:
-            times = self._refusals[profile.pk]
+            times = self._lately[profile.pk]
             while times and times[0] < moment - 60:
                 times.popleft()
-            if len(times) >= REFUSALS_A_MINUTE:
+            if len(times) >= most:
                 return False
             times.append(moment)
             return True

@@ -193,7 +193,7 @@ def test_recording_ends_by_itself_and_is_never_longer_than_a_day(world: World) -
 
 
 def test_who_sends_refused_messages_only_cannot_fill_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "REFUSALS_A_MINUTE", 3)
+    monkeypatch.setitem(storage.A_MINUTE, KeptFor.REFUSAL, 3)
     for _ in range(5):
         post(b"no message")
     assert Exchange.objects.count() == 3
@@ -202,6 +202,14 @@ def test_who_sends_refused_messages_only_cannot_fill_the_disk(world: World, monk
     assert tidy(world.profile, KeptFor.REFUSAL) == 1
     assert list(Exchange.objects.order_by("-id").values_list("pk", flat=True)) == newest
     assert prune(now=later(days=15)) == 2
+
+
+def test_nor_can_who_sends_to_the_profile_of_the_self_test(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_loop()
+    monkeypatch.setitem(storage.A_MINUTE, KeptFor.SELF_TEST, 3)
+    for _ in range(5):
+        post(b"no message", "selftest")
+    assert list(Exchange.objects.values_list("kept_for", flat=True)) == [KeptFor.SELF_TEST] * 3
 
 
 def test_a_database_that_takes_no_message_costs_the_device_nothing(world: World) -> None:
