@@ -76,10 +76,11 @@ PORTAL_INTUNE_HOSTS = read(
 )
 #: How the portal names itself to services that it calls.
 PORTAL_CALLER: Final = f"pki-portal/{PORTAL_VERSION}"
-#: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
+#: After how many days an administrator is reminded to rotate a static challenge.
 PORTAL_STATIC_CHALLENGE_DAYS: Final = read(
     "PORTAL_STATIC_CHALLENGE_DAYS", environment.static_challenge_days, default=90
 )
+#: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
 PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", environment.crl_days, default=7))
 #: How long the bytes of a CRL are kept that a newer one took the place of.
 PORTAL_CRL_KEEP: Final = timedelta(days=read("PORTAL_CRL_KEEP_DAYS", environment.days(1, 36_500), default=365))
