@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, TypeVar
-from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Q
 
 from accounts.models import User
 from audit.events import Actor, Event, Subject
@@ -26,8 +24,6 @@ from ca.models import (
 )
 from ca.names import DistinguishedName, decode_name
 from ca.profiles import ProfileSpec
-
-M = TypeVar("M", bound=Model)
 
 LAST_CHARACTER = "\U0010ffff"
 MAX_TERM = 255
@@ -151,16 +147,6 @@ def normalize_term(word: str) -> str:
     return (plain if is_hex and not is_address else text)[:MAX_TERM]
 
 
-def by_term(rows: QuerySet[M], terms: type[Model], owner: str, prefix: str) -> QuerySet[M]:
-    """Return the rows that have a term beginning with `prefix`; served by the index over terms."""
-    start = normalize_term(prefix)
-    if not start:
-        return rows
-    manager: Any = terms._default_manager  # noqa: SLF001 - Django's documented name for a model's manager
-    found = manager.filter(term__gte=start, term__lt=start + LAST_CHARACTER).values(owner)
-    return rows.filter(pk__in=found)
-
-
 def add_certificate_terms(certificate: Certificate, words: Sequence[str]) -> None:
     """Make a certificate findable by these words."""
     insert(*(CertificateTerm(certificate=certificate, term=term) for term in normalized_terms(words)))
@@ -169,12 +155,6 @@ def add_certificate_terms(certificate: Certificate, words: Sequence[str]) -> Non
 def authority_named(name: str) -> CertificateAuthority | None:
     """Return an authority with its parents loaded, or None."""
     return CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
-
-
-def certificates_of_orders(order_ids: Iterable[UUID]) -> dict[UUID, Certificate]:
-    """Return the live certificate of each order that has one."""
-    rows = Certificate.objects.filter(order_id__in=list(order_ids)).exclude(status="ABANDONED")
-    return {certificate.order_id: certificate for certificate in rows}
 
 
 def outdate_crl(ca_id: int) -> None:

@@ -10,12 +10,13 @@ from django.db import DatabaseError, ProgrammingError, connection, transaction
 
 from approvals.decisions import approve_request
 from approvals.models import EnrollmentRequest
+from approvals.queue import search
 from audit.models import AuditEntry
 from ca.csr import read_stored_csr
 from ca.issuance import _check_signed
 from ca.models import Certificate, CertificateTerm
 from ca.profiles import check_csr
-from ca.store import by_term, resolve_version
+from ca.store import resolve_version
 from pkiportal.management import database_roles, output
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, now, run_worker, voice_of
@@ -98,7 +99,7 @@ def test_seeded_rows_are_real_and_marked(world: World) -> None:
     for certificate in Certificate.objects.filter(kind="ordered").select_related("ca"):
         _check_signed(certificate, certificate.certificate_der)
         assert (
-            by_term(Certificate.objects.all(), CertificateTerm, "certificate_id", certificate.serial_hex).get()
+            search(Certificate.objects.all(), CertificateTerm, "certificate_id", certificate.serial_hex).get()
             == certificate
         )
     request = pending[0]
