@@ -5,6 +5,7 @@ It reads by the functions that the portal itself reads by, so that it says what 
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from ca.asn1 import (
@@ -33,8 +34,17 @@ from scep.protocol.messages import MessageRules, SignerCertificate
 from scep.protocol.signatures import accepted_digest, check_digest, check_signature
 from scep.protocol.signed_data import SignedData, SignerInfo, find_signer
 
-#: Names of RA keys by the DER of issuer and serial number, or by key identifier: whom an envelope is for.
-KnownKeys = Mapping[bytes, str]
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """An RA key that may be named, and whether it still opens anything."""
+
+    name: str
+    is_retired: bool = False
+
+
+#: RA keys by the DER of issuer and serial number, or by key identifier: whom an envelope is for.
+KnownKeys = Mapping[bytes, KnownKey]
 
 _ATTRIBUTES: Final = {
     c.ATTR_MESSAGE_TYPE: "messageType",
@@ -143,21 +153,22 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
             del members[1]
         where.append(("recipientInfos", members[1].start))
         recipients = children(expect(members[1], SET))
-        texts = []
+        found = []
         for number, recipient in enumerate(recipients, 1):
             where.append((f"recipientInfo {number}", recipient.start))
             text, key = _recipient(recipient, known or {})
             rows.append(Row(f"recipient {number}", text))
-            texts.append(key)
+            found.append(key)
         where.append(("encryptedContentInfo", members[2].start))
         rows += _encrypted(sequence(members[2], 2))
     except (Asn1Error, Refused) as error:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
     if known is None:
         return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
-    ours = [key for key in texts if key]
+    ours = [key for key in found if key]
     if ours:
-        return Section("Envelope", tuple(rows), f"Encrypted to {', '.join(ours)}.", "good")
+        names = ", ".join(f"a retired key, {key.name}" if key.is_retired else key.name for key in ours)
+        return Section("Envelope", tuple(rows), f"Encrypted to {names}.", "warn" if ours[0].is_retired else "good")
     return Section("Envelope", tuple(rows), "Not encrypted to an RA key of a profile that you may see.", "warn")
 
 
@@ -274,19 +285,19 @@ def _content_type(tlv: TLV) -> str:
     return named(tlv.raw, {c.ID_ENVELOPED_DATA: "EnvelopedData", c.ID_AUTH_ENVELOPED_DATA: "AuthEnvelopedData"})
 
 
-def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, str]:
-    """Whom one RecipientInfo is for, and the name of our key, if it is one."""
+def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, KnownKey | None]:
+    """Whom one RecipientInfo is for, and our key, if it is one."""
     if tlv.tag != SEQUENCE:
-        return f"a password or another kind of recipient ([{tlv.tag & 0x1F}])", ""
+        return f"a password or another kind of recipient ([{tlv.tag & 0x1F}])", None
     members = sequence(tlv, 4)
     rid = members[1]
     transport = _algorithm(members[2], _TRANSPORTS)
     if rid.tag & ~CONSTRUCTED == CONTEXT:
         key = octets(rid)
-        return f"key identifier {key.hex()}, {transport}", known.get(key, "")
+        return f"key identifier {key.hex()}, {transport}", known.get(key)
     issuer, serial = sequence(rid, 2)[:2]
     text = f"serial number {serial.value.hex()} of {name_of(issuer.raw)}, {transport}"
-    return text, known.get(rid.raw, "")
+    return text, known.get(rid.raw)
 
 
 def _encrypted(members: list[TLV]) -> list[Row]:

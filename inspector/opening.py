@@ -25,11 +25,12 @@ from ca.csr import (
     decode_csr,
     read_stored_csr,
 )
-from ca.models import ServiceKey, ServicePurpose
+from ca.lineage import lineage_of
+from ca.models import CertificateAuthority, ServiceKey, ServicePurpose
 from ca.profiles import check_csr
 from ca.store import resolve_version
 from exchanges.models import Exchange
-from inspector.messages import name_of
+from inspector.messages import KnownKey, name_of
 from inspector.report import Row, Section
 from inspector.requests import TITLE, findings_section, rows_of
 from scep.protocol.certificates import read_certificate, read_issuer_and_serial, subject_key_identifier
@@ -115,16 +116,18 @@ def rules(csr: CertificationRequest, profile: EnrollmentProfile) -> list[Section
     return [findings_section(check_csr(csr, resolve_version(version)).findings, profile.slug)]
 
 
-def known_keys(user: User) -> dict[bytes, str]:
+def known_keys(user: User) -> dict[bytes, KnownKey]:
     """Return the RA keys of the profiles a person may see, by the names by which an envelope may call them."""
     profiles = EnrollmentProfile.objects.filter(within(user, Verb.PROFILE_VIEW, "department_id"))
-    mine = {ca.pk for profile in profiles.select_related("ca") for ca in profile.lineage.authorities()}
+    current = CertificateAuthority.objects.filter(enrollment_profiles__in=profiles).distinct()
+    mine = {ca.pk for authority in current for ca in lineage_of(authority).authorities()}
     purposes = [ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION]
     rows = ServiceKey.objects.filter(ca__in=mine, purpose__in=purposes, certificate__der__isnull=False)
     found = {}
     for row in rows.select_related("ca", "certificate"):
         if row.certificate is not None:
-            read, name = read_certificate(row.certificate.certificate_der), f"the RA key of CA {row.ca.name}"
-            found[der_sequence(read.issuer_der, read.serial_der)] = name
-            found[subject_key_identifier(read.der) or b"-"] = name
+            read = read_certificate(row.certificate.certificate_der)
+            key = KnownKey(f"the RA key of CA {row.ca.name}", is_retired=row.retired_at is not None)
+            found[der_sequence(read.issuer_der, read.serial_der)] = key
+            found[subject_key_identifier(read.der) or b"-"] = key
     return found
