@@ -44,9 +44,7 @@ from scep.ra_keys import RaNotReady, ra_keys
 _INSIDE = "Inside the envelope"
 _NOT_READABLE = Section(_INSIDE, verdict=f"{UNREADABLE.capitalize()}: the device got this answer too.", tone="bad")
 
-_KEY_GONE = Section(
-    _INSIDE, verdict="Not opened: it is encrypted to an RA key that is not in use any more.", tone="warn"
-)
+_CLOSED = Section(_INSIDE, verdict="Not opened: no RA key that is in use now makes it readable.", tone="warn")
 
 
 def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
@@ -68,7 +66,7 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
     except Refused as refused:
         if refused.text == UNREADABLE:
-            return [_NOT_READABLE if exchange.text == UNREADABLE else _KEY_GONE]
+            return [_NOT_READABLE if exchange.text == UNREADABLE else _CLOSED]
         return [Section(_INSIDE, verdict=f"Not opened: {refused.text}.", tone="warn")]
 
 
@@ -89,7 +87,7 @@ def _coordinates(content: bytes) -> Section:
     try:
         issuer, serial = read_issuer_and_serial(content)
     except Asn1Error:
-        return _NOT_READABLE
+        return _CLOSED
     return Section(_INSIDE, (Row("issuer", name_of(issuer)), Row("serial number", serial[2:].hex(), is_code=True)))
 
 

@@ -37,7 +37,7 @@ from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
 from scep.protocol.constants import EmptyContent, FailInfo, MessageType, PKIStatus
 from scep.protocol.envelope import addressed_recipient, answer_cipher, open_envelope
-from scep.protocol.errors import Malformed, Refused, unreadable
+from scep.protocol.errors import UNREADABLE, Malformed, Refused, unreadable
 from scep.protocol.messages import CertRep, MessageRules, PasswordKey, PKIMessage
 from scep.protocol.signed_data import sign_beside
 from scep.ra_keys import RaCredential, RaNotReady, ra_keys
@@ -198,11 +198,7 @@ def _delivery(
 
 def _crl(message: PKIMessage, exchange: Exchange) -> CertRep:
     """A CRL is public, so any signer gets it; no transaction is opened (RFC 8894 §3.3.4)."""
-    content = _open(message, exchange)
-    try:
-        issuer, _ = read_issuer_and_serial(content)  # the serial number decides nothing
-    except Asn1Error:
-        raise unreadable(message.reply) from None
+    issuer, _ = _named_inside(message, exchange)  # the serial number decides nothing
     crl = crl_of_issuer(exchange.issuer_meant(issuer))
     if crl is None:
         raise Refused(FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", reply=message.reply)
@@ -214,6 +210,22 @@ def _crl(message: PKIMessage, exchange: Exchange) -> CertRep:
         recipient=message.signer,
         content_cipher=cipher,
     )
+
+
+def _named_inside(message: PKIMessage, exchange: Exchange) -> tuple[bytes, bytes]:
+    """Issuer and serial number in a GetCert or GetCRL; empty ones, which name nothing, where they cannot be read.
+
+    Nothing shows that the sender knows what is inside, so an answer of its own for that would read out any captured
+    envelope: with the right blocks around them, its octets are lengths, and one value of each makes it readable.
+    """
+    try:
+        return read_issuer_and_serial(_open(message, exchange))
+    except Asn1Error:
+        return b"", b""
+    except Refused as refused:
+        if refused.text != UNREADABLE:
+            raise
+        return b"", b""
 
 
 def _open(message: PKIMessage, exchange: Exchange) -> bytes:
@@ -251,11 +263,7 @@ def _is_automatic(request: EnrollmentRequest, profile: EnrollmentProfile) -> boo
 
 
 def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
-    content = _open(message, exchange)
-    try:
-        issuer, serial = read_issuer_and_serial(content)
-    except Asn1Error:
-        raise unreadable(message.reply) from None
+    issuer, serial = _named_inside(message, exchange)
     query = CertificateQuery(
         issuer_der=exchange.issuer_meant(issuer),
         serial_der=serial,
@@ -271,12 +279,8 @@ def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> Cert
         return decode_csr(content, accepts_sha1=exchange.profile.legacy_algorithms)
     except CsrMalformed:
         raise unreadable(message.reply) from None
-    except CsrSignatureInvalid:
-        raise Refused(
-            FailInfo.BAD_MESSAGE_CHECK, "the signature of the certificate request is wrong", reply=message.reply
-        ) from None
-    except CsrAlgorithmRefused as error:
-        raise Refused(FailInfo.BAD_ALG, str(error), reply=message.reply) from None
+    except (CsrSignatureInvalid, CsrAlgorithmRefused) as error:
+        raise unreadable(message.reply, cause=str(error)) from None
 
 
 def _outcome(

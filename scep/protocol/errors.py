@@ -32,10 +32,10 @@ class Refused(ScepProtocolError):
         self.reply = reply
 
 
-def unreadable(reply: ReplyContext | None) -> Refused:
-    """The one refusal for everything from RSA decryption to the parsing of what was inside.
+def unreadable(reply: ReplyContext | None, cause: str = UNREADABLE) -> Refused:
+    """The one refusal for everything from RSA decryption to the signature of the request inside.
 
-    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher, Vaudenay), so neither
-    the text nor the cause says more.
+    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher, Vaudenay; or with blocks
+    of a captured message put together anew), so the text never says more. `cause` does for a request that was read.
     """
-    return Refused(FailInfo.BAD_REQUEST, UNREADABLE, cause=UNREADABLE, reply=reply)
+    return Refused(FailInfo.BAD_REQUEST, UNREADABLE, cause=cause, reply=reply)

@@ -52,7 +52,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "csr-name": ("a\nb", BAD_REQUEST),
     "csr-dns": ("a b", BAD_REQUEST),
     "csr-key": ("bob", BAD_REQUEST),
-    "csr-broken": ("", BAD_CHECK),
+    "csr-broken": ("", BAD_REQUEST),
     "csr-file": ("FILE", BAD_REQUEST),
     "csr-ca": ("", BAD_REQUEST),
     "csr-any-purpose": ("", "PENDING"),

@@ -2,23 +2,29 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
 from random import Random
 from time import perf_counter
 from typing import Any
 from unittest import mock
 
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
 from ca.asn1 import DER_NULL, UTF8_STRING, der, der_context, der_integer, der_oid, der_sequence
+from ca.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.certificates import issuer_and_serial, read_certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.errors import UNREADABLE, Refused
 from scep.ra_keys import RaCredential
-from tests.ca.forge import request_der
+from tests.ca.forge import challenge, request_der
 from tests.flows.wire import (
     causes,
     malformed,
@@ -33,6 +39,7 @@ from tests.scep.forge import (
     ALICE_ID,
     CHALLENGE,
     NONCE,
+    Envelope,
     Message,
     attribute,
     constant_entropy,
@@ -108,16 +115,53 @@ def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
     assert len(seen) == 1
 
 
-def test_d7_what_became_of_the_text_in_a_changed_request_tells_nothing(world: World) -> None:
+def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(world: World) -> None:
     """Who flips bits of CBC in a captured envelope would read its challenge from which flips leave valid UTF-8."""
-    good = csr()
-    answers = set()
+    good, secret = csr(), CHALLENGE.encode()
     for octet in (b"!", b"\xff", b"\xc0", b"\x00"):
-        changed = good.replace(CHALLENGE.encode(), CHALLENGE.encode()[:-1] + octet)
+        changed = good.replace(secret, secret[:-1] + octet)
         assert changed != good
-        answer = refused(message(world, changed), FailInfo.BAD_MESSAGE_CHECK)
-        answers.add(answer.text)
-    assert answers == {"the signature of the certificate request is wrong"}
+        cause = "certification request: the signature does not fit the key"
+        refused(message(world, changed), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
+
+
+def aes(data: bytes, iv: bytes) -> list[bytes]:
+    """The blocks of CBC under the key that `Envelope` has unless it is told another, the IV first."""
+    encryptor = Cipher(AES(Envelope().cek), CBC(iv)).encryptor()
+    done = iv + encryptor.update(data + bytes(-len(data) % 16)) + encryptor.finalize()
+    return [done[start : start + 16] for start in range(0, len(done), 16)]
+
+
+def xor(*values: bytes) -> bytes:
+    return bytes(reduce(int.__xor__, octets) for octets in zip(*values, strict=True))
+
+
+@pytest.mark.parametrize("number", ["21", "22"])
+def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(world: World, number: str) -> None:
+    """Bob has Alice's envelope, and knows all of her request but the challenge.
+
+    A block of it, another IV, a block of his own and one that he knows: the challenge's first octet is the length of a
+    value now, and the whole an IssuerAndSerialNumber if, and only if, he has guessed it.
+    """
+    secret = CHALLENGE.encode()
+    plain = next(
+        found
+        for size in range(1, 17)
+        if (found := request_der(build_name([("CN", "r" * size)]), challenge(CHALLENGE))).index(secret) % 16 == 5
+    )
+    captured = aes(plain, b"i" * 16)
+    at = plain.index(secret) // 16 + 1
+    known = plain[at * 16 - 16 :][:5]
+    inside, tail = bytes((0x30, 0x21, 0x30, 0x1C, 0x04)), b"\x02\x01\x05" + bytes((13,)) * 13
+    free = xor(plain[32:48], captured[2], tail)
+    answers = set()
+    for guess in (secret[0], secret[0] ^ 1):
+        iv = xor(captured[at - 1], xor(inside, known) + bytes((guess ^ 26,)) + bytes(10))
+        blocks = captured[at] + free + captured[3]
+        sent = message(world, key="bob", message_type=number, envelope={"iv": iv, "ciphertext": blocks})
+        with mock.patch("scep.service.os.urandom", constant_entropy()):
+            answers.add(post(sent).body)
+    assert len(answers) == 1
 
 
 def test_d8_one_message_costs_at_most_one_private_operation_of_decryption(world: World) -> None:
@@ -155,8 +199,8 @@ def test_d10_somebody_elses_key_is_not_claimed_without_its_signature(world: Worl
     spki = read_certificate(identity("bob").certificate_der).spki_der
     claimed = csr("alice").replace(read_certificate(identity("alice").certificate_der).spki_der, spki)
     assert claimed != csr("alice")
-    text = "the signature of the certificate request is wrong"
-    refused(message(world, claimed), FailInfo.BAD_MESSAGE_CHECK, text, cause=text)
+    cause = "certification request: the signature does not fit the key"
+    refused(message(world, claimed), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
 
 
 # -------------------------------------------------------------------------------- D-11, D-32, D-34: signature wrapping

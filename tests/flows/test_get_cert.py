@@ -13,7 +13,6 @@ from ca.models import Certificate
 from scep.client import Identity, PKIStatus, ReceivedCertRep
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo
-from scep.protocol.errors import UNREADABLE
 from scep.ra_keys import ra_keys
 from tests.flows.rolling import renewed_ra
 from tests.flows.wire import causes, message, nothing_granted, refused
@@ -115,8 +114,10 @@ def test_certificates_of_the_portal_itself_are_not_handed_out(world: World) -> N
 @pytest.mark.parametrize(
     "inside", [b"", b"\x30", der_sequence(), der_sequence(der_integer(1)), der_sequence(der_integer(1), der_integer(1))]
 )
-def test_what_is_no_issuer_and_serial_number_is_unreadable(world: World, inside: bytes) -> None:
-    refused(message(world, inside, message_type="21"), FailInfo.BAD_REQUEST, UNREADABLE)
+def test_what_is_no_issuer_and_serial_number_names_no_certificate(world: World, inside: bytes) -> None:
+    refused(message(world, inside, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
+    nobody = {"encrypted_cek": b"\x17" * 256}
+    refused(message(world, envelope=nobody, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
 
 
 def test_a_paused_profile_still_hands_out(world: World) -> None:

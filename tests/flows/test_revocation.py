@@ -87,5 +87,7 @@ def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World
         der_sequence(der_sequence(), der_integer(1)) + b"\x00\x00",
     ],
 )
-def test_a_get_crl_around_something_else_is_refused(world: World, content: bytes) -> None:
-    refused(message(world, content, message_type="22"), FailInfo.BAD_REQUEST)
+def test_a_get_crl_around_something_else_names_no_issuer(world: World, content: bytes) -> None:
+    text = "there is no CRL of this issuer here"
+    refused(message(world, content, message_type="22"), FailInfo.BAD_CERT_ID, text)
+    refused(message(world, message_type="22", envelope={"encrypted_cek": b"\x17" * 256}), FailInfo.BAD_CERT_ID, text)

@@ -145,7 +145,7 @@ def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unread
     retire_ra_key(old, now=now())
     ra_keys.forget()
     page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk])).content.decode()
-    assert "Not opened: it is encrypted to an RA key that is not in use any more." in page
+    assert "Not opened: no RA key that is in use now makes it readable." in page
     assert "Encrypted to a retired key, the RA key of CA issuing." in page
     assert "the device got this answer too" not in page
 
