@@ -123,6 +123,8 @@ def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(w
         assert changed != good
         cause = "certification request: the signature does not fit the key"
         refused(message(world, changed), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
+    entries = AuditEntry.objects.filter(event="message:refuse")
+    assert {data["cause"] for data in entries.values_list("data", flat=True)} == {f"routers: {UNREADABLE}"}
 
 
 def aes(data: bytes, iv: bytes) -> list[bytes]:
