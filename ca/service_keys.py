@@ -20,9 +20,13 @@ _log = structlog.get_logger(__name__)
 
 
 def certify_service_keys(*, now: datetime) -> int:
-    """Certify every service key that has no certificate yet; returns how many. A CA that cannot sign is logged."""
+    """Certify every service key that has no certificate yet; returns how many.
+
+    A CA that cannot sign is logged; of one that has ended nothing is expected.
+    """
     certified = 0
-    for service in ServiceKey.objects.filter(certificate__isnull=True).select_related("ca__parent"):
+    waiting = ServiceKey.objects.filter(certificate__isnull=True, ca__not_after__gte=now)
+    for service in waiting.select_related("ca__parent"):
         try:
             _certify(service, now=now)
         except (CaError, IssuerUnusable) as error:

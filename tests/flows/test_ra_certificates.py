@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from cryptography import x509
 from django.test import Client
+from structlog.testing import capture_logs
 
 from approvals.models import EnrollmentProfile
 from audit.events import SYSTEM
@@ -168,6 +169,14 @@ def test_a_key_whose_file_is_missing_here_is_left_out_unless_it_is_the_only_one(
     forget_caches()
     with pytest.raises(KeyStoreError):
         ra_keys.of(world.ca)
+
+
+def test_a_key_of_a_ca_that_has_ended_is_not_tried_every_ten_seconds(world: World) -> None:
+    with recorded("device-1"):
+        renew_now(world.ca, now=now())
+    with time_machine.travel(later(days=4000), tick=True), capture_logs() as logs:
+        assert certify_service_keys(now=now()) == 0
+    assert logs == []
 
 
 def test_a_lease_lets_one_process_look_after_keys_and_a_fault_does_not_end_it(world: World) -> None:
