@@ -59,7 +59,9 @@ _WEAK_SIGNATURES: Final = {
 
 
 class CsrError(Exception):
-    """A request that cannot be accepted, whatever the profile says."""
+    """A request that cannot be accepted, whatever the profile says; `spki_der` where its public key could be found."""
+
+    spki_der: bytes = b""
 
 
 class CsrMalformed(CsrError):
@@ -170,11 +172,15 @@ def _decode(der: bytes, *, is_stored: bool = False, accepts_sha1: bool = False) 
         raise CsrMalformed("certification request: not the three members of RFC 2986")
     if asn1.integer(info[0]) != 0:
         raise CsrMalformed(f"certification request of version {asn1.integer(info[0])}: 0 is needed")
-    spki_der, key, public = _load_key(info[2])
-    if not is_stored:
-        # Before any text is read: who changes a request in a captured envelope must not learn what became of its text.
-        signatures = _SIGNATURES | _LEGACY_SIGNATURES if accepts_sha1 else _SIGNATURES
-        _verify(public, _Signature(members[1], members[0].raw, asn1.bit_string(members[2])), signatures)
+    try:
+        spki_der, key, public = _load_key(info[2])
+        if not is_stored:
+            # Before any text is read: who changes a captured request must not learn what became of its text.
+            signatures = _SIGNATURES | _LEGACY_SIGNATURES if accepts_sha1 else _SIGNATURES
+            _verify(public, _Signature(members[1], members[0].raw, asn1.bit_string(members[2])), signatures)
+    except CsrError as error:
+        error.spki_der = info[2].raw
+        raise
     subject = decode_name(info[1].raw)
     attributes = _decode_attributes(info[3], is_stored=is_stored) if len(info) == 4 else _Attributes()
     return CertificationRequest(

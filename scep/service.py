@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from approvals import enrollment, polls, refusals, reply_passwords, validations
 from approvals.errors import Cause, Refusal
@@ -280,7 +281,14 @@ def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> Cert
     except CsrMalformed:
         raise unreadable(message.reply) from None
     except (CsrSignatureInvalid, CsrAlgorithmRefused) as error:
-        raise unreadable(message.reply, cause=str(error)) from None
+        if sha256(error.spki_der).digest() != message.signer.spki_sha256:
+            raise unreadable(message.reply, cause=str(error)) from None
+        # The key in the request signed the message around it, so its sender made it and may know what is wrong with it:
+        # nobody puts a key of his own into a captured envelope, since CBC garbles every other block of what he changes.
+        if isinstance(error, CsrSignatureInvalid):
+            text = "the signature of the certificate request is wrong"
+            raise Refused(FailInfo.BAD_MESSAGE_CHECK, text, reply=message.reply) from None
+        raise Refused(FailInfo.BAD_ALG, str(error), reply=message.reply) from None
 
 
 def _outcome(

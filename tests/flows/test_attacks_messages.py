@@ -122,9 +122,23 @@ def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(w
         changed = good.replace(secret, secret[:-1] + octet)
         assert changed != good
         cause = "certification request: the signature does not fit the key"
-        refused(message(world, changed), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
+        refused(message(world, changed, key="bob"), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
     entries = AuditEntry.objects.filter(event="message:refuse")
     assert {data["cause"] for data in entries.values_list("data", flat=True)} == {f"routers: {UNREADABLE}"}
+
+
+def test_d7_who_made_the_request_is_told_what_is_wrong_with_it(world: World) -> None:
+    """The key in the request signed the message too: nobody reads somebody else's envelope that way."""
+    good = csr()
+    broken = good.replace(CHALLENGE.encode(), CHALLENGE.encode()[:-1] + b"!")
+    text = "the signature of the certificate request is wrong"
+    refused(message(world, broken), FailInfo.BAD_MESSAGE_CHECK, text, cause=text)
+    sha256_with_rsa, sha1_with_rsa = der_oid("1.2.840.113549.1.1.11"), der_oid("1.2.840.113549.1.1.5")
+    weak = good.replace(sha256_with_rsa, sha1_with_rsa)
+    assert good not in (broken, weak)
+    text = "signature digest SHA-1: SHA-256, SHA-384 or SHA-512 is needed"
+    refused(message(world, weak), FailInfo.BAD_ALG, text, cause=text)
+    refused(message(world, weak, key="bob"), FailInfo.BAD_REQUEST, UNREADABLE, cause=text)
 
 
 def aes(data: bytes, iv: bytes) -> list[bytes]:

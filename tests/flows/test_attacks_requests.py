@@ -18,6 +18,7 @@ from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.review import review_digest
 from approvals.states import State
 from ca import asn1
+from ca.csr import CsrAlgorithmRefused, CsrSignatureInvalid, decode_csr
 from ca.models import Certificate
 from ca.names import GeneralName, build_name, general_name
 from ca.profiles import ProfileSpec
@@ -325,6 +326,9 @@ def test_d22_other_curves_and_kinds_of_keys_are_refused(world: World) -> None:
             answer = post(message(world, with_key(key)))
         assert (answer.http, answer.status) == (200, PKIStatus.FAILURE), case
         assert (answer.fail_info, answer.text) == (FailInfo.BAD_REQUEST, UNREADABLE), case
+        # P-256 is a key of a good kind; only nobody has shown that it is theirs.
+        with pytest.raises(CsrSignatureInvalid if case == "P-256" else CsrAlgorithmRefused):
+            decode_csr(with_key(key))
     assert any("EC curve" in cause for cause in causes()), "the log says which"
 
 
