@@ -21,7 +21,8 @@ MAX_NETWORKS: Final = 100
 MAX_SUBJECT: Final = 1000
 MAX_COMMON_NAME: Final = 255
 MAX_SERIAL_NUMBER: Final = 64
-_NAMING_ATTRIBUTES: Final = frozenset({"CN", "UID", "emailAddress"})
+#: What names a device or a person. Cisco's devices take the last two for their host name and address.
+_NAMING_ATTRIBUTES: Final = frozenset({"CN", "UID", "emailAddress", "unstructuredName", "unstructuredAddress"})
 _ATTRIBUTES: Final = {name.lower(): name for name in ATTRIBUTE_TYPES}
 _PART: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)\s*=(.*)", re.DOTALL)
 _COMMA: Final = re.compile(r"((?:[^\\,]|\\.)*)(?:,|\Z)", re.DOTALL)

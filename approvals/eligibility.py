@@ -6,14 +6,14 @@ automatic profile is bound to a name (ADR).
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from django.db import IntegrityError
 from django.db.models import Q
 
-from approvals.bindings import Binding, claims_of, folded, names_of
+from approvals.bindings import Binding, Claims, claims_of, folded, names_of
 from approvals.errors import Cause
 from approvals.models import DeviceGroup, EnrollmentRequest, ExpectedDevice
 from approvals.states import REFUSED_STATES, State
@@ -87,8 +87,14 @@ def _matching(group: DeviceGroup, submission: Submission) -> list[ExpectedDevice
         for row in rows
         if (not row.serial_number or row.serial_number in serials)
         and (not row.mac or row.mac in macs)
-        and (not row.name or Binding(common_name=row.name).fault(claims) is None)
+        and (not row.name or _is_named(row, claims))
     ]
+
+
+def _is_named(row: ExpectedDevice, claims: Claims) -> bool:
+    """Whether the request asks for the name of the row and for none beside it; its serial number is none."""
+    names = claims.names - ({row.serial_number} - {row.name})
+    return Binding(common_name=row.name).fault(replace(claims, names=names)) is None
 
 
 def _fault(device: ExpectedDevice, *, now: datetime) -> Cause | None:

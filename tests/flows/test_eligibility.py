@@ -68,6 +68,9 @@ def csr(world: World, **subject: str) -> bytes:
         ("FOC1,,", {"CN": "FOC1"}, "device not on the list"),
         (",001b44113ab7,", {"CN": "001b44113ab8"}, "device not on the list"),
         (",,ap1.example", {"CN": "ap1.example", "UID": "admin"}, "device not on the list"),
+        (",,ap1.example", {"CN": "ap1.example", "unstructuredName": "dc1.example"}, "device not on the list"),
+        ("FOC1,,ap1.example", {"CN": "ap1.example", "unstructuredName": "FOC1"}, None),
+        ("FOC1,,ap1.example", {"CN": "ap1.example", "unstructuredName": "FOC2"}, "device not on the list"),
     ],
 )
 def test_a_request_comes_from_a_listed_device_or_is_refused(
