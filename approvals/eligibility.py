@@ -85,10 +85,16 @@ def _matching(group: DeviceGroup, submission: Submission) -> list[ExpectedDevice
     return [
         row
         for row in rows
-        if (not row.serial_number or row.serial_number in serials)
+        if (not row.serial_number or (row.serial_number in serials and not _other_serials(row, claims)))
         and (not row.mac or row.mac in macs)
         and (not row.name or _is_named(row, claims))
     ]
+
+
+def _other_serials(row: ExpectedDevice, claims: Claims) -> list[str]:
+    """What stands as serialNumber in the subject and is neither the row's serial number nor its MAC address."""
+    found = [value for name, value in claims.subject if name == "serialNumber" and value != row.serial_number]
+    return [value for value in found if normalized_mac(value) != row.mac]
 
 
 def _is_named(row: ExpectedDevice, claims: Claims) -> bool:

@@ -87,6 +87,17 @@ def test_a_request_comes_from_a_listed_device_or_is_refused(
         refused(csr(world, **subject), FailInfo.BAD_REQUEST, UNIFORM, cause=cause, profile="access")
 
 
+def test_a_serial_number_beside_the_listed_one_is_of_another_device(world: World, switches: DeviceGroup) -> None:
+    expect(switches, "FOC1,,", "FOC2,001b44113ab7,")
+    listed_profile(world, switches)
+    for foreign in ("FOC9", "FOC2"):
+        twice = build_name([("CN", "anything"), ("serialNumber", "FOC1"), ("serialNumber", foreign)])
+        sent = message(world, request_der(twice))
+        refused(sent, FailInfo.BAD_REQUEST, UNIFORM, cause="device not on the list", profile="access")
+    both = build_name([("serialNumber", "00:1b:44:11:3a:b7"), ("unstructuredName", "FOC2")])
+    assert post(message(world, request_der(both)), "access").status is PKIStatus.PENDING
+
+
 def test_each_listed_device_enrolls_once_and_again_after_a_rejection(world: World, switches: DeviceGroup) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches)
