@@ -154,20 +154,29 @@ def _may_ask_again(request: EnrollmentRequest, wish: _Wish, *, now: datetime) ->
             return True
         if validations.is_another_challenge(request, submission.csr.challenge_password):
             return True
-        return _has_fresh_one_time(request.profile, submission, now=now)
+        return _has_fresh_one_time(request, submission, now=now)
     if state is State.ISSUED:
         if not wish.is_same(request):
             return True
         certificate = request.certificate
         expired_or_revoked = certificate is None or not certificate.is_deliverable(now)
-        return expired_or_revoked and _has_fresh_one_time(request.profile, submission, now=now)
+        return expired_or_revoked and _has_fresh_one_time(request, submission, now=now)
     return False
 
 
-def _has_fresh_one_time(profile: EnrollmentProfile, submission: Submission, *, now: datetime) -> bool:
-    if profile.challenge != ChallengePolicy.ONE_TIME:
+def _has_fresh_one_time(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> bool:
+    """Whether a new one-time challenge came in a known transaction. The one that opened the request is only repeated;
+    any other that opens nothing has failed as in a new transaction, though the device reads the answer it knows."""
+    profile = request.profile
+    if profile.challenge != ChallengePolicy.ONE_TIME or lockouts.is_locked(profile, submission.address, now=now):
         return False
-    return challenges.check_challenge(profile, submission, now=now).satisfied
+    redemption = challenges.check_challenge(profile, submission, now=now)
+    is_repeated = redemption.presented is not None and redemption.presented.redeemed_by_id == request.pk
+    if redemption.cause not in (None, Cause.CHALLENGE_MISSING) and not is_repeated:
+        subject = Subject.of("request", request.pk)
+        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now)
+        record_refusal(profile, redemption.cause.value, address=submission.address, now=now, subject=subject)
+    return redemption.satisfied
 
 
 def _answer_known(request: EnrollmentRequest, wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:

@@ -12,6 +12,7 @@ from django.db import connection
 from accounts.roles import Role
 from approvals.alarms import MAX_ATTEMPTS, deliver_alarms, raise_alarm
 from approvals.challenges import ChallengeOrder, create_challenges
+from approvals.decisions import reject_request
 from approvals.errors import Cause, NotPermitted
 from approvals.lockouts import LOCKED_FOR, WINDOW, forget_old, is_locked, note_failure, unlock
 from approvals.models import Alarm, AlarmKind, EnrollmentProfile, EnrollmentRequest, FailedChallenges
@@ -20,7 +21,7 @@ from audit.models import AuditEntry
 from scep.client import PKIStatus, ReceivedCertRep
 from tests.flows.wire import causes
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, forget_caches, now
+from tests.world import Device, World, create_person, create_profile, forget_caches, now, voice_of
 
 SECRET = "the secret of the printers"
 GUESSER, OWNER = "198.51.100.7", "192.0.2.7"
@@ -147,6 +148,30 @@ def test_a_lock_keeps_a_one_time_challenge_unused(world: World) -> None:
     assert row.redeemed_at is None
     assert unlock(phones, actor=SYSTEM, user=None, now=now()) == 1
     assert phone.enroll(challenge=secret.reveal()).status is PKIStatus.PENDING
+
+
+def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(world: World) -> None:
+    phones = create_profile(world.ca, "phones", challenge="one-time")
+    locked_at_three(phones)
+    made = create_challenges(ChallengeOrder(phones, count=2), actor=SYSTEM, user=None, now=now())
+    (_, used), (row, unused) = made
+    phone = Device.named("d1.example", "device-1", "phones")
+    assert phone.enroll(challenge=used.reveal()).status is PKIStatus.PENDING
+    request = EnrollmentRequest.objects.get()
+    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="lost device", now=now())
+    for _ in range(5):
+        assert phone.enroll(challenge=used.reveal()).fail_info_text == "lost device"
+        assert phone.enroll().fail_info_text == "lost device"
+    assert not FailedChallenges.objects.exists()
+    for number in range(3):
+        assert phone.enroll(challenge=f"guess {number}").fail_info_text == "lost device"
+    assert AuditEntry.objects.get(event="challenge:lock").data["last_cause"] == "challenge wrong"
+    assert AuditEntry.objects.get(event="message:refuse").subject_id == str(request.pk)
+    assert phone.enroll(challenge=unused.reveal()).fail_info_text == "lost device"
+    row.refresh_from_db()
+    assert row.redeemed_at is None
+    unlock(phones, actor=SYSTEM, user=None, now=now())
+    assert phone.enroll(challenge=unused.reveal()).status is PKIStatus.PENDING
 
 
 def test_a_lock_is_on_record_whatever_process_asks(printers: EnrollmentProfile) -> None:
