@@ -46,12 +46,12 @@ class IntuneClient:
     def validate(self, question: Question, *, now: datetime) -> Answer:
         """Ask about one request."""
         body = messages.validate_body(question, settings.PORTAL_CALLER)
-        return self._post(messages.VALIDATE, body)
+        return self._post(messages.VALIDATE, body, question)
 
     def report(self, question: Question, outcome: Outcome, *, now: datetime) -> None:
         """Tell what became of a request; Intune's console shows it."""
         path, body = messages.notification_body(question, outcome, settings.PORTAL_CALLER)
-        answer = self._post(path, body)
+        answer = self._post(path, body, question)
         if answer.code != "Success":
             raise NoAnswer(f"{messages.OF}: does not take the notice: {answer.code}")
 
@@ -63,7 +63,7 @@ class IntuneClient:
         self._token(messages.scopes(settings.PORTAL_INTUNE_GRAPH_URL, settings.PORTAL_INTUNE_API_URL)[1])
         return f"signed in, and found the validation service at {urlsplit(address).hostname}"
 
-    def _post(self, path: str, body: bytes) -> Answer:
+    def _post(self, path: str, body: bytes, question: Question) -> Answer:
         """Send one action; what does not answer is looked up again the next time, with a new token."""
         self._deadline = time.monotonic() + SECONDS
         try:
@@ -71,7 +71,7 @@ class IntuneClient:
             token = self._token(messages.scopes(settings.PORTAL_INTUNE_GRAPH_URL, settings.PORTAL_INTUNE_API_URL)[1])
             headers = messages.headers(token, str(uuid4()), settings.PORTAL_CALLER)
             reply = self._call(address, body=body, headers=headers)
-            return messages.read_answer(reply.status, reply.body)
+            return messages.read_answer(reply.status, reply.body, challenge=question.challenge)
         except NoAnswer:
             self._forget()
             raise

@@ -122,17 +122,20 @@ def headers(token: str, identifier: str, caller: str) -> dict[str, str]:
     }
 
 
-def read_answer(status: int, body: bytes) -> Answer:
-    """Read what Intune says of a request or of a notice. Raises NoAnswer for a word that is not known."""
+def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
+    """Read what Intune says of a request or of a notice. Raises NoAnswer for a word that is not known.
+
+    Where the challenge that it is about is repeated, it is left out.
+    """
     if status != 200:
         raise NoAnswer(f"{OF}: HTTP {status}")
     found = read_object(body, of=OF)
-    code, said = found.get("code"), text_of(found.get("errorDescription"))
+    code, said = found.get("code"), text_of(found.get("errorDescription"), challenge=challenge)
     if code == "Success":
         return Answer(Word.ALLOW, code="Success")
     if isinstance(code, str) and code in REASONS:
         return Answer(Word.DENY, code=code, reason=f"{REASONS[code]}. {said}".strip(". ") if said else REASONS[code])
-    raise NoAnswer(f"{OF}: unknown answer {text_of(code)[:64] or 'without a code'}")
+    raise NoAnswer(f"{OF}: unknown answer {text_of(code, challenge=challenge)[:64] or 'without a code'}")
 
 
 def _about(question: Question, caller: str) -> dict[str, object]:

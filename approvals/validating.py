@@ -132,7 +132,7 @@ def _ask(work: _Work) -> bool:
     try:
         client = _client(work)
         question = _question(work, now=now)
-        answer = _without(question.challenge, client.validate(question, now=now))
+        answer = client.validate(question, now=now)
     except NoAnswer as error:
         _postpone(work, str(error), now=database_now())
         return False
@@ -180,13 +180,6 @@ def _question(work: _Work, *, now: datetime) -> Question:
         address=request.address,
         submitted_at=request.submitted_at,
     )
-
-
-def _without(challenge: str, answer: Answer) -> Answer:
-    """What a service says goes on record; a challenge that it repeats does not."""
-    if not challenge:
-        return answer
-    return Answer(answer.word, answer.code.replace(challenge, "…"), answer.reason.replace(challenge, "…"))
 
 
 def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:

@@ -77,9 +77,15 @@ def read_object(body: bytes, *, of: str) -> Mapping[str, object]:
     return found
 
 
-def text_of(value: object) -> str:
-    """Return what a service wrote as text for people: short, one line, nothing hidden in it; empty for other types."""
-    return visible(" ".join(value[: 2 * MAX_REASON].split()))[:MAX_REASON] if isinstance(value, str) else ""
+def text_of(value: object, *, challenge: str = "") -> str:
+    """Return what a service wrote as text for people: short, one line, nothing hidden in it; empty for other types.
+
+    It goes on record; the challenge that it repeats does not, and is left out before anything is cut.
+    """
+    if not isinstance(value, str):
+        return ""
+    said = value.replace(challenge, "…") if challenge else value
+    return visible(" ".join(said[: 2 * MAX_REASON].split()))[:MAX_REASON]
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

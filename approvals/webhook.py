@@ -24,7 +24,7 @@ class WebhookClient:
     def validate(self, question: Question, *, now: datetime) -> Answer:
         """Ask about one request. The same question may come again: receivers know it by `request`."""
         reply = self._send(messages.validate_body(question), now=now)
-        return messages.read_answer(reply.status, reply.body)
+        return messages.read_answer(reply.status, reply.body, challenge=question.challenge)
 
     def report(self, question: Question, outcome: Outcome, *, now: datetime) -> None:
         """Tell what became of a request; any status from 200 to 299 will do."""

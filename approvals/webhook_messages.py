@@ -64,35 +64,37 @@ def signature_of(data: bytes, secret: str) -> str:
     return hmac.new(secret.encode(), data, sha256).hexdigest()
 
 
-def read_answer(status: int, body: bytes) -> Answer:
+def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
     """Read `{"action": "allow" | "deny" | "ask", "reason": …}`, or step-ca's `{"allow": true, "error": {…}}`.
 
     Raises NoAnswer for another status than 200 and for anything that is not exactly one answer: it decides nothing.
+    Where the challenge that was asked about is repeated, it is left out.
     """
     if status != 200:
         raise NoAnswer(f"{OF}: HTTP {status}")
     found = read_object(body, of=OF)
     if ("action" in found) == ("allow" in found):
         raise NoAnswer(f'{OF}: the answer has to have either "action" or "allow"')
-    return _by_action(found) if "action" in found else _by_allow(found)
+    return _by_action(found, challenge) if "action" in found else _by_allow(found, challenge)
 
 
-def _by_action(found: Mapping[str, object]) -> Answer:
+def _by_action(found: Mapping[str, object], challenge: str) -> Answer:
     words = {word.value: word for word in Word}
     action = found["action"]
     if not isinstance(action, str) or action not in words:
         raise NoAnswer(f'{OF}: "action" has to be one of {", ".join(words)}')
-    return Answer(words[action], code=action, reason=text_of(found.get("reason", "")))
+    return Answer(words[action], code=action, reason=text_of(found.get("reason", ""), challenge=challenge))
 
 
-def _by_allow(found: Mapping[str, object]) -> Answer:
+def _by_allow(found: Mapping[str, object], challenge: str) -> Answer:
     allow = found["allow"]
     if not isinstance(allow, bool):
         raise NoAnswer(f'{OF}: "allow" has to be true or false')
     error = found.get("error")
     said = error if isinstance(error, dict) else {}
-    code = text_of(said.get("code")) or ("allow" if allow else "deny")
-    return Answer(Word.ALLOW if allow else Word.DENY, code=code[:64], reason=text_of(said.get("message")))
+    code = text_of(said.get("code"), challenge=challenge) or ("allow" if allow else "deny")
+    reason = text_of(said.get("message"), challenge=challenge)
+    return Answer(Word.ALLOW if allow else Word.DENY, code=code[:64], reason=reason)
 
 
 def _about(kind: str, question: Question) -> Body:

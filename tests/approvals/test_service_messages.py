@@ -57,6 +57,21 @@ def test_text_of_a_service_is_one_short_line_with_nothing_hidden() -> None:
     assert text_of(7) == ""
 
 
+def test_a_challenge_that_a_service_repeats_is_left_out_however_long_it_is() -> None:
+    challenge = "two  blanks " + "x" * 5000
+    assert text_of(f"unknown: {challenge}!", challenge=challenge) == "unknown: …!"
+    action = {"action": "deny", "reason": challenge}
+    allow = {"allow": False, "error": {"code": challenge, "message": challenge}}
+    for body in (action, allow):
+        answer = webhook_messages.read_answer(200, json.dumps(body).encode(), challenge=challenge)
+        assert answer.reason == "…"
+    assert answer.code == "…"
+    said = {"code": "ChallengeExpired", "errorDescription": challenge}
+    assert intune_messages.read_answer(200, json.dumps(said).encode(), challenge=challenge).reason.endswith(". …")
+    with pytest.raises(NoAnswer, match=r"unknown answer …$"):
+        intune_messages.read_answer(200, json.dumps({"code": challenge}).encode(), challenge=challenge)
+
+
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
@@ -69,7 +84,7 @@ def test_text_of_a_service_is_one_short_line_with_nothing_hidden() -> None:
     ],
 )
 def test_answers_of_webhooks_are_read(body: dict[str, object], answer: Answer) -> None:
-    assert webhook_messages.read_answer(200, json.dumps(body).encode()) == answer
+    assert webhook_messages.read_answer(200, json.dumps(body).encode(), challenge="moonlight") == answer
 
 
 def test_webhook_messages_are_signed_over_exactly_what_is_sent() -> None:
@@ -135,14 +150,16 @@ def test_intune_headers_are_those_of_its_samples() -> None:
 
 @pytest.mark.parametrize("code", intune_messages.REASONS)
 def test_each_error_code_of_intune_is_a_denial_with_a_reason(code: str) -> None:
-    answer = intune_messages.read_answer(200, json.dumps({"code": code, "errorDescription": "Bad."}).encode())
+    said = {"code": code, "errorDescription": "Bad."}
+    answer = intune_messages.read_answer(200, json.dumps(said).encode(), challenge="")
     assert (answer.word, answer.code) == (Word.DENY, code)
     assert answer.reason == f"{intune_messages.REASONS[code]}. Bad"
-    assert intune_messages.read_answer(200, json.dumps({"code": code}).encode()).reason == intune_messages.REASONS[code]
+    answer = intune_messages.read_answer(200, json.dumps({"code": code}).encode(), challenge="")
+    assert answer.reason == intune_messages.REASONS[code]
 
 
 def test_intune_says_yes_with_one_word_only() -> None:
-    assert intune_messages.read_answer(200, b'{"code":"Success","errorDescription":""}') == Answer(
+    assert intune_messages.read_answer(200, b'{"code":"Success","errorDescription":""}', challenge="") == Answer(
         Word.ALLOW, "Success"
     )
     for status, body in (
@@ -152,7 +169,7 @@ def test_intune_says_yes_with_one_word_only() -> None:
         (202, b'{"code":"Success"}'),
     ):
         with pytest.raises(NoAnswer):
-            intune_messages.read_answer(status, body)
+            intune_messages.read_answer(status, body, challenge="")
 
 
 def test_tokens_are_read_with_their_time() -> None:

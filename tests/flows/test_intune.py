@@ -26,6 +26,7 @@ from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from tests.flows.mdm import CODE, Intune, StandIn, served
+from tests.flows.test_challenge_canary import database
 from tests.world import Device, World, create_profile, now, run_worker, voice_of
 
 TENANT = "contoso.example"
@@ -216,6 +217,15 @@ def test_tokens_and_the_address_are_remembered_until_something_fails(cloud: Intu
     assert "unknown answer Unheard" in ValidationService.objects.get().last_fault
     enroll(key="device-2")
     assert len(cloud.tokens) == 4
+
+
+@pytest.mark.usefixtures("phones", "prompt_workers")
+def test_a_challenge_that_intune_repeats_is_not_on_record(cloud: Intune) -> None:
+    challenge = "stolen-from-another-device" * 40
+    cloud.code = challenge
+    enroll(code=challenge)
+    assert "unknown answer …" in Validation.objects.get().fault
+    assert "stolen" not in database()
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")

@@ -39,6 +39,7 @@ from ca.csr import decode_csr
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from tests.flows.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
+from tests.flows.test_challenge_canary import database
 from tests.world import Device, World, create_profile, now, run_worker, voice_of, without_triggers
 
 LOOPBACK = ip_network("127.0.0.0/8")
@@ -142,6 +143,13 @@ def test_a_code_that_the_mdm_denies_is_refused_without_a_hint_and_logged_with_th
     reason = AuditPrivateValue.objects.get(entry__event="validation:deny", path="data.comment")
     assert reason.value == "code … is not known"  # what the MDM repeated of the challenge is left out
     assert not KeptCsr.objects.exists()
+
+
+@pytest.mark.usefixtures("phones", "prompt_workers")
+def test_a_code_longer_than_a_reason_is_left_out_of_it_too() -> None:
+    enroll(code="guessed-0815" * 40)
+    assert Validation.objects.get().reason == "code … is not known"
+    assert "guessed" not in database()
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
