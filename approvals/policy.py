@@ -4,7 +4,7 @@ Deny when in doubt: what is not granted here is refused; only `Ruling.APPROVE` l
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -88,6 +88,19 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
     is_open = facts.challenge == "none" and (facts.approval == "manual" or facts.has_list)
     if not has_right and not is_open:
         return Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+    refusal = _refuse_content(facts)
+    if refusal is not None:
+        is_stranger = facts.challenge_awaited and facts.renewal is None
+        return replace(refusal, text=UNIFORM_TEXT, detail=refusal.text) if is_stranger else refusal
+    if facts.renewal is not None:
+        return facts.renewal
+    if facts.approval == "automatic" and (facts.challenge_satisfied or facts.is_listed_by_name):
+        return Ruling.APPROVE
+    return Ruling.ASK_OFFICER
+
+
+def _refuse_content(facts: Facts) -> Refusal | None:
+    """Whether the request breaks a rule or a cap; the text names it."""
     if facts.refusals:
         return Refusal(Cause.POLICY, "; ".join(facts.refusals))
     if facts.open_requests >= facts.max_open_requests:
@@ -96,11 +109,7 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
         return Refusal(
             Cause.TOO_MANY_OPEN, f"too many open requests from this address: at most {facts.max_open_per_address}"
         )
-    if facts.renewal is not None:
-        return facts.renewal
-    if facts.approval == "automatic" and (facts.challenge_satisfied or facts.is_listed_by_name):
-        return Ruling.APPROVE
-    return Ruling.ASK_OFFICER
+    return None
 
 
 def evaluate_renewal(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Ruling | Refusal:

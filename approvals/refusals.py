@@ -42,6 +42,7 @@ def refused(
         subject=_subject(refusal, request, renewed),
         data={
             "text": refusal.text,
+            **({"detail": refusal.detail} if refusal.detail else {}),
             "subject": str(submission.csr.subject)[:1000],
             "csr_spki_sha256": submission.csr.spki_sha256.hex(),
             "transaction_id": submission.transaction_id,

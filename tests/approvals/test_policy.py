@@ -1,6 +1,7 @@
 """Who decides: deny when in doubt."""
 
 from dataclasses import FrozenInstanceError, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,17 @@ def test_a_satisfied_challenge_with_manual_approval_still_asks_an_officer() -> N
 def test_nothing_is_approved_without_a_satisfied_challenge(challenge: str) -> None:
     ruling = evaluate(replace(GRANTED, challenge=challenge, challenge_satisfied=False))
     assert ruling == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+
+
+@pytest.mark.parametrize("broken", [{"refusals": ("RSA 1024: at least 2048",)}, {"open_requests": 10}])
+def test_a_challenge_that_nobody_confirmed_yet_is_told_no_reason(broken: dict[str, Any]) -> None:
+    awaited = replace(ASKS, challenge="webhook", challenge_awaited=True)
+    assert evaluate(awaited) is Ruling.ASK_OFFICER
+    refusal, known = evaluate(replace(awaited, **broken)), evaluate(replace(GRANTED, **broken))
+    assert isinstance(refusal, Refusal)
+    assert isinstance(known, Refusal)
+    assert (refusal.cause, refusal.text, refusal.detail) == (known.cause, UNIFORM_TEXT, known.text)
+    assert evaluate(replace(awaited, renewal=Ruling.APPROVE, **broken)) == known
 
 
 @pytest.mark.parametrize("challenge", ["static", "one-time"])

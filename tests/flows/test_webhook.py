@@ -160,6 +160,16 @@ def test_a_device_without_a_code_is_refused_at_once_and_nobody_is_asked(stand_in
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
+def test_what_the_profile_refuses_is_told_to_the_log_and_not_to_who_only_has_some_code(stand_in: StandIn) -> None:
+    answer = Device.named("p1.example\u202e", profile="phones").enroll(challenge="guessed-0815")
+    assert (answer.fail_info, answer.fail_info_text) == (FailInfo.BAD_REQUEST, "request not permitted")
+    entry = AuditEntry.objects.get(event="message:refuse")
+    assert entry.data["cause"] == "phones: policy"
+    assert "invisible or control character U+202E" in entry.data["detail"]
+    assert not stand_in.heard
+
+
+@pytest.mark.usefixtures("phones", "prompt_workers")
 def test_a_denied_device_may_ask_again_at_once_with_another_code_but_not_with_the_same(stand_in: StandIn) -> None:
     enroll(code="guessed-0815")
     enroll(code="guessed-0815")
