@@ -34,7 +34,7 @@ from approvals.models import (
 )
 from approvals.records import department_of
 from approvals.sealing import Secret
-from approvals.static_challenges import match_static
+from approvals.static_challenges import match_static, was_static
 from approvals.submission import Submission
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record, timestamp
@@ -209,8 +209,7 @@ def check_challenge(profile: EnrollmentProfile, submission: Submission, *, now: 
         case _ if not presented:
             return Redemption(satisfied=False, cause=Cause.CHALLENGE_MISSING)
         case ChallengePolicy.STATIC:
-            static = match_static(profile, presented, now=now)
-            return Redemption(static is not None, cause=None if static else Cause.CHALLENGE_WRONG, static=static)
+            return _check_static(profile, presented, now=now)
         case ChallengePolicy.ONE_TIME:
             return _check_one_time(profile, presented, submission, now=now)
         case ChallengePolicy.WEBHOOK | ChallengePolicy.INTUNE:
@@ -230,6 +229,14 @@ def redeem(challenge: ChallengePassword, *, request: EnrollmentRequest, now: dat
 def note_static_use(challenge: StaticChallenge, *, request: EnrollmentRequest) -> None:
     """Write down which static challenge opened a request, in the caller's transaction."""
     insert(StaticUse(request=request, challenge=challenge))
+
+
+def _check_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> Redemption:
+    static = match_static(profile, presented, now=now)
+    if static is not None:
+        return Redemption(satisfied=True, static=static)
+    was_one = was_static(profile, presented, now=now)
+    return Redemption(satisfied=False, cause=Cause.CHALLENGE_EXPIRED if was_one else Cause.CHALLENGE_WRONG)
 
 
 def _check_one_time(profile: EnrollmentProfile, presented: str, submission: Submission, *, now: datetime) -> Redemption:

@@ -5,6 +5,7 @@ in its profile, so each has an age, and what it opened is on record (`StaticUse`
 """
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -34,6 +35,7 @@ MAX_LENGTH = 255
 MAX_OVERLAP = timedelta(days=365)
 REMIND_AGAIN = timedelta(days=30)
 _PURPOSE = "static challenges"
+_REMEMBERED = 100  # rotations back
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,13 @@ class Maker:
 
 def match_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> StaticChallenge | None:
     """Return the static challenge of the profile that `presented` is, among those taken now."""
-    found = None
-    for row in taken(profile, now=now):
-        known = _clear_text(profile, row)
-        if known is not None and hmac.compare_digest(known.encode(), presented.encode()):
-            found = row
-    return found
+    return _match(profile, presented, taken(profile, now=now))
+
+
+def was_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> bool:
+    """Whether `presented` was a static challenge of the profile and is taken no more."""
+    over = StaticChallenge.objects.filter(profile=profile, retires_at__lte=now).order_by("-id")[:_REMEMBERED]
+    return _match(profile, presented, over) is not None
 
 
 def taken(profile: EnrollmentProfile, *, now: datetime) -> list[StaticChallenge]:
@@ -177,6 +180,16 @@ def overdue(*, now: datetime) -> list[StaticChallenge]:
         profile__challenge=ChallengePolicy.STATIC,
     )
     return list(rows.select_related("profile__department").defer("sealed")[:100])
+
+
+def _match(profile: EnrollmentProfile, presented: str, rows: Iterable[StaticChallenge]) -> StaticChallenge | None:
+    """All are looked at, each in constant time."""
+    found = None
+    for row in rows:
+        known = _clear_text(profile, row)
+        if known is not None and hmac.compare_digest(known.encode(), presented.encode()):
+            found = row
+    return found
 
 
 def _load(challenge_id: UUID, maker: Maker, verb: Verb) -> StaticChallenge:

@@ -17,11 +17,13 @@ from approvals.models import (
     EnrollmentRequest,
     EnrollmentTransaction,
     Evidence,
+    FailedChallenges,
 )
 from approvals.policy import RenewalPolicy
 from approvals.profiles import save_profile
 from approvals.review import review_digest, review_of
 from approvals.states import State
+from approvals.static_challenges import Maker, set_static
 from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.models import Certificate
@@ -330,6 +332,21 @@ def test_a_static_challenge_in_a_renewal_has_to_be_right(world: World) -> None:
         assert told(renew(old, profile="printers", challenge_password="wrong")) == no("request not permitted")
     assert told(renew(old, profile="printers", challenge_password=secret)) == PENDING
     assert (newest().challenge, newest().state) == ("static", State.APPROVED)
+
+
+def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_over(world: World) -> None:
+    printers = create_profile(
+        world.ca,
+        "printers",
+        challenge="static",
+        static_challenge="eight-loud-otters",
+        renewal=RenewalPolicy(mode="automatic", window=ALWAYS),
+    )
+    old = certified(world, Device.named(NAME, profile="printers"), challenge="eight-loud-otters")
+    set_static(printers, "nine-quiet-otters", maker=Maker(SYSTEM), now=now())
+    assert told(renew(old, profile="printers", challenge_password="eight-loud-otters")) == PENDING
+    assert (newest().challenge, newest().state) == ("none", State.APPROVED)
+    assert not FailedChallenges.objects.exists()
 
 
 # ------------------------------------------------------------------------------------------------------------- settings

@@ -28,6 +28,7 @@ from approvals.static_challenges import (
 from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry
 from scep.client import PKIStatus
+from tests.flows.wire import causes
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, later, now, voice_of
 
@@ -66,6 +67,7 @@ def test_a_rotation_takes_the_new_one_at_once_and_the_old_one_until_its_time(
     assert used == {"d1.example": new.pk, "d2.example": old.pk}
     StaticChallenge.objects.filter(pk=old.pk).update(retires_at=now())
     assert (ask(3, OLD), ask(4, NEW)) == (PKIStatus.FAILURE, PKIStatus.PENDING)
+    assert causes() == ["challenge expired"]
     assert taken(printers, now=now()) == [new]
 
 
