@@ -19,6 +19,8 @@ MAX_URL: Final = 500
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
 _PATH: Final = re.compile(r"(?:/[!-~]*)?")
+#: All global unicast there is (RFC 4291 §2.4). Python calls what is outside of it, as old site-local addresses, global.
+_UNICAST: Final = IPv6Network("2000::/3")
 #: IPv6 addresses that carry an IPv4 address: behind a translator they lead wherever that leads (RFC 6052, 3056, 4380).
 _TRANSLATED: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
 
@@ -129,7 +131,8 @@ def _may_be_called(text: str, networks: Sequence[Network]) -> bool:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    if isinstance(address, IPv6Address) and any(address in network for network in _TRANSLATED):
+    is_odd = isinstance(address, IPv6Address) and address not in _UNICAST
+    if is_odd or any(address in network for network in _TRANSLATED):
         return False
     is_special = address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
     return address.is_global and not is_special
