@@ -12,6 +12,7 @@ from approvals.challenges import ChallengeOrder
 from approvals.models import (
     ChallengeOrigin,
     ChallengePassword,
+    DeviceGroup,
     EnrollmentProfile,
     EnrollmentRequest,
 )
@@ -35,8 +36,10 @@ class BindingSerializer(_Strict):
 
     common_name = serializers.CharField(max_length=255, default="", allow_blank=True)
     subject = serializers.CharField(max_length=1000, default="", allow_blank=True)
+    serial_number = serializers.CharField(max_length=64, default="", allow_blank=True)
     sans = serializers.ListField(child=serializers.CharField(max_length=255), max_length=100, default=list)
     networks = serializers.ListField(child=serializers.CharField(max_length=50), max_length=100, default=list)
+    device_group = serializers.CharField(max_length=50, default="", allow_blank=True)
 
 
 class OrderSerializer(_Strict):
@@ -48,8 +51,8 @@ class OrderSerializer(_Strict):
     created_for = serializers.CharField(max_length=150, default="", allow_blank=True)
     bound_to = BindingSerializer(default=dict)
 
-    def order(self, profile: EnrollmentProfile) -> ChallengeOrder:
-        """Return the order for a profile that was looked up by its slug."""
+    def order(self, profile: EnrollmentProfile, group: DeviceGroup | None) -> ChallengeOrder:
+        """Return the order for a profile and a device group that were looked up by their slugs."""
         data, bind = self.validated_data, self.validated_data["bound_to"]
         return ChallengeOrder(
             profile,
@@ -57,8 +60,10 @@ class OrderSerializer(_Strict):
             lifetime=timedelta(seconds=data["lifetime_seconds"]),
             subject=bind.get("common_name", ""),
             subject_dn=bind.get("subject", ""),
+            serial_number=bind.get("serial_number", ""),
             sans=tuple(bind.get("sans", ())),
             networks=tuple(bind.get("networks", ())),
+            group=group,
             created_for=data["created_for"],
             origin=ChallengeOrigin.API,
         )
@@ -90,8 +95,10 @@ def challenge_document(challenge: ChallengePassword, *, now: datetime, secret: S
         "bound_to": {
             "common_name": challenge.subject,
             "subject": challenge.subject_dn,
+            "serial_number": challenge.serial_number,
             "sans": list(challenge.sans),
             "networks": list(challenge.networks),
+            "device_group": challenge.group.slug if challenge.group else "",
         },
         "used_at": challenge.redeemed_at,
         "used_from": request.address if request else None,

@@ -21,8 +21,8 @@ from api.problems import NO_STORE, problem
 from api.serializers import OrderSerializer, challenge_document, profile_document, request_document
 from approvals.api_orders import Caller, order_challenges
 from approvals.challenges import withdraw_challenge
-from approvals.errors import NotPermitted
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
+from approvals.errors import ChallengeInvalid, NotPermitted
+from approvals.models import ChallengePassword, DeviceGroup, EnrollmentProfile, EnrollmentRequest
 
 _MAX_KEY: Final = 255
 
@@ -68,7 +68,8 @@ class ChallengesView(Door):
         order.is_valid(raise_exception=True)
         now = timezone.now()
         caller = Caller(token, client_address(request), key)
-        ordered = order_challenges(order.order(_profile(request, order)), caller=caller, now=now)
+        wanted = order.order(_profile(request, order), _group(request, order))
+        ordered = order_challenges(wanted, caller=caller, now=now)
         made = [challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges]
         headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}
         return Response({"challenges": made}, status=200 if ordered.is_repeat else 201, headers=headers)
@@ -134,9 +135,20 @@ def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:
     return found
 
 
+def _group(request: Request, order: OrderSerializer) -> DeviceGroup | None:
+    """The device group of an order, None where it names none; one that is not the owner's to see reads like no such."""
+    slug, token = order.validated_data["bound_to"].get("device_group", ""), token_of(request)
+    if not slug:
+        return None
+    found = DeviceGroup.objects.filter(within(token.owner, Verb.PROFILE_VIEW, "department_id"), slug=slug).first()
+    if found is None or token.department_id not in (None, found.department_id):
+        raise ChallengeInvalid(f"device group {slug}: there is none, or it is not this token's to use")
+    return found
+
+
 def _challenge(request: Request, challenge_id: UUID) -> ChallengePassword:
-    rows = ChallengePassword.objects.select_related("profile", "redeemed_by__certificate", "redeemed_by__profile")
-    found = rows.filter(pk=challenge_id).first()
+    beside = ("profile", "group", "redeemed_by__certificate", "redeemed_by__profile")
+    found = ChallengePassword.objects.select_related(*beside).filter(pk=challenge_id).first()
     if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found.profile):
         raise Http404
     return found

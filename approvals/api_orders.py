@@ -79,8 +79,9 @@ def _find(caller: Caller, content: str) -> Ordered | None:
         return None
     if found.content_sha256 != content:
         raise KeyUsedOtherwise("Idempotency-Key: it came with another order before, use a new key for a new order")
-    rows = ChallengePassword.objects.filter(api_challenge__order=found).select_related("profile", "redeemed_by")
-    return Ordered([(challenge, None) for challenge in rows.order_by("id")], is_repeat=True)
+    rows = ChallengePassword.objects.filter(api_challenge__order=found).order_by("id")
+    shown = rows.select_related("profile", "group", "redeemed_by")
+    return Ordered([(challenge, None) for challenge in shown], is_repeat=True)
 
 
 def _key(caller: Caller) -> str:
@@ -97,6 +98,8 @@ def _content(order: ChallengeOrder) -> str:
                 "lifetime_s": int(order.lifetime.total_seconds()),
                 "subject": order.subject,
                 "subject_dn": order.subject_dn,
+                "serial_number": order.serial_number,
+                "group": order.group.slug if order.group else "",
                 "sans": list(order.sans),
                 "networks": list(order.networks),
                 "created_for": order.created_for,

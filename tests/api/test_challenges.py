@@ -12,8 +12,10 @@ from django.db import connection
 from accounts.models import Department
 from accounts.roles import Role
 from approvals.decisions import approve_request
+from approvals.device_groups import add_devices, create_group
 from approvals.errors import OwnChallenge
 from approvals.models import ApiOrder, ChallengePassword, EnrollmentProfile, EnrollmentRequest
+from audit.events import SYSTEM
 from audit.models import AuditEntry
 from scep.client import PKIStatus
 from scep.protocol.constants import FailInfo
@@ -92,7 +94,8 @@ def test_many_are_made_at_once(program: Program) -> None:
 
 
 def test_a_binding_holds_and_is_shown(program: Program) -> None:
-    bound_to = {"common_name": "r1.example", "subject": "", "sans": [], "networks": []}
+    rest = {"subject": "", "serial_number": "", "sans": [], "networks": [], "device_group": ""}
+    bound_to = {"common_name": "r1.example", **rest}
     made = only(program.order(bound_to={"common_name": "r1.example"}))
     assert made["bound_to"] == bound_to
     foreign = phone("bob", "r2.example").enroll(challenge=made["challenge"])
@@ -100,6 +103,37 @@ def test_a_binding_holds_and_is_shown(program: Program) -> None:
     elsewhere = only(program.order(bound_to={"networks": ["192.0.2.0/24"]}))
     assert phone("bob", "r2.example").enroll(challenge=elsewhere["challenge"]).status is PKIStatus.FAILURE
     assert phone().enroll(challenge=made["challenge"]).status is PKIStatus.PENDING
+
+
+def test_a_binding_to_a_serial_number_and_a_device_group_holds_and_is_shown(program: Program, world: World) -> None:
+    group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
+    add_devices(group, b"name\nr1.example", actor=SYSTEM, user=None, now=now())
+    bound = only(program.order("order-1", bound_to={"serial_number": "FOC1"}))
+    assert bound["bound_to"]["serial_number"] == "FOC1"
+    other = program.order("order-1", bound_to={"serial_number": "FOC2"})
+    assert (other.status_code, "another order" in other.body["detail"]) == (422, True)
+    assert phone("bob", "r1.example").enroll(challenge=bound["challenge"]).status is PKIStatus.FAILURE
+    listed = only(program.order(bound_to={"device_group": "switches"}))
+    assert program.call("GET", f"/challenges/{listed['id']}").body["bound_to"]["device_group"] == "switches"
+    assert phone("bob", "r9.example").enroll(challenge=listed["challenge"]).status is PKIStatus.FAILURE
+    assert phone().enroll(challenge=listed["challenge"]).status is PKIStatus.PENDING
+
+
+def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_is_none(
+    world: World, phones: EnrollmentProfile
+) -> None:
+    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+    EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
+    create_group("switches", department=elsewhere, actor=SYSTEM, user=None, now=now())
+    bob = create_person("bob", Role.OFFICER, department=here)
+    for program in (Program(bob), Program(world.alice, department=here)):
+        for slug in ("switches", "nothing"):
+            answer = program.order(bound_to={"device_group": slug})
+            assert (answer.status_code, answer.body["detail"]) == (
+                422,
+                f"device group {slug}: there is none, or it is not this token's to use",
+            )
+    only(Program(world.alice).order(bound_to={"device_group": "switches"}))
 
 
 @pytest.mark.parametrize(
