@@ -32,14 +32,18 @@ class _Strict(serializers.Serializer[Any]):
 
 
 class BindingSerializer(_Strict):
-    """What a challenge is good for; each member that is given narrows it."""
+    """What a challenge is good for; each member that is given narrows it, so none is empty."""
 
-    common_name = serializers.CharField(max_length=255, default="", allow_blank=True)
-    subject = serializers.CharField(max_length=1000, default="", allow_blank=True)
-    serial_number = serializers.CharField(max_length=64, default="", allow_blank=True)
-    sans = serializers.ListField(child=serializers.CharField(max_length=255), max_length=100, default=list)
-    networks = serializers.ListField(child=serializers.CharField(max_length=50), max_length=100, default=list)
-    device_group = serializers.CharField(max_length=50, default="", allow_blank=True)
+    common_name = serializers.CharField(max_length=255, default="")
+    subject = serializers.CharField(max_length=1000, default="")
+    serial_number = serializers.CharField(max_length=64, default="")
+    sans = serializers.ListField(
+        child=serializers.CharField(max_length=255), allow_empty=False, max_length=100, default=list
+    )
+    networks = serializers.ListField(
+        child=serializers.CharField(max_length=50), allow_empty=False, max_length=100, default=list
+    )
+    device_group = serializers.CharField(max_length=50, default="")
 
 
 class OrderSerializer(_Strict):

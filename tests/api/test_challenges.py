@@ -140,6 +140,10 @@ def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_
     ("wanted", "field"),
     [
         ({"bound_to": {"comon_name": "r1.example"}}, "bound_to"),
+        ({"bound_to": {"common_name": ""}}, "bound_to"),
+        ({"bound_to": {"serial_number": " "}}, "bound_to"),
+        ({"bound_to": {"sans": []}}, "bound_to"),
+        ({"bound_to": {"networks": []}}, "bound_to"),
         ({"subject": "r1.example"}, "subject"),
         ({"count": 0}, "count"),
         ({"count": 1001}, "count"),
@@ -152,7 +156,7 @@ def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_
         ({"profile": None}, "profile"),
     ],
 )
-def test_what_is_misspelled_or_out_of_bounds_binds_nothing_and_makes_nothing(
+def test_what_is_misspelled_empty_or_out_of_bounds_binds_nothing_and_makes_nothing(
     program: Program, wanted: dict[str, Any], field: str
 ) -> None:
     answer = program.order(**wanted)
