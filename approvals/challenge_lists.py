@@ -122,6 +122,8 @@ def read_table(content: bytes, columns: Sequence[str]) -> Iterator[tuple[int, Ma
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ListInvalid([f"the list is not UTF-8 text: byte {error.start}"]) from error
+    if "\0" in text:
+        raise ListInvalid(["the list is not text: it has NUL characters"])
     delimiter = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:

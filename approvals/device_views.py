@@ -110,7 +110,7 @@ def _groups(request: HttpRequest, verb: Verb = Verb.PROFILE_VIEW) -> QuerySet[De
 
 
 def _page(request: HttpRequest, found: DeviceGroup, faults: Any) -> HttpResponse:
-    state, wanted = request.GET.get("state", ""), request.GET.get("q", "").strip().lower()
+    state, wanted = request.GET.get("state", ""), request.GET.get("q", "").replace("\0", "").strip().lower()
     devices = ExpectedDevice.objects.filter(group=found).select_related("used_by__certificate")
     rows = devices.filter(used_at__isnull=state == "silent") if state in ("silent", "called") else devices
     if wanted:

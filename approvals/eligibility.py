@@ -112,4 +112,5 @@ def _fault(device: ExpectedDevice, *, now: datetime) -> Cause | None:
 
 
 def _some(values: Iterable[str]) -> list[str]:
-    return sorted(value for value in values if value)[:100]
+    """What may be looked up: PostgreSQL knows no text with NUL, so no list has one."""
+    return sorted(value for value in values if value and "\0" not in value)[:100]

@@ -98,6 +98,25 @@ def test_a_serial_number_beside_the_listed_one_is_of_another_device(world: World
     assert post(message(world, request_der(both)), "access").status is PKIStatus.PENDING
 
 
+def test_a_name_that_the_database_cannot_hold_is_on_no_list(world: World, switches: DeviceGroup) -> None:
+    expect(switches, "FOC1,,ap1.example")
+    listed_profile(world, switches)
+    for subject in ({"CN": "ap1.example\0"}, {"CN": "ap1.example", "serialNumber": "FOC1", "unstructuredName": "\0"}):
+        refused(csr(world, **subject), FailInfo.BAD_REQUEST, UNIFORM, cause="device not on the list", profile="access")
+    phones = create_profile(world.ca, "phones", challenge="one-time")
+    order = ChallengeOrder(phones, group=switches)
+    ((_, secret),) = create_challenges(order, actor=SYSTEM, user=None, now=now())
+    sent = message(world, request_der(build_name([("CN", "ap1.example\0")]), challenge(secret.reveal())))
+    foreign = "challenge bound to another device group"
+    refused(sent, FailInfo.BAD_REQUEST, UNIFORM, cause=foreign, profile="phones")
+
+
+@pytest.mark.parametrize("content", [b"name\nap1\0.example", b"name,note\nap1.example,\0"])
+def test_a_list_with_a_character_that_no_text_has_is_refused(switches: DeviceGroup, content: bytes) -> None:
+    with pytest.raises(ListInvalid, match="the list is not text: it has NUL characters"):
+        add_devices(switches, content, actor=SYSTEM, user=None, now=now())
+
+
 def test_each_listed_device_enrolls_once_and_again_after_a_rejection(world: World, switches: DeviceGroup) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches)
@@ -310,7 +329,7 @@ def test_the_pages_take_a_list_and_show_who_called(world: World) -> None:
 
     assert shown("") == ["d2.example", "d1.example"]
     assert (shown("?state=silent"), shown("?state=called")) == (["d2.example"], ["d1.example"])
-    assert (shown("?q=D1.example"), shown("?q=none")) == (["d1.example"], [])
+    assert (shown("?q=D1.example"), shown("?q=none"), shown("?q=%00x")) == (["d1.example"], [], [])
     assert "switches" in charlie.get("/devices/").content.decode()
     assert "/devices/switches/" in charlie.get("/profiles/").content.decode()
     assert b"d2.example" in charlie.get("/devices/switches/never-called.csv").content
