@@ -71,10 +71,10 @@ def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
     refusal = _look_at(presented, account)
     if account is None or refusal is not None:
         return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
-    secret = _make(account, presented, now=now)
-    if secret is None:
-        return _refuse(presented, NdesRefusal.FULL, account, now=now)
-    return NdesAnswer(account=account, secret=secret)
+    made = _make(account, presented, now=now)
+    if isinstance(made, NdesRefusal):
+        return _refuse(presented, made, account, now=now)
+    return NdesAnswer(account=account, secret=made)
 
 
 def _look_at(presented: NdesCredentials, account: NdesAccount | None) -> NdesRefusal | None:
@@ -92,14 +92,21 @@ def _look_at(presented: NdesCredentials, account: NdesAccount | None) -> NdesRef
     return None
 
 
-def _make(account: NdesAccount, presented: NdesCredentials, *, now: datetime) -> Secret | None:
-    """Make a challenge, or None where as many wait as may. The lock on the account keeps two from being the last."""
+def _make(account: NdesAccount, presented: NdesCredentials, *, now: datetime) -> Secret | NdesRefusal:
+    """Make a challenge, unless as many wait as may, or the account has changed while the password was looked at.
+
+    The lock on the account keeps two from being the last.
+    """
     actor = Actor("ndes-account", str(account.pk), name=account.name, address=presented.address)
     order = ChallengeOrder(account.profile, lifetime=account.lifetime, origin=ChallengeOrigin.NDES)
     with transaction.atomic():
-        NdesAccount.objects.select_for_update().get(pk=account.pk)
-        if unused(account, now=now) >= account.max_unused:
-            return None
+        fresh = NdesAccount.objects.select_for_update().get(pk=account.pk)
+        if fresh.disabled_at is not None:
+            return NdesRefusal.DISABLED
+        if fresh.password != account.password:
+            return NdesRefusal.WRONG_PASSWORD
+        if unused(fresh, now=now) >= fresh.max_unused:
+            return NdesRefusal.FULL
         ((challenge, secret),) = create_challenges(order, actor=actor, user=None, now=now)
         NdesChallenge.objects.create(challenge=challenge, account=account)
     return secret

@@ -173,6 +173,22 @@ def test_a_new_password_replaces_the_old_one(mdm: Mdm) -> None:
     assert mdm.get(fresh).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("change", "cause"), [(disable_ndes_account, "account disabled"), (replace_password, "wrong password")]
+)
+def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
+    mdm: Mdm, change: Any, cause: str
+) -> None:
+    def slow(*_: object) -> bool:
+        change(NdesAccount.objects.get(), actor=SYSTEM, now=now())
+        return True
+
+    with mock.patch("approvals.ndes.check_password", side_effect=slow):
+        mdm.get()
+    assert causes() == {cause: 1}
+    assert not ChallengePassword.objects.exists()
+
+
 # ---------------------------------------------------------------------------------------------- what they get, and how
 
 
