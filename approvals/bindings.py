@@ -143,6 +143,11 @@ def parse_subject(text: str) -> Attributes:
     return tuple(map(_attribute, _parts(text)))
 
 
+def written_subject(attributes: Iterable[tuple[str, str]]) -> str:
+    """Write a subject as `parse_subject` reads it."""
+    return ", ".join(f"{name}=" + re.sub(r"([\\,])", r"\\\1", value) for name, value in attributes)
+
+
 def folded(value: str) -> str:
     """Return a name as it is compared: A to Z like a to z (RFC 5280 §7.1); nothing else is like anything else."""
     return value.translate(_LOWER)

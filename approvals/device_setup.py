@@ -1,7 +1,7 @@
 """Configurations for the devices of a profile: which names are asked for, which challenge goes in, what is signed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
+from approvals.bindings import written_subject
 from approvals.challenges import ChallengeOrder, create_challenges
 from approvals.configuration_keys import sign_configuration
 from approvals.configurations.apple import mobileconfig
@@ -159,14 +160,12 @@ def _check_expressible(recipient: Recipient) -> None:
 def _order(recipient: Recipient) -> ChallengeOrder:
     """One challenge, bound to the names typed; to none where placeholders stand for them."""
     names = recipient.names
-    is_placeholder = names == _placeholders(_spec(recipient.profile))
-    return ChallengeOrder(
-        recipient.profile,
-        lifetime=recipient.lifetime,
-        subject="" if is_placeholder else names.common_name,
-        sans=() if is_placeholder else [f"{kind}:{value}" for kind, value in names.sans],
-        origin=ChallengeOrigin.CONFIGURATION,
-    )
+    order = ChallengeOrder(recipient.profile, lifetime=recipient.lifetime, origin=ChallengeOrigin.CONFIGURATION)
+    if names == _placeholders(_spec(recipient.profile)):
+        return order
+    if not names.common_name and not names.sans:
+        return replace(order, subject_dn=written_subject(names.subject))
+    return replace(order, subject=names.common_name, sans=[f"{kind}:{value}" for kind, value in names.sans])
 
 
 def _placeholders(spec: ProfileSpec) -> Names:

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from approvals.bindings import MAX_SANS, Binding, Claims, claims_of, described, names_of, normalized, parse_subject
+from approvals.bindings import (
+    MAX_SANS,
+    Binding,
+    Claims,
+    claims_of,
+    described,
+    names_of,
+    normalized,
+    parse_subject,
+    written_subject,
+)
 from approvals.errors import Cause, ChallengeInvalid
 from approvals.submission import Submission
 from ca.csr import decode_csr
@@ -106,6 +116,7 @@ def test_a_subject_is_read_as_people_write_it() -> None:
         ("1.2.3.4", r"x\y"),
     )
     assert parse_subject("") == ()
+    assert written_subject([("CN", "r1"), ("O", r"a\b, c")]) == r"CN=r1, O=a\\b\, c"
     assert normalized(common_name="R1", subject="CN=r1").subject == "CN=r1"
 
 

@@ -36,9 +36,12 @@ from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.authorities import AuthorityRequest, create_authority
 from ca.models import Certificate, CertificateAuthority, ServiceKey, ServicePurpose
+from ca.names import build_name
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
 from scep.protocol.constants import PKIStatus
+from tests.ca.forge import challenge, request_der
+from tests.flows import wire
 from tests.pages import signed_in
 from tests.pki import rsa_key
 from tests.world import Device, World, create_person, create_profile, later, now, voice_of
@@ -139,6 +142,18 @@ def test_a_challenge_is_bound_to_the_names_typed_and_one_without_names_to_none(
     bound = list(ChallengePassword.objects.order_by("id").values_list("subject", "sans"))
     assert bound == [("a.example", ["dns:a.example"]), ("a.example", ["dns:b.example"]), ("", [])]
     assert set(ChallengePassword.objects.values_list("origin", flat=True)) == {"configuration"}
+
+
+def test_a_challenge_for_an_organization_alone_is_bound_to_that_subject(
+    world: World, one_time: EnrollmentProfile
+) -> None:
+    names = check_wanted(one_time, WantedNames(organization="Example AG"))
+    recipient = Recipient(one_time, CLIENTS["strongswan"], names)
+    secret = create_configuration_challenge(recipient, actor=SYSTEM, user=None, now=now()).reveal()
+    assert ChallengePassword.objects.get().subject_dn == "O=Example AG"
+    for name, value, status in (("CN", "dc1.example", PKIStatus.FAILURE), ("O", "Example AG", PKIStatus.PENDING)):
+        csr = request_der(build_name([(name, value)]), challenge(secret))
+        assert wire.post(wire.message(world, csr), "vpn").status is status
 
 
 def test_the_log_says_who_took_which_configuration_and_holds_no_challenge(
