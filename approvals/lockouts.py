@@ -5,6 +5,8 @@ its challenge was wrong or was not looked at. Polls, known transactions, renewal
 """
 
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -26,13 +28,14 @@ KEPT_FOR = timedelta(days=1)
 #: What is no guess: nothing was presented, or nothing was looked at.
 NOT_COUNTED = frozenset({Cause.CHALLENGE_MISSING, Cause.CHALLENGE_LOCKED})
 _EVERYWHERE = ""
+_IPV6_PREFIX: Final = 64
 
 
 def is_locked(profile: EnrollmentProfile, address: str, *, now: datetime) -> bool:
     """Return whether challenges from this address are not to be checked now."""
     if _is_exempt(profile, address):
         return False
-    rows = FailedChallenges.objects.filter(profile_id=profile.pk, address__in=[address, _EVERYWHERE])
+    rows = FailedChallenges.objects.filter(profile_id=profile.pk, address__in=[_place(address), _EVERYWHERE])
     return rows.filter(locked_until__gt=now).exists()
 
 
@@ -41,7 +44,7 @@ def note_failure(profile: EnrollmentProfile, address: str, *, cause: Cause, now:
     if cause in NOT_COUNTED or _is_exempt(profile, address):
         return
     for where, limit in (
-        (address, profile.max_failed_per_address),
+        (_place(address), profile.max_failed_per_address),
         (_EVERYWHERE, profile.max_failed_challenges),
     ):
         if limit and _count(profile, where, now=now) >= limit:
@@ -76,6 +79,18 @@ def forget_old(*, now: datetime) -> int:
     """Delete counts that matter no more; returns how many."""
     over = Q(locked_until__isnull=True) | Q(locked_until__lte=now)
     return FailedChallenges.objects.filter(over, since__lte=now - KEPT_FOR).delete()[0]
+
+
+def _place(address: str) -> str:
+    """Where failures are counted: an IPv6 host can have every address of its /64 (RFC 7421), so that counts as one."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    host_bits = found.max_prefixlen - _IPV6_PREFIX
+    return str(IPv6Network((int(found) >> host_bits << host_bits, _IPV6_PREFIX)))
 
 
 def _is_exempt(profile: EnrollmentProfile, address: str) -> bool:

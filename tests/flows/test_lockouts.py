@@ -89,6 +89,16 @@ def test_the_whole_profile_locks_where_guesses_come_from_many_addresses(printers
     assert "Challenges are not checked from anywhere" in page
 
 
+def test_no_other_ipv6_address_of_the_same_host_escapes_a_lock(printers: EnrollmentProfile) -> None:
+    locked_at_three(printers)
+    for number in range(1, 4):
+        guess(1, f"2001:db8::{number}")
+    assert device(2, "2001:db8::ffff:1").enroll(challenge=SECRET).status is PKIStatus.FAILURE
+    assert "from 2001:db8::/64;" in Alarm.objects.get().text
+    assert device(2, "2001:db8:0:1::1").enroll(challenge=SECRET).status is PKIStatus.PENDING
+    assert device(3, "::ffff:192.0.2.7").enroll(challenge=SECRET).status is PKIStatus.PENDING
+
+
 def test_a_lock_of_one_profile_is_none_of_another(world: World, printers: EnrollmentProfile) -> None:
     locked_at_three(printers)
     create_profile(world.ca, "cameras", challenge="static", static_challenge=SECRET)
