@@ -99,11 +99,13 @@ def _is_exempt(profile: EnrollmentProfile, address: str) -> bool:
 
 
 def _count(profile: EnrollmentProfile, where: str, *, now: datetime) -> int:
+    """Count one more and return how many there are. Of several that are the first at once one makes the row."""
     rows = FailedChallenges.objects.filter(profile_id=profile.pk, address=where)
-    if not rows.filter(since__gt=now - WINDOW).update(failures=F("failures") + 1) and not rows.update(
-        failures=1, since=now
-    ):
-        FailedChallenges.objects.create(profile_id=profile.pk, address=where, since=now)
+    recent, old = rows.filter(since__gt=now - WINDOW), rows.filter(since__lte=now - WINDOW)
+    if not recent.update(failures=F("failures") + 1) and not old.update(failures=1, since=now):
+        first = FailedChallenges(profile_id=profile.pk, address=where, failures=0, since=now)
+        FailedChallenges.objects.bulk_create([first], ignore_conflicts=True)
+        rows.update(failures=F("failures") + 1)
     return rows.values_list("failures", flat=True).get()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.roles import Role
 from approvals.alarms import MAX_ATTEMPTS, deliver_alarms, raise_alarm
@@ -215,6 +215,30 @@ def test_many_guesses_at_once_are_all_counted_and_lock_once(printers: Enrollment
     assert AuditEntry.objects.filter(event="challenge:lock").count() == 1
     assert Alarm.objects.count() == 1
     assert FailedChallenges.objects.get(address="").failures == 6
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_first_failures_at_once_undo_nobodys_transaction(printers: EnrollmentProfile) -> None:
+    """As when several workers write down the denials of a webhook."""
+    gate, undone = threading.Barrier(4), []
+
+    def fail() -> None:
+        try:
+            gate.wait()
+            with transaction.atomic():
+                note_failure(printers, GUESSER, cause=Cause.CHALLENGE_WRONG, now=now())
+        except IntegrityError as error:
+            undone.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=fail) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert undone == []
+    assert set(FailedChallenges.objects.values_list("failures", flat=True)) == {4}
 
 
 # ------------------------------------------------------------------------------------------------- people are told
