@@ -126,18 +126,22 @@ def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None
 
 
 def _ask(work: _Work) -> bool:
-    """Ask about one challenge and decide; returns whether the service answered."""
+    """Ask about one challenge and decide; returns False where the service did not answer."""
     now = database_now()
-    _record_asked(work, now=now)
     try:
-        client = _client(work)
-        question = _question(work, now=now)
+        client, question = _client(work), _question(work, now=now)
+        _record_asked(work, now=now)
         answer = client.validate(question, now=now)
     except NoAnswer as error:
         _postpone(work, str(error), now=database_now())
-        return False
+        return _is_of_the_request(error)
     _settle(work, answer, now=database_now())
     return True
+
+
+def _is_of_the_request(error: NoAnswer) -> bool:
+    """Whether nobody was asked for a reason that says nothing about the service."""
+    return str(error) == _NOT_KEPT
 
 
 def _client(work: _Work) -> Client:
@@ -241,7 +245,7 @@ def _record_answer(request: EnrollmentRequest, answer: Answer, host: str, *, now
 def _postpone(work: _Work, fault: str, *, now: datetime) -> None:
     """Note that there was no answer and try again later. The device keeps PENDING."""
     request, validation = work.request, work.validation
-    if work.service is not None:
+    if work.service is not None and fault != _NOT_KEPT:
         note_fault(work.service, fault, now=now)
     _log.warning("validation.no_answer", request=str(request.pk), service=work.host, fault=fault)
     is_asking = validation.state in UNDECIDED
@@ -273,15 +277,15 @@ def _postpone(work: _Work, fault: str, *, now: datetime) -> None:
 
 
 def _report(work: _Work) -> bool:
-    """Tell the service what became of the request; returns whether it took it."""
+    """Tell the service what became of the request; returns False where it did not take it."""
     now = database_now()
     try:
         _client(work).report(_question(work, now=now), _outcome(work), now=now)
     except NoAnswer as error:
-        if str(error) == _NOT_KEPT:
+        if _is_of_the_request(error):
             _end_report(work, ReportState.GIVEN_UP, fault=_NOT_KEPT, now=database_now())
-        else:
-            _postpone(work, str(error), now=database_now())
+            return True
+        _postpone(work, str(error), now=database_now())
         return False
     _end_report(work, ReportState.SENT, now=database_now())
     return True

@@ -386,6 +386,20 @@ def test_a_service_that_was_set_for_another_kind_of_challenge_is_not_asked() -> 
     assert "nobody is set" in Validation.objects.get().fault
 
 
+@pytest.mark.usefixtures("phones")
+def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other(stand_in: StandIn) -> None:
+    enroll()
+    KeptCsr.objects.all().delete()
+    enroll(key="bob")
+    validating.validate_requests(list(Validation.objects.order_by("pk").values_list("pk", flat=True)))
+    assert [validation.state for validation in Validation.objects.order_by("pk")] == ["unreachable", "allowed"]
+    assert "is not kept any more" in Validation.objects.earliest("pk").fault
+    assert ValidationService.objects.get().last_fault == ""
+    asked = AuditEntry.objects.get(event="validation:ask")
+    assert asked.subject_id == str(Validation.objects.latest("pk").pk)
+    assert len(stand_in.heard) == 1
+
+
 @pytest.mark.usefixtures("phones", "prompt_workers")
 def test_a_secret_that_does_not_open_asks_nobody(stand_in: StandIn) -> None:
     ValidationService.objects.update(sealed_secret=b"something else")
