@@ -118,8 +118,9 @@ def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None
     if mine.update(lease_until=now + LEASE, attempts=F("attempts") + 1) != 1:
         return None
     validation.attempts += 1
-    request = validation.request
-    return _Work(validation, request, service_of(request.profile))
+    service = service_of(validation.request.profile)
+    is_known = service is not None and service.kind == validation.kind  # the profile may ask another kind by now
+    return _Work(validation, validation.request, service if is_known else None)
 
 
 # ------------------------------------------------------------------------------------------------------------- asking

@@ -386,6 +386,18 @@ def test_a_service_that_was_set_for_another_kind_of_challenge_is_not_asked() -> 
     assert "nobody is set" in Validation.objects.get().fault
 
 
+def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
+    phones: EnrollmentProfile, settings: Any
+) -> None:
+    enroll()
+    settings.PORTAL_INTUNE_LOGIN_URL = settings.PORTAL_INTUNE_GRAPH_URL = "https://127.0.0.1:9"
+    wanted = ServiceOrder(kind="intune", tenant="contoso.example", client_id="x", secret="a client secret")
+    set_service(phones, wanted, actor=SYSTEM, now=now())
+    work()
+    assert Validation.objects.get().fault.startswith("nobody is set whom to ask")
+    assert ValidationService.objects.get().last_fault == ""
+
+
 @pytest.mark.usefixtures("phones")
 def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other(stand_in: StandIn) -> None:
     enroll()
