@@ -106,6 +106,12 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
+def _meant(cell: str) -> str:
+    """Return what stood in a cell before `harmless`, so that a list of ours can be read back."""
+    text = cell.strip()
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+
+
 def read_lifetime(text: str) -> timedelta:
     """Read `90s`, `30m`, `1h` or `7d`. Raises ChallengeInvalid."""
     found = _LIFETIME.fullmatch(text.strip())
@@ -156,7 +162,7 @@ def _check_headings(headings: Sequence[str], columns: Sequence[str]) -> None:
 def _row(headings: Sequence[str], cells: Sequence[str], number: int) -> Mapping[str, str]:
     if len(cells) > len(headings):
         raise ListInvalid([f"row {number}: {len(cells)} cells under {len(headings)} headings"])
-    return dict(zip(headings, (cell.strip() for cell in cells), strict=False))
+    return dict(zip(headings, map(_meant, cells), strict=False))
 
 
 def _order(row: Mapping[str, str], *, profile: EnrollmentProfile, lifetime: timedelta) -> ChallengeOrder:

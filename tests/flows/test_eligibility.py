@@ -289,6 +289,11 @@ def test_what_is_listed_already_is_left_alone_and_who_never_called_can_be_read_b
     silent = write_silent(switches)
     assert silent.decode("utf-8-sig").splitlines()[1:] == [",001b44113ab7,,,,", "foc3,,,,,"]
     assert add_devices(switches, silent, actor=SYSTEM, user=None, now=now()) == 0
+    expect(switches, "-7,,@lab", columns="serial_number,mac,note")
+    silent = write_silent(switches)
+    assert b"'-7,,,'@lab,," in silent, "no spreadsheet runs it"
+    assert add_devices(switches, silent, actor=SYSTEM, user=None, now=now()) == 0
+    ExpectedDevice.objects.get(serial_number="-7").delete()
     assert remove_silent(switches, actor=SYSTEM, user=None, now=now()) == 2
     assert ExpectedDevice.objects.get().used_by is not None
     events = AuditEntry.objects.filter(subject_kind="device-group").order_by("id").values_list("event", flat=True)
