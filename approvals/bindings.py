@@ -24,6 +24,7 @@ MAX_SERIAL_NUMBER: Final = 64
 #: What names a device or a person. Cisco's devices take the last two for their host name and address.
 _NAMING_ATTRIBUTES: Final = frozenset({"CN", "UID", "emailAddress", "unstructuredName", "unstructuredAddress"})
 _ATTRIBUTES: Final = {name.lower(): name for name in ATTRIBUTE_TYPES}
+_NAME_OF: Final = {kind.oid: name for name, kind in ATTRIBUTE_TYPES.items()}
 _PART: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)\s*=(.*)", re.DOTALL)
 _COMMA: Final = re.compile(r"((?:[^\\,]|\\.)*)(?:,|\Z)", re.DOTALL)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -161,7 +162,7 @@ def _attribute(part: str) -> tuple[str, str]:
     found = _PART.fullmatch(part)
     if found is None or not found[2].strip():
         raise ChallengeInvalid(f"subject: {part.strip()!r} is not NAME=VALUE, write it like CN=r1.example, O=Example")
-    name = _ATTRIBUTES.get(found[1].lower())
+    name = _ATTRIBUTES.get(found[1].lower()) or _NAME_OF.get(found[1])
     if name is None and "." not in found[1]:
         raise ChallengeInvalid(f"subject: attribute {found[1]!r} is not known, write its number (OID)")
     return name or found[1], folded(re.sub(r"\\(.)", r"\1", found[2].strip()))

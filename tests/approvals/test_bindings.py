@@ -73,6 +73,8 @@ def claims(subject: str = "", *sans: str, address: str = "192.0.2.7") -> Claims:
         ({"common_name": "r1", "sans": BOUND}, claims("", *BOUND), NAME),
         ({"sans": ["uri:https://r1.example/A"]}, claims("", "uri:https://r1.example/a"), SAN),
         ({"subject": "CN=r1, unstructuredName=r1.example"}, claims("CN=r1, unstructuredName=r1.example"), None),
+        ({"subject": "2.5.4.3=r1, O=Example"}, claims("CN=r1, O=Example"), None),
+        ({"subject": "2.5.4.3=r1, O=Example"}, claims("CN=r1, O=Example", "dns:r2"), NAME),
         ({"networks": ["192.0.2.0/24"]}, claims("CN=x"), None),
         ({"networks": ["192.0.2.8"]}, claims("CN=x"), ADDRESS),
         ({"networks": ["192.0.2.0/24"]}, claims("CN=x", address="not an address"), ADDRESS),
