@@ -7,6 +7,7 @@ the same that the device got, for the reasons of `scep.protocol.errors.unreadabl
 import os
 from datetime import datetime
 
+import structlog
 from django.db import transaction
 
 from accounts.models import User
@@ -39,8 +40,9 @@ from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_envelope
 from scep.protocol.errors import UNREADABLE, Malformed, Refused
 from scep.protocol.messages import MessageRules
-from scep.ra_keys import RaNotReady, ra_keys
+from scep.ra_keys import RA_UNUSABLE, ra_keys
 
+_log = structlog.get_logger(__name__)
 _INSIDE = "Inside the envelope"
 _NOT_READABLE = Section(_INSIDE, verdict=f"{UNREADABLE.capitalize()}: the device got this answer too.", tone="bad")
 
@@ -48,7 +50,7 @@ _CLOSED = Section(_INSIDE, verdict="Not opened: no RA key that is in use now mak
 
 
 def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
-    """Return what was inside a stored message, and leave in the log who opened it. Raises KeyStoreError."""
+    """Return what was inside a stored message, and leave in the log who opened it."""
     with transaction.atomic():
         record(
             Event.EXCHANGE_OPEN,
@@ -60,8 +62,9 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         )
     try:
         return _inside(bytes(exchange.message), exchange.profile)
-    except RaNotReady as error:
-        return [Section(_INSIDE, verdict=f"Not opened: {error}.", tone="warn")]
+    except RA_UNUSABLE as error:
+        _log.error("inspector.not_opened", exchange=str(exchange.pk), fault=str(error))
+        return [Section(_INSIDE, verdict="Not opened: no RA key of this CA can be used; see the doctor.", tone="warn")]
     except Malformed:
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
     except Refused as refused:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -45,6 +46,10 @@ _log = structlog.get_logger(__name__)
 
 class RaNotReady(Exception):
     """There is no certified RA key for this CA yet."""
+
+
+#: What `RaKeys` raises where no RA key of a CA can be used.
+RA_UNUSABLE: Final = (RaNotReady, KeyStoreError)
 
 
 @dataclass(frozen=True, slots=True)

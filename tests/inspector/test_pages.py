@@ -2,9 +2,11 @@
 
 import base64
 from datetime import timedelta
+from pathlib import Path
 from unittest import mock
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
@@ -148,6 +150,15 @@ def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unread
     assert "Not opened: no RA key that is in use now makes it readable." in page
     assert "Encrypted to a retired key, the RA key of CA issuing." in page
     assert "the device got this answer too" not in page
+
+
+def test_without_a_readable_ra_key_a_message_stays_closed(world: World, locked: EnrollmentProfile) -> None:
+    found = stored(world)
+    for file in Path(settings.RA_KEY_FOLDER).glob("*.pem"):
+        file.unlink()
+    ra_keys.forget()
+    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk]))
+    assert (page.status_code, b"no RA key of this CA can be used" in page.content) == (200, True)
 
 
 def test_a_cert_poll_is_not_opened(world: World, locked: EnrollmentProfile) -> None:
