@@ -68,9 +68,27 @@ def ra_keys_of(ca: CertificateAuthority, *, is_split: bool) -> list[ServiceKey]:
     return list(rows.select_related("certificate", "signing_key__certificate").order_by("-id"))
 
 
+def ra_key_with(ca: CertificateAuthority, serial_hex: str) -> tuple[ServiceKey | None, list[ServiceKey]]:
+    """Return the RA key in use one of whose certificates has this serial number, or None; and what else is certified.
+
+    The others are those of the same kind, newest first.
+    """
+    for is_split in (False, True):
+        keys = [key for key in ra_keys_of(ca, is_split=is_split) if certificates_of(key) is not None]
+        for key in keys:
+            if serial_hex in {half.certificate.serial_hex for half in halves_of(key) if half.certificate is not None}:
+                return key, [other for other in keys if other is not key]
+    return None, []
+
+
+def halves_of(key: ServiceKey) -> list[ServiceKey]:
+    """Return the key, and of a split RA the one that signs for it."""
+    return [key] if key.signing_key is None else [key, key.signing_key]
+
+
 def certificates_of(key: ServiceKey) -> tuple[bytes, ...] | None:
     """Return the certificates of an RA key, the one that encrypts first; None until all of them are there."""
-    halves = [key] if key.signing_key is None else [key, key.signing_key]
+    halves = halves_of(key)
     ders = [half.certificate.der for half in halves if half.certificate is not None]
     return tuple(bytes(der) for der in ders if der is not None) if len(ders) == len(halves) and all(ders) else None
 
@@ -102,7 +120,7 @@ def ra_certificates_of(ca: CertificateAuthority, *, now: datetime) -> list[RaCer
         ready = [_Ready(key) for key in ra_keys_of(ca, is_split=is_split) if certificates_of(key) is not None]
         chosen = choose_offered(ready, now=now)
         for item in ready:
-            for half in filter(None, (item.key, item.key.signing_key)):
+            for half in halves_of(item.key):
                 if half.certificate is None:
                     continue
                 found.append(
@@ -130,7 +148,7 @@ def certified_times(key: ServiceKey) -> tuple[datetime, datetime]:
 
     Raises LookupError for a key without a certificate.
     """
-    halves = [key] if key.signing_key is None else [key, key.signing_key]
+    halves = halves_of(key)
     times = [
         (half.certificate.issued_at, half.certificate.not_after)
         for half in halves

@@ -33,8 +33,9 @@ def revoke(
     witness: Witness,
     now: datetime,
     invalidity_date: datetime | None = None,
+    kind: CertificateKind = CertificateKind.ORDERED,
 ) -> None:
-    """Revoke a device's certificate or put it on hold, in the caller's transaction; its CRL is due from now on.
+    """Revoke a certificate of this kind or put it on hold, in the caller's transaction; its CRL is due from now on.
 
     What was on hold keeps the time since when it is not to be trusted. Raises RevocationReasonUnknown, NotRevocable,
     AlreadyRevoked.
@@ -42,7 +43,7 @@ def revoke(
     if reason not in RevocationReason.values:
         allowed = ", ".join(RevocationReason.values)
         raise RevocationReasonUnknown(f"revocation reason {reason!r}: allowed are {allowed}")
-    _check_alive(certificate, now=now)
+    _check_alive(certificate, kind, now=now)
     is_hold = reason == RevocationReason.CERTIFICATE_HOLD
     before = CertificateStatus(certificate.status)
     if before is CertificateStatus.ON_HOLD and is_hold:
@@ -64,7 +65,7 @@ def release(certificate: Certificate, *, witness: Witness, now: datetime) -> Non
 
     Raises NotRevocable, AlreadyRevoked, NotOnHold.
     """
-    _check_alive(certificate, now=now)
+    _check_alive(certificate, CertificateKind.ORDERED, now=now)
     if certificate.status != CertificateStatus.ON_HOLD:
         raise NotOnHold("This certificate is not on hold: there is nothing to release.")
     _change(
@@ -79,8 +80,8 @@ def release(certificate: Certificate, *, witness: Witness, now: datetime) -> Non
     )
 
 
-def _check_alive(certificate: Certificate, *, now: datetime) -> None:
-    if certificate.kind == CertificateKind.SERVICE:
+def _check_alive(certificate: Certificate, kind: CertificateKind, *, now: datetime) -> None:
+    if certificate.kind != kind:
         raise NotRevocable("This is a certificate of the portal itself: without it no device could ask for anything.")
     if certificate.status in (CertificateStatus.PREPARED, CertificateStatus.ABANDONED):
         raise NotRevocable(f"This certificate is {certificate.get_status_display()}: there is nothing to revoke.")

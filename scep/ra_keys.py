@@ -20,13 +20,13 @@ from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.db import transaction
 
-from audit.events import SYSTEM, Event, Subject
+from audit.events import SYSTEM, Actor, Event, Subject
 from audit.ids import uuid7
 from audit.log import record
 from ca.authority_models import CertificateAuthority, CertificatesShape
 from ca.lineage import Lineage
 from ca.models import ServiceKey, ServicePurpose
-from ca.ra_certificates import certificates_of, certified_times, choose_offered, ra_keys_of
+from ca.ra_certificates import certificates_of, certified_times, choose_offered, halves_of, ra_keys_of
 from keys import file as key_file
 from keys.errors import KeyStoreError
 from scep.protocol.certificates import read_certificate, subject_key_identifier
@@ -122,19 +122,23 @@ def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = Fal
 
 def retire_ra_key(key: ServiceKey, *, now: datetime) -> None:
     """Use a key, and what signs for it, no more: the row says so first, then the files go."""
-    halves = [key] if key.signing_key is None else [key, key.signing_key]
     with transaction.atomic():
-        for half in halves:
-            if not ServiceKey.objects.filter(pk=half.pk, retired_at__isnull=True).update(retired_at=now):
-                continue
-            record(
-                Event.SERVICE_KEY_RETIRE,
-                actor=SYSTEM,
-                now=now,
-                subject=Subject.of("service-key", half.pk),
-                data={"ca": half.ca.name, "purpose": half.purpose, "spki_sha256": half.spki_sha256},
-            )
+        mark_retired(key, actor=SYSTEM, now=now)
     remove_retired_files()
+
+
+def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
+    """Say of a key, and of what signs for it, that it is used no more, in the caller's transaction."""
+    for half in halves_of(key):
+        if not ServiceKey.objects.filter(pk=half.pk, retired_at__isnull=True).update(retired_at=now):
+            continue
+        record(
+            Event.SERVICE_KEY_RETIRE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("service-key", half.pk),
+            data={"ca": half.ca.name, "purpose": half.purpose, "spki_sha256": half.spki_sha256},
+        )
 
 
 def remove_retired_files() -> int:

@@ -9,13 +9,24 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 
+from approvals.doorbell import ring_for_crls
 from approvals.models import EnrollmentProfile
+from audit.events import Actor
 from ca.authority_models import AuthorityRollover, CertificateAuthority, CertificatesShape
-from ca.models import ServiceKey
-from ca.ra_certificates import certificates_of, certified_times, is_renewal_due, ra_keys_of
+from ca.models import CertificateKind, ServiceKey
+from ca.ra_certificates import (
+    certificates_of,
+    certified_times,
+    halves_of,
+    is_renewal_due,
+    ra_key_with,
+    ra_keys_of,
+)
+from ca.revocation import Witness, revoke
 from keys.errors import KeyStoreError
-from scep.ra_keys import ensure_ra_key, make_ra_key, remove_retired_files, retire_ra_key
+from scep.ra_keys import ensure_ra_key, make_ra_key, mark_retired, remove_retired_files, retire_ra_key
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +77,34 @@ def renew_now(ca: CertificateAuthority, *, now: datetime) -> list[ServiceKey]:
     """Make the next RA key of each kind that a CA has, due or not. Raises KeyStoreError."""
     kinds = [is_split for is_split in (False, True) if ra_keys_of(ca, is_split=is_split)]
     return [make_ra_key(ca, now=now, is_split=is_split) for is_split in kinds or [False]]
+
+
+class RaKeyNeeded(Exception):
+    """This RA certificate cannot be given up; the text says what to do."""
+
+
+def give_up(ca: CertificateAuthority, serial_hex: str, *, reason: str, actor: Actor, now: datetime) -> None:
+    """Use an RA key no more, at once, and revoke its certificates: somebody else may have it.
+
+    Raises RaKeyNeeded for the last one of its kind and for an unknown serial number, RevocationReasonUnknown.
+    """
+    with transaction.atomic():
+        CertificateAuthority.objects.select_for_update(of=("self",), no_key=True).get(pk=ca.pk)
+        key, others = ra_key_with(ca, serial_hex)
+        if key is None:
+            raise RaKeyNeeded(f"CA {ca.name}: no RA certificate in use has the serial number {serial_hex}")
+        if not others:
+            raise RaKeyNeeded(
+                f"CA {ca.name}: this is its only RA certificate of the kind, devices would get no answer. Make the next"
+                f" one first (./portal racertificates renew --ca {ca.name}), and wait until it is certified"
+            )
+        mark_retired(key, actor=actor, now=now)
+        witness = Witness(actor, "", {"purpose": key.purpose})
+        for half in halves_of(key):
+            if half.certificate is not None:
+                revoke(half.certificate, reason=reason, witness=witness, now=now, kind=CertificateKind.SERVICE)
+        ring_for_crls()
+    remove_retired_files()
 
 
 def _wanted() -> set[tuple[int, bool]]:

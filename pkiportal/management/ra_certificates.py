@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from ca.authority_models import CertificatesShape
 from ca.models import CertificateAuthority, ServiceKey
-from ca.ra_certificates import certificates_of, offered_certificates, ra_keys_of
+from ca.ra_certificates import certificates_of, halves_of, offered_certificates, ra_keys_of
 from ca.service_keys import certify_service_keys
 from keys.errors import KeyStoreError
 from pkiportal.management.output import iso
@@ -38,8 +38,7 @@ def ra_documents(authority: CertificateAuthority) -> list[dict[str, Any]]:
     found = []
     for is_split in (False, True):
         for key in ra_keys_of(authority, is_split=is_split):
-            halves = [key] if key.signing_key is None else [key, key.signing_key]
-            found += [_document(half, authority.name, given_out) for half in halves]
+            found += [_document(half, authority.name, given_out) for half in halves_of(key)]
     return found
 
 

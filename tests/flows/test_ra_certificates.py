@@ -2,6 +2,7 @@
 
 import shutil
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +20,7 @@ from ca.authorities import AuthorityRequest, create_authority
 from ca.authority_models import CertificatesShape
 from ca.crl import KEPT_CRLS, issue_crl, prune_crls
 from ca.expiry import deadlines_of
-from ca.models import CertificateAuthority, CrlIssue, ServiceKey
+from ca.models import Certificate, CertificateAuthority, CrlIssue, ServiceKey
 from ca.ra_certificates import offered_certificates, ra_keys_of
 from ca.rollover import stage_rollover
 from ca.service_keys import certify_service_keys
@@ -28,7 +29,7 @@ from pkiportal import ra_keeper
 from scep.client import CaCertificates, PKIStatus
 from scep.protocol.requests import read_certificates
 from scep.ra_keys import RaNotReady, ensure_ra_key, ra_keys, remove_retired_files
-from scep.ra_renewal import Upkeep, keep_ra_keys, renew_now
+from scep.ra_renewal import RaKeyNeeded, Upkeep, give_up, keep_ra_keys, renew_now
 from tests.flows.renewing import certified
 from tests.flows.rolling import recorded, renewed_ra, staged, switched
 from tests.pki import rsa_key
@@ -177,6 +178,42 @@ def test_a_key_of_a_ca_that_has_ended_is_not_tried_every_ten_seconds(world: Worl
     with time_machine.travel(later(days=4000), tick=True), capture_logs() as logs:
         assert certify_service_keys(now=now()) == 0
     assert logs == []
+
+
+@pytest.mark.parametrize("shape", ["ra+chain", "split+chain"])
+def test_one_that_leaked_is_given_up_at_once_and_revoked(world: World, settings: Any, shape: str) -> None:
+    is_split = CertificatesShape(shape).is_split
+    EnrollmentProfile.objects.update(ca_certificates=shape)
+    if is_split:
+        with recorded("device-2", "device-3"):
+            ensure_ra_key(world.ca, now=now(), is_split=True)
+        certify_service_keys(now=now())
+        forget_caches()
+    leaked = given_out()[: 2 if is_split else 1]
+    serials = [f"{x509.load_der_x509_certificate(der).serial_number:x}" for der in leaked]
+    give = partial(give_up, world.ca, serials[-1], reason="keyCompromise", actor=SYSTEM, now=now())
+    with pytest.raises(RaKeyNeeded, match="racertificates renew --ca issuing"):
+        give()
+    old = Device.named("r1.example")
+    assert old.enroll().status is PKIStatus.PENDING
+    with recorded(*(["device-7", "device-4", "device-5"] if is_split else ["device-7"])):
+        renew_now(world.ca, now=now())
+    with pytest.raises(RaKeyNeeded):
+        give()  # the next one has no certificate yet
+    certify_service_keys(now=now())
+    give()
+    forget_caches()
+    assert not set(given_out()) & set(leaked)
+    rows = Certificate.objects.filter(serial_hex__in=serials)
+    assert {(row.status, row.revocation_reason) for row in rows} == {("REVOKED", "keyCompromise")}
+    assert len(list(Path(settings.RA_KEY_FOLDER).glob("*.pem"))) == ServiceKey.objects.filter(retired_at=None).count()
+    issued = issue_crl(world.ca, now=now())
+    assert issued is not None
+    crl = x509.load_der_x509_crl(bytes(issued.der or b""))
+    assert all(crl.get_revoked_certificate_by_serial_number(int(serial, 16)) for serial in serials)
+    assert Device.named("r1.example").poll().status is PKIStatus.PENDING
+    with pytest.raises(RaKeyNeeded, match="no RA certificate in use"):
+        give()
 
 
 def test_a_lease_lets_one_process_look_after_keys_and_a_fault_does_not_end_it(world: World) -> None:

@@ -1,5 +1,6 @@
 """Rollover and RA certificates by command."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from accounts.roles import Role
 from approvals.models import EnrollmentProfile
 from audit.models import AuditEntry
 from ca.authority_models import AuthorityRollover
-from ca.models import CertificateAuthority, CrlIssue
+from ca.models import Certificate, CertificateAuthority, CrlIssue
 from ca.profiles import ProfileSpec
+from ca.service_keys import certify_service_keys
 from pkiportal import diagnosis
 from tests.flows.rolling import recorded
 from tests.pages import signed_in
@@ -81,6 +83,13 @@ def test_ra_certificates_are_listed_and_renewed(world: World) -> None:
         waiting, _ = run_json("racertificates", "renew", "--ca", "issuing")
     assert (waiting["serial"], waiting["given_out"]) == (None, False)
     assert "waits" in run("racertificates", "list", "--ca", "issuing")
+    certify_service_keys(now=now())
+    serial = ":".join(re.findall("..?", first["serial"].upper()))
+    (left,) = run_json("racertificates", "retire", "--ca", "issuing", "--serial", serial)
+    assert (left["key"], left["given_out"]) == (waiting["key"], True)
+    assert Certificate.objects.get(serial_hex=first["serial"]).revocation_reason == "keyCompromise"
+    with pytest.raises(CommandError, match="its only RA certificate of the kind"):
+        run("racertificates", "retire", "--ca", "issuing", "--serial", left["serial"])
 
 
 def test_without_authorities_there_is_no_ra_certificate_to_list(db: None) -> None:

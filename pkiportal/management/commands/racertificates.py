@@ -1,31 +1,41 @@
-"""`./portal racertificates`: list the RA certificates, or make the next ones before they are due."""
+"""`./portal racertificates`: list the RA certificates, make the next ones before they are due, give one up."""
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
+from django.core.management.base import CommandError
 from django.utils import timezone
 
-from ca.models import CertificateAuthority
-from pkiportal.management.arguments import authority_named
+from ca.models import CertificateAuthority, RevocationReason
+from pkiportal.management.arguments import authority_named, command_actor
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import ra_documents
-from scep.ra_renewal import renew_now
+from scep.ra_renewal import RaKeyNeeded, give_up, renew_now
+
+#: A key that somebody else may have is given up for good: it is not put on hold.
+_REASONS: Final = [reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD]
 
 
 class Command(PortalCommand):
     """Renewing makes keys: run it as the user of the web, which renews by itself what is due."""
 
-    help = "List the RA certificates for SCEP, or make the next ones now."
+    help = "List the RA certificates for SCEP, make the next ones now, or give one up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and for which authority."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|renew")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|renew|retire")
         listing = actions.add_parser("list", help="the RA certificates in use")
         listing.add_argument("--ca", metavar="NAME", help="of this authority only")
         renewing = actions.add_parser("renew", help="make the next RA key now; the signing worker certifies it")
         renewing.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
-        for action in (listing, renewing):
+        retiring = actions.add_parser("retire", help="use an RA key no more and revoke its certificate, at once")
+        retiring.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
+        retiring.add_argument("--serial", metavar="HEX", required=True, help="as the list shows it")
+        retiring.add_argument(
+            "--reason", choices=_REASONS, default=RevocationReason.KEY_COMPROMISE.value, help="(keyCompromise)"
+        )
+        for action in (listing, renewing, retiring):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -34,8 +44,18 @@ class Command(PortalCommand):
         if options["action"] == "renew":
             for authority in rows:
                 renew_now(authority, now=timezone.now())
+        if options["action"] == "retire":
+            _retire(rows[0], options)
         found = [document for authority in rows for document in ra_documents(authority)]
         self.say(options, found, _as_table(found))
+
+
+def _retire(authority: CertificateAuthority, options: dict[str, Any]) -> None:
+    serial = options["serial"].replace(":", "").lower()
+    try:
+        give_up(authority, serial, reason=options["reason"], actor=command_actor(), now=timezone.now())
+    except RaKeyNeeded as error:
+        raise CommandError(str(error)) from error
 
 
 def _as_table(found: list[dict[str, Any]]) -> str:
