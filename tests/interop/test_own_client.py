@@ -56,7 +56,7 @@ def test_the_demo_shows_the_reason_of_a_rejection_byte_for_byte(portal: Portal) 
     portal.reject(name, REASON)
     out, err = demo.communicate(timeout=60)
     assert demo.returncode == 1
-    assert f"refused: BAD_REQUEST, {REASON}" in err
+    assert f"refused: badRequest, {REASON}" in err
     outcome = json.loads(out)
     assert (outcome["status"], outcome["fail_info"]) == ("failure", "badRequest")
     request = portal.wait_for_request(name)
