@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.dateparse import parse_date, parse_datetime
 
 from accounts.models import Department, User
@@ -31,11 +31,12 @@ def create_group(
     """Make an empty group. Raises NotPermitted, ChallengeInvalid for a name that exists."""
     group = DeviceGroup(slug=slug, department=department, created_at=now)
     _may(user, group)
-    with transaction.atomic():
-        if DeviceGroup.objects.filter(slug=slug).exists():
-            raise ChallengeInvalid(f"device group {slug!r}: there is one of that name already")
-        group.save()
-        _record(Event.DEVICES_CREATE, group, actor, now=now)
+    try:
+        with transaction.atomic():
+            group.save(force_insert=True)
+            _record(Event.DEVICES_CREATE, group, actor, now=now)
+    except IntegrityError:
+        raise ChallengeInvalid(f"device group {slug!r}: there is one of that name already") from None
     return group
 
 

@@ -1,6 +1,7 @@
 """Expected devices instead of a challenge: who is on the list, once each, at the time it says, and who never called."""
 
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -358,3 +359,11 @@ def test_the_command_makes_fills_and_empties_groups(world: World, tmp_path: Any)
     for arguments in (("add", "none", "x"), ("add", "aps", str(tmp_path / "x")), ("create", "y", "--department", "z")):
         with pytest.raises(CommandError):
             run("devices", *arguments)
+
+
+def test_a_group_of_a_name_that_exists_is_refused_in_words(world: World) -> None:
+    make = partial(create_group, "switches", department=None, actor=SYSTEM, user=None, now=now())
+    make()
+    with pytest.raises(ChallengeInvalid, match="there is one of that name already"):
+        make()
+    assert DeviceGroup.objects.filter(slug="switches").count() == 1
