@@ -1,7 +1,9 @@
 """From approved to issued: every fault keeps the request, no fault makes a second certificate."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from unittest import mock
 
 import pytest
@@ -9,19 +11,24 @@ from cryptography import x509
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 
+from accounts.roles import Role
 from approvals import issuance
 from approvals.decisions import approve_request
+from approvals.device_groups import add_devices, create_group
 from approvals.issuance import MAX_ATTEMPTS, backoff, issue_certificates
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, OutboxMessage
+from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, ExpectedDevice, OutboxMessage
 from approvals.states import State
 from approvals.sweep import sweep
 from approvals.verdicts import DecisionInvalid, verify_decisions
+from audit.canonical import canonical_json
+from audit.events import SYSTEM
+from audit.ids import uuid7
 from audit.models import AuditEntry
 from ca.errors import RecordMismatch
 from ca.issuance import prepare_certificate, record_issued, sign_prepared, store_prepared
 from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion
 from scep.protocol.constants import PKIStatus
-from tests.world import Device, World, now, run_worker, voice_of, without_triggers
+from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
 
 
 @pytest.fixture
@@ -55,6 +62,16 @@ def test_the_certificate_is_what_was_approved(approved: EnrollmentRequest) -> No
     assert request.certificate.profile_version_id == request.profile_version_id
     assert f"{certificate.serial_number:x}" == request.certificate.serial_hex
     assert (request.lease_until, request.next_attempt_at, request.last_fault) == (None, None, "")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_confirmed_the_challenge_is_told_and_nobody_else(approved: EnrollmentRequest, elsewhere: bool) -> None:
+    with (
+        mock.patch.object(issuance, "is_validated_elsewhere", return_value=elsewhere),
+        mock.patch.object(issuance, "ring_for_validations") as ring,
+    ):
+        assert run_worker().issued == [approved.pk]
+    assert ring.call_args_list == ([mock.call([approved.pk])] if elsewhere else [])
 
 
 def test_a_task_delivered_twice_makes_one_certificate(approved: EnrollmentRequest) -> None:
@@ -139,6 +156,13 @@ def test_after_so_many_attempts_an_officer_has_to_look(approved: EnrollmentReque
     assert AuditEntry.objects.filter(event="request:attention", data__quarantined=True).count() == 1
 
 
+def test_more_attempts_than_ever_allowed_are_no_reason_to_begin_again(approved: EnrollmentRequest) -> None:
+    EnrollmentRequest.objects.update(attempts=MAX_ATTEMPTS + 1)
+    assert run_worker().failed == [approved.pk]
+    assert fresh().quarantined_at is not None
+    assert not Certificate.objects.filter(kind="ordered").exists()
+
+
 def test_the_delay_grows_and_has_an_end() -> None:
     assert [backoff(attempts).total_seconds() for attempts in (0, 1, 2, 3, 4, 7, 8, 9, 50)] == [
         5, 5, 10, 20, 40, 320, 600, 600, 600,
@@ -204,9 +228,11 @@ def _certificate_of(request: EnrollmentRequest) -> Certificate:
 
 def test_policy_that_refuses_after_the_approval_sends_the_request_back(approved: EnrollmentRequest) -> None:
     findings = (mock.Mock(text="serial number: too short"),)
+    EnrollmentRequest.objects.update(expires_at=now() + timedelta(seconds=1))
     with mock.patch("ca.issuance.lint_tbs", return_value=findings):
         assert run_worker().failed == [approved.pk]
     request = fresh()
+    assert request.expires_at > now() + request.profile.request_ttl - timedelta(minutes=1), "officers have their time"
     assert (request.state, request.round, request.last_fault) == (State.FAILED, 2, "serial number: too short")
     assert Certificate.objects.filter(kind="ordered").count() == 0
     assert Device.named("r1.example").poll().status is PKIStatus.PENDING
@@ -296,6 +322,32 @@ def test_a_decision_by_policy_counts_only_where_the_profile_has_one(approved: En
         verify_decisions(fresh())
 
 
+def test_a_decision_by_policy_over_a_list_counts_only_with_a_listed_device(approved: EnrollmentRequest) -> None:
+    with without_triggers():
+        Decision.objects.update(evidence="policy", officer=None)
+    EnrollmentProfile.objects.update(approval="automatic", networks=["192.0.2.0/24"], challenge="one-time")
+    with mock.patch("approvals.verdicts.verify_decision"):
+        verify_decisions(fresh())
+        group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
+        EnrollmentProfile.objects.update(eligibility=group, challenge="none")
+        with pytest.raises(DecisionInvalid, match="no expected device of a list stands behind"):
+            verify_decisions(fresh())
+        add_devices(group, b"name\nr1.example\n", actor=SYSTEM, user=None, now=now())
+        ExpectedDevice.objects.update(used_by=approved, used_at=now())
+        verify_decisions(fresh())
+
+
+def test_more_approvals_than_the_profile_needs_are_enough(approved: EnrollmentRequest) -> None:
+    decision = Decision.objects.get()
+    bob = create_person("bob", Role.OFFICER)
+    document = json.loads(bytes(decision.document)) | {"officer": str(bob.pk)}
+    decision.pk, decision.officer = uuid7(), bob
+    decision.document = canonical_json(document)
+    decision.document_sha256 = sha256(decision.document).hexdigest()
+    decision.save(force_insert=True)
+    assert run_worker().issued == [approved.pk]
+
+
 def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
     for number in (1, 2, 3):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
@@ -327,6 +379,7 @@ def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_ne
     with mock.patch.object(issuance, "SIGNING_TIME", -1.0):
         assert run_worker().issued == [requests[0].pk]
         rest = EnrollmentRequest.objects.filter(state=State.ISSUING).order_by("id")
+        assert all(request.version > after.version for request, after in zip(rest, requests[1:], strict=True))
         assert [(request.pk, request.lease_until, request.attempts) for request in rest] == [
             (requests[1].pk, None, 0),
             (requests[2].pk, None, 0),
