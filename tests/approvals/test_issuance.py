@@ -25,7 +25,7 @@ from audit.events import SYSTEM
 from audit.ids import uuid7
 from audit.models import AuditEntry
 from ca.errors import RecordMismatch
-from ca.issuance import prepare_certificate, record_issued, sign_prepared, store_prepared
+from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
 from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion
 from scep.protocol.constants import PKIStatus
 from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
@@ -370,6 +370,26 @@ def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
     assert Certificate.objects.filter(kind="ordered", status="ISSUED").count() == 2
 
 
+def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World) -> None:
+    for number in (1, 2):
+        Device.named(f"r{number}.example", key=f"device-{number}").enroll()
+    first, second = EnrollmentRequest.objects.order_by("id")
+    for request in (first, second):
+        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    order = issuance._order
+
+    def fail_once(request: EnrollmentRequest) -> CertificateOrder:
+        if request.pk == first.pk:
+            raise ZeroDivisionError("nobody thought of it")
+        return order(request)
+
+    with mock.patch.object(issuance, "_order", fail_once):
+        result = run_worker()
+    assert (result.failed, result.issued) == ([first.pk], [second.pk])
+    first.refresh_from_db()
+    assert (first.state, first.last_fault) == (State.APPROVED, "ZeroDivisionError: nobody thought of it")
+
+
 def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_next_task(world: World) -> None:
     for number in (1, 2, 3):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
@@ -519,7 +539,8 @@ def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_on
     request = fresh()
     assert request.last_fault == "x" * 500
     assert request.version == approved.version + 1
-    assert AuditEntry.objects.get(event="request:attention").subject_seq == request.version
+    entry = AuditEntry.objects.get(event="request:attention")
+    assert (entry.subject_seq, entry.data["fault"]) == (request.version, "x" * 500)
     EnrollmentRequest.objects.update(last_fault="")
     with transaction.atomic():
         issuance._fail(fresh(), "y" * 600, now=now(), result=issuance.BatchResult())
