@@ -131,6 +131,7 @@ def test_a_key_that_cannot_be_opened_keeps_the_device_waiting_and_calls_an_offic
     request = fresh()
     assert request.state == state
     assert "issuing.pem" in request.last_fault
+    assert "Error" not in request.last_fault, "a sentence for people, not the name of a class"
     assert request.next_attempt_at is not None
     assert request.next_attempt_at > now()
     assert Device.named("r1.example").poll().status is PKIStatus.PENDING
@@ -156,8 +157,9 @@ def test_after_so_many_attempts_an_officer_has_to_look(approved: EnrollmentReque
     assert AuditEntry.objects.filter(event="request:attention", data__quarantined=True).count() == 1
 
 
-def test_more_attempts_than_ever_allowed_are_no_reason_to_begin_again(approved: EnrollmentRequest) -> None:
-    EnrollmentRequest.objects.update(attempts=MAX_ATTEMPTS + 1)
+@pytest.mark.parametrize("attempts", [MAX_ATTEMPTS, MAX_ATTEMPTS + 1])
+def test_what_workers_died_of_so_often_is_not_begun_again(approved: EnrollmentRequest, attempts: int) -> None:
+    EnrollmentRequest.objects.update(attempts=attempts)
     assert run_worker().failed == [approved.pk]
     assert fresh().quarantined_at is not None
     assert not Certificate.objects.filter(kind="ordered").exists()
@@ -399,7 +401,8 @@ def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_ne
     with mock.patch.object(issuance, "SIGNING_TIME", -1.0):
         assert run_worker().issued == [requests[0].pk]
         rest = EnrollmentRequest.objects.filter(state=State.ISSUING).order_by("id")
-        assert all(request.version > after.version for request, after in zip(rest, requests[1:], strict=True))
+        moved = [request.version - before.version for request, before in zip(rest, requests[1:], strict=True)]
+        assert moved == [3, 3], "approved, begun, given back"
         assert [(request.pk, request.lease_until, request.attempts) for request in rest] == [
             (requests[1].pk, None, 0),
             (requests[2].pk, None, 0),
@@ -530,6 +533,7 @@ def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(approved: 
     assert seen[0].attempts == 1
     assert seen[0].lease_until is not None
     assert now() + timedelta(seconds=50) < seen[0].lease_until <= now() + issuance.LEASE
+    assert seen[0].next_attempt_at == seen[0].lease_until + backoff(1)
 
 
 def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_one(

@@ -257,6 +257,9 @@ def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(world: W
     assert ra.public_key() != ca.public_key()
     assert not ra.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     (key,) = ServiceKey.objects.all()
+    row = key.certificate
+    assert row is not None
+    assert (row.not_before, row.not_after) == (ra.not_valid_before_utc, ra.not_valid_after_utc)
     assert {path.name for path in Path(settings.RA_KEY_FOLDER).glob("*.pem")} == {key.key_name}
     assert key.key_name not in {path.name for path in Path(settings.CA_KEY_FOLDER).glob("*.pem")}
     shutil.rmtree(settings.CA_KEY_FOLDER)
