@@ -8,17 +8,27 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
-from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import BaseUserCreationForm
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import models, transaction
+from django.db import models
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from accounts.changes import Author, note_change
 from accounts.doors import actor_of
-from accounts.models import Department, RoleAssignment, User
+from accounts.models import ChangeKind, Department, RoleAssignment, User
+from accounts.password_links import LinkNotIssued, has_open_link, issue_link
+from accounts.people import LastAdministrator, keep_an_administrator, record_role
+from accounts.roles import Role
 from audit.events import Event, Personal, Subject
 from audit.log import record
 
@@ -27,11 +37,15 @@ _LID = 1000
 if TYPE_CHECKING:  # Django's classes take their models in the stubs only
     AnyAdmin = admin.ModelAdmin[Any]
     AnyInline = admin.TabularInline[Any, Any]
-    AnyUserAdmin = UserAdmin[User]
-    CreationForm = BaseUserCreationForm[User]
+    AnyForm = ModelForm[Any]
+    AnyInlineFormSet = BaseInlineFormSet[Any, Any, Any]
 else:
-    AnyAdmin, AnyInline = admin.ModelAdmin, admin.TabularInline
-    AnyUserAdmin, CreationForm = UserAdmin, BaseUserCreationForm
+    AnyAdmin, AnyInline, AnyForm, AnyInlineFormSet = (
+        admin.ModelAdmin,
+        admin.TabularInline,
+        ModelForm,
+        BaseInlineFormSet,
+    )
 
 for _unused in (Group, EmailAddress):
     if admin.site.is_registered(_unused):
@@ -64,18 +78,22 @@ class ReadOnlyAdmin(AnyAdmin):
         return False
 
 
-class UserCreationForm(CreationForm):
-    """A new person with a first password."""
+class RoleFormSet(AnyInlineFormSet):
+    """The roles of one person; the last administrator keeps that role."""
 
-    class Meta:
-        model = User
-        fields = ("username", "full_name", "email")
+    def clean(self) -> None:
+        """Refuse to take the role from the only administrator who is left."""
+        super().clean()
+        taken = [form.instance for form in self.deleted_forms if form.instance.pk]
+        if any(row.role == Role.ADMINISTRATOR and row.department_id is None for row in taken):
+            _keep_an_administrator(self.instance)
 
 
 class RoleInline(AnyInline):
     """Roles are granted and taken away; one is never turned into another."""
 
     model = RoleAssignment
+    formset = RoleFormSet
     extra = 1
     fields = ("role", "department")
 
@@ -83,24 +101,87 @@ class RoleInline(AnyInline):
         return False
 
 
-@admin.register(User)
-class PersonAdmin(AnyUserAdmin):
-    """A person, with their roles beside; nobody is deleted, since decisions name their officer."""
+class PersonForm(AnyForm):
+    """A person; the last administrator stays switched on."""
 
-    add_form = UserCreationForm
+    def clean_is_active(self) -> bool:
+        """Refuse to switch off the only administrator who is left."""
+        is_active: bool = self.cleaned_data["is_active"]
+        if not is_active and self.initial["is_active"]:
+            _keep_an_administrator(self.instance)
+        return is_active
+
+
+@admin.register(User)
+class PersonAdmin(AnyAdmin):
+    """A person, with their roles beside; people are never deleted, since decisions name their officer.
+
+    No form here takes a password: the person sets it through a link (`accounts.password_links`).
+    """
+
+    form = PersonForm
     inlines = [RoleInline]
     list_display = ("username", "full_name", "email", "is_active", "roles")
     list_filter = ("is_active", "role_assignments__role")
     search_fields = ("username", "full_name", "email")
     ordering = ("username",)
-    filter_horizontal = ()
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("password_state", "last_login", "date_joined")
     fieldsets = (
-        (None, {"fields": ("username", "password")}),
+        (None, {"fields": ("username", "password_state")}),
         ("Person", {"fields": ("full_name", "email", "is_active")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    add_fieldsets = ((None, {"fields": ("username", "full_name", "email", "password1", "password2")}),)
+    add_fieldsets = ((None, {"fields": ("username", "full_name", "email")}),)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """A new person is a name and an address; the rest comes after."""
+        return super().get_fieldsets(request, obj) if obj else self.add_fieldsets
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page that issues a password link stands where Django's page sets a password."""
+        view = self.admin_site.admin_view(self.password_link)
+        return [path("<id>/password/", view, name="accounts_user_password_link"), *super().get_urls()]
+
+    @admin.display(description="Password")
+    def password_state(self, user: User) -> SafeString:
+        """Whether the person has a password, and the way to a link that sets it."""
+        state = "set by its owner" if user.has_usable_password() else "none yet"
+        waiting = "; a link is open" if has_open_link(user, now=timezone.now()) else ""
+        address = reverse("admin:accounts_user_password_link", args=[user.pk])
+        return format_html('{}{}. <a href="{}">Issue a password link</a>', state, waiting, address)
+
+    def password_link(self, request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002 - the name in the route
+        """Say what a link is and whom the issuer answers to; by POST issue it, and show it where mail cannot go."""
+        user = get_object_or_404(User, pk=id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        link = None
+        if request.method == "POST":
+            try:
+                link = issue_link(user, actor=actor_of(request), now=timezone.now())
+            except LinkNotIssued as refusal:
+                messages.error(request, str(refusal))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Password link for {user.username}",
+            "opts": self.opts,
+            "person": user,
+            "link": link,
+            "goes_by_mail": bool(user.email) and settings.PORTAL_SENDS_MAIL,
+            "days": settings.PORTAL_ACCOUNT_CHANGE_PERIOD.days,
+        }
+        response = TemplateResponse(request, "admin/accounts/user/password_link.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
+        """Save; a new person cannot sign in before a link, a changed address is told to the old one too."""
+        if not change:
+            obj.set_unusable_password()
+        super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            author, before = Author.of(actor_of(request)), str(form.initial.get("email") or "")
+            note_change(obj, ChangeKind.ADDRESS, author=author, now=timezone.now(), also_to=before)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[User]:
         return super().get_queryset(request).prefetch_related("role_assignments__department")
@@ -115,9 +196,9 @@ class PersonAdmin(AnyUserAdmin):
         super().save_formset(request, form, formset, change)
         for event, rows in ((Event.ROLE_GRANT, formset.new_objects), (Event.ROLE_REVOKE, formset.deleted_objects)):
             for row in rows:
-                _record(
-                    request, event, row.user, role=row.role, department=row.department.slug if row.department else ""
-                )
+                department = row.department.slug if row.department else ""
+                actor, now = actor_of(request), timezone.now()
+                record_role(event, row.user, Role(row.role), actor=actor, now=now, department=department)
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write the fact beside Django's own note, in the transaction of the change."""
@@ -128,11 +209,6 @@ class PersonAdmin(AnyUserAdmin):
         """As `log_addition`; names the fields, the values of a person are nobody's business."""
         _record(request, Event.USER_CHANGE, obj, changed=_changed_fields(message), is_active=obj.is_active)
         return super().log_change(request, obj, message)
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002 - Django's name
-        """Set a password, in one transaction with its entry."""
-        with transaction.atomic():
-            return super().user_change_password(request, id, form_url)
 
 
 @admin.register(Department)
@@ -147,6 +223,14 @@ class DepartmentAdmin(AnyAdmin):
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Department | None = None) -> dict[str, Sequence[str]]:
         return {} if obj else {"slug": ("name",)}
+
+
+def _keep_an_administrator(user: User) -> None:
+    """As `people.keep_an_administrator`, worded for a form; Django's admin validates in the transaction that saves."""
+    try:
+        keep_an_administrator(user)
+    except LastAdministrator as refusal:
+        raise ValidationError(str(refusal)) from refusal
 
 
 def _record(request: HttpRequest, event: Event, user: User, **data: object) -> None:

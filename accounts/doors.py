@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
+from accounts.drafts import Draft, sign_in_page
 from accounts.models import User
 from accounts.network import client_address
 from accounts.permissions import can
@@ -20,17 +23,18 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-def requires(*verbs: Verb) -> Callable[[View[P]], View[P]]:
+def requires(*verbs: Verb, draft: Callable[..., Draft] | None = None) -> Callable[[View[P]], View[P]]:
     """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs` (none given: signed in suffices).
 
-    What a person may do to one object is the view's question, asked by `can` or `within`.
+    What a person may do to one object is the view's question, asked by `can` or `within`. With `draft`, a form that
+    arrives after the session ended leads through the sign-in page back to its own page, with the words in its fields.
     """
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return _sign_in(request)
+                return sign_in_page(request, draft(request, **kwargs)) if draft else _sign_in(request)
             if verbs and not any(can(request.user, verb) for verb in verbs):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
@@ -49,8 +53,18 @@ def person(request: HttpRequest) -> User:
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     if "HX-Request" in request.headers:  # a page that refreshes itself after the session has ended
-        return HttpResponse(status=401, headers={"HX-Redirect": resolve_url("account_login")})
+        return HttpResponse(status=401, headers={"HX-Redirect": _sign_in_and_back(request)})
     return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
+
+
+def _sign_in_and_back(request: HttpRequest) -> str:
+    """The address of the sign-in page, which leads back to the page that refreshed itself."""
+    page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    sign_in = resolve_url("account_login")
+    if page.netloc != request.get_host() or not page.path.startswith("/"):
+        return sign_in
+    back = urlunsplit(("", "", page.path, page.query, ""))
+    return f"{sign_in}?{urlencode({REDIRECT_FIELD_NAME: back})}"
 
 
 def actor_of(request: HttpRequest) -> Actor:

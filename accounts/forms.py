@@ -50,3 +50,26 @@ class FirstAdministratorForm(_UserForm):
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return data
+
+
+class NewPasswordForm(forms.Form):
+    """A new password, typed twice; the rules for passwords are checked with the person it is for."""
+
+    password = forms.CharField(
+        label="New password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password", "autofocus": True}),
+        help_text="At least 12 characters.",
+    )
+    password_again = forms.CharField(
+        label="The same password again",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Compare the two."""
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("password") and data.get("password_again") not in {None, data["password"]}:
+            self.add_error("password_again", "The two passwords differ.")
+        return data

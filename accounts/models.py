@@ -7,8 +7,24 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models
 from django.utils import timezone
 
+from accounts.change_models import AccountChange, AccountNotice, ChangeKind, LinkDelivery, PasswordLink
 from accounts.roles import ADMIN_PERMISSIONS, Role
+from accounts.session_models import StoredSession
 from audit.ids import uuid7
+
+__all__ = [
+    "AccountChange",
+    "AccountNotice",
+    "ApiToken",
+    "ChangeKind",
+    "Department",
+    "LinkDelivery",
+    "PasswordLink",
+    "RoleAssignment",
+    "StoredSession",
+    "User",
+    "UserManager",
+]
 
 
 class Department(models.Model):
@@ -135,3 +151,18 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix})"
+
+
+class Tries(models.Model):
+    """How often something was tried lately that may fail, as a password: `accounts.throttle`."""
+
+    key = models.CharField(max_length=64, unique=True)  # SHA-256 of what is counted
+    number = models.PositiveIntegerField()
+    since = models.DateTimeField(db_index=True)
+    free_at = models.DateTimeField(null=True)  # end of a pause
+
+    class Meta:
+        verbose_name_plural = "tries"
+
+    def __str__(self) -> str:
+        return f"{self.number} tries"

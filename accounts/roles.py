@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Role(models.TextChoices):
-    """What a person may do. An administrator is not an officer by being one."""
+    """What a person may do. An administrator is no officer by being one, and reads the log of their part."""
 
     ADMINISTRATOR = "administrator", "Administrator"
     OFFICER = "officer", "RA officer"
@@ -30,11 +30,20 @@ class Verb(StrEnum):
     CHALLENGE_REVEAL = "challenge:reveal"
     AUTHORITY_VIEW = "authority:view"
     AUTHORITY_PAUSE = "authority:pause"
+    KEY_VIEW = "key:view"
+    KEY_BLOCK = "key:block"
     PEOPLE_MANAGE = "people:manage"
 
 
 _READ = frozenset(
-    {Verb.REQUEST_VIEW, Verb.CERTIFICATE_VIEW, Verb.CHALLENGE_VIEW, Verb.PROFILE_VIEW, Verb.AUTHORITY_VIEW}
+    {
+        Verb.REQUEST_VIEW,
+        Verb.CERTIFICATE_VIEW,
+        Verb.CHALLENGE_VIEW,
+        Verb.PROFILE_VIEW,
+        Verb.AUTHORITY_VIEW,
+        Verb.KEY_VIEW,
+    }
 )
 
 VERBS_OF: Mapping[Role, frozenset[Verb]] = {
@@ -44,7 +53,9 @@ VERBS_OF: Mapping[Role, frozenset[Verb]] = {
         Verb.CHALLENGE_CREATE,
         Verb.CHALLENGE_REVEAL,
         Verb.AUTHORITY_PAUSE,
+        Verb.KEY_BLOCK,
         Verb.PEOPLE_MANAGE,
+        Verb.AUDIT_VIEW,
     },
     Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CERTIFICATE_REVOKE, Verb.CHALLENGE_CREATE},
     Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},

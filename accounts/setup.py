@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils.crypto import constant_time_compare
 
 from accounts.models import RoleAssignment, User
+from accounts.people import record_role
 from accounts.roles import Role
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -92,7 +93,7 @@ def use_setup_link(token: str, person: FirstAdministrator, *, now: datetime) -> 
         record(Event.USER_CREATE, actor=actor, now=now, subject=subject)
         for role in (Role.ADMINISTRATOR, Role.OFFICER) if person.also_officer else (Role.ADMINISTRATOR,):
             RoleAssignment.objects.create(user=user, role=role, granted_at=now)
-            record(Event.ROLE_GRANT, actor=actor, now=now, subject=subject, data={"role": role.value})
+            record_role(Event.ROLE_GRANT, user, role, actor=actor, now=now, department="")
     return user
 
 

@@ -1,6 +1,6 @@
 """Signing in and out, and a new password of one's own, as facts in the log, whatever page or library does it."""
 
-from typing import Any
+from typing import Any, Final
 
 from allauth.account.signals import password_changed
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -9,16 +9,24 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.changes import changes_to_show
 from accounts.models import User
-from accounts.network import client_address
+from accounts.network import client_address, network_of
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import Data, record, record_repeated
+
+#: Where a session keeps the sentences about changes that others made to the account; every page shows them.
+CHANGES_KEY: Final = "account_changes"
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.sign_in")
 def note_sign_in(*, request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Record a sign-in; where it cannot be recorded, nobody is signed in."""
+    """Record a sign-in, which fails where it cannot be recorded; the session keeps what to tell the person."""
     _note(Event.USER_SIGN_IN, request, user)
+    if request is not None:
+        changes = changes_to_show(user, now=timezone.now())
+        if changes:
+            request.session[CHANGES_KEY] = changes
 
 
 @receiver(user_logged_out, dispatch_uid="accounts.sign_out")
@@ -40,6 +48,18 @@ def note_failure(*, credentials: dict[str, Any], request: HttpRequest | None = N
             now=timezone.now(),
             cause="wrong name or password",
             data={"tried": Personal(name)},
+        )
+
+
+def note_refused(request: HttpRequest, name: str) -> None:
+    """Record a sign-in that was not looked at, after too many wrong ones: one entry a minute for each network."""
+    with transaction.atomic():
+        record_repeated(
+            Event.USER_SIGN_IN_FAIL,
+            actor=Actor(kind="user", address=network_of(client_address(request))),
+            now=timezone.now(),
+            cause="too many wrong names or passwords",
+            data={"tried": Personal(name[:150])},
         )
 
 

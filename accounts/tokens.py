@@ -15,16 +15,21 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import ApiToken, Department, User
+from accounts.network import network_of
 from accounts.permissions import can
 from accounts.roles import Verb
+from accounts.throttle import Limit
+from audit import moments
 from audit.events import Actor, Event, Personal, Subject
-from audit.log import occurrences, record, record_repeated, timestamp
+from audit.log import record, record_repeated, timestamp
 
 #: What a token can be made for; deciding about requests is not among it.
 API_VERBS: Final = (Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, Verb.REQUEST_VIEW)
 MAX_LIFETIME: Final = timedelta(days=366)
-#: Unknown tokens of one address in a minute; further ones are refused unread.
+#: Wrong tokens in a minute, of one network and of one prefix; further wrong ones are told to wait.
 WRONG_A_MINUTE: Final = 20
+_FROM_NETWORK: Final = Limit("token from", WRONG_A_MINUTE, timedelta(minutes=1))
+_OF_PREFIX: Final = Limit("token of", WRONG_A_MINUTE, timedelta(minutes=1))
 _SECRET_BYTES: Final = 20
 _PREFIX_BYTES: Final = 5
 _FORM: Final = re.compile(r"pkip_([0-9a-f]{10})_([0-9a-f]{40})")
@@ -118,22 +123,24 @@ def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
 def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRefusal:
     """Return the token of this text, or the cause why it opens nothing, which is recorded.
 
-    The use is noted once a minute at most: not every call writes.
+    The secret has 160 bits and is compared first: whoever sends wrong ones keeps no valid token out. The use is noted
+    once a minute at most: not every call writes.
     """
-    if occurrences(Event.TOKEN_REFUSE, address=address, causes=_GUESSES, now=now) >= WRONG_A_MINUTE:
-        return _refused(TokenRefusal.TOO_MANY_TRIES, None, address=address, now=now)
     found = _FORM.fullmatch(text)
     prefix, secret = (found[1], found[2]) if found else ("", "")
     token = ApiToken.objects.select_related("owner", "department").filter(prefix=prefix).first()
     known = token.digest if token is not None else _digest("")
-    if not hmac.compare_digest(known, _digest(secret)) or token is None:
+    is_right = hmac.compare_digest(known, _digest(secret)) and token is not None
+    refusal = _fault(token, address=address, now=now) if token is not None and is_right else TokenRefusal.UNKNOWN
+    if refusal in _GUESSES and not _may_guess(prefix, address=address, now=now):
+        return _refused(TokenRefusal.TOO_MANY_TRIES, None, address=network_of(address), now=now, tried=prefix)
+    if token is None or not is_right:
         return _refused(TokenRefusal.UNKNOWN, None, address=address, now=now, tried=prefix)
-    refusal = _fault(token, address=address, now=now)
     if refusal is not None:
         return _refused(refusal, token, address=address, now=now)
-    if token.last_used_at is None or token.last_used_at <= now - _SEEN_EVERY:
-        is_older = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - _SEEN_EVERY)
-        ApiToken.objects.filter(is_older, pk=token.pk).update(last_used_at=now)
+    is_recent = moments.within("last_used_at", now=now, span=_SEEN_EVERY)
+    if token.last_used_at is None or abs(now - token.last_used_at) >= _SEEN_EVERY:
+        ApiToken.objects.filter(Q(last_used_at__isnull=True) | ~is_recent, pk=token.pk).update(last_used_at=now)
     return token
 
 
@@ -186,6 +193,11 @@ class _Limit:
     """A department, as an object that belongs to it."""
 
     department_id: int | None
+
+
+def _may_guess(prefix: str, *, address: str, now: datetime) -> bool:
+    """Count a wrong token; False where as many came already from its network, or with its prefix from anywhere."""
+    return _FROM_NETWORK.take(network_of(address), now=now) and (not prefix or _OF_PREFIX.take(prefix, now=now))
 
 
 def _fault(token: ApiToken, *, address: str, now: datetime) -> TokenRefusal | None:

@@ -1,6 +1,8 @@
-"""The page behind the one-time set-up link."""
+"""The pages behind links that work once: the set-up of the first administrator, and a password of one's own."""
 
-from django.contrib.auth import login
+from django.contrib import messages
+from django.contrib.auth import login, logout
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -8,8 +10,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from accounts.forms import FirstAdministratorForm
+from accounts.forms import FirstAdministratorForm, NewPasswordForm
 from accounts.network import client_address
+from accounts.password_links import PasswordLinkInvalid, check_link, redeem_link
 from accounts.setup import FirstAdministrator, SetupLinkInvalid, check_setup_link, use_setup_link
 
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
@@ -30,6 +33,35 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "account/setup.html", {"refusal": refusal.public_text}, status=410)
     login(request, user, backend=_BACKEND)
     return redirect("/")
+
+
+@never_cache
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+def password_link(request: HttpRequest, token: str) -> HttpResponse:
+    """Let the person of a link set their password; a GET, as of a scanner of mail, uses nothing up."""
+    form = NewPasswordForm(request.POST if request.method == "POST" else None)
+    now = timezone.now()
+    try:
+        link = check_link(token, now=now)
+        if form.is_valid() and _set_password(form, token, request):
+            logout(request)  # this browser's session, which may be of another person
+            messages.success(request, "The password is set. Sign in with it.")
+            return redirect("account_login")
+    except PasswordLinkInvalid as refusal:
+        return render(request, "account/password_link.html", {"refusal": refusal.public_text}, status=410)
+    context = {"form": form, "link": link}
+    return render(request, "account/password_link.html", context, status=422 if form.is_bound else 200)
+
+
+def _set_password(form: NewPasswordForm, token: str, request: HttpRequest) -> bool:
+    """Redeem the link; a password against the rules is named at its field."""
+    try:
+        redeem_link(token, form.cleaned_data["password"], address=client_address(request), now=timezone.now())
+    except ValidationError as error:
+        form.add_error("password", error)
+        return False
+    return True
 
 
 def _person(form: FirstAdministratorForm, request: HttpRequest) -> FirstAdministrator:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -12,6 +11,7 @@ from rest_framework.response import Response
 from accounts.tokens import TokenRefusal
 from approvals.api_orders import KeyUsedOtherwise
 from approvals.errors import ApprovalsError, ChallengeInvalid, NotPermitted
+from audit.availability import is_unavailable
 
 CONTENT_TYPE: Final = "application/problem+json"
 NO_STORE: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -51,10 +51,10 @@ class BadToken(exceptions.AuthenticationFailed):
 
 
 class TooManyTries(exceptions.APIException):
-    """Too many unknown tokens from one address."""
+    """Too many unknown tokens from one network, or with one prefix."""
 
     status_code = 429
-    default_detail = "too many unknown tokens from this address: mend the client, and wait a minute"
+    default_detail = "too many unknown tokens: mend the client, and wait a minute"
 
 
 def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -66,7 +66,7 @@ def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
     if isinstance(error, ApprovalsError):
         return problem(_STATUS.get(type(error), 422), str(error))
     _log.error("api.fault", fault=type(error).__name__, exc_info=error)
-    if isinstance(error, (OperationalError, InterfaceError)):
+    if is_unavailable(error):
         return problem(503, "the portal is not ready: try again with the same Idempotency-Key", headers=_RETRY)
     return problem(500, "a fault of the portal: try again with the same Idempotency-Key", headers=_RETRY)
 

@@ -112,10 +112,30 @@ class EnrollmentProfileAdmin(AnyAdmin):
     fieldsets = (
         (None, {"fields": ("slug", "name", "department", "owner", "is_default")}),
         ("What is issued", {"fields": ("ca", "certificate_profile")}),
-        ("Who decides", {"fields": ("approval", "required_approvals", "allow_asserted_decisions")}),
+        (
+            "Who decides",
+            {
+                "fields": (
+                    "approval",
+                    "required_approvals",
+                    "allow_asserted_decisions",
+                    "refuse_after_account_change",
+                )
+            },
+        ),
         (
             "Who may ask",
-            {"fields": ("challenge", "new_static_challenge", "eligibility", "unlisted", "networks", "on_duplicate")},
+            {
+                "fields": (
+                    "challenge",
+                    "new_static_challenge",
+                    "eligibility",
+                    "unlisted",
+                    "networks",
+                    "on_duplicate",
+                    "name_conflicts",
+                )
+            },
         ),
         (
             "Renewal",

@@ -14,11 +14,20 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import Alarm, AlarmKind, EnrollmentProfile
+from audit import moments
 from audit.statements import insert
 
 MAX_ATTEMPTS = 8
+#: How long to wait for the mail server after so many attempts.
+WAITS = (timedelta(0), *(timedelta(seconds=min(30 * 2**number, 3600)) for number in range(1, MAX_ATTEMPTS)))
 _BATCH = 200
-_ROLES = {AlarmKind.STATIC_OLD: (Role.ADMINISTRATOR,), AlarmKind.LOCKED: (Role.ADMINISTRATOR, Role.OFFICER)}
+_ROLES = {
+    AlarmKind.STATIC_OLD: (Role.ADMINISTRATOR,),
+    AlarmKind.LOCKED: (Role.ADMINISTRATOR, Role.OFFICER),
+    AlarmKind.FAILING: (Role.ADMINISTRATOR, Role.OFFICER),
+    AlarmKind.ATTENTION: (Role.ADMINISTRATOR,),
+    AlarmKind.RECOVERED: (Role.ADMINISTRATOR,),
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +43,7 @@ def deliver_alarms(*, now: datetime) -> int:
     One that reached nobody for a fault of the mail server is tried again, at most MAX_ATTEMPTS times.
     """
     due = list(
-        Alarm.objects.filter(next_attempt_at__lte=now)
+        Alarm.objects.filter(moments.attempt_is_due(now=now, waits=WAITS))
         .select_related("profile__owner", "profile__department")
         .order_by("next_attempt_at")[:_BATCH]
     )
@@ -89,7 +98,7 @@ def _finish(alarms: list[Alarm], outcome: str) -> None:
 
 def _postpone(alarm: Alarm, fault: str, *, now: datetime) -> None:
     attempts = alarm.attempts + 1
-    again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=min(30 * 2**attempts, 3600))
+    again = None if attempts >= MAX_ATTEMPTS else now + WAITS[attempts]
     Alarm.objects.filter(pk=alarm.pk).update(
         attempts=attempts, next_attempt_at=again, outcome=f"not sent: {fault}"[:200]
     )

@@ -31,6 +31,7 @@ TRIGGERS = (
             "findings",
             "transaction_id",
             "address",
+            "network",
             "challenge",
             "submitted_at",
         ),

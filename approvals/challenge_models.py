@@ -156,6 +156,9 @@ class AlarmKind(models.TextChoices):
 
     STATIC_OLD = "static-old", "a static challenge is old"
     LOCKED = "locked", "challenges are not checked any more"
+    FAILING = "failing", "many challenges fail"
+    ATTENTION = "attention", "requests need attention"
+    RECOVERED = "recovered", "requests need no attention any more"
 
 
 class Alarm(models.Model):
@@ -184,13 +187,14 @@ class Alarm(models.Model):
 
 
 class FailedChallenges(models.Model):
-    """How often challenges failed lately at a profile, from one address, or from all (address empty)."""
+    """How often challenges failed lately at a profile, from one network, or from all (`approvals.lockouts`)."""
 
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.CASCADE, related_name="failed_challenges")
     address = models.CharField(max_length=45, blank=True)
     failures = models.PositiveIntegerField(default=1)
     since = models.DateTimeField(db_index=True)
     locked_until = models.DateTimeField(null=True)
+    quiet_until = models.DateTimeField(null=True)  # an alarm without a lock was raised, the next one not before
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["profile", "address"], name="approvals_failures_once")]

@@ -10,18 +10,21 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import F
 
+from accounts.changes import recent_changes
 from accounts.models import User
 from accounts.permissions import can
 from accounts.roles import Verb
+from approvals.barred_keys import key_fault
 from approvals.challenges import is_made_by
 from approvals.doorbell import ring
 from approvals.errors import (
     AlreadyDecided,
     AlreadyVoted,
     ApprovalsError,
+    KeyRefused,
     NothingToRetry,
     NotPermitted,
     OwnChallenge,
@@ -33,7 +36,8 @@ from approvals.records import advance, department_of
 from approvals.review import review_digest
 from approvals.states import REFUSED_STATES, State, Step, StepNotAllowed
 from approvals.validations import require_reopenable, require_validation
-from approvals.verdicts import Voice, decision_facts, write_decision
+from approvals.verdicts import Voice, change_facts, decision_facts, refuse_changed_account, write_decision
+from approvals.votes import votes_on
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
 
@@ -56,8 +60,8 @@ def approve_request(
     """Record an approval; with the last one needed, order the certificate and ring.
 
     `view_sha256` is the digest of what the officer had on the screen; a request that has changed since is not decided
-    on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted, NotValidated, and OwnChallenge for who made
-    the one-time challenge that opened the request.
+    on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted, NotValidated, KeyRefused, and OwnChallenge
+    for the person who made the one-time challenge that opened the request.
     """
     decision = _approve(request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
     ring([request_id])
@@ -72,7 +76,7 @@ def reject_request(
     if not reason:
         raise ReasonMissing("Write a reason: the device and the technician in front of it are shown it.")
     with transaction.atomic():
-        request = _load(request_id, voice)
+        request = _load(request_id, voice, now=now)
         digest = _check_view(request, view_sha256)
         decision = _vote(request, Verdict.REJECT, voice=voice, comment=reason, view_sha256=digest, now=now)
         _step(
@@ -94,25 +98,48 @@ def decide_many(
 ) -> list[DecisionResult]:
     """Decide on each of `items` (request, digest of what was seen) on its own; returns the result of each, in order.
 
-    One that cannot be decided does not hold up the others. The bell rings once per batch.
+    One that cannot be decided does not hold up the others. The bell rings once per batch. Where the database goes away,
+    what was decided before stands, and the results say from which request on nothing is known.
     """
     decide: Callable[..., Decision] = _approve if verdict == Verdict.APPROVE else _reject_one
     results: list[DecisionResult] = []
-    for request_id, view_sha256 in items:
+    for position, (request_id, view_sha256) in enumerate(items):
         try:
             decision = decide(request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now)
-            results.append(DecisionResult(request_id, done=True, text=decision.get_verdict_display()))
+            results.append(DecisionResult(request_id, done=True, text=outcome_of(decision)))
         except ApprovalsError as error:
             results.append(DecisionResult(request_id, done=False, text=str(error)))
+        except (OperationalError, InterfaceError):
+            results += cut_short([request_id for request_id, _ in items[position:]])
+            break
     if verdict == Verdict.APPROVE:
         ring([result.request_id for result in results if result.done])
     return results
 
 
-def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetime) -> None:
-    """Put a refused or failed request before the officers again, in a new round of decisions. Raises NotValidated."""
+def cut_short(rest: Sequence[UUID]) -> list[DecisionResult]:
+    """Return the results of requests at which, and after which, the database went away: the first may be done."""
+    first = "The database went away: look whether this one was done before it is tried again."
+    texts = [first, *["The database went away: not tried."] * (len(rest) - 1)]
+    return [DecisionResult(request_id, done=False, text=text) for request_id, text in zip(rest, texts, strict=True)]
+
+
+def outcome_of(decision: Decision) -> str:
+    """Return what a decision did: "approved", "rejected", or "1 of 2 approvals" while more officers are needed."""
+    votes = votes_on([decision.request]).get(decision.request_id)
+    return decision.get_verdict_display() if votes is None else str(votes)
+
+
+def reopen_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> None:
+    """Put a refused or failed request before the officers again, in a new round of decisions.
+
+    Raises NotValidated, and RequestChanged where the request is not as `view_sha256` says it was seen.
+    """
     with transaction.atomic():
-        request = _load(request_id, voice)
+        request = _load(request_id, voice, now=now)
+        _require_seen(request, view_sha256)
         if State(request.state) in REFUSED_STATES:
             require_reopenable(request)
         request.round += 1
@@ -130,7 +157,8 @@ def reopen_request(*, request_id: UUID, voice: Voice, comment: str, now: datetim
         }
         try:
             with transaction.atomic():
-                facts = {"comment": Personal(comment[:MAX_COMMENT])}
+                marks = change_facts(recent_changes(voice.officer, now=now) if voice.officer else [])
+                facts = {"comment": Personal(comment[:MAX_COMMENT]), **marks}
                 _step(request, Step.REOPEN, actor=voice.actor(), now=now, data=facts, **changes)
         except IntegrityError:
             raise AlreadyDecided("The same key has a newer open request: decide on that one.") from None
@@ -151,7 +179,7 @@ def _return_transaction(request: EnrollmentRequest) -> None:
 def retry_request(*, request_id: UUID, voice: Voice, now: datetime) -> None:
     """Let the worker try again at once what needs attention. Raises NothingToRetry."""
     with transaction.atomic():
-        _retry(_load(request_id, voice, verb=Verb.REQUEST_RETRY), actor=voice.actor(), now=now)
+        _retry(_load(request_id, voice, now=now, verb=Verb.REQUEST_RETRY), actor=voice.actor(), now=now)
     ring([request_id])
 
 
@@ -183,12 +211,14 @@ def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
 
 def _approve(request_id: UUID, *, voice: Voice, comment: str, view_sha256: str | None, now: datetime) -> Decision:
     with transaction.atomic():
-        request = _load(request_id, voice)
+        request = _load(request_id, voice, now=now)
         if voice.officer is not None and is_made_by(voice.officer, request):
             raise OwnChallenge(OWN_CHALLENGE)
         digest = _check_view(request, view_sha256)
         if State(request.state) is State.PENDING:
             require_validation(request)
+            if fault := key_fault(request):
+                raise KeyRefused(f"No certificate may be issued: {fault}. Reject it; the device needs a new key.")
         text = comment.strip()[:MAX_COMMENT]
         decision = _vote(request, Verdict.APPROVE, voice=voice, comment=text, view_sha256=digest, now=now)
         votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
@@ -227,7 +257,7 @@ def _record_vote(request: EnrollmentRequest, decision: Decision, *, actor: Actor
     )
 
 
-def _load(request_id: UUID, voice: Voice, *, verb: Verb = Verb.REQUEST_DECIDE) -> EnrollmentRequest:
+def _load(request_id: UUID, voice: Voice, *, now: datetime, verb: Verb = Verb.REQUEST_DECIDE) -> EnrollmentRequest:
     request = (
         EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
         .select_related("profile__department", "profile_version", "ca", "validation")
@@ -238,6 +268,8 @@ def _load(request_id: UUID, voice: Voice, *, verb: Verb = Verb.REQUEST_DECIDE) -
         raise NotPermitted("There is no such request, or it is not yours to decide on.")
     if voice.evidence == Evidence.ASSERTED and not request.profile.allow_asserted_decisions:
         raise NotPermitted(f"Profile {request.profile.slug} takes decisions from signed-in officers only.")
+    if verb is Verb.REQUEST_DECIDE:
+        refuse_changed_account(request.profile, voice, now=now)
     return request
 
 
@@ -248,6 +280,11 @@ def _check_view(request: EnrollmentRequest, view_sha256: str | None) -> str:
             raise AlreadyDecided(f"{_who_decided(request)}. Nothing was done twice.")
         raise RequestChanged("The request changed after you opened it: look at it again, then decide.")
     return digest
+
+
+def _require_seen(request: EnrollmentRequest, view_sha256: str | None) -> None:
+    if view_sha256 is not None and view_sha256 != review_digest(request):
+        raise RequestChanged("The request changed after you opened it: look at it again, then open it again.")
 
 
 def _vote(

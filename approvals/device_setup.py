@@ -12,8 +12,9 @@ from accounts.models import User
 from approvals.bindings import written_subject
 from approvals.challenges import ChallengeOrder, create_challenges
 from approvals.configuration_keys import sign_configuration
+from approvals.configurations.addresses import names_this_machine
 from approvals.configurations.apple import mobileconfig
-from approvals.configurations.clients import Client
+from approvals.configurations.clients import OWN_CLIENT, Client
 from approvals.configurations.facts import (
     PLACEHOLDER,
     AuthorityFacts,
@@ -35,11 +36,17 @@ from ca.profiles import ProfileSpec, check_names
 from ca.store import resolve_version
 
 PLACEHOLDER_NAME: Final = "device.example"
+#: The profile that `./portal up` makes in an empty portal, to be tried on the same machine.
+DEMO_PROFILE: Final = "demo"
 LIFETIMES: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
 
 
 class NamesRefused(ProfileInvalid):
     """The profile would refuse these names."""
+
+
+class AddressRefused(ProfileInvalid):
+    """The portal's address means another machine on each device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,30 @@ def check_wanted(profile: EnrollmentProfile, wanted: WantedNames) -> Names:
     if faults:
         raise NamesRefused("; ".join(faults))
     return Names(subject, tuple((name.kind, name.value) for name in sans))
+
+
+def address_fault(profile: EnrollmentProfile, client: Client | None = None) -> str:
+    """Return why this portal's address is none for a device, empty where it is one.
+
+    The test client and the demo profile are for this machine, where localhost is right.
+    """
+    is_demo = profile.is_test and profile.slug == DEMO_PROFILE
+    if is_demo or (client is not None and client.slug == OWN_CLIENT):
+        return ""
+    address = settings.PORTAL_PUBLIC_URL
+    if not names_this_machine(address):
+        return ""
+    return (
+        f"address {address}: on a device it means the device itself. Start the portal with "
+        "PORTAL_PUBLIC_URL=http://NAME:PORT, the name by which devices reach it, and with --bind 0.0.0.0:PORT"
+    )
+
+
+def check_address(profile: EnrollmentProfile, client: Client) -> None:
+    """Raises AddressRefused where a configuration would send devices to themselves."""
+    fault = address_fault(profile, client)
+    if fault:
+        raise AddressRefused(fault)
 
 
 def configuration_facts(profile: EnrollmentProfile, names: Names, secret: Secret | None = None) -> ConfigurationFacts:
@@ -151,6 +182,7 @@ def _check_expressible(recipient: Recipient) -> None:
     """Before a challenge is made: one whose configuration cannot be written would be lost."""
     if not recipient.client.takes_challenge:
         raise ProfileInvalid(f"{recipient.client.name}: brings a challenge of its own, none is made for it")
+    check_address(recipient.profile, recipient.client)
     try:
         recipient.client.render(configuration_facts(recipient.profile, recipient.names))
     except NotExpressible as error:

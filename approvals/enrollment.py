@@ -4,16 +4,17 @@ A refusal that has to be remembered is a committed fact with an audit entry and 
 are our own faults. The caller opens no transaction: each use case has its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
 from approvals import challenges, lockouts, renewals, validations
+from approvals.barred_keys import refuse_key
 from approvals.doorbell import ring, ring_for_validations
 from approvals.eligibility import Listing, find_listed
 from approvals.errors import Cause, Refusal
-from approvals.limits import open_requests
+from approvals.limits import is_known_network, open_requests
 from approvals.lookup import KnownTransaction, find_transaction, newest_transaction, requests_of_key
 from approvals.models import (
     ChallengePolicy,
@@ -23,17 +24,28 @@ from approvals.models import (
     OnDuplicate,
     Unlisted,
 )
+from approvals.name_conflicts import check_names_in_use
 from approvals.notifications import notify
 from approvals.opening import Assessment, join_transaction, use_up, write_request
-from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, evaluate_renewal, is_address_allowed
-from approvals.refusals import record_refusal, refused
+from approvals.policy import (
+    UNIFORM_TEXT,
+    Facts,
+    Ruling,
+    evaluate,
+    evaluate_renewal,
+    is_address_allowed,
+    unreserved,
+)
+from approvals.refusal_numbers import number_of_request
+from approvals.refusals import facts_of, record_refusal, refused
 from approvals.reply_passwords import keep_password
 from approvals.states import OPEN_STATES, REFUSED_STATES, State
 from approvals.submission import Submission
 from approvals.verdicts import approve_by_policy
+from audit import moments
 from audit.events import Subject
+from ca.admission import review_csr
 from ca.models import Certificate, CertificateAuthority
-from ca.profiles import check_csr
 from ca.store import resolve_version
 
 #: Of a challenge that was one. Leaving it out would serve as well, so whoever repeats it gains nothing.
@@ -112,18 +124,18 @@ def get_enrollment(
     taken = EnrollmentTransaction.objects.filter(profile_id=profile.pk, transaction_id=transaction_id).first()
     subject = Subject.of("request", taken.request_id) if taken else None
     cause = "poll signed by another key" if taken else _UNKNOWN.cause.value
-    record_refusal(profile, cause, address=address, now=now, subject=subject)
-    return _UNKNOWN
+    data: dict[str, object] = {"text": _UNKNOWN.text, "transaction_id": transaction_id}
+    number = record_refusal(profile, cause, address=address, now=now, subject=subject, data=data)
+    return replace(_UNKNOWN, number=number, detail=cause if taken else "")
 
 
 def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest | Refusal:
     renewed = renewals.find_renewed(submission, profile=profile)
     if isinstance(renewed, Refusal):
         return refused(profile, renewed, submission, now=now)
-    if renewed is None and submission.signer_spki_sha256 != submission.csr.spki_sha256:
-        return refused(profile, _OTHER_KEY, submission, now=now)
-    if submission.is_password_needed and submission.csr.challenge_password is None:
-        return refused(profile, _NO_PASSWORD, submission, now=now, renewed=renewed)
+    unfit = _refuse_signer(submission, renewed) or refuse_key(submission)
+    if unfit is not None:
+        return refused(profile, unfit, submission, now=now, renewed=renewed)
     content = submission.content_sha256().hex()
     known = find_transaction(profile, submission.transaction_id, submission.signer_spki_sha256, renewed=renewed)
     wish = _Wish(submission, profile, content, renewed, known)
@@ -140,6 +152,14 @@ def _submit(submission: Submission, *, profile: EnrollmentProfile, now: datetime
     return _open(wish, now=now)
 
 
+def _refuse_signer(submission: Submission, renewed: Certificate | None) -> Refusal | None:
+    if renewed is None and submission.signer_spki_sha256 != submission.csr.spki_sha256:
+        return _OTHER_KEY
+    if submission.is_password_needed and submission.csr.challenge_password is None:
+        return _NO_PASSWORD
+    return None
+
+
 def _may_ask_again(request: EnrollmentRequest, wish: _Wish, *, now: datetime) -> bool:
     """Return whether a known transaction may open a new request instead of getting the answer of the old one.
 
@@ -150,7 +170,8 @@ def _may_ask_again(request: EnrollmentRequest, wish: _Wish, *, now: datetime) ->
     state, submission = State(request.state), wish.submission
     if state in REFUSED_STATES:
         finished = request.finished_at or request.submitted_at
-        if finished + request.profile.refused_ttl <= now:
+        ttl = request.profile.refused_ttl
+        if moments.is_over(finished + ttl, now=now, span=ttl):
             return True
         if validations.is_another_challenge(request, submission.csr.challenge_password):
             return True
@@ -167,15 +188,18 @@ def _may_ask_again(request: EnrollmentRequest, wish: _Wish, *, now: datetime) ->
 def _has_fresh_one_time(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> bool:
     """Whether a new one-time challenge came in a known transaction. The one that opened the request is only repeated;
     any other that opens nothing has failed as in a new transaction, though the device reads the answer it knows."""
-    profile = request.profile
-    if profile.challenge != ChallengePolicy.ONE_TIME or lockouts.is_locked(profile, submission.address, now=now):
+    profile, presented = request.profile, submission.csr.challenge_password or ""
+    if profile.challenge != ChallengePolicy.ONE_TIME:
+        return False
+    if lockouts.lock_end(profile, submission.address, presented, now=now) is not None:
         return False
     redemption = challenges.check_challenge(profile, submission, now=now)
     is_repeated = redemption.presented is not None and redemption.presented.redeemed_by_id == request.pk
     if redemption.cause not in (None, Cause.CHALLENGE_MISSING) and not is_repeated:
         subject = Subject.of("request", request.pk)
-        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now)
-        record_refusal(profile, redemption.cause.value, address=submission.address, now=now, subject=subject)
+        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now, presented=presented)
+        data: dict[str, object] = {"number": number_of_request(request.pk), **facts_of(submission)}
+        record_refusal(profile, redemption.cause.value, address=submission.address, now=now, subject=subject, data=data)
     return redemption.satisfied
 
 
@@ -225,25 +249,30 @@ def _open(wish: _Wish, *, now: datetime) -> EnrollmentRequest | Refusal:
     if not is_address_allowed(submission.address, profile.networks):
         return refused(profile, Refusal(Cause.NETWORK, UNIFORM_TEXT), submission, now=now, renewed=renewed)
     redemption = _check_challenge(wish, now=now)
+    if isinstance(redemption, Refusal):
+        return refused(profile, redemption, submission, now=now)
     if redemption.cause is not None:
         if redemption.cause is Cause.CHALLENGE_USED and _was_overtaken(wish):
             raise IntegrityError("a parallel message of this device was faster: looked at again as its repeat")
-        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now)
+        presented = submission.csr.challenge_password or ""
+        lockouts.note_failure(profile, submission.address, cause=redemption.cause, now=now, presented=presented)
         challenge = redemption.presented.pk if redemption.presented else None
         refusal = Refusal(redemption.cause, UNIFORM_TEXT, challenge=challenge)
         return refused(profile, refusal, submission, now=now, renewed=renewed)
     version_id = profile.certificate_profile.current_id
     if version_id is None:
         raise LookupError(f"certificate profile {profile.certificate_profile.slug} has no version")
-    review = check_csr(submission.csr, resolve_version(version_id))
+    review = review_csr(submission.csr, resolve_version(version_id))
     renewal = renewals.look_at(renewed, submission, review, profile=profile) if renewed else None
     listing = _listing(wish, now=now)
     content, issuer = wish.content, wish.issuer
-    assessment = Assessment(submission, review, redemption, content, version_id, issuer, renewal, listing)
-    ruling = _rule(assessment, profile=profile, now=now)
+    names = check_names_in_use(submission.csr, review, profile=profile, renewed=renewed, now=now)
+    assessment = Assessment(submission, review, redemption, content, version_id, issuer, renewal, listing, names)
+    ruling = _rule(assessment, wish, now=now)
     if isinstance(ruling, Refusal):
         return refused(profile, ruling, submission, now=now, renewed=renewed)
     request = write_request(assessment, profile=profile, now=now)
+    request.was_opened_now = True
     use_up(assessment, request, now=now)
     join_transaction(submission, request, known=wish.known, renewed=renewed, now=now)
     open_requests.opened(profile, submission.address)
@@ -271,12 +300,19 @@ def _await_validation(wish: _Wish, request: EnrollmentRequest, *, now: datetime)
     ring_for_validations([request.pk])
 
 
-def _check_challenge(wish: _Wish, *, now: datetime) -> challenges.Redemption:
-    """Return what the challenge is worth. A renewal needs none, and clients repeat the one they enrolled with."""
+def _check_challenge(wish: _Wish, *, now: datetime) -> challenges.Redemption | Refusal:
+    """Return what the challenge is worth, or a refusal for a while where none is checked now.
+
+    A renewal needs none, and clients repeat the one they enrolled with: what is not checked then stands for none.
+    """
     submission, profile = wish.submission, wish.profile
-    has_one = profile.challenge != ChallengePolicy.NONE and submission.csr.challenge_password is not None
-    if has_one and lockouts.is_locked(profile, submission.address, now=now):
-        return challenges.Redemption(satisfied=False, cause=Cause.CHALLENGE_LOCKED)
+    presented = submission.csr.challenge_password
+    has_one = profile.challenge != ChallengePolicy.NONE and presented is not None
+    end = lockouts.lock_end(profile, submission.address, presented or "", now=now) if has_one else None
+    if end is not None and wish.renewed is None:
+        return Refusal(Cause.CHALLENGE_LOCKED, UNIFORM_TEXT, retry_after=end - now)
+    if end is not None:
+        return challenges.Redemption(satisfied=False)
     redemption = challenges.check_challenge(profile, submission, now=now)
     if wish.renewed is not None and redemption.cause in _NO_MATTER_IN_A_RENEWAL:
         return challenges.Redemption(satisfied=False)
@@ -297,28 +333,41 @@ def _was_overtaken(wish: _Wish) -> bool:
     return wish.known is None and found is not None
 
 
-def _rule(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> Ruling | Refusal:
-    submission, renewal, listing = assessment.submission, assessment.renewal, assessment.listing
+def _rule(assessment: Assessment, wish: _Wish, *, now: datetime) -> Ruling | Refusal:
+    renewal, listing = assessment.renewal, assessment.listing
+    submission, profile = wish.submission, wish.profile
     if listing is not None and listing.cause is not None and profile.unlisted == Unlisted.REFUSE:
         return Refusal(listing.cause, UNIFORM_TEXT)
     said = evaluate_renewal(renewals.policy_of(profile), renewal.facts, now=now) if renewal else None
     if isinstance(said, Refusal):
         return said
+    number = open_requests.count(profile)
     facts = Facts(
         approval=profile.approval,
         challenge=profile.challenge,
         challenge_satisfied=assessment.redemption.satisfied,
         challenge_awaited=assessment.redemption.is_awaited,
-        refusals=tuple(finding.text for finding in assessment.review.findings if finding.severity == "refuse"),
-        open_requests=open_requests.count(profile),
+        refusals=assessment.refusals,
+        needs_officer=assessment.needs_officer,
+        open_requests=number,
         max_open_requests=profile.max_open_requests,
         open_from_address=open_requests.count(profile, submission.address),
         max_open_per_address=profile.max_open_per_address,
         has_list=listing is not None,
         is_listed_by_name=listing is not None and listing.is_named,
         renewal=said,
+        is_known_transaction=wish.known is not None,
+        is_known_network=_may_use_reserve(wish, number),
     )
     return evaluate(facts)
+
+
+def _may_use_reserve(wish: _Wish, open_number: int) -> bool:
+    """Whether the places kept for known networks are open to this; asked only where the others are taken."""
+    if wish.renewed is not None:
+        return True
+    is_needed = open_number >= unreserved(wish.profile.max_open_requests)
+    return is_needed and is_known_network(wish.profile, wish.submission.address)
 
 
 def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Refusal | None:
@@ -332,7 +381,7 @@ def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Ref
                 return certificate
             return Refusal(Cause.CERTIFICATE_UNAVAILABLE, "the certificate of this request is revoked or expired")
         case State.REJECTED:
-            if request.effective_at is not None and request.effective_at > now:
+            if not moments.is_over(request.effective_at, now=now, span=request.profile.undo_window):
                 return None
             return Refusal(Cause.REJECTED, request.reason or "rejected by an officer")
         case State.EXPIRED:

@@ -1,6 +1,7 @@
 """What the RA refuses: one closed list of causes, and the exceptions that carry facts to the doors."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -25,6 +26,8 @@ class Cause(StrEnum):
     LISTED_USED = "device on the list has enrolled already"
     LISTED_OTHER_TIME = "device on the list, outside its time"
     POLICY = "policy"
+    KEY_BLOCKED = "key on the block list"
+    KEY_COMPROMISED = "key revoked for key compromise"
     SIGNER_KEY = "signer key is not the requested key"
     SIGNER_ALGORITHM = "signer key cannot receive the certificate"
     RENEWAL_DISABLED = "renewal is not enabled"
@@ -57,12 +60,24 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal that was committed: `text` is for the device, `detail` and `challenge` for the log only."""
+    """A refusal that was committed: `text` and `number` are for the device, the rest for the log only.
+
+    `codes` say which rules were broken; refusals are counted as one where cause and codes are the same. One with
+    `retry_after` is not final: the door answers that it is busy, and `text` too is for the log only.
+    """
 
     cause: Cause
     text: str
     detail: str = ""
     challenge: UUID | None = None  # the one on record that was presented in vain
+    retry_after: timedelta | None = None
+    codes: tuple[str, ...] = ()
+    number: str = ""  # of `approvals.refusal_numbers`
+
+    @property
+    def real_cause(self) -> str:
+        """The cause as the log names it: with the codes of the rules that were broken."""
+        return f"{self.cause.value}: {', '.join(self.codes)}" if self.codes else self.cause.value
 
 
 class ApprovalsError(Exception):
@@ -83,6 +98,10 @@ class RequestChanged(ApprovalsError):
 
 class OwnChallenge(ApprovalsError):
     """Who made a challenge does not approve the request that used it."""
+
+
+class KeyRefused(ApprovalsError):
+    """The key of the request, or the one that signed it, is never certified: blocked, or revoked as compromised."""
 
 
 class ChallengeInvalid(ApprovalsError):

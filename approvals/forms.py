@@ -12,8 +12,10 @@ from django.http import HttpRequest
 
 from accounts.permissions import within
 from accounts.roles import Verb
+from approvals.attention import needs_attention
 from approvals.models import EnrollmentProfile, EnrollmentRequest, RequestTerm, Verdict
-from approvals.queue import needs_attention, search
+from approvals.queue import search
+from approvals.refusal_numbers import number_in, requests_with
 from approvals.states import OPEN_STATES, State
 from audit.ids import since
 from ca.models import RevocationReason
@@ -27,6 +29,11 @@ PERIODS: Final[Mapping[str, tuple[str, timedelta]]] = {
     "365d": ("the last year", timedelta(days=365)),
 }
 PERIOD_CHOICES: Final = [(key, label) for key, (label, _) in PERIODS.items()]
+NO_VERDICT: Final = "Nothing was decided: press Approve ticked, or Reject ticked."
+REASON_OF_NO_REJECTION: Final = (
+    "Nothing was decided: a reason for a rejection is written, and Approve was pressed. "
+    "Press Reject ticked, or empty the reason first."
+)
 SEARCH_HINT: Final = 'Begins with; in "quotes": exactly'
 
 
@@ -62,7 +69,7 @@ class RequestFilter(PeriodFilter):
     q = django_filters.CharFilter(
         method="matching",
         max_length=255,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, key, transaction, address"}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, key, transaction, address, refusal"}),
     )
     state = django_filters.ChoiceFilter(
         choices=[("open", "open"), *((state.value, state.value.lower()) for state in State)],
@@ -79,7 +86,10 @@ class RequestFilter(PeriodFilter):
         fields: list[str] = []
 
     def matching(self, rows: QuerySet[EnrollmentRequest], name: str, value: str) -> QuerySet[EnrollmentRequest]:
-        return search(rows, RequestTerm, "request_id", value)
+        """Words that begin so, and the number of a refusal that is about the request."""
+        matches = search(rows, RequestTerm, "request_id", value)
+        refused = requests_with(number_in(value))
+        return matches | rows.filter(pk__in=refused) if refused else matches
 
     def in_state(self, rows: QuerySet[EnrollmentRequest], name: str, value: str) -> QuerySet[EnrollmentRequest]:
         """`open` are all states in which something is still to happen."""
@@ -104,7 +114,8 @@ class QueueFilter(RequestFilter):
     def filter_queryset(self, queryset: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
         chosen = self.form.cleaned_data
         rows: QuerySet[EnrollmentRequest] = super().filter_queryset(queryset)
-        if not chosen.get("state") and not chosen.get("attention"):
+        is_refusal = bool(requests_with(number_in(chosen.get("q") or "")))
+        if not chosen.get("state") and not chosen.get("attention") and not is_refusal:
             rows = rows.filter(state=State.PENDING)
         return rows
 
@@ -127,9 +138,15 @@ class DecisionForm(forms.Form):
 
 
 class CommentForm(forms.Form):
-    """Words alone, for reopening."""
+    """Words alone."""
 
     comment = forms.CharField(required=False, strip=True, max_length=1000)
+
+
+class ReopenForm(CommentForm):
+    """What was seen of a request, and why it is opened again."""
+
+    view_sha256 = forms.CharField(required=False, empty_value=None, max_length=64)
 
 
 class RowsField(forms.Field):
@@ -149,18 +166,29 @@ class RowsField(forms.Field):
 
 
 class BulkForm(forms.Form):
-    """One verdict for the ticked rows; `back` are the filters of the page they were ticked on."""
+    """One verdict for the ticked rows: a comment belongs to an approval, a reason to a rejection.
+
+    The form's first button has no verdict: a browser takes it for Enter in any field, and nothing is decided.
+    """
 
     rows = RowsField(error_messages={"required": "Tick the requests first."})
-    verdict = forms.ChoiceField(choices=Verdict.choices)
+    verdict = forms.ChoiceField(choices=Verdict.choices, error_messages={"required": NO_VERDICT})
     comment = forms.CharField(required=False, strip=True, max_length=1000)
+    reason = forms.CharField(required=False, strip=True, max_length=1000)
 
     def clean(self) -> dict[str, Any]:
-        """A rejection without a reason is stopped before the first row."""
+        """Stop a rejection without a reason, and an approval with one, before the first row."""
         data = super().clean() or {}
-        if data.get("verdict") == Verdict.REJECT and not data.get("comment"):
-            self.add_error("comment", "Write a reason: each device and the technician in front of it are shown it.")
+        if data.get("verdict") == Verdict.REJECT and not data.get("reason"):
+            self.add_error("reason", "Write a reason: each device and the technician in front of it are shown it.")
+        if data.get("verdict") == Verdict.APPROVE and data.get("reason"):
+            self.add_error("reason", REASON_OF_NO_REJECTION)
         return data
+
+    def words(self) -> str:
+        """Return the text that goes with the verdict of a valid form."""
+        data = self.cleaned_data
+        return str(data["comment"] if data["verdict"] == Verdict.APPROVE else data["reason"])
 
 
 class RevocationForm(forms.Form):
@@ -168,3 +196,11 @@ class RevocationForm(forms.Form):
 
     reason = forms.ChoiceField(choices=[("", "choose one"), *RevocationReason.choices])
     comment = forms.CharField(required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 3}), empty_value="")
+    successors = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """Successors go with a compromised key only: for no other reason are they in the wrong hands."""
+        data = super().clean() or {}
+        if data.get("successors") and data.get("reason") not in (None, RevocationReason.KEY_COMPROMISE):
+            self.add_error("successors", "Successors are revoked together with it for key compromise only.")
+        return data

@@ -7,35 +7,41 @@ that harmless: the lease (one conditional UPDATE), the stored to-be-signed bytes
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db.models import F
 
+from approvals.barred_keys import key_faults
 from approvals.clock import database_now
 from approvals.doorbell import ring_for_validations
+from approvals.due import LEASE, MAX_ATTEMPTS, backoff, free, is_due
 from approvals.errors import AlreadyDecided
 from approvals.models import EnrollmentRequest
 from approvals.notifications import notify
-from approvals.records import advance
+from approvals.records import advance, department_of
 from approvals.states import State, Step
 from approvals.validations import is_validated_elsewhere
 from approvals.verdicts import DecisionInvalid, verify_decisions
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
+from ca.admission import review_csr
 from ca.csr import read_stored_csr
 from ca.errors import CaError, CertificateRefused
-from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
+from ca.issuance import (
+    CertificateOrder,
+    abandon_prepared,
+    prepare_certificate,
+    record_issued,
+    sign_prepared,
+    store_prepared,
+)
 from ca.models import Certificate
-from ca.profiles import check_csr
 from ca.store import resolve_version
 from keys.errors import KeyStoreError
 
-LEASE = timedelta(seconds=60)
-MAX_ATTEMPTS = 8
-MAX_DELAY = 600  # seconds
 SIGNING_TIME = 10.0  # seconds; what a slow key has not signed by then is left to the next task
 
 _log = structlog.get_logger(__name__)
@@ -64,33 +70,32 @@ def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
     up nobody.
     """
     result = BatchResult()
-    now = database_now()
-    rows = (
+    rows = list(
         EnrollmentRequest.objects.filter(pk__in=list(request_ids), state__in=[State.APPROVED, State.ISSUING])
         .select_related("profile__department", "profile_version", "ca__parent", "validation")
         .prefetch_related("decisions")
         .order_by("id")
     )
+    now = database_now()  # after the rows: no lease that another worker takes meanwhile looks longer than a lease is
     due = [request for request in rows if _is_free(request, now) and not _is_worn_out(request, now, result)]
     works = [work for request in due if (work := _prepare(request, now=now, result=result)) is not None]
     taken = _in_one_or_each(works, lambda work: _take(work, now=now), result)
     signed = _sign_in_time(taken, result=result)
     finished = database_now()
-    recorded = _in_one_or_each(signed, lambda work: _record(work, now=finished), result)
+    faults = key_faults([work.request for work in signed])  # again: a key may be revoked while its bytes are on record
+    allowed = [work for work in signed if not faults[work.request.pk]]
+    recorded = _in_one_or_each(allowed, lambda work: _record(work, now=finished), result)
     result.issued.extend(work.request.pk for work in recorded)
+    for work in signed:
+        if fault := faults[work.request.pk]:
+            _fail(work.request, fault, now=finished, result=result, prepared=work.certificate)
     result.skipped.extend(set(request_ids) - {*result.issued, *result.failed})
     return result
 
 
-def backoff(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: 5 s doubled each time, at most ten minutes."""
-    return timedelta(seconds=min(5 * 2 ** max(attempts - 1, 0), MAX_DELAY))
-
-
 def _is_free(request: EnrollmentRequest, now: datetime) -> bool:
     paused = request.profile.paused_at is not None or request.ca.paused_at is not None
-    leased = request.lease_until is not None and request.lease_until > now
-    return request.is_due(now) and not paused and not leased
+    return is_due(request, now=now) and not paused
 
 
 def _is_worn_out(request: EnrollmentRequest, now: datetime, result: BatchResult) -> bool:
@@ -125,10 +130,9 @@ def _order(request: EnrollmentRequest) -> CertificateOrder:
     """Rebuild what was approved from the stored request; a difference to the record is a refusal."""
     spec = resolve_version(request.profile_version_id)
     csr = read_stored_csr(request.csr_der)
-    checked = check_csr(csr, spec)
-    refusals = tuple(finding.text for finding in checked.findings if finding.severity == "refuse")
-    if refusals:
-        raise CertificateRefused(refusals)
+    checked = review_csr(csr, spec)
+    if checked.refused:
+        raise CertificateRefused(checked.refusals)
     if [f"{name.kind}:{name.value}" for name in checked.sans] != list(request.names):
         raise CertificateRefused(("the names of the certificate request are not the approved ones",))
     return CertificateOrder(
@@ -161,7 +165,11 @@ def _in_one_or_each(works: Sequence[_Work], step: Callable[[_Work], bool], resul
 
 
 def _take(work: _Work, *, now: datetime) -> bool:
-    """Take the lease and fix the bytes; False when another worker has it."""
+    """Take the lease and fix the bytes; False when another worker has it.
+
+    Whatever a stepped clock makes of a lease, the version decides: each taking moves it, so that of two workers which
+    both think the request free one gets it, and one that lost its lease meanwhile stores nothing (`_record`).
+    """
     request = work.request
     attempts = request.attempts + 1
     changes = {
@@ -177,13 +185,8 @@ def _take(work: _Work, *, now: datetime) -> bool:
             return False
         store_prepared(work.certificate, now=now)
         return True
-    free = EnrollmentRequest.objects.filter(
-        Q(lease_until__isnull=True) | Q(lease_until__lte=now),
-        pk=request.pk,
-        state=State.ISSUING,
-        version=request.version,
-    )
-    taken = free.update(version=F("version") + 1, **changes) == 1
+    rows = EnrollmentRequest.objects.filter(free(now=now), pk=request.pk, state=State.ISSUING, version=request.version)
+    taken = rows.update(version=F("version") + 1, **changes) == 1
     request.version += taken
     request.attempts = attempts
     return taken
@@ -242,8 +245,15 @@ def _record(work: _Work, *, now: datetime) -> bool:
     return True
 
 
-def _fail(request: EnrollmentRequest, reason: str, *, now: datetime, result: BatchResult) -> None:
-    """Policy or lint refused after the approval, and nothing was prepared: back to the officers."""
+def _fail(
+    request: EnrollmentRequest,
+    reason: str,
+    *,
+    now: datetime,
+    result: BatchResult,
+    prepared: Certificate | None = None,
+) -> None:
+    """Refused after the approval: back to the officers, without what was prepared."""
     try:
         with transaction.atomic():
             advance(
@@ -253,10 +263,13 @@ def _fail(request: EnrollmentRequest, reason: str, *, now: datetime, result: Bat
                 now=now,
                 data={"reason": reason},
                 last_fault=reason[:500],
+                lease_until=None,
                 next_attempt_at=None,
                 round=request.round + 1,
                 expires_at=max(request.expires_at, now + request.profile.request_ttl),
             )
+            if prepared is not None:
+                abandon_prepared(prepared, reason=reason, now=now)
             notify("request-failed", request, now=now)
     except AlreadyDecided:
         return
@@ -288,6 +301,7 @@ def _postpone(request: EnrollmentRequest, fault: str, *, now: datetime, result: 
                 now=now,
                 subject=Subject.of("request", fresh.pk, fresh.version + 1),
                 data={"fault": fault[:500], "attempts": attempts, "quarantined": quarantined is not None},
+                department=department_of(request.profile),
             )
             notify("request-attention", fresh, now=now)
     result.failed.append(request.pk)

@@ -8,11 +8,12 @@ password is overwritten.
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, Value
 
 from approvals.models import EnrollmentRequest, KeptCsr, ReportState
 from approvals.sealing import seal, unseal
 from approvals.states import REFUSED_STATES
+from audit import moments
 
 _PURPOSE = "kept CSRs"
 
@@ -47,7 +48,14 @@ def discard_overdue(*, now: datetime) -> int:
 
     A refusal that a validation service has still to hear of needs it.
     """
-    in_effect = Q(request__effective_at__isnull=True) | Q(request__effective_at__lte=now)
+    in_effect = Q(request__effective_at__isnull=True) | _takes_effect(now)
     untold = Q(request__validation__report=ReportState.OWED)
     refused = Q(request__state__in=sorted(REFUSED_STATES)) & in_effect & ~untold
     return KeptCsr.objects.filter(Q(kept_until__lte=now) | refused).delete()[0]
+
+
+def _takes_effect(now: datetime) -> Q:
+    """A decision takes effect after the window of its profile; a moment further ahead is of a clock that was ahead."""
+    latest = Value(now + moments.TOLERANCE, DateTimeField()) + F("request__profile__undo_window")
+    is_void = Q(request__effective_at__gt=ExpressionWrapper(latest, output_field=DateTimeField()))
+    return Q(request__effective_at__lte=now) | is_void

@@ -1,13 +1,14 @@
 """Caps on open requests, counted cheaply: a cap protects the queue, it need not be exact to the last row.
 
-Counts are at most `FRESH_SECONDS` old, plus what this process opened since.
+Counts are at most `FRESH_SECONDS` old, plus what this process opened since. Addresses are counted by network.
 """
 
 import time
 from collections import OrderedDict
 
+from accounts.network import network_of
 from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.states import OPEN_STATES
+from approvals.states import OPEN_STATES, State
 
 FRESH_SECONDS = 5.0
 _KEPT = 4096
@@ -15,21 +16,22 @@ _OPEN = sorted(OPEN_STATES)
 
 
 class OpenCounter:
-    """Open requests per (profile, address); the address "" stands for all of a profile. One per process."""
+    """Open requests per (profile, network); the network "" stands for all of a profile. One per process."""
 
     def __init__(self, fresh: float = FRESH_SECONDS) -> None:
         self._fresh = fresh
         self._counts: OrderedDict[tuple[int, str], tuple[float, int]] = OrderedDict()
 
     def count(self, profile: EnrollmentProfile, address: str = "") -> int:
-        """Return the number of open requests of the profile, or of one address within it."""
-        key = (profile.pk, address)
+        """Return the number of open requests of the profile, or of the network of one address within it."""
+        network = network_of(address)
+        key = (profile.pk, network)
         known = self._counts.get(key)
         if known is not None and time.monotonic() - known[0] < self._fresh:
             return known[1]
         rows = EnrollmentRequest.objects.filter(profile_id=profile.pk, state__in=_OPEN)
-        if address:
-            rows = rows.filter(address=address)
+        if network:
+            rows = rows.filter(network=network)
         limit = max(profile.max_open_requests, profile.max_open_per_address)
         number = rows.order_by()[: limit + 1].count()
         self._counts[key] = (time.monotonic(), number)
@@ -40,7 +42,7 @@ class OpenCounter:
 
     def opened(self, profile: EnrollmentProfile, address: str) -> None:
         """Count a request that this process just opened."""
-        for key in ((profile.pk, ""), (profile.pk, address)):
+        for key in ((profile.pk, ""), (profile.pk, network_of(address))):
             known = self._counts.get(key)
             if known is not None:
                 self._counts[key] = (known[0], known[1] + 1)
@@ -51,3 +53,9 @@ class OpenCounter:
 
 
 open_requests = OpenCounter()
+
+
+def is_known_network(profile: EnrollmentProfile, address: str) -> bool:
+    """Return whether the profile has issued a certificate to the network of this address before."""
+    rows = EnrollmentRequest.objects.filter(profile_id=profile.pk, network=network_of(address), state=State.ISSUED)
+    return rows.order_by().exists()

@@ -1,54 +1,72 @@
-"""Guessing challenges: failures are counted per address and profile; past a limit no challenge is checked for a while.
+"""Guessing challenges: failures are counted per network and profile; past a limit no challenge is checked for a while.
 
-The counts stand in the database: no cache or broker that is gone opens the door. A device reads the same text whether
-its challenge was wrong or was not looked at. Polls, known transactions, renewals without a challenge never come here.
+The counts stand in the database: no cache or broker that is gone opens the door. While challenges are not checked, a
+right and a wrong one get the same answer, "try again later". Polls, known transactions and renewals never come here.
+
+Only challenges that could be guessed lock a whole profile: static ones, NDES' (64 bits), and what a webhook knows. Each
+other kind has 128 bits or more. A lock against guessing those would protect nothing and would be a lever for anybody
+with a few networks, so many failures of them raise an alarm only.
 """
 
+import re
 from datetime import datetime, timedelta
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import User
+from accounts.network import network_of
 from accounts.permissions import can
 from accounts.roles import Verb
 from approvals.alarms import raise_alarm
 from approvals.errors import Cause, NotPermitted
-from approvals.models import AlarmKind, EnrollmentProfile, FailedChallenges
+from approvals.models import AlarmKind, ChallengePolicy, EnrollmentProfile, FailedChallenges
 from approvals.policy import is_address_allowed
 from approvals.records import department_of
+from audit import moments
 from audit.events import SYSTEM, Actor, Event, Personal, Subject
 from audit.log import record, timestamp
 
 WINDOW = timedelta(minutes=10)
 LOCKED_FOR = timedelta(minutes=15)
 KEPT_FOR = timedelta(days=1)
-#: What is no guess: nothing was presented, or nothing was looked at.
-NOT_COUNTED = frozenset({Cause.CHALLENGE_MISSING, Cause.CHALLENGE_LOCKED})
+#: Rows that count a whole profile: what could be guessed, and what could not. No network reads like these.
 _EVERYWHERE = ""
-_IPV6_PREFIX: Final = 64
+_UNGUESSABLE = "*"
+#: A challenge of NDES as `approvals.challenges` makes it. No challenge of another length can match one.
+_NDES_FORM: Final = re.compile(r"[0-9A-F]{16}")
 
 
-def is_locked(profile: EnrollmentProfile, address: str, *, now: datetime) -> bool:
-    """Return whether challenges from this address are not to be checked now."""
+def is_guessable(profile: EnrollmentProfile, presented: str) -> bool:
+    """Return whether a challenge of this form could be guessed at this profile.
+
+    The form alone decides, never the worth of the challenge: the answer must not tell a right one from a wrong one.
+    """
+    if profile.challenge == ChallengePolicy.ONE_TIME:
+        return _NDES_FORM.fullmatch(presented) is not None
+    return profile.challenge != ChallengePolicy.INTUNE  # Intune's challenges are encrypted and signed documents
+
+
+def lock_end(profile: EnrollmentProfile, address: str, presented: str, *, now: datetime) -> datetime | None:
+    """Return until when a challenge of this form from this address is not to be checked; None: it is checked now."""
     if _is_exempt(profile, address):
-        return False
-    rows = FailedChallenges.objects.filter(profile_id=profile.pk, address__in=[_place(address), _EVERYWHERE])
-    return rows.filter(locked_until__gt=now).exists()
+        return None
+    places = [network_of(address), *([_EVERYWHERE] if is_guessable(profile, presented) else [])]
+    rows = FailedChallenges.objects.filter(_holds(now), profile_id=profile.pk, address__in=places)
+    return max((end for end in rows.values_list("locked_until", flat=True) if end is not None), default=None)
 
 
-def note_failure(profile: EnrollmentProfile, address: str, *, cause: Cause, now: datetime) -> None:
+def note_failure(profile: EnrollmentProfile, address: str, *, cause: Cause, now: datetime, presented: str = "") -> None:
     """Count a challenge that failed, in the transaction of the refusal; lock at the limit, with one entry and alarm."""
-    if cause in NOT_COUNTED or _is_exempt(profile, address):
+    if cause is Cause.CHALLENGE_MISSING or _is_exempt(profile, address):
         return
-    for where, limit in (
-        (_place(address), profile.max_failed_per_address),
-        (_EVERYWHERE, profile.max_failed_challenges),
-    ):
-        if limit and _count(profile, where, now=now) >= limit:
-            _lock(profile, where, limit=limit, cause=cause, now=now)
+    network, limit = network_of(address), profile.max_failed_per_address
+    if limit and _count(profile, network, now=now) >= limit:
+        _lock(profile, network, limit=limit, cause=cause, now=now)
+    limit, everywhere = profile.max_failed_challenges, is_guessable(profile, presented)
+    if limit and _count(profile, _EVERYWHERE if everywhere else _UNGUESSABLE, now=now) >= limit:
+        (_lock_everywhere if everywhere else _warn)(profile, limit=limit, cause=cause, now=now)
 
 
 def unlock(profile: EnrollmentProfile, *, actor: Actor, user: User | None, now: datetime) -> int:
@@ -56,7 +74,7 @@ def unlock(profile: EnrollmentProfile, *, actor: Actor, user: User | None, now: 
     if user is not None and not can(user, Verb.CHALLENGE_CREATE, profile):
         raise NotPermitted(f"profile {profile.slug}: you may not unlock its challenges")
     with transaction.atomic():
-        number, _ = FailedChallenges.objects.filter(profile=profile).filter(locked_until__gt=now).delete()
+        number, _ = FailedChallenges.objects.filter(_holds(now), profile=profile).delete()
         if number:
             record(
                 Event.CHALLENGE_UNLOCK,
@@ -71,26 +89,19 @@ def unlock(profile: EnrollmentProfile, *, actor: Actor, user: User | None, now: 
 
 def locks_of(profile: EnrollmentProfile, *, now: datetime) -> list[FailedChallenges]:
     """Return the locks that hold now, the one of the whole profile first."""
-    rows = FailedChallenges.objects.filter(profile=profile, locked_until__gt=now)
+    rows = FailedChallenges.objects.filter(_holds(now), profile=profile)
     return list(rows.order_by("address")[:100])
 
 
 def forget_old(*, now: datetime) -> int:
     """Delete counts that matter no more; returns how many."""
-    over = Q(locked_until__isnull=True) | Q(locked_until__lte=now)
-    return FailedChallenges.objects.filter(over, since__lte=now - KEPT_FOR).delete()[0]
+    old = Q(since__lte=now - KEPT_FOR) | Q(since__gt=now + moments.TOLERANCE)
+    return FailedChallenges.objects.filter(~_holds(now), old).delete()[0]
 
 
-def _place(address: str) -> str:
-    """Where failures are counted: an IPv6 host can have every address of its /64 (RFC 7421), so that counts as one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(found, IPv6Address):
-        return address
-    host_bits = found.max_prefixlen - _IPV6_PREFIX
-    return str(IPv6Network((int(found) >> host_bits << host_bits, _IPV6_PREFIX)))
+def _holds(now: datetime) -> Q:
+    """A lock that is not over; one that lasts longer than a lock can was set under a clock that was ahead."""
+    return Q(locked_until__isnull=False) & moments.ahead("locked_until", now=now, span=LOCKED_FOR)
 
 
 def _is_exempt(profile: EnrollmentProfile, address: str) -> bool:
@@ -101,7 +112,8 @@ def _is_exempt(profile: EnrollmentProfile, address: str) -> bool:
 def _count(profile: EnrollmentProfile, where: str, *, now: datetime) -> int:
     """Count one more and return how many there are. Of several that are the first at once one makes the row."""
     rows = FailedChallenges.objects.filter(profile_id=profile.pk, address=where)
-    recent, old = rows.filter(since__gt=now - WINDOW), rows.filter(since__lte=now - WINDOW)
+    lately = moments.within("since", now=now, span=WINDOW)
+    recent, old = rows.filter(lately), rows.filter(~lately)
     if not recent.update(failures=F("failures") + 1) and not old.update(failures=1, since=now):
         first = FailedChallenges(profile_id=profile.pk, address=where, failures=0, since=now)
         FailedChallenges.objects.bulk_create([first], ignore_conflicts=True)
@@ -109,26 +121,45 @@ def _count(profile: EnrollmentProfile, where: str, *, now: datetime) -> int:
     return rows.values_list("failures", flat=True).get()
 
 
+def _lock_everywhere(profile: EnrollmentProfile, *, limit: int, cause: Cause, now: datetime) -> None:
+    _lock(profile, _EVERYWHERE, limit=limit, cause=cause, now=now)
+
+
 def _lock(profile: EnrollmentProfile, where: str, *, limit: int, cause: Cause, now: datetime) -> None:
     until = now + LOCKED_FOR
     rows = FailedChallenges.objects.filter(profile_id=profile.pk, address=where)
-    rows = rows.filter(Q(locked_until__isnull=True) | Q(locked_until__lte=now))
+    rows = rows.filter(~_holds(now))
     if not rows.update(locked_until=until, failures=0):
         return
+    facts = {"address": Personal(where or "everywhere"), "until": timestamp(until)}
+    _record(Event.CHALLENGE_LOCK, profile, facts, limit=limit, cause=cause, now=now)
+    who = f"from {where}; from there" if where else "from all addresses together;"
+    text = f"{limit} challenges failed in 10 minutes {who} no challenge is checked until {until:%H:%M} UTC."
+    raise_alarm(AlarmKind.LOCKED, profile, text, now=now)
+
+
+def _warn(profile: EnrollmentProfile, *, limit: int, cause: Cause, now: datetime) -> None:
+    """Raise an alarm without a lock, at most once in LOCKED_FOR."""
+    rows = FailedChallenges.objects.filter(profile_id=profile.pk, address=_UNGUESSABLE)
+    rows = rows.filter(Q(quiet_until__isnull=True) | moments.over("quiet_until", now=now, span=LOCKED_FOR))
+    if not rows.update(quiet_until=now + LOCKED_FOR, failures=0):
+        return
+    _record(Event.CHALLENGE_ALARM, profile, {}, limit=limit, cause=cause, now=now)
+    text = (
+        f"{limit} challenges failed in 10 minutes from many addresses. They are too long to be guessed, so the profile "
+        "stays open: look in the audit log which devices send them."
+    )
+    raise_alarm(AlarmKind.FAILING, profile, text, now=now)
+
+
+def _record(
+    event: Event, profile: EnrollmentProfile, facts: dict[str, object], *, limit: int, cause: Cause, now: datetime
+) -> None:
     record(
-        Event.CHALLENGE_LOCK,
+        event,
         actor=SYSTEM,
         now=now,
         subject=Subject.of("profile", profile.slug),
-        data={
-            "profile": profile.slug,
-            "address": Personal(where or "everywhere"),
-            "failures": limit,
-            "last_cause": cause.value,
-            "until": timestamp(until),
-        },
+        data={"profile": profile.slug, "failures": limit, "last_cause": cause.value, **facts},
         department=department_of(profile),
     )
-    who = f"from {where}" if where else "from many addresses"
-    text = f"{limit} challenges failed in 10 minutes {who}; none is checked for it until {until:%H:%M} UTC."
-    raise_alarm(AlarmKind.LOCKED, profile, text, now=now)

@@ -4,8 +4,6 @@ The records of enrollment profiles, challenges, validations, NDES accounts and o
 they are names of this one as well.
 """
 
-from datetime import datetime
-
 from django.db import models
 
 from accounts.models import User
@@ -21,6 +19,7 @@ from approvals.challenge_models import (
 )
 from approvals.device_models import DeviceGroup, ExpectedDevice
 from approvals.ndes_models import NdesAccount, NdesChallenge, NdesEncoding
+from approvals.operation_models import Pulse, SecretFingerprint
 from approvals.profile_models import (
     VALIDATED,
     ApprovalMode,
@@ -28,6 +27,7 @@ from approvals.profile_models import (
     ChangedNames,
     EmptyContentForm,
     EnrollmentProfile,
+    NameConflicts,
     OnDuplicate,
     RenewalMode,
     ReplyChain,
@@ -43,6 +43,7 @@ from approvals.validation_models import (
     ValidationState,
 )
 from audit.ids import uuid7
+from audit.models import AuditEntry
 from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion, TermField
 
 __all__ = [
@@ -68,16 +69,21 @@ __all__ = [
     "FailedChallenges",
     "KeptCsr",
     "Lease",
+    "NameConflicts",
     "NdesAccount",
     "NdesChallenge",
     "NdesEncoding",
     "OnDuplicate",
     "OutboxMessage",
     "PollRecord",
+    "Pulse",
+    "RefusalNumber",
     "RenewalMode",
     "ReplyChain",
     "ReportState",
+    "RequestName",
     "RequestTerm",
+    "SecretFingerprint",
     "ServiceKind",
     "StaticChallenge",
     "StaticUse",
@@ -116,6 +122,7 @@ class EnrollmentRequest(models.Model):
     transaction_id = models.CharField(max_length=255)
     renews = models.ForeignKey(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
     address = models.CharField(max_length=45)
+    network = models.CharField(max_length=45, blank=True, default="")  # of the address: accounts.network.network_of
     client = models.CharField(max_length=200, blank=True)
     challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices)
     submitted_at = models.DateTimeField()
@@ -131,6 +138,9 @@ class EnrollmentRequest(models.Model):
     last_fault = models.CharField(max_length=500, blank=True)
     certificate = models.OneToOneField(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
     finished_at = models.DateTimeField(null=True)
+
+    #: Whether the message that is being answered opened it; every other message about it is a poll or a repeat.
+    was_opened_now = False
 
     class Meta:
         constraints = [
@@ -162,9 +172,14 @@ class EnrollmentRequest(models.Model):
                 name="approvals_request_expiring",
             ),
             models.Index(
-                fields=["profile", "address"],
+                fields=["profile", "network"],
                 condition=models.Q(state__in=_OPEN),
-                name="approvals_open_by_address",
+                name="approvals_open_by_network",
+            ),
+            models.Index(
+                fields=["profile", "network"],
+                condition=models.Q(state=State.ISSUED),
+                name="approvals_issued_by_network",
             ),
         ]
 
@@ -181,10 +196,6 @@ class EnrollmentRequest(models.Model):
         """The PKCS #10 bytes as they are kept, a challenge password overwritten."""
         return bytes(self.csr)
 
-    def is_due(self, now: datetime) -> bool:
-        """Return whether a worker should look at it now."""
-        return self.next_attempt_at is not None and self.next_attempt_at <= now and self.quarantined_at is None
-
 
 class RequestTerm(models.Model):
     """One word by which a request is found, exactly or by its beginning, in lower case."""
@@ -197,6 +208,23 @@ class RequestTerm(models.Model):
 
     def __str__(self) -> str:
         return str(self.term)
+
+
+class RequestName(models.Model):
+    """One name that a request asks for, as SHA-256 of its comparable form: who else asks for it is looked up here."""
+
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.CASCADE, related_name="asked_names", db_index=False
+    )  # the constraint below is an index
+    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.CASCADE, related_name="+", db_index=False)
+    name = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["request", "name"], name="approvals_name_once")]
+        indexes = [models.Index(fields=["profile", "name"], name="approvals_name_by_profile")]
+
+    def __str__(self) -> str:
+        return str(self.name)
 
 
 class EnrollmentTransaction(models.Model):
@@ -254,6 +282,7 @@ class Decision(models.Model):
     evidence = models.CharField(max_length=8, choices=Evidence.choices)
     asserted_by = models.CharField(max_length=64, blank=True)  # operating-system user of a command
     comment = models.TextField(blank=True)
+    account_changes = models.JSONField(default=list)  # changes by others to the officer's account: accounts.changes
     document = models.BinaryField()
     document_sha256 = models.CharField(max_length=64)
     decided_at = models.DateTimeField()
@@ -282,6 +311,19 @@ class KeptCsr(models.Model):
 
     def __str__(self) -> str:
         return f"CSR of {self.request_id}"
+
+
+class RefusalNumber(models.Model):
+    """What the number of a refusal stands for: the entry of the log, the request it is about, or both."""
+
+    number = models.CharField(max_length=9, db_index=True)  # as 4711-2093
+    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
+    entry = models.ForeignKey(AuditEntry, on_delete=models.RESTRICT, null=True, related_name="+")
+    request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.number
 
 
 class PollRecord(models.Model):

@@ -1,25 +1,31 @@
 """One-time challenges for an MDM that fetches them the way it fetches them from NDES: a name, a password, a page.
 
-Each refusal is recorded with its real cause, counted where it repeats; the record is what limits wrong passwords.
+Each refusal is recorded with its real cause, counted where it repeats. Passwords have 160 bits: a right one is known by
+its digest before anything else, so that wrong ones from its network or at its name keep no MDM out.
 """
 
+import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
+from accounts.network import network_of
+from accounts.throttle import Limit
 from approvals.challenges import ChallengeOrder, create_challenges
 from approvals.models import ChallengeOrigin, ChallengePolicy, NdesAccount, NdesChallenge
 from approvals.policy import is_address_allowed
 from approvals.records import department_of
 from approvals.sealing import Secret
 from audit.events import Actor, Event, Personal, Subject
-from audit.log import occurrences, record_repeated
+from audit.log import record_repeated
 
-#: Wrong names or passwords of one address in a minute; further tries are refused without a look at the password.
+#: Wrong names or passwords in a minute, from one network and for one name; further wrong ones are told to wait.
 WRONG_A_MINUTE = 10
+_FROM_NETWORK = Limit("ndes from", WRONG_A_MINUTE, timedelta(minutes=1))
+_OF_NAME = Limit("ndes of", WRONG_A_MINUTE, timedelta(minutes=1))
 
 
 class NdesRefusal(StrEnum):
@@ -58,17 +64,15 @@ class NdesAnswer:
 def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
     """Make a challenge for the account whose name and password these are.
 
-    A wrong name costs the time of a wrong password. The password is checked outside of any transaction: its hash is
-    slow on purpose, and no lock waits for it.
+    A wrong name costs the time of a wrong password. The slow hash is computed outside of any transaction, so that no
+    lock waits for it, and not at all for a password whose digest is known.
     """
-    if occurrences(Event.NDES_REFUSE, address=presented.address, causes=_GUESSES, now=now) >= WRONG_A_MINUTE:
-        return _refuse(presented, NdesRefusal.TOO_MANY_TRIES, None, now=now)
     account = (
         NdesAccount.objects.select_related("profile__ca", "profile__department")
         .filter(name=presented.name.lower())
         .first()
     )
-    refusal = _look_at(presented, account)
+    refusal = _look_at(presented, account, now=now)
     if account is None or refusal is not None:
         return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
     made = _make(account, presented, now=now)
@@ -77,7 +81,16 @@ def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
     return NdesAnswer(account=account, secret=made)
 
 
-def _look_at(presented: NdesCredentials, account: NdesAccount | None) -> NdesRefusal | None:
+def _look_at(presented: NdesCredentials, account: NdesAccount | None, *, now: datetime) -> NdesRefusal | None:
+    if (
+        account is not None
+        and _is_known(presented, account)
+        and is_address_allowed(presented.address, account.networks)
+    ):
+        return _state(account)
+    name, network = presented.name.lower(), network_of(presented.address)
+    if not (_FROM_NETWORK.take(network, now=now) and _OF_NAME.take(name, now=now)):
+        return NdesRefusal.TOO_MANY_TRIES
     if account is None:
         make_password(presented.password)
         return NdesRefusal.UNKNOWN_NAME
@@ -85,11 +98,21 @@ def _look_at(presented: NdesCredentials, account: NdesAccount | None) -> NdesRef
         return NdesRefusal.WRONG_PASSWORD
     if not is_address_allowed(presented.address, account.networks):
         return NdesRefusal.NETWORK
+    _FROM_NETWORK.give_back(network)
+    _OF_NAME.give_back(name)
+    digest = account.digest_of(presented.password)
+    NdesAccount.objects.filter(pk=account.pk, password=account.password).update(digest=digest)
+    return _state(account)
+
+
+def _is_known(presented: NdesCredentials, account: NdesAccount) -> bool:
+    return hmac.compare_digest(account.digest, account.digest_of(presented.password))
+
+
+def _state(account: NdesAccount) -> NdesRefusal | None:
     if account.disabled_at is not None:
         return NdesRefusal.DISABLED
-    if account.profile.challenge != ChallengePolicy.ONE_TIME:
-        return NdesRefusal.NOT_ONE_TIME
-    return None
+    return None if account.profile.challenge == ChallengePolicy.ONE_TIME else NdesRefusal.NOT_ONE_TIME
 
 
 def _make(account: NdesAccount, presented: NdesCredentials, *, now: datetime) -> Secret | NdesRefusal:
@@ -127,12 +150,12 @@ def _refuse(
 ) -> NdesAnswer:
     """Record the real cause. A guess has no subject, so that guesses at several names count as one address's."""
     is_guess = refusal in _GUESSES or refusal is NdesRefusal.TOO_MANY_TRIES
+    is_over = refusal is NdesRefusal.TOO_MANY_TRIES
+    address = network_of(presented.address) if is_over else presented.address
     with transaction.atomic():
         record_repeated(
             Event.NDES_REFUSE,
-            actor=Actor(
-                "ndes-account", name="" if is_guess or account is None else account.name, address=presented.address
-            ),
+            actor=Actor("ndes-account", name="" if is_guess or account is None else account.name, address=address),
             now=now,
             cause=refusal.value,
             subject=Subject.of("ndes-account", account.pk) if account is not None and not is_guess else None,

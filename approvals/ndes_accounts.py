@@ -54,6 +54,7 @@ def create_ndes_account(
         created_by=user,
         password_set_at=now,
     )
+    account.digest = account.digest_of(password)
     _check(account)
     with transaction.atomic():
         account.save(force_insert=True)
@@ -77,7 +78,8 @@ def replace_password(account: NdesAccount, *, actor: Actor, now: datetime) -> Se
     password = _random_password()
     with transaction.atomic():
         rows = NdesAccount.objects.filter(pk=account.pk, disabled_at__isnull=True)
-        if not rows.update(password=make_password(password), password_set_at=now):
+        hashed, digest = make_password(password), account.digest_of(password)
+        if not rows.update(password=hashed, digest=digest, password_set_at=now):
             raise NdesAccountInvalid(f"NDES account {account.name} is disabled: make another one")
         account.refresh_from_db()
         _record(Event.NDES_ACCOUNT_CHANGE, account, actor=actor, now=now, changed=["password"])

@@ -8,6 +8,7 @@ from django.db import models
 from accounts.models import User
 from approvals.challenge_models import ChallengePassword
 from approvals.profile_models import EnrollmentProfile
+from approvals.sealing import keyed_digest
 from audit.ids import uuid7
 
 MAX_LIFETIME = timedelta(days=1)
@@ -27,6 +28,8 @@ class NdesAccount(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=64, unique=True)  # lower case
     password = models.CharField(max_length=128)  # as Django's hashers write it
+    #: The password is random, so a keyed digest (`approvals.sealing`) tells a right one at no cost; empty: unknown.
+    digest = models.CharField(max_length=64, blank=True, default="")
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="ndes_accounts")
     owner = models.CharField(max_length=150)  # whom to ask about it: a person, a team, a system
     networks = models.JSONField(default=list, blank=True)
@@ -53,6 +56,10 @@ class NdesAccount(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def digest_of(self, password: str) -> str:
+        """Return what `digest` is for this password."""
+        return keyed_digest("NDES accounts", self.pk.hex, password)
 
 
 class NdesChallenge(models.Model):

@@ -13,10 +13,13 @@ from django.template.loader import render_to_string
 from accounts.models import RoleAssignment
 from accounts.roles import Role
 from approvals.models import EnrollmentRequest, OutboxMessage
+from audit import moments
 from audit.ids import since
 from audit.statements import insert
 
 MAX_ATTEMPTS = 8
+#: How long to wait for the mail server after so many attempts.
+WAITS = (timedelta(0), *(timedelta(seconds=min(30 * 2**number, 3600)) for number in range(1, MAX_ATTEMPTS)))
 GATHER = timedelta(seconds=60)  # one mail a minute and officer at most, however many requests come in
 NO_RECIPIENT = "not sent: no officer with a mail address"
 _BATCH = 500
@@ -38,7 +41,7 @@ def deliver_due(*, now: datetime) -> int:
     is done. A crash between sending and noting it sends a notice twice: never not at all.
     """
     due = list(
-        OutboxMessage.objects.filter(next_attempt_at__lte=now)
+        OutboxMessage.objects.filter(moments.attempt_is_due(now=now, waits=WAITS))
         .select_related("request__profile__department")
         .order_by("next_attempt_at")[:_BATCH]
     )
@@ -46,14 +49,15 @@ def deliver_due(*, now: datetime) -> int:
         return 0
     if not settings.PORTAL_SENDS_MAIL:
         return _finish(due, "not sent: no EMAIL_URL is set")
-    if min(message.created_at for message in due) > now - GATHER and _sent_since(now - GATHER):
+    if all(now - GATHER < message.created_at <= now + moments.TOLERANCE for message in due) and _sent_lately(now):
         return 0
     return _send_all(due, now=now)
 
 
-def _sent_since(moment: datetime) -> bool:
-    """Whether a notice made after `moment` was sent; keys sort by time, so that older rows are not looked at."""
-    rows = OutboxMessage.objects.filter(pk__gte=since(moment), created_at__gt=moment)
+def _sent_lately(now: datetime) -> bool:
+    """Whether a notice of the last minute was sent; keys sort by time, so that older rows are not looked at."""
+    lately = moments.within("created_at", now=now, span=GATHER)
+    rows = OutboxMessage.objects.filter(lately, pk__gte=since(now - GATHER))
     return rows.filter(outcome="sent", next_attempt_at__isnull=True).exists()
 
 
@@ -109,7 +113,7 @@ def _finish(messages: list[OutboxMessage], outcome: str) -> int:
 
 def _postpone(message: OutboxMessage, fault: str, *, now: datetime) -> None:
     attempts = message.attempts + 1
-    again = None if attempts >= MAX_ATTEMPTS else now + timedelta(seconds=min(30 * 2**attempts, 3600))
+    again = None if attempts >= MAX_ATTEMPTS else now + WAITS[attempts]
     OutboxMessage.objects.filter(pk=message.pk).update(
         attempts=attempts, next_attempt_at=again, outcome=f"not sent: {fault}"[:200]
     )

@@ -3,12 +3,13 @@
 Everything happens in the caller's transaction; the unique constraints decide between equal messages at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
 from django.db import IntegrityError
 
+from accounts.network import network_of
 from approvals import challenges
 from approvals.bindings import names_of
 from approvals.eligibility import Listing, use_listing
@@ -21,6 +22,8 @@ from approvals.models import (
     EnrollmentTransaction,
     RequestTerm,
 )
+from approvals.name_conflicts import NameCheck, keep_names
+from approvals.records import department_of
 from approvals.renewals import Renewal
 from approvals.submission import Submission
 from audit.events import Actor, Event, Personal, Subject
@@ -30,7 +33,7 @@ from ca.csr import CertificationRequest
 from ca.findings import Finding
 from ca.models import Certificate, CertificateAuthority
 from ca.profiles import CsrReview
-from ca.store import normalized_terms
+from ca.store import label_of, normalized_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,29 @@ class Assessment:
     issuer: CertificateAuthority
     renewal: Renewal | None = None
     listing: Listing | None = None
+    names: NameCheck = field(default_factory=lambda: NameCheck({}))
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings for which the request is refused."""
+        return tuple(item for item in (*self.review.findings, *self.names.findings) if item.severity == "refuse")
+
+    @property
+    def needs_officer(self) -> bool:
+        """Whether no policy approves it alone."""
+        names = (item.severity == "officer" for item in self.names.findings)
+        return bool(self.review.needs_officer) or any(names)
 
     def findings(self) -> list[Finding]:
-        """Return everything that was remarked."""
+        """Return everything that was remarked, what an officer has to look at first."""
         renewal = self.renewal.findings() if self.renewal else ()
-        return [*self.review.findings, *renewal, *([self.listing.finding()] if self.listing else ())]
+        remarks = [
+            *self.review.findings,
+            *self.names.findings,
+            *renewal,
+            *([self.listing.finding()] if self.listing else ()),
+        ]
+        return sorted(remarks, key=lambda item: item.severity != "officer")
 
 
 def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: datetime) -> EnrollmentRequest:
@@ -74,6 +95,7 @@ def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: da
         transaction_id=submission.transaction_id,
         renews=assessment.renewal.certificate if assessment.renewal else None,
         address=submission.address,
+        network=network_of(submission.address),
         client=submission.client[:200],
         challenge=_proof(assessment, profile),
         submitted_at=now,
@@ -81,6 +103,7 @@ def write_request(assessment: Assessment, *, profile: EnrollmentProfile, now: da
     )
     insert(request)
     _add_terms(request, submission)
+    keep_names(request, assessment.names)
     _record_submission(request, submission, now=now)
     return request
 
@@ -104,6 +127,7 @@ def _add_terms(request: EnrollmentRequest, submission: Submission) -> None:
 
 
 def _record_submission(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> None:
+    version = label_of(request.profile_version_id)
     record(
         Event.REQUEST_SUBMIT,
         actor=Actor(kind="device", identifier=request.signer_spki_sha256, address=submission.address),
@@ -115,11 +139,14 @@ def _record_submission(request: EnrollmentRequest, submission: Submission, *, no
             "subject": request.subject,
             "names": request.names,
             "transaction_id": submission.transaction_id,
-            "profile_version": request.profile_version_id,
+            "certificate_profile": version.profile,
+            "profile_version": version.number,
+            "profile_sha256": version.spec_sha256,
             "ca": request.ca.name,
             "client": Personal(submission.client[:200]),
             **({"renews": request.renews.serial_hex} if request.renews else {}),
         },
+        department=department_of(request.profile),
     )
 
 
@@ -144,6 +171,7 @@ def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: da
         now=now,
         subject=Subject.of("challenge", challenge.pk),
         data={"request": str(request.pk)},
+        department=department_of(request.profile),
     )
 
 

@@ -3,18 +3,24 @@
 Deny when in doubt: what is not granted here is refused; only `Ruling.APPROVE` lets a request pass without an officer.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 
 from approvals.errors import Cause, Refusal
+from ca.findings import Finding
 from ca.text import shortened
 
 # Before a challenge was accepted every refusal reads the same: it must not tell a stranger what would have helped.
 UNIFORM_TEXT = "request not permitted"
 RENEWAL_WINDOW = timedelta(days=30)
+#: A device that met a cap asks again after this time: open requests end by decisions of people.
+FULL_RETRY = timedelta(minutes=5)
+_RESERVED_SHARE = 10
+#: Codes of broken rules by which refusals are told apart in the log.
+MAX_CODES = 2
 
 
 class Ruling(StrEnum):
@@ -31,7 +37,7 @@ class Facts:
     approval: str  # manual, automatic
     challenge: str  # none, static, one-time, webhook, intune
     challenge_satisfied: bool
-    refusals: tuple[str, ...]  # findings of severity "refuse", as sentences
+    refusals: tuple[Finding, ...]  # those of severity "refuse"
     open_requests: int
     max_open_requests: int
     open_from_address: int
@@ -40,6 +46,9 @@ class Facts:
     is_listed_by_name: bool = False  # and the device is on it, with the name it asks for
     renewal: Ruling | None = None  # of `evaluate_renewal`; it stands instead of challenge and approval
     challenge_awaited: bool = False  # somebody else is asked: the request may wait, and nothing more
+    is_known_transaction: bool = False  # it passed the caps when it was new
+    is_known_network: bool = False  # the profile has issued to its network before, or this is a renewal
+    needs_officer: bool = False  # findings of severity "officer": no policy approves it alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
     if refusal is not None:
         is_stranger = facts.challenge_awaited and facts.renewal is None
         return replace(refusal, text=UNIFORM_TEXT, detail=refusal.text) if is_stranger else refusal
+    if facts.needs_officer:
+        return Ruling.ASK_OFFICER
     if facts.renewal is not None:
         return facts.renewal
     if facts.approval == "automatic" and (facts.challenge_satisfied or facts.is_listed_by_name):
@@ -102,14 +113,31 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
 def _refuse_content(facts: Facts) -> Refusal | None:
     """Whether the request breaks a rule or a cap; the text names it."""
     if facts.refusals:
-        return Refusal(Cause.POLICY, "; ".join(facts.refusals))
-    if facts.open_requests >= facts.max_open_requests:
-        return Refusal(Cause.TOO_MANY_OPEN, f"too many open requests: at most {facts.max_open_requests}, try later")
+        sentences = "; ".join(finding.text for finding in facts.refusals)
+        return Refusal(Cause.POLICY, sentences, codes=_codes(facts.refusals))
+    return None if facts.is_known_transaction else _refuse_crowd(facts)
+
+
+def _refuse_crowd(facts: Facts) -> Refusal | None:
+    """Whether a cap on open requests is reached. It says nothing about the request, so the device may ask again."""
+    most = facts.max_open_requests if facts.is_known_network else unreserved(facts.max_open_requests)
+    if facts.open_requests >= most:
+        text = f"too many open requests: at most {most}, try later"
+        return Refusal(Cause.TOO_MANY_OPEN, text, retry_after=FULL_RETRY)
     if facts.open_from_address >= facts.max_open_per_address:
-        return Refusal(
-            Cause.TOO_MANY_OPEN, f"too many open requests from this address: at most {facts.max_open_per_address}"
-        )
+        text = f"too many open requests from this address: at most {facts.max_open_per_address}"
+        return Refusal(Cause.TOO_MANY_OPEN, text, retry_after=FULL_RETRY)
     return None
+
+
+def unreserved(max_open_requests: int) -> int:
+    """Return how many requests may be open before only known networks open more: a tenth is kept for them."""
+    return max_open_requests - max_open_requests // _RESERVED_SHARE
+
+
+def _codes(refusals: Sequence[Finding]) -> tuple[str, ...]:
+    """The first few codes, each once: a sender who chose among all sets of faults could fill the log."""
+    return tuple(sorted({finding.code for finding in refusals})[:MAX_CODES])
 
 
 def evaluate_renewal(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Ruling | Refusal:
@@ -126,11 +154,11 @@ def evaluate_renewal(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetim
     return Ruling.ASK_OFFICER
 
 
-def changed_names(*, subject: str | None, old: Collection[str], new: Collection[str]) -> tuple[str, ...]:
-    """Return what differs, as phrases. `subject` is the new one, None where it is the old one; names have no order."""
+def changed_names(*, subject: str | None, added: Iterable[str], left_out: Iterable[str]) -> tuple[str, ...]:
+    """Return what differs, as phrases. `subject` is the new one, None where it is the old one."""
     changes = [] if subject is None else [f"subject {subject}"]
-    changes += [f"{shortened(name)} added" for name in new if name not in old]
-    changes += [f"{shortened(name)} left out" for name in old if name not in new]
+    changes += [f"{shortened(name)} added" for name in added]
+    changes += [f"{shortened(name)} left out" for name in left_out]
     return tuple(changes)
 
 

@@ -64,6 +64,11 @@ class PollCounter:
             counts, self._counts = self._counts, {}
         self._write(counts)
 
+    def forget(self) -> None:
+        """Drop what has gathered."""
+        with self._lock:
+            self._counts = {}
+
     @staticmethod
     def _write(counts: dict[UUID, _Count]) -> None:
         if not counts:
@@ -93,3 +98,4 @@ class PollCounter:
 _counter = PollCounter()
 note = _counter.note
 flush = _counter.flush
+forget = _counter.forget

@@ -65,6 +65,14 @@ class ChangedNames(models.TextChoices):
     OFFICER = "officer", "an officer decides"
 
 
+class NameConflicts(models.TextChoices):
+    """What a request gets for a name that another key has already: waiting, or with a valid certificate."""
+
+    OFFICER = "officer", "an officer decides"
+    REFUSE = "refuse", "a refusal"
+    ALLOW = "allow", "a remark only"
+
+
 class ReplyChain(models.TextChoices):
     """What goes to a device with its certificate."""
 
@@ -104,9 +112,20 @@ class EnrollmentProfile(models.Model):
     owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     required_approvals = models.PositiveSmallIntegerField(default=1)
     allow_asserted_decisions = models.BooleanField(
-        default=True, help_text="Whether decisions by command, on behalf of an officer, count."
+        default=False, help_text="Whether decisions by command, on behalf of an officer, count."
+    )
+    refuse_after_account_change = models.BooleanField(
+        default=False,
+        help_text="Whether decisions are refused while they would be marked: soon after another person set the "
+        "officer's password or granted a role.",
     )
     on_duplicate = models.CharField(max_length=10, choices=OnDuplicate.choices, default=OnDuplicate.REDELIVER)
+    name_conflicts = models.CharField(
+        max_length=7,
+        choices=NameConflicts.choices,
+        default=NameConflicts.OFFICER,
+        help_text="For a name that waits, or is active, with another key. A renewal is no other key.",
+    )
     request_ttl = models.DurationField(help_text="After this time without a decision a request expires.")
     refused_ttl = models.DurationField(help_text="After a refusal, the same transaction may ask again after this time.")
     undo_window = models.DurationField(default=timedelta(0), help_text="A decision takes effect after this time.")
@@ -147,7 +166,9 @@ class EnrollmentProfile(models.Model):
         default=20, help_text="So many failed challenges of one address in 10 minutes lock it for 15; 0: never."
     )
     max_failed_challenges = models.PositiveIntegerField(
-        default=500, help_text="So many failed challenges in 10 minutes, of all addresses, lock the profile; 0: never."
+        default=500,
+        help_text="So many failed challenges in 10 minutes, of all addresses, lock the profile for challenges that "
+        "could be guessed; many failures of others raise an alarm. 0: never.",
     )
     lock_exempt_networks = models.JSONField(
         default=list, blank=True, help_text="Networks that are never locked, as that of an MDM's proxy."
@@ -178,6 +199,9 @@ class EnrollmentProfile(models.Model):
                 condition=models.Q(eligibility__isnull=True) | models.Q(challenge="none"),
                 name="approvals_list_instead_of_challenge",
                 violation_error_message="A list of expected devices stands instead of a challenge.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(name_conflicts__in=NameConflicts.values), name="approvals_name_conflicts_known"
             ),
             models.CheckConstraint(condition=models.Q(unlisted__in=Unlisted.values), name="approvals_unlisted_known"),
             models.CheckConstraint(

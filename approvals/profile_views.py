@@ -35,7 +35,7 @@ def profiles(request: HttpRequest) -> HttpResponse:
 def pause(request: HttpRequest, slug: str) -> HttpResponse:
     """Stop signing for a profile; its devices keep getting PENDING."""
     profile = _profile(request, slug)
-    pause_profile(profile=profile, user=person(request), now=timezone.now())
+    pause_profile(profile=profile, actor=actor_of(request), user=person(request), now=timezone.now())
     messages.success(request, f"{profile.slug} is paused: devices keep getting PENDING.")
     return redirect("profiles")
 
@@ -45,7 +45,7 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 def resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Sign again."""
     profile = _profile(request, slug)
-    resume_profile(profile=profile, user=person(request), now=timezone.now())
+    resume_profile(profile=profile, actor=actor_of(request), user=person(request), now=timezone.now())
     messages.success(request, f"{profile.slug} works again: what waited is signed now.")
     return redirect("profiles")
 

@@ -24,6 +24,7 @@ from approvals.models import (
     EmptyContentForm,
     EnrollmentProfile,
     EnrollmentRequest,
+    NameConflicts,
     ReplyChain,
     Unlisted,
     ValidationService,
@@ -43,7 +44,6 @@ from ca.store import create_profile
 REQUEST_TTL = timedelta(days=30)
 SELF_TEST_TTL = timedelta(hours=1)
 REFUSED_TTL = timedelta(hours=24)
-NO_UNDO = timedelta(0)
 NO_SERVICE = "a service has to be named that knows the challenges: ./portal validation set"
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
 
@@ -81,12 +81,14 @@ class ProfileRequest:
     unlisted: str = Unlisted.REFUSE
     networks: Sequence[str] = ()
     name: str = ""
-    allow_asserted_decisions: bool = True
+    allow_asserted_decisions: bool = False
+    refuse_after_account_change: bool = False
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
     switches: ProtocolSwitches = field(default_factory=ProtocolSwitches)
     guesses: GuessLimits = field(default_factory=GuessLimits)
     is_default: bool = False
     ca_certificates: str = CertificatesShape.RA_CHAIN
+    name_conflicts: str = NameConflicts.OFFICER
     service: ServiceOrder | None = None  # whom to ask about challenges of this kind
     for_self_test: bool = False
 
@@ -111,9 +113,10 @@ def create_enrollment_profile(
             unlisted=wanted.unlisted,
             networks=list(wanted.networks),
             allow_asserted_decisions=wanted.allow_asserted_decisions,
+            refuse_after_account_change=wanted.refuse_after_account_change,
+            name_conflicts=NameConflicts.ALLOW if wanted.for_self_test else wanted.name_conflicts,
             request_ttl=SELF_TEST_TTL if wanted.for_self_test else REQUEST_TTL,
             refused_ttl=REFUSED_TTL,
-            undo_window=NO_UNDO,
             renewal_mode=wanted.renewal.mode,
             renewal_window=wanted.renewal.window,
             renewal_grace=wanted.renewal.grace,
@@ -223,7 +226,9 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
         **({"for_self_test": True} if profile.for_self_test else {}),
         "required_approvals": profile.required_approvals,
         "allow_asserted_decisions": profile.allow_asserted_decisions,
+        "refuse_after_account_change": profile.refuse_after_account_change,
         "on_duplicate": str(profile.on_duplicate),
+        "name_conflicts": str(profile.name_conflicts),
         "request_ttl_s": int(profile.request_ttl.total_seconds()),
         "refused_ttl_s": int(profile.refused_ttl.total_seconds()),
         "undo_window_s": int(profile.undo_window.total_seconds()),
@@ -256,14 +261,14 @@ def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool)
         raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
 
 
-def pause_profile(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
+def pause_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
     """Stop signing for this profile; devices keep getting PENDING. Raises NotPermitted."""
-    _set_pause(profile, user=user, paused_at=now, now=now)
+    _set_pause(profile, actor=actor, user=user, paused_at=now, now=now)
 
 
-def resume_profile(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
+def resume_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
     """Sign again; what waited is due at once, and the sweep rings for it."""
-    _set_pause(profile, user=user, paused_at=None, now=now)
+    _set_pause(profile, actor=actor, user=user, paused_at=None, now=now)
 
 
 def order_service_probe(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
@@ -283,7 +288,9 @@ def check_network(text: str) -> None:
         raise ProfileInvalid(f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})") from error
 
 
-def _set_pause(profile: EnrollmentProfile, *, user: User, paused_at: datetime | None, now: datetime) -> None:
+def _set_pause(
+    profile: EnrollmentProfile, *, actor: Actor, user: User, paused_at: datetime | None, now: datetime
+) -> None:
     if not can(user, Verb.PROFILE_MANAGE, profile):
         raise NotPermitted("Only administrators pause and resume profiles.")
     with transaction.atomic():
@@ -296,7 +303,7 @@ def _set_pause(profile: EnrollmentProfile, *, user: User, paused_at: datetime | 
             waiting.filter(next_attempt_at__gt=now, last_fault="").update(next_attempt_at=now)
         record(
             Event.PROFILE_PAUSE if paused_at else Event.PROFILE_RESUME,
-            actor=Actor(kind="user", identifier=str(user.pk), name=user.username),
+            actor=actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
             department=department_of(profile),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -11,8 +11,9 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from accounts.models import User
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.models import EnrollmentProfile, EnrollmentRequest, ReportState, Validation, ValidationState
-from approvals.states import State
+from approvals.due import due
+from approvals.models import EnrollmentProfile, EnrollmentRequest
+from audit import moments
 from ca.models import Certificate
 from ca.store import LAST_CHARACTER, normalize_term
 
@@ -52,7 +53,6 @@ class SigningHealth:
 
     waiting: Count
     oldest_due_at: datetime | None
-    last_signed_at: datetime | None
     stalled: bool
     sentence: str
 
@@ -107,24 +107,6 @@ def search(rows: QuerySet[M], terms: type[Model], owner: str, text: str) -> Quer
     return rows.filter(Exists(found.filter(**{owner: OuterRef("pk")})))
 
 
-def needs_attention() -> Q:
-    """Return the filter for requests that do not go on by themselves, or that somebody else holds up.
-
-    Approved ones that did not become a certificate, and those whose validation service does not answer: about the
-    challenge, or to the news of the certificate.
-    """
-    signing = Q(state__in=[State.APPROVED, State.ISSUING]) & ~Q(last_fault="")
-    return Q(state=State.FAILED) | signing | Q(pk__in=_held_up())
-
-
-def _held_up() -> list[UUID]:
-    """Keys, looked up beforehand: as a part of the query they would make it walk through every request."""
-    silent = Q(state=ValidationState.UNREACHABLE, request__state=State.PENDING)
-    untold = Q(report__in=[ReportState.OWED, ReportState.GIVEN_UP], request__state=State.ISSUED)
-    rows = Validation.objects.filter(silent | untold).exclude(fault="")
-    return list(rows.values_list("pk", flat=True)[:COUNT_LID])
-
-
 def requests_of(
     user: User, verb: Verb = Verb.REQUEST_VIEW, *, with_self_tests: bool = False
 ) -> QuerySet[EnrollmentRequest]:
@@ -161,27 +143,37 @@ def oldest(rows: QuerySet[EnrollmentRequest]) -> datetime | None:
 
 
 def signing_health(now: datetime) -> SigningHealth:
-    """Return whether approved requests become certificates; paused profiles and authorities do not count as waiting."""
-    due = EnrollmentRequest.objects.filter(
-        state__in=[State.APPROVED, State.ISSUING],
-        next_attempt_at__lte=now,
-        quarantined_at__isnull=True,
+    """Return whether approved requests become certificates; paused profiles and authorities do not count as waiting.
+
+    The oldest due request alone decides: each attempt moves a request's next one into the future, so what lies due was
+    not looked at. When the last certificate was signed says nothing about the rest, and may bear any time.
+    """
+    waiting = EnrollmentRequest.objects.filter(
+        due(now=now),
         ca__paused_at__isnull=True,
         profile__paused_at__isnull=True,
         profile__for_self_test=False,
     )
-    oldest_due = due.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    oldest_due = waiting.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
     if oldest_due is None:
-        return SigningHealth(Count(0, is_capped=False), None, None, stalled=False, sentence="")
-    issued = certificates_without_self_tests(Certificate.objects.filter(kind="ordered", status="ISSUED")).order_by(
-        "-id"
-    )
-    last_signed = issued.values_list("issued_at", flat=True).first()
-    waiting = count(due)
-    quiet = now - max(oldest_due, last_signed or datetime.min.replace(tzinfo=UTC))
-    stalled = quiet > STALLED_AFTER
-    sentence = f"Nothing signed for {duration(quiet)}, {waiting} waiting." if stalled else ""
-    return SigningHealth(waiting, oldest_due, last_signed, stalled=stalled, sentence=sentence)
+        return SigningHealth(Count(0, is_capped=False), None, stalled=False, sentence="")
+    number = count(waiting)
+    if moments.is_ahead(oldest_due, now=now):
+        sentence = f"A clock was set back: {number} waiting, with times ahead of the clock."
+        return SigningHealth(number, oldest_due, stalled=True, sentence=sentence)
+    if now - oldest_due <= STALLED_AFTER:
+        return SigningHealth(number, oldest_due, stalled=False, sentence="")
+    span = duration(now - oldest_due)
+    sentence = f"Nothing signed for {span}, {number} waiting."
+    if _was_signed_lately(now):
+        sentence = f"Signing lags: {number} waiting, the longest for {span}."
+    return SigningHealth(number, oldest_due, stalled=True, sentence=sentence)
+
+
+def _was_signed_lately(now: datetime) -> bool:
+    issued = certificates_without_self_tests(Certificate.objects.filter(kind="ordered", status="ISSUED"))
+    signed_at = issued.order_by("-id").values_list("issued_at", flat=True).first()
+    return signed_at is not None and now - STALLED_AFTER < signed_at <= now + moments.TOLERANCE
 
 
 def duration(span: timedelta) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from approvals.errors import AlreadyDecided
 from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.states import OPEN_STATES, State, Step, next_state
+from approvals.refusal_numbers import keep_number, number_of_request
+from approvals.states import OPEN_STATES, REFUSED_STATES, State, Step, next_state
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from audit.statements import update
@@ -49,14 +50,23 @@ def advance(
     request.version += 1
     for name, value in changes.items():
         setattr(request, name, value)
-    record(
+    number = number_of_request(request.pk) if after in REFUSED_STATES else ""
+    entry = record(
         EVENT_OF[step],
         actor=actor,
         now=now,
         subject=Subject.of("request", request.pk, request.version),
-        data={"from": before.value, "to": after.value, "round": request.round, **(data or {})},
+        data={
+            "from": before.value,
+            "to": after.value,
+            "round": request.round,
+            **(data or {}),
+            **({"number": number} if number else {}),
+        },
         department=department_of(request.profile),
     )
+    if number:
+        keep_number(number, request.profile, now=now, entry=entry, request_id=request.pk)
 
 
 def department_of(profile: EnrollmentProfile) -> str:

@@ -1,7 +1,8 @@
 """Refusals and deliveries as facts: committed with their real reason, counted where they repeat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Sum
@@ -9,9 +10,10 @@ from django.db.models import Sum
 from approvals.errors import Refusal
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.records import department_of
+from approvals.refusal_numbers import keep_number, keep_told_number, number_of_answer, number_of_request
 from approvals.submission import Submission
 from audit.events import Actor, Event, Subject
-from audit.log import record_repeated
+from audit.log import first_of_minute, record_repeated
 from audit.models import AuditEntry, RepeatedEvent
 from ca.models import Certificate
 
@@ -33,22 +35,36 @@ def refused(
     request: EnrollmentRequest | None = None,
     renewed: Certificate | None = None,
 ) -> Refusal:
-    """Commit a refusal with its real reason; the device reads `refusal.text`."""
-    record_refusal(
+    """Commit a refusal with its real reason, and return it with its number.
+
+    The device reads `text` and `number`, unless it is to try again later.
+    """
+    number = record_refusal(
         profile,
-        refusal.cause.value,
+        refusal.real_cause,
         address=submission.address,
         now=now,
         subject=_subject(refusal, request, renewed),
         data={
             "text": refusal.text,
             **({"detail": refusal.detail} if refusal.detail else {}),
-            "subject": str(submission.csr.subject)[:1000],
-            "csr_spki_sha256": submission.csr.spki_sha256.hex(),
-            "transaction_id": submission.transaction_id,
+            **({"retry_after_s": int(refusal.retry_after.total_seconds())} if refusal.retry_after else {}),
+            **facts_of(submission),
         },
     )
-    return refusal
+    return replace(refusal, number=number)
+
+
+def facts_of(submission: Submission) -> dict[str, object]:
+    """Return what the log keeps of a refused submission."""
+    csr = submission.csr
+    names = [f"{name.kind}:{name.value}" for name in csr.requested_sans[:10]]
+    return {
+        "subject": str(csr.subject)[:1000],
+        **({"names": names} if names and not csr.subject.attributes else {}),
+        "csr_spki_sha256": csr.spki_sha256.hex(),
+        "transaction_id": submission.transaction_id,
+    }
 
 
 def _subject(refusal: Refusal, request: EnrollmentRequest | None, renewed: Certificate | None) -> Subject | None:
@@ -67,24 +83,52 @@ def record_refusal(
     now: datetime,
     subject: Subject | None = None,
     data: dict[str, object] | None = None,
-) -> None:
+) -> str:
+    """Record a refusal, counted where it repeats within a minute, and return the number that the device reads.
+
+    `data` may name the number where the answer is that of a request; else it follows from the `text` in `data`, and a
+    refusal that is counted has the number of the first, whose text may have had other values in it. There is none
+    where the device is to try again later: it reads no text.
+    """
+    facts = {"profile": profile.slug, **(data or {})}
+    text = str(facts.get("text", ""))
+    number = str(facts.pop("number", "") or number_of_answer(profile, address=address, text=text, now=now))
+    number = "" if "retry_after_s" in facts else number
+    actor, counted_by = Actor(kind="device", address=address), f"{profile.slug}: {cause}"
     with transaction.atomic():
-        record_repeated(
+        entry = record_repeated(
             Event.MESSAGE_REFUSE,
-            actor=Actor(kind="device", address=address),
+            actor=actor,
             now=now,
-            cause=f"{profile.slug}: {cause}",
+            cause=counted_by,
             subject=subject,
-            data={"profile": profile.slug, **(data or {})},
+            data={**facts, **({"number": number} if number else {})},
             department=department_of(profile),
         )
+        if entry is not None and number:
+            about = UUID(subject.identifier) if subject and subject.kind == "request" else None
+            keep_number(number, profile, now=now, entry=entry, request_id=about)
+        elif number:
+            first = first_of_minute(Event.MESSAGE_REFUSE, actor=actor, now=now, cause=counted_by, subject=subject)
+            number = str(first.data.get("number", number)) if first else number
+    return number
+
+
+def told_again(request: EnrollmentRequest, refusal: Refusal, *, now: datetime) -> Refusal:
+    """Return the refusal that a request ended in with the number that it has each time."""
+    number = number_of_request(request.pk)
+    keep_told_number(number, request.profile, request.pk, now=now)
+    return replace(refusal, number=number)
 
 
 def refuse_message(
     profile: EnrollmentProfile, *, cause: str, address: str, now: datetime, data: dict[str, object] | None = None
-) -> None:
-    """Record that a door refused a message before it became a submission (bad signature, bad algorithm, …)."""
-    record_refusal(profile, cause, address=address, now=now, data=data)
+) -> str:
+    """Record that a door refused a message before it became a submission (bad signature, bad algorithm, …).
+
+    Returns the number of the refusal.
+    """
+    return record_refusal(profile, cause, address=address, now=now, data=data)
 
 
 def record_unplanned(slug: str, fault: str, message_sha256: str, *, address: str, now: datetime) -> None:

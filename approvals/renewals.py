@@ -14,12 +14,14 @@ from approvals.states import OPEN_STATES, State
 from approvals.submission import Submission
 from ca.findings import Finding, info, warn
 from ca.models import Certificate, CertificateKind
+from ca.name_matching import comparable_general_name, comparable_name
 from ca.profiles import CsrReview
 from ca.store import (
     authority_by_fingerprint,
     certificate_by_fingerprint,
     certificate_by_serial,
     has_certificate_of_key,
+    sans_of,
     subject_of,
 )
 from ca.text import shortened
@@ -112,16 +114,19 @@ def look_at(
 
 
 def _changes(certificate: Certificate, review: CsrReview) -> tuple[str, ...]:
-    """Compare names as they would be issued with those that were; the encoding of a name is no difference."""
+    """Compare the names that would be issued with those in the certificate, as parsed (RFC 5280 §7.1).
+
+    The whole subjectAltName counts, of every type; one of a type that is not read never passes `review`.
+    """
     if certificate.kind != CertificateKind.ORDERED:
         return ()
-    old, new = subject_of(certificate), review.subject
-    is_same = [(item.oid, item.value) for item in old.attributes] == [(item.oid, item.value) for item in new.attributes]
-    subject = str(new) or "(empty)"
+    is_same = comparable_name(subject_of(certificate)) == comparable_name(review.subject)
+    old = {comparable_general_name(name): str(name) for name in sans_of(certificate)}
+    new = {comparable_general_name(name): str(name) for name in review.sans}
     return changed_names(
-        subject=None if is_same else shortened(subject),
-        old=certificate.names,
-        new=[f"{name.kind}:{name.value}" for name in review.sans],
+        subject=None if is_same else shortened(str(review.subject) or "(empty)"),
+        added=[shown for name, shown in new.items() if name not in old],
+        left_out=[shown for name, shown in old.items() if name not in new],
     )
 
 

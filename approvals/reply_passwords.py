@@ -4,6 +4,7 @@ A poll has no challenge in it, so the CSR of the request is kept for it (`approv
 replaces what was kept: the device knows best which challenge it used last, and its key signed both.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from approvals.errors import Cause, Refusal
@@ -42,7 +43,7 @@ def take_password(request: EnrollmentRequest, *, address: str, now: datetime) ->
     der = kept_csr(request.pk, now=now)
     password = decode_csr(der, accepts_sha1=True).challenge_password if der else None  # SHA-1: as when it came
     if password is None:
-        record_refusal(
+        number = record_refusal(
             request.profile,
             _GONE.cause.value,
             address=address,
@@ -50,6 +51,6 @@ def take_password(request: EnrollmentRequest, *, address: str, now: datetime) ->
             subject=Subject.of("request", request.pk),
             data={"text": _GONE.text},
         )
-        return _GONE
+        return replace(_GONE, number=number)
     shorten(request.pk, until=now + KEPT_AFTER_DELIVERY)
     return password

@@ -13,6 +13,7 @@ from approvals.refusals import record_pickup, record_refusal
 from approvals.validations import holds_back
 from audit.events import Subject
 from ca.models import Certificate
+from ca.name_matching import comparable_name
 from ca.store import certificate_by_fingerprint, certificate_by_serial, subject_of
 
 _TEXT = "no such certificate"
@@ -27,6 +28,7 @@ class CertificateQuery:
     signer_spki_sha256: bytes
     signer_certificate_der: bytes = field(repr=False)
     address: str
+    detail: str = ""  # why the message names no certificate, for the log
 
 
 def get_certificate(query: CertificateQuery, *, profile: EnrollmentProfile, now: datetime) -> Certificate | Refusal:
@@ -56,7 +58,7 @@ def _is_holder(query: CertificateQuery, found: Certificate, *, profile: Enrollme
     signer = certificate_by_fingerprint(sha256(query.signer_certificate_der).digest())
     if signer is None or not signer.is_deliverable(now) or not _is_of(signer, profile):
         return False
-    return subject_of(signer).der == subject_of(found).der
+    return comparable_name(subject_of(signer)) == comparable_name(subject_of(found))
 
 
 def _refuse(
@@ -68,5 +70,6 @@ def _refuse(
     found: Certificate | None = None,
 ) -> Refusal:
     subject = Subject.of("certificate", found.pk) if found else None
-    record_refusal(profile, cause.value, address=query.address, now=now, subject=subject, data={"text": _TEXT})
-    return Refusal(cause, _TEXT)
+    data: dict[str, object] = {"text": _TEXT, **({"detail": query.detail} if query.detail else {})}
+    number = record_refusal(profile, cause.value, address=query.address, now=now, subject=subject, data=data)
+    return Refusal(cause, _TEXT, query.detail, number=number)

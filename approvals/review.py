@@ -13,10 +13,11 @@ from approvals.models import EnrollmentRequest
 from approvals.states import State
 from approvals.validations import state_of
 from audit.canonical import canonical_json
+from ca.admission import review_csr
 from ca.csr import CertificationRequest, read_stored_csr
 from ca.extensions import key_usages_for
 from ca.models import Certificate
-from ca.profiles import CsrReview, ProfileSpec, check_csr
+from ca.profiles import CsrReview, ProfileSpec
 from ca.store import resolve_version
 
 _SHOWN = 10
@@ -69,7 +70,7 @@ def review_of(request: EnrollmentRequest, viewer: User | None = None) -> Review:
     """Gather what is shown beside a request; reads only. Of the past a viewer sees what they may see elsewhere."""
     spec = resolve_version(request.profile_version_id)
     csr = read_stored_csr(request.csr_der)
-    checked = check_csr(csr, spec)
+    checked = review_csr(csr, spec)
     mine = within(viewer, Verb.REQUEST_VIEW, "profile__department_id") if viewer else Q()
     others = EnrollmentRequest.objects.select_related("profile", "certificate").filter(mine).exclude(pk=request.pk)
     # Ordered by time, not by key: SQLite would walk the whole primary key to find ten rows of one public key.

@@ -18,10 +18,16 @@ from approvals.errors import ApprovalsError, NotPermitted
 from approvals.forms import CommentForm, RevocationForm
 from approvals.models import EnrollmentRequest, Evidence
 from approvals.queue import requests_of
-from approvals.revocations import release_hold, revoke_certificate
+from approvals.revocations import (
+    Revocation,
+    release_hold,
+    revoke_certificate,
+    revoke_compromised,
+    successors_of,
+)
 from approvals.verdicts import Voice
 from ca.errors import AlreadyRevoked, CaError
-from ca.models import Certificate, CertificateStatus
+from ca.models import Certificate, CertificateStatus, RevocationReason
 
 _STATUS: Final[Mapping[type[Exception], int]] = {NotPermitted: 403, AlreadyRevoked: 409}
 
@@ -35,16 +41,16 @@ def revoke(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
     form = RevocationForm(request.POST or None)
     status = 200
     if request.method == "POST":
-        if form.is_valid():
+        if "look" in request.POST:
+            form.add_error(None, "Nothing was revoked: press the button Revoke.")
+        elif form.is_valid():
             try:
-                done = revoke_certificate(
-                    certificate_id=certificate_id, voice=_voice(request), now=timezone.now(), **form.cleaned_data
-                )
+                done = _revoke(request, certificate_id, form)
             except (ApprovalsError, CaError) as error:
                 form.add_error(None, str(error))
                 certificate.refresh_from_db()
                 return _page(request, certificate, form, status=_STATUS.get(type(error), 422))
-            messages.success(request, _told(done))
+            _tell(request, done)
             return redirect("certificate", certificate_id=certificate_id)
         status = 422
     return _page(request, certificate, form, status=status)
@@ -65,8 +71,36 @@ def release(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
     return redirect("certificate", certificate_id=certificate_id)
 
 
+def _revoke(request: HttpRequest, certificate_id: UUID, form: RevocationForm) -> Revocation:
+    data, voice, now = form.cleaned_data, _voice(request), timezone.now()
+    if data["successors"]:
+        return revoke_compromised(certificate_id=certificate_id, voice=voice, comment=data["comment"], now=now)
+    certificate = revoke_certificate(
+        certificate_id=certificate_id, voice=voice, reason=data["reason"], comment=data["comment"], now=now
+    )
+    is_compromise = data["reason"] == RevocationReason.KEY_COMPROMISE
+    return Revocation(certificate, left=tuple(successors_of(certificate, now=now)) if is_compromise else ())
+
+
+def _tell(request: HttpRequest, done: Revocation) -> None:
+    what = "On hold" if done.certificate.status == CertificateStatus.ON_HOLD else "Revoked"
+    also = f", together with {len(done.successors)} that followed from it" if done.successors else ""
+    messages.success(request, f"{what}{also}: the CRL with this certificate is being made.")
+    if done.left:
+        serials = ", ".join(item.serial_hex for item in done.left[:5])
+        messages.warning(
+            request, f"Still valid, though they follow from the compromised key: {len(done.left)} ({serials})."
+        )
+
+
 def _page(request: HttpRequest, certificate: Certificate, form: RevocationForm, *, status: int) -> HttpResponse:
-    context = {"certificate": certificate, "form": form, "now": timezone.now()}
+    now = timezone.now()
+    context = {
+        "certificate": certificate,
+        "form": form,
+        "now": now,
+        "successors": successors_of(certificate, now=now),
+    }
     return render(request, "approvals/revoke.html", context, status=status)
 
 
@@ -81,8 +115,3 @@ def _certificate(request: HttpRequest, certificate_id: UUID) -> Certificate:
 
 def _voice(request: HttpRequest) -> Voice:
     return Voice(evidence=Evidence.SESSION, officer=person(request), address=client_address(request))
-
-
-def _told(certificate: Certificate) -> str:
-    what = "On hold" if certificate.status == CertificateStatus.ON_HOLD else "Revoked"
-    return f"{what}: the CRL with this certificate is being made."

@@ -44,5 +44,10 @@ def unseal(purpose: str, owner: str, sealed: bytes) -> bytes | None:
         return None
 
 
+def keyed_digest(purpose: str, owner: str, text: str) -> str:
+    """Return the HMAC-SHA256, hex, by which a random secret is compared; two purposes or owners give two digests."""
+    return hmac.new(_key(purpose), f"{owner}\0{text}".encode(), sha256).hexdigest()
+
+
 def _key(purpose: str) -> bytes:
     return hmac.new(settings.CHALLENGE_KEY(), f"{purpose}: encryption".encode(), sha256).digest()

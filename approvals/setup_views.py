@@ -18,7 +18,9 @@ from approvals.configurations.apple import CONTENT_TYPE
 from approvals.configurations.clients import APPLE, CLIENTS, Client
 from approvals.configurations.facts import ConfigurationFacts, NotExpressible
 from approvals.device_setup import (
+    AddressRefused,
     Recipient,
+    address_fault,
     configuration_facts,
     create_configuration_challenge,
     signed_mobileconfig,
@@ -55,6 +57,8 @@ def device_setup_challenge(request: HttpRequest, slug: str, client: str) -> Http
     form = ChallengeForm(request.POST, profile=profile)
     try:
         secret = _create(request, profile, chosen, form) if form.is_valid() else None
+    except AddressRefused:  # the page says so
+        secret = None
     except ApprovalsError as error:
         form.add_error(None, str(error))
         secret = None
@@ -67,7 +71,7 @@ def mobileconfig(request: HttpRequest, slug: str) -> HttpResponse:
     """Apple's configuration profile without a challenge."""
     profile = _profile(request, slug, Verb.PROFILE_VIEW)
     form = NamesForm(request.GET, profile=profile)
-    if not form.is_valid():
+    if not form.is_valid() or address_fault(profile):
         return _page(request, profile, form, CLIENTS[APPLE], status=422)
     return _file(profile, configuration_facts(profile, form.names))
 
@@ -82,6 +86,8 @@ def mobileconfig_challenge(request: HttpRequest, slug: str) -> HttpResponse:
         if form.is_valid():
             secret = _create(request, profile, CLIENTS[APPLE], form)
             return _file(profile, configuration_facts(profile, form.names, secret))
+    except AddressRefused:  # the page says so
+        pass
     except ApprovalsError as error:
         form.add_error(None, str(error))
     return _page(request, profile, form, CLIENTS[APPLE], status=422)
@@ -109,6 +115,7 @@ def _page(
         "client": client,
         "clients": CLIENTS.values(),
         "has_challenge": secret is not None,
+        "address_fault": address_fault(profile, client),
         "query": urlencode({name: value for name, value in form.typed.items() if value}),
     }
     if client is None:
@@ -116,9 +123,13 @@ def _page(
     address = reverse("device_setup_client", args=[profile.slug, client.slug])
     context["page_url"] = f"{settings.PORTAL_PUBLIC_URL}{address}"
     try:
-        context["configuration"] = client.render(facts)
+        configuration = client.render(facts)
     except NotExpressible as error:
         form.add_error(None, str(error))
+        status = 422
+    else:
+        context["configuration"] = None if context["address_fault"] else configuration
+    if context["address_fault"]:
         status = 422
     context |= {
         "challenge_form": form if isinstance(form, ChallengeForm) else ChallengeForm(profile=profile),

@@ -17,7 +17,7 @@ class State(StrEnum):
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
     WITHDRAWN = "WITHDRAWN"
-    FAILED = "FAILED"  # policy or lint refused after the approval; an officer decides again
+    FAILED = "FAILED"  # refused after the approval, by policy, lint or a barred key; an officer decides again
 
 
 class Step(StrEnum):
@@ -43,6 +43,7 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.APPROVED, Step.UNDO): State.PENDING,
     (State.APPROVED, Step.FAIL): State.FAILED,
     (State.ISSUING, Step.COMPLETE): State.ISSUED,
+    (State.ISSUING, Step.FAIL): State.FAILED,  # its key was barred meanwhile: the prepared certificate is abandoned
     (State.REJECTED, Step.REOPEN): State.PENDING,
     (State.EXPIRED, Step.REOPEN): State.PENDING,
     (State.WITHDRAWN, Step.REOPEN): State.PENDING,

@@ -27,6 +27,7 @@ from approvals.models import (
 )
 from approvals.records import department_of
 from approvals.sealing import Secret, seal, unseal
+from audit import moments
 from audit.events import Actor, Event, Subject
 from audit.log import record, timestamp
 
@@ -174,7 +175,7 @@ def overdue(*, now: datetime) -> list[StaticChallenge]:
     if not days:
         return []
     rows = StaticChallenge.objects.filter(
-        Q(reminded_at__isnull=True) | Q(reminded_at__lte=now - REMIND_AGAIN),
+        Q(reminded_at__isnull=True) | ~moments.within("reminded_at", now=now, span=REMIND_AGAIN),
         retires_at__isnull=True,
         created_at__lte=now - timedelta(days=days),
         profile__challenge=ChallengePolicy.STATIC,

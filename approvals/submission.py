@@ -27,6 +27,12 @@ class Submission:
     signer_serial_der: bytes = b""
     addressed_ca: int | None = None  # key of the CA whose RA certificate it was encrypted to; None: the profile's
 
+    @property
+    def shown_name(self) -> str:
+        """What people call the request: its subject, else its first alternative name; empty where it has neither."""
+        names = [f"{name.kind}:{name.value}" for name in self.csr.requested_sans[:1]]
+        return str(self.csr.subject) or "".join(names)
+
     def content_sha256(self) -> bytes:
         """Return the digest of subject, key and requested extensions: equal for a repeat, whatever else differs.
 

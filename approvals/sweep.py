@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
+from accounts import throttle
 from approvals.alarms import raise_alarm
+from approvals.attention import tell_administrators
 from approvals.clock import database_now
-from approvals.doorbell import ring_for_validations_now, ring_now
+from approvals.doorbell import ring_for, ring_for_validations_now, ring_now
+from approvals.due import due, free
 from approvals.errors import AlreadyDecided
 from approvals.kept import discard_overdue
+from approvals.leases import acquire
 from approvals.lockouts import forget_old
-from approvals.models import AlarmKind, EnrollmentRequest, Lease, StaticChallenge, Validation
+from approvals.models import AlarmKind, EnrollmentRequest, StaticChallenge, Validation
+from approvals.pulse import QUEUES, forget_gone
 from approvals.records import advance
 from approvals.states import State, Step
 from approvals.static_challenges import overdue
@@ -27,6 +31,17 @@ EVERY = timedelta(seconds=5)
 _RINGS = 1000
 _EXPIRIES = 200
 _VALIDATIONS = 100  # more than that wait for a service that does not answer
+
+
+#: What is done now and then: name of the lease, task, queue, seconds between two rings. Not by beat, which waits by the
+#: wall clock and keeps its times in a file: after a clock was set back it sends nothing for as long as the step was, a
+#: restart notwithstanding. The workers sweep by themselves, whatever beat does.
+CHORES = (
+    ("certify", "ca.certify_service_keys", "signing", 10),
+    ("crls", "ca.issue_crls", "signing", 30),
+    ("notices", "approvals.deliver_notices", "default", 10),
+    ("exchanges", "exchanges.prune", "default", 600),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +56,37 @@ class SweepResult:
 
 def sweep(*, every: timedelta = EVERY) -> SweepResult:
     """Do one sweep unless one was begun within `every`."""
-    now = database_now()
-    if not take_lease("sweep", now=now, until=now + every * 0.8):
+    now = acquire("sweep", length=every * 0.8)
+    if now is None:
         return SweepResult(ran=False)
-    due = list(
-        EnrollmentRequest.objects.filter(
-            state__in=[State.APPROVED, State.ISSUING],
-            next_attempt_at__lte=now,
-            quarantined_at__isnull=True,
-            profile__paused_at__isnull=True,
-            ca__paused_at__isnull=True,
-        )
-        .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
+    waiting = list(
+        EnrollmentRequest.objects.filter(due(now=now), free(now=now))
+        .filter(profile__paused_at__isnull=True, ca__paused_at__isnull=True)
         .order_by("next_attempt_at")
         .values_list("pk", flat=True)[:_RINGS]
     )
-    if due:
-        ring_now(due)
+    if waiting:
+        ring_now(waiting)
+    _ring_for_chores()
     asked = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
     ring_for_validations_now(list(asked.values_list("pk", flat=True)[:_VALIDATIONS]))
     discard_overdue(now=now)
     forget_old(now=now)
+    throttle.forget_old(now=now)
     remind_of_static(now=now)
-    return SweepResult(ran=True, rung=len(due), expired=_expire(now), closed=close_minutes(now=now))
+    tell_administrators(now=now)
+    return SweepResult(ran=True, rung=len(waiting), expired=_expire(now), closed=close_minutes(now=now))
+
+
+def _ring_for_chores() -> None:
+    """Ring for what is done now and then; each has a lease of its own, so that a stepped clock stops none of them."""
+    for name, task, queue, seconds in CHORES:
+        if acquire(f"chore {name}", length=timedelta(seconds=seconds) * 0.8) is not None:
+            ring_for(task, queue=queue)
+    if acquire("chore signs", length=timedelta(seconds=24)) is not None:
+        for queue in QUEUES:
+            ring_for("approvals.sign_queue", queue=queue, of=queue)
+        forget_gone(now=database_now())
 
 
 def remind_of_static(*, now: datetime) -> int:
@@ -76,12 +99,6 @@ def remind_of_static(*, now: datetime) -> int:
                 text = f"The static challenge is {days} days old: rotate it, with an overlap for devices that have it."
                 raise_alarm(AlarmKind.STATIC_OLD, row.profile, text, now=now)
     return len(rows)
-
-
-def take_lease(name: str, *, now: datetime, until: datetime) -> bool:
-    """Take the lease of this name unless somebody has it; nobody gives it back, it runs out."""
-    Lease.objects.get_or_create(name=name, defaults={"held_until": now - timedelta(seconds=1)})
-    return Lease.objects.filter(name=name, held_until__lte=now).update(held_until=until, last_run_at=now) == 1
 
 
 def _expire(now: datetime) -> int:

@@ -19,10 +19,47 @@ MAX_URL: Final = 500
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
 _PATH: Final = re.compile(r"(?:/[!-~]*)?")
-#: All global unicast there is (RFC 4291 §2.4). Python calls what is outside of it, as old site-local addresses, global.
+#: All global unicast there is (RFC 4291 §2.4).
 _UNICAST: Final = IPv6Network("2000::/3")
-#: IPv6 addresses that carry an IPv4 address: behind a translator they lead wherever that leads (RFC 6052, 3056, 4380).
-_TRANSLATED: Final = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")))
+#: Of the IANA special-purpose address registries (RFC 6890) what is not globally reachable, and multicast. The table
+#: stands here since each release of Python knows another part of the registries. Refused as a whole, although the
+#: registries call some addresses inside reachable: 192.0.0.0/24 and 2001::/23 (anycast of protocols may end in the own
+#: network), and what carries an IPv4 address to wherever a translator leads (RFC 6052, 3056, 4380).
+_SPECIAL_4: Final = tuple(
+    map(
+        IPv4Network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private
+            "100.64.0.0/10",  # shared, of carriers
+            "127.0.0.0/8",  # loopback
+            "169.254.0.0/16",  # link-local
+            "172.16.0.0/12",  # private
+            "192.0.0.0/24",  # protocol assignments
+            "192.0.2.0/24",  # documentation
+            "192.88.99.0/24",  # 6to4 relays, deprecated
+            "192.168.0.0/16",  # private
+            "198.18.0.0/15",  # benchmarking
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, limited broadcast
+        ),
+    )
+)
+_SPECIAL_6: Final = tuple(
+    map(
+        IPv6Network,
+        (
+            "64:ff9b::/96",  # IPv4 behind a translator
+            "64:ff9b:1::/48",  # the same, local
+            "2001::/23",  # protocol assignments, with Teredo, benchmarking and ORCHID
+            "2001:db8::/32",  # documentation
+            "2002::/16",  # 6to4
+            "3fff::/20",  # documentation
+        ),
+    )
+)
 
 
 class TargetRefused(ValueError):
@@ -131,11 +168,10 @@ def _may_be_called(text: str, networks: Sequence[Network]) -> bool:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    is_odd = isinstance(address, IPv6Address) and address not in _UNICAST
-    if is_odd or any(address in network for network in _TRANSLATED):
-        return False
-    is_special = address.is_multicast or address.is_reserved or address.is_link_local or address.is_unspecified
-    return address.is_global and not is_special
+    """Whether the address is global unicast; of IPv6 all that is outside 2000::/3 is something else."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _SPECIAL_4)
+    return address in _UNICAST and not any(address in network for network in _SPECIAL_6)
 
 
 def _split(url: str) -> SplitResult:

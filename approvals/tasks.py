@@ -5,7 +5,8 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from approvals import alarms, issuance, notifications, validating
+from accounts.notices import deliver_account_notices
+from approvals import alarms, issuance, notifications, pulse, validating
 from approvals.sweep import sweep
 
 
@@ -26,6 +27,13 @@ def deliver_notices() -> None:
     """Send what is in the outbox."""
     notifications.deliver_due(now=timezone.now())
     alarms.deliver_alarms(now=timezone.now())
+    deliver_account_notices(now=timezone.now())
+
+
+@shared_task(name="approvals.sign_queue", ignore_result=True)
+def sign_queue(*, of: str) -> None:
+    """Show that tasks of a queue arrive and get done."""
+    pulse.sign_queue(of, now=timezone.now())
 
 
 @shared_task(name="approvals.validate_requests", ignore_result=True)

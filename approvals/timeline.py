@@ -28,16 +28,20 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.MESSAGE_FAULT: ("Message met a fault of ours", "bad"),
     Event.CERTIFICATE_PREPARE: ("Prepared for signing", "busy"),
     Event.CERTIFICATE_ISSUE: ("Certificate signed and recorded", "good"),
+    Event.CERTIFICATE_ABANDON: ("Certificate given up, on the CRL in case it was signed", "bad"),
     Event.CERTIFICATE_DELIVER: ("Device picked the certificate up", "good"),
     Event.CERTIFICATE_EXPORT: ("Certificate downloaded", ""),
     Event.CERTIFICATE_REVOKE: ("Revoked", "bad"),
     Event.CERTIFICATE_HOLD: ("Put on hold", "bad"),
     Event.CERTIFICATE_RELEASE: ("Released from hold", "good"),
+    Event.KEY_BLOCK: ("Key blocked", "bad"),
+    Event.KEY_UNBLOCK: ("Key taken off the block list", ""),
     Event.CRL_ISSUE: ("CRL issued", ""),
     Event.CRL_PRUNE: ("Bytes of old CRLs dropped", ""),
     Event.CHALLENGE_CREATE: ("Challenge created", ""),
     Event.CHALLENGE_REDEEM: ("Challenge used", ""),
     Event.CHALLENGE_WITHDRAW: ("Challenge withdrawn", "bad"),
+    Event.CONFIGURATION_EXPORT: ("Configuration for a device handed out", ""),
     Event.VALIDATION_ASK: ("Validation service asked", "busy"),
     Event.VALIDATION_ALLOW: ("Challenge validated", "good"),
     Event.VALIDATION_DENY: ("Challenge denied", "bad"),
@@ -47,6 +51,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.VALIDATION_SERVICE_PROBE: ("Validation service tried", ""),
     Event.CHALLENGE_LOCK: ("Challenges not checked any more: too many failed", "bad"),
     Event.CHALLENGE_UNLOCK: ("Challenges checked again", "good"),
+    Event.CHALLENGE_ALARM: ("Many challenges failed; none of a kind that can be guessed", "bad"),
     Event.CHALLENGE_ROTATE: ("Static challenge rotated", ""),
     Event.CHALLENGE_REVEAL: ("Static challenge revealed", "bad"),
     Event.NDES_ACCOUNT_CREATE: ("NDES account created", ""),
@@ -85,7 +90,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.ROLE_REVOKE: ("Role taken away", ""),
     Event.SETUP_LINK_CREATE: ("Set-up link made", ""),
     Event.SETUP_LINK_USE: ("Set-up link used", ""),
+    Event.PASSWORD_LINK_CREATE: ("Password link issued", ""),
+    Event.PASSWORD_LINK_USE: ("Password set through a link", "busy"),
     Event.PROCESS_START: ("Process started", ""),
+    Event.SECRET_ACCEPT: ("Changed secret accepted", "warn"),
     Event.DATA_SEED: ("Rows seeded for a load test", ""),
     Event.SELF_TEST_START: ("Self-test started", ""),
     Event.SELF_TEST_FINISH: ("Self-test finished", ""),
@@ -94,7 +102,9 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.RECORDING_STOP: ("Recording of messages switched off", ""),
 }
 _ACTORS: Final = {"system": "the portal", "policy": "the policy", "device": "the device"}
-_QUIET_KEYS: Final = frozenset({"comment", "evidence", "from", "to", "round", "names", "spec", "decision"})
+_QUIET_KEYS: Final = frozenset(
+    {"comment", "evidence", "from", "to", "round", "names", "spec", "decision", "account_changes"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,7 @@ class Moment:
     address: str
     evidence: str
     comment: str
+    account_changes: str  # of the person who acted, by others, shortly before
     details: tuple[tuple[str, str], ...]
     subject_kind: str
     subject_id: str
@@ -152,6 +163,7 @@ def _moment(entry: AuditEntry) -> Moment:
         address=private.get("actor.address", ""),
         evidence=Evidence(evidence).label if evidence in Evidence.values else "",
         comment=private.get("data.comment", "") or _plain(data.get("comment")),
+        account_changes=private.get("data.account_changes", ""),
         details=tuple(_details(data, private)),
         subject_kind=entry.subject_kind,
         subject_id=entry.subject_id,
@@ -171,8 +183,15 @@ def _details(data: Mapping[str, object], private: Mapping[str, str]) -> list[tup
     for key, value in data.items():
         text = private.get(f"data.{key}", "") or _plain(value)
         if text and key not in _QUIET_KEYS:
-            found.append((key.replace("_", " "), text))
+            found.append((_name_of(key, data), text))
     return found
+
+
+def _name_of(key: str, data: Mapping[str, object]) -> str:
+    """What a page calls a fact. Version 0.1.0 wrote the key of a database row where the version's number stands now."""
+    if key == "profile_version" and "profile_sha256" not in data:
+        return "database row of the profile version"
+    return key.replace("_", " ")
 
 
 def _plain(value: object) -> str:

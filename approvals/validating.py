@@ -8,7 +8,7 @@ conditional UPDATE) lets one worker ask, and a worker that dies leaves a lease t
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F
 
+from approvals.barred_keys import key_fault
 from approvals.clock import database_now
 from approvals.doorbell import ring, ring_for_validations
 from approvals.errors import Cause
@@ -44,15 +45,13 @@ from approvals.validation_services import (
     probe,
     service_of,
 )
-from approvals.validations import due
-from approvals.verdicts import approve_by_policy, reject_by_policy
+from approvals.validations import LEASE, backoff, due
+from approvals.verdicts import approve_by_policy, open_questions, reject_by_policy
 from audit.events import SYSTEM, Event, Personal, Subject
 from audit.log import record, record_repeated
 from ca.csr import decode_csr
 
-LEASE: Final = timedelta(seconds=30)
 BUDGET: Final = 10.0  # seconds of one task; what is left then is rung for again
-MAX_DELAY: Final = 600  # seconds
 TELL_OFFICERS_AT: Final = 4  # attempts: about ten seconds of silence
 _NOT_ASKED: Final = "nobody is set whom to ask: ./portal validation set"
 _NOT_KEPT: Final = "the certificate request is not kept any more: the device has to ask again"
@@ -99,11 +98,6 @@ def probe_services() -> int:
     for service in services:
         probe(service, actor=SYSTEM, now=database_now())
     return len(services)
-
-
-def backoff(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: 1 s doubled each time, at most ten minutes."""
-    return timedelta(seconds=min(2 ** max(attempts - 1, 0), MAX_DELAY) if attempts < 20 else MAX_DELAY)
 
 
 def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None:
@@ -225,11 +219,20 @@ def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> Non
         if request.challenge == ChallengePolicy.WEBHOOK:  # nobody guesses what Intune encrypts
             note_failure(request.profile, request.address, cause=Cause.CHALLENGE_WRONG, now=now)
         ring_for_validations([request.pk])
-    elif answer.word is Word.ALLOW and request.profile.approval == ApprovalMode.AUTOMATIC:
+    elif fault := key_fault(request):
+        reject_by_policy(request, data={"cause": fault}, now=now)
+        ring_for_validations([request.pk])
+    elif _may_pass(request, answer):
         approve_by_policy(request, now=now)
         ring([request.pk])
     else:
         notify("request-pending", request, now=now)
+
+
+def _may_pass(request: EnrollmentRequest, answer: Answer) -> bool:
+    """Whether the policy approves alone: the service allows it, the profile does, and nothing is left to an officer."""
+    is_automatic = request.profile.approval == ApprovalMode.AUTOMATIC
+    return answer.word is Word.ALLOW and is_automatic and not open_questions(request)
 
 
 def _record_answer(request: EnrollmentRequest, answer: Answer, host: str, *, now: datetime) -> None:

@@ -7,6 +7,7 @@ Deny when in doubt: a request whose challenge is of this kind is approved by nob
 import hmac
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -25,10 +26,15 @@ from approvals.models import (
     ValidationState,
 )
 from approvals.states import REFUSED_STATES, State
+from audit import moments
 from audit.statements import insert
 
 #: For the notice of the outcome, which needs the CSR and may come late.
 KEPT_AFTER_EXPIRY = timedelta(days=7)
+LEASE: Final = timedelta(seconds=30)  # of a worker that asks a service
+MAX_DELAY: Final = 600  # seconds
+#: Attempts after which the wait has its full length.
+FULL_DELAY_AFTER: Final = 11
 _FINISHED = sorted({State.ISSUED, *REFUSED_STATES})
 
 
@@ -146,5 +152,11 @@ def due(now: datetime) -> Q:
     """Return the filter for validations that a worker should look at: a question to ask, or an outcome to report."""
     asks = Q(state__in=UNDECIDED, request__state=State.PENDING, request__expires_at__gt=now)
     reports = Q(report=ReportState.OWED, request__state__in=_FINISHED)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    return Q(next_attempt_at__lte=now) & free & (asks | reports)
+    free = Q(lease_until__isnull=True) | moments.over("lease_until", now=now, span=LEASE)
+    waits = [timedelta(0), *(backoff(attempts) for attempts in range(1, FULL_DELAY_AFTER + 1))]
+    return moments.attempt_is_due(now=now, waits=waits) & free & (asks | reports)
+
+
+def backoff(attempts: int) -> timedelta:
+    """Return how long to wait after so many attempts: 1 s doubled each time, at most ten minutes."""
+    return timedelta(seconds=min(2 ** max(attempts - 1, 0), MAX_DELAY) if attempts < 20 else MAX_DELAY)

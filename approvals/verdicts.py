@@ -1,13 +1,19 @@
 """Decisions as documents: what was decided on, in canonical form, written once, verified before anything is signed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from django.conf import settings
+
+from accounts.changes import recent_changes, sentence
 from accounts.models import User
-from approvals.models import Decision, EnrollmentRequest, Evidence, ExpectedDevice, Verdict
+from approvals.barred_keys import key_fault
+from approvals.errors import NotPermitted
+from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, Evidence, ExpectedDevice, Verdict
+from approvals.name_conflicts import earlier_conflicts
 from approvals.policy import UNIFORM_TEXT
 from approvals.records import advance
 from approvals.states import Step
@@ -16,7 +22,10 @@ from audit.canonical import canonical_json
 from audit.events import Actor, Personal
 from audit.log import timestamp
 from audit.statements import insert
+from ca.admission import review_csr
+from ca.csr import read_stored_csr
 from ca.models import CertificateStatus
+from ca.store import resolve_version
 
 DOCUMENT_VERSION = 1
 
@@ -96,6 +105,7 @@ def write_decision(
         evidence=voice.evidence,
         asserted_by=voice.asserted_by,
         comment=comment,
+        account_changes=recent_changes(voice.officer, now=now) if voice.officer else [],
         decided_at=now,
         effective_at=now + request.profile.undo_window,
     )
@@ -132,8 +142,18 @@ def _document(decision: Decision, view_sha256: str) -> bytes:
             "decided_at": timestamp(decision.decided_at),
             "effective_at": timestamp(decision.effective_at),
             **({"renews": request.renews.der_sha256} if request.renews else {}),
+            **_documented_changes(decision),
         }
     )
+
+
+def _documented_changes(decision: Decision) -> dict[str, list[dict[str, str]]]:
+    """The marks of a decision; a person who made a change stands there by identifier, as the officer does."""
+    facts = [
+        {**{name: change[name] for name in ("change", "kind", "at", "detail")}, "by": change["by_user"] or change["by"]}
+        for change in decision.account_changes
+    ]
+    return {"account_changes": facts} if facts else {}
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:
@@ -143,7 +163,32 @@ def decision_facts(decision: Decision) -> dict[str, object]:
         "document_sha256": decision.document_sha256,
         "evidence": decision.evidence,
         "comment": Personal(decision.comment),
+        **change_facts(decision.account_changes),
     }
+
+
+def change_facts(changes: Sequence[Mapping[str, str]]) -> dict[str, object]:
+    """Return what an audit entry says of changes that others made to the officer's account shortly before."""
+    return {"account_changes": Personal("; ".join(map(sentence, changes)))} if changes else {}
+
+
+def refuse_changed_account(profile: EnrollmentProfile, voice: Voice, *, now: datetime) -> None:
+    """Raise NotPermitted where the profile refuses an officer whose account another person changed shortly before."""
+    if not profile.refuse_after_account_change or voice.officer is None:
+        return
+    changes = recent_changes(voice.officer, now=now)
+    if changes:
+        raise NotPermitted(
+            f"Profile {profile.slug} refuses decisions for {settings.PORTAL_ACCOUNT_CHANGE_PERIOD.days} days after a "
+            f"change of the officer's account. {'; '.join(map(sentence, changes))}. Ask another officer."
+        )
+
+
+def open_questions(request: EnrollmentRequest) -> tuple[str, ...]:
+    """Return what an officer has to look at: as remarked when the request came, and as the CA's records say now."""
+    review = review_csr(read_stored_csr(request.csr_der), resolve_version(request.profile_version_id))
+    remarked = [str(item["text"]) for item in request.findings if item["severity"] == "officer"]
+    return tuple(dict.fromkeys((*remarked, *review.needs_officer, *earlier_conflicts(request))))
 
 
 def verify_decisions(request: EnrollmentRequest) -> None:
@@ -153,6 +198,8 @@ def verify_decisions(request: EnrollmentRequest) -> None:
     """
     if fault := missing_validation(request):
         raise DecisionInvalid(f"the challenge is not confirmed: {fault}")
+    if fault := key_fault(request):
+        raise DecisionInvalid(fault)
     decisions = [
         decision
         for decision in request.decisions.all()  # all of a batch are fetched at once
@@ -174,6 +221,8 @@ def _verify_policy(request: EnrollmentRequest) -> None:
     mode = request.profile.renewal_mode if renewed else request.profile.approval
     if mode != "automatic":
         raise DecisionInvalid("decided by policy, but the profile asks an officer now")
+    if questions := open_questions(request):
+        raise DecisionInvalid(f"decided by policy, but an officer has to look at it: {questions[0]}")
     if renewed is None:
         if request.profile.eligibility_id and not ExpectedDevice.objects.filter(used_by=request.pk).exists():
             raise DecisionInvalid("decided by policy, but no expected device of a list stands behind the request")

@@ -37,9 +37,10 @@ def _check(value: object, *, path: str) -> None:
             return
         case str():
             _check_text(value, path=path)
+        case int() if abs(value) > _LARGEST_INTEGER:
+            raise NotCanonical(f"{path}: integer beyond 2^53: write it as text")
         case int():
-            if abs(value) > _LARGEST_INTEGER:
-                raise NotCanonical(f"{path}: integer beyond 2^53: write it as text")
+            return
         case Mapping():
             _check_object(value, path=path)
         case list() | tuple():

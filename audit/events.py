@@ -21,11 +21,14 @@ class Event(StrEnum):
     MESSAGE_FAULT = "message:fault"
     CERTIFICATE_PREPARE = "certificate:prepare"
     CERTIFICATE_ISSUE = "certificate:issue"
+    CERTIFICATE_ABANDON = "certificate:abandon"
     CERTIFICATE_DELIVER = "certificate:deliver"
     CERTIFICATE_EXPORT = "certificate:export"
     CERTIFICATE_REVOKE = "certificate:revoke"
     CERTIFICATE_HOLD = "certificate:hold"
     CERTIFICATE_RELEASE = "certificate:release"
+    KEY_BLOCK = "key:block"
+    KEY_UNBLOCK = "key:unblock"
     CRL_ISSUE = "crl:issue"
     CRL_PRUNE = "crl:prune"
     CHALLENGE_CREATE = "challenge:create"
@@ -41,6 +44,7 @@ class Event(StrEnum):
     VALIDATION_SERVICE_PROBE = "validation-service:probe"
     CHALLENGE_LOCK = "challenge:lock"
     CHALLENGE_UNLOCK = "challenge:unlock"
+    CHALLENGE_ALARM = "challenge:alarm"
     CHALLENGE_ROTATE = "challenge:rotate"
     CHALLENGE_REVEAL = "challenge:reveal"
     NDES_ACCOUNT_CREATE = "ndes-account:create"
@@ -79,7 +83,10 @@ class Event(StrEnum):
     ROLE_REVOKE = "role:revoke"
     SETUP_LINK_CREATE = "setup-link:create"
     SETUP_LINK_USE = "setup-link:use"
+    PASSWORD_LINK_CREATE = "password-link:create"  # noqa: S105 - an event
+    PASSWORD_LINK_USE = "password-link:use"  # noqa: S105 - an event
     PROCESS_START = "process:start"
+    SECRET_ACCEPT = "secret:accept"  # noqa: S105 - an event
     DATA_SEED = "data:seed"
     SELF_TEST_START = "self-test:start"
     SELF_TEST_FINISH = "self-test:finish"

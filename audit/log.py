@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
 from audit.events import Actor, Event, Personal, Subject
@@ -16,6 +17,8 @@ from audit.statements import insert, update
 FORMAT_VERSION = 1
 CLOSE_AFTER = timedelta(minutes=2)
 _SALT_BYTES = 16
+#: What the entry that counts repeats takes over from the first one.
+_KEPT_IN_SUMMARY = ("cause", "number", "profile")
 
 Data = Mapping[str, object]
 
@@ -84,33 +87,35 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     subject: Subject | None = None,
     data: Data | None = None,
     department: str = "",
-) -> None:
+) -> AuditEntry | None:
     """Record what may repeat without end: the first of a minute is an entry, further ones are counted.
 
-    Alike are occurrences of the same event, subject, address and cause. `close_minutes` writes the count.
+    Returns the entry of the first, None for one that was counted. Alike are occurrences of the same event, subject,
+    address and cause. `close_minutes` writes the count.
     """
     key = _repeat_key(event, subject, actor.address, cause)
     minute = _minute(now)
     if _count(key, minute):
-        return
+        return None
     try:
         with transaction.atomic():
             facts = {**(data or {}), "cause": cause}
             entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
             insert(RepeatedEvent(key=key, minute=minute, first_entry=entry))
+            return entry
     except IntegrityError:  # another process was first: its entry stands, ours is rolled back
         if not _count(key, minute):
             raise
+        return None
 
 
-def occurrences(event: Event, *, address: str, causes: Iterable[str], now: datetime) -> int:
-    """Return how often `record_repeated` recorded one of the causes, from this address, in the minute of `now`.
-
-    What has a subject is not counted. The record is the counter: a limit built on it holds in all processes.
-    """
-    keys = [_repeat_key(event, None, address, cause) for cause in causes]
-    found = RepeatedEvent.objects.filter(key__in=keys, minute=_minute(now))
-    return sum(count + 1 for count in found.values_list("count", flat=True))
+def first_of_minute(
+    event: Event, *, actor: Actor, now: datetime, cause: str, subject: Subject | None = None
+) -> AuditEntry | None:
+    """Return the entry that stands for all such occurrences of this minute; None where the minute is closed."""
+    rows = RepeatedEvent.objects.filter(key=_repeat_key(event, subject, actor.address, cause), minute=_minute(now))
+    found = rows.select_related("first_entry").first()
+    return found.first_entry if found else None
 
 
 def close_minutes(*, now: datetime) -> int:
@@ -130,11 +135,11 @@ def close_minutes(*, now: datetime) -> int:
                 first = repeated.first_entry
                 record(
                     Event(first.event),
-                    actor=Actor(kind=first.actor_kind, identifier=first.actor_id),
+                    actor=_actor_of(first),
                     now=now,
                     subject=_subject_of(first),
                     data={
-                        "cause": first.data.get("cause", ""),
+                        **{key: first.data[key] for key in _KEPT_IN_SUMMARY if key in first.data},
                         "first_entry": str(first.pk),
                         "repeated": repeated.count,
                         "minute": timestamp(repeated.minute),
@@ -159,7 +164,8 @@ def _count(key: str, minute: datetime) -> bool:
 
 
 def _minutes_over(now: datetime) -> list[int]:
-    over = RepeatedEvent.objects.filter(minute__lte=now - CLOSE_AFTER - timedelta(minutes=1))
+    past = Q(minute__lte=now - CLOSE_AFTER - timedelta(minutes=1))
+    over = RepeatedEvent.objects.filter(past | Q(minute__gt=now + CLOSE_AFTER))  # counted under a clock that was ahead
     return list(over.order_by("minute").values_list("pk", flat=True)[:500])
 
 
@@ -171,6 +177,13 @@ def timestamp(moment: datetime) -> str:
 def commitment(salt: bytes, value: str) -> str:
     """Return the commitment that stands in an entry for a personal value: hex SHA-256 over salt and UTF-8 text."""
     return hashlib.sha256(salt + value.encode("utf-8")).hexdigest()
+
+
+def _actor_of(entry: AuditEntry) -> Actor:
+    """The actor of an entry, with the name and address that were not erased."""
+    private = dict(entry.private_values.filter(path__startswith="actor.").values_list("path", "value"))
+    name, address = private.get("actor.name", ""), private.get("actor.address", "")
+    return Actor(kind=entry.actor_kind, identifier=entry.actor_id, name=name, address=address)
 
 
 def _subject_of(entry: AuditEntry) -> Subject | None:

@@ -76,6 +76,8 @@ def immutable_columns(
         kept = f"NOT (NEW.{column} IS NULL AND NEW.{marker} IS NOT NULL)"
         changed.append((f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND {kept} AND "))
     sqlite = " OR ".join(f"({guard}{new} IS NOT {old})" for new, old, guard in changed)
+    # Quoted: PL/pgSQL takes a name such as `by` for a keyword.
+    changed = [(_quoted(new), _quoted(old), guard) for new, old, guard in changed]
     postgresql = " OR ".join(f"({guard}{new} IS DISTINCT FROM {old})" for new, old, guard in changed)
     return Trigger(
         name=f"{table}_immutable",
@@ -85,6 +87,11 @@ def immutable_columns(
         postgresql_body=f"BEGIN IF {postgresql} THEN RAISE EXCEPTION '{message}' "
         "USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN NEW; END",
     )
+
+
+def _quoted(reference: str) -> str:
+    row, column = reference.split(".")
+    return f'{row}."{column}"'
 
 
 def refuse_delete(table: str) -> Trigger:

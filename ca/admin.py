@@ -12,6 +12,8 @@ from ca.forms import CertificateProfileForm
 from ca.models import Certificate, CertificateAuthority, CertificateProfile
 from ca.store import save_profile_version
 
+_SAN_FIELDS = ("san_kinds", "san_patterns", "san_required")
+
 
 @admin.register(CertificateProfile)
 class CertificateProfileAdmin(AnyAdmin):
@@ -28,7 +30,7 @@ class CertificateProfileAdmin(AnyAdmin):
         ("Usage", {"fields": ("key_usages", "extended_key_usages", "other_purposes")}),
         (
             "Names",
-            {"fields": ("subject_attributes", "subject_patterns", "san_kinds", "san_patterns", "san_required")},
+            {"fields": ("subject_attributes", "subject_patterns", "multi_valued_rdns", *_SAN_FIELDS)},
         ),
         ("Addresses", {"fields": ("crl_url", "ca_issuers_url", "ocsp_url")}),
     )

@@ -30,6 +30,27 @@ CONSTRUCTED: Final = 0x20
 
 DER_NULL: Final = b"\x05\x00"
 
+_TAG_NAMES: Final = {
+    BOOLEAN: "BOOLEAN",
+    INTEGER: "INTEGER",
+    BIT_STRING: "BIT STRING",
+    OCTET_STRING: "OCTET STRING",
+    NULL: "NULL",
+    OBJECT_IDENTIFIER: "OBJECT IDENTIFIER",
+    UTF8_STRING: "UTF8String",
+    0x12: "NumericString",
+    PRINTABLE_STRING: "PrintableString",
+    T61_STRING: "T61String",
+    IA5_STRING: "IA5String",
+    UTC_TIME: "UTCTime",
+    GENERALIZED_TIME: "GeneralizedTime",
+    0x1A: "VisibleString",
+    UNIVERSAL_STRING: "UniversalString",
+    BMP_STRING: "BMPString",
+    SEQUENCE: "SEQUENCE",
+    SET: "SET",
+}
+
 _MAX_OID_BYTES: Final = 64
 _MAX_CONSTRUCTED_STRING_DEPTH: Final = 8
 _END_OF_CONTENTS: Final = b"\x00\x00"
@@ -118,6 +139,11 @@ def prescan_prefix(data: bytes, limits: Limits = DEFAULT_LIMITS) -> int:
     raise Asn1Error(f"more than {limits.max_nodes} values")
 
 
+def tag_name(tag: int) -> str:
+    """The name of a universal type, such as "OCTET STRING"; "[3]" for a context-specific tag."""
+    return _TAG_NAMES.get(tag) or (f"[{tag & 0x1F}]" if tag & 0xC0 == CONTEXT else f"tag {tag:#04x}")
+
+
 def parse(data: bytes, start: int = 0, stop: int | None = None) -> TLV:
     """Read the value that begins at `start` and ends at or before `stop`. Raises Asn1Error."""
     wall = len(data) if stop is None else stop
@@ -140,7 +166,7 @@ def children(tlv: TLV) -> list[TLV]:
     """The values directly inside a constructed value. Raises Asn1Error."""
     data, position, stop = tlv.data, tlv.content, tlv.stop
     if not tlv.tag & CONSTRUCTED:
-        raise Asn1Error(f"tag {tlv.tag:#04x}: a constructed value is needed")
+        raise Asn1Error(f"{tag_name(tlv.tag)}: a constructed value is needed")
     found: list[TLV] = []
     while position < stop:
         tag, content, length = _header(data, position, stop)
@@ -157,7 +183,7 @@ def children(tlv: TLV) -> list[TLV]:
 def expect(tlv: TLV, tag: int) -> TLV:
     """The same value, if it has this identifier octet. Raises Asn1Error."""
     if tlv.tag != tag:
-        raise Asn1Error(f"tag {tlv.tag:#04x}: {tag:#04x} is needed")
+        raise Asn1Error(f"{tag_name(tlv.tag)}: {tag_name(tag)} is needed")
     return tlv
 
 
@@ -200,7 +226,7 @@ def octets(tlv: TLV) -> bytes:
 def integer(tlv: TLV) -> int:
     """The number in an INTEGER; an empty one is refused. Raises Asn1Error."""
     if tlv.tag != INTEGER or tlv.content == tlv.stop:
-        raise Asn1Error(f"tag {tlv.tag:#04x}, {tlv.stop - tlv.content} bytes: an INTEGER is needed")
+        raise Asn1Error(f"{tag_name(tlv.tag)} of {tlv.stop - tlv.content} bytes: an INTEGER is needed")
     return int.from_bytes(tlv.data[tlv.content : tlv.stop], "big", signed=True)
 
 

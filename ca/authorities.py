@@ -19,7 +19,7 @@ from accounts.roles import Verb
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from ca.builder import IssuerFacts, assemble_certificate, build_ca_tbs, new_serial_number
-from ca.errors import AuthorityExists, AuthorityUnusable, CaError
+from ca.errors import AuthorityExists, AuthorityUnusable, CaError, NotYourAuthority
 from ca.models import CertificateAuthority
 from ca.names import DistinguishedName, NameMalformed, build_name
 from keys import file as key_file
@@ -125,19 +125,21 @@ def open_key(authority: CertificateAuthority, *, now: datetime) -> key_file.Load
     return key
 
 
-def pause_authority(*, authority: CertificateAuthority, user: User, now: datetime) -> None:
-    """Stop signing with this authority; devices keep getting PENDING. Raises CaError without the right."""
-    _set_pause(authority, user=user, paused_at=now, now=now)
+def pause_authority(*, authority: CertificateAuthority, actor: Actor, user: User, now: datetime) -> None:
+    """Stop signing with this authority; devices keep getting PENDING. Raises NotYourAuthority."""
+    _set_pause(authority, actor=actor, user=user, paused_at=now, now=now)
 
 
-def resume_authority(*, authority: CertificateAuthority, user: User, now: datetime) -> None:
-    """Sign again; what waited is due at once."""
-    _set_pause(authority, user=user, paused_at=None, now=now)
+def resume_authority(*, authority: CertificateAuthority, actor: Actor, user: User, now: datetime) -> None:
+    """Sign again; what waited is due at once. Raises NotYourAuthority."""
+    _set_pause(authority, actor=actor, user=user, paused_at=None, now=now)
 
 
-def _set_pause(authority: CertificateAuthority, *, user: User, paused_at: datetime | None, now: datetime) -> None:
+def _set_pause(
+    authority: CertificateAuthority, *, actor: Actor, user: User, paused_at: datetime | None, now: datetime
+) -> None:
     if not can(user, Verb.AUTHORITY_PAUSE, authority):
-        raise CaError("Only administrators of the whole organization pause and resume authorities.")
+        raise NotYourAuthority("Only administrators of the whole organization pause and resume authorities.")
     with transaction.atomic():
         rows = CertificateAuthority.objects.filter(pk=authority.pk, paused_at__isnull=paused_at is not None)
         if not rows.update(paused_at=paused_at):
@@ -145,7 +147,7 @@ def _set_pause(authority: CertificateAuthority, *, user: User, paused_at: dateti
         authority.paused_at = paused_at
         record(
             Event.AUTHORITY_PAUSE if paused_at else Event.AUTHORITY_RESUME,
-            actor=Actor(kind="user", identifier=str(user.pk), name=user.username),
+            actor=actor,
             now=now,
             subject=Subject.of("authority", authority.name),
         )

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from ca import asn1, extensions
 from ca.asn1 import TLV, Asn1Error
+from ca.extension_requests import RequestedExtension, decode_extensions, merged
 from ca.names import DistinguishedName, GeneralName, NameMalformed, decode_general_names, decode_name, decode_text
 
-MAX_EXTENSIONS: Final = 32
 MAX_CHALLENGE_LENGTH: Final = 16 * 1024
 MIN_RSA_BITS: Final = 512
 MAX_RSA_BITS: Final = 8192
@@ -59,9 +59,10 @@ _WEAK_SIGNATURES: Final = {
 
 
 class CsrError(Exception):
-    """A request that cannot be accepted, whatever the profile says; `spki_der` where its public key could be found."""
+    """A request that cannot be accepted; `spki_der` where its key was read, `is_proven` where its signature held."""
 
     spki_der: bytes = b""
+    is_proven: bool = False
 
 
 class CsrMalformed(CsrError):
@@ -89,19 +90,6 @@ class KeyFacts:
         if self.algorithm == "rsa":
             return f"RSA {self.bits}"
         return f"EC {self.curve}" if self.algorithm == "ec" else "other"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedExtension:
-    """An extension the requester would like; input to policy, never copied."""
-
-    oid: str
-    critical: bool
-    value: bytes
-
-    @property
-    def name(self) -> str:
-        return extensions.NAMES.get(self.oid, self.oid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +123,14 @@ class CertificationRequest:
 
 
 @dataclass(slots=True)
+class _Progress:
+    """How far reading came before it failed."""
+
+    spki_der: bytes = b""
+    is_proven: bool = False
+
+
+@dataclass(slots=True)
 class _Attributes:
     challenge_password: str | None = None
     challenge_at: tuple[int, int] | None = None
@@ -144,14 +140,17 @@ class _Attributes:
 def decode_csr(der: bytes, *, accepts_sha1: bool = False) -> CertificationRequest:
     """Read a request of at most 64 KiB and verify its signature, made with SHA-1 only where that is allowed.
 
-    Raises CsrMalformed (also for duplicates: two challenges, two extension requests, an extension twice),
+    Raises CsrMalformed (also for duplicates: two challenges, an extension twice in a list or twice with two contents),
     CsrAlgorithmRefused (key or digest never accepted) or CsrSignatureInvalid.
     """
+    progress = _Progress()
     try:
         asn1.prescan(der)
-        return _decode(der, accepts_sha1=accepts_sha1)
-    except (Asn1Error, NameMalformed) as error:
-        raise CsrMalformed(f"certification request: {error}") from error
+        return _decode(der, progress, accepts_sha1=accepts_sha1)
+    except (Asn1Error, NameMalformed, CsrError) as error:
+        fault = error if isinstance(error, CsrError) else CsrMalformed(f"certification request: {error}")
+        fault.spki_der, fault.is_proven = progress.spki_der, progress.is_proven
+        raise fault from (error.__cause__ if fault is error else error)
 
 
 def read_stored_csr(der: bytes) -> CertificationRequest:
@@ -160,27 +159,36 @@ def read_stored_csr(der: bytes) -> CertificationRequest:
     Raises CsrMalformed, CsrAlgorithmRefused.
     """
     try:
-        return _decode(der, is_stored=True)
+        return _decode(der, _Progress(), is_stored=True)
     except (Asn1Error, NameMalformed) as error:
         raise CsrMalformed(f"certification request: {error}") from error
 
 
-def _decode(der: bytes, *, is_stored: bool = False, accepts_sha1: bool = False) -> CertificationRequest:
+def _decode(
+    der: bytes, progress: _Progress, *, is_stored: bool = False, accepts_sha1: bool = False
+) -> CertificationRequest:
+    """Read what stands around the signed part before the signature is verified, and what it covers afterwards.
+
+    Bytes that an attacker adds to a captured request, or changes in it, must not show in the answer.
+    """
     members = asn1.sequence(asn1.parse_exact(der), 3)
     info = asn1.sequence(members[0], 3)
-    if len(members) != 3 or len(info) > 4:
-        raise CsrMalformed("certification request: not the three members of RFC 2986")
-    if asn1.integer(info[0]) != 0:
-        raise CsrMalformed(f"certification request of version {asn1.integer(info[0])}: 0 is needed")
+    if len(members) != 3:
+        raise CsrMalformed(f"certification request of {len(members)} members: three are needed")
     try:
         spki_der, key, public = _load_key(info[2])
-        if not is_stored:
-            # Before any text is read: who changes a captured request must not learn what became of its text.
-            signatures = _SIGNATURES | _LEGACY_SIGNATURES if accepts_sha1 else _SIGNATURES
-            _verify(public, _Signature(members[1], members[0].raw, asn1.bit_string(members[2])), signatures)
-    except CsrError as error:
-        error.spki_der = info[2].raw
+    except CsrError:
+        progress.spki_der = info[2].raw
         raise
+    progress.spki_der = spki_der
+    if not is_stored:
+        signatures = _SIGNATURES | _LEGACY_SIGNATURES if accepts_sha1 else _SIGNATURES
+        _verify(public, _Signature(members[1], members[0].raw, asn1.bit_string(members[2])), signatures)
+        progress.is_proven = True
+    if len(info) > 4:
+        raise CsrMalformed(f"certification request info of {len(info)} members: at most four are needed")
+    if asn1.integer(info[0]) != 0:
+        raise CsrMalformed(f"certification request of version {asn1.integer(info[0])}: 0 is needed")
     subject = decode_name(info[1].raw)
     attributes = _decode_attributes(info[3], is_stored=is_stored) if len(info) == 4 else _Attributes()
     return CertificationRequest(
@@ -214,8 +222,8 @@ def _decode_attributes(tlv: TLV, *, is_stored: bool) -> _Attributes:
             found.challenge_password = None if is_stored else _challenge(value)
             found.challenge_at = (value.content, value.stop)
         elif oid in _EXTENSION_REQUESTS:
-            _only_once(seen, "extensionRequest")
-            found.extensions = _decode_extensions(_only_value("extensionRequest", members))
+            for value in _values("extensionRequest", members):
+                found.extensions = merged(found.extensions, decode_extensions(value))
     return found
 
 
@@ -226,43 +234,34 @@ def _only_once(seen: set[str], name: str) -> None:
 
 
 def _only_value(name: str, members: list[TLV]) -> TLV:
-    values = asn1.children(asn1.expect(members[1], asn1.SET))
-    if len(values) != 1 or len(members) != 2:
+    values = _values(name, members)
+    if len(values) != 1:
         raise CsrMalformed(f"{name} with {len(values)} values: exactly one is needed")
     return values[0]
+
+
+def _values(name: str, members: list[TLV]) -> list[TLV]:
+    try:
+        values = asn1.children(asn1.expect(members[1], asn1.SET))
+    except Asn1Error as error:
+        raise CsrMalformed(f"{name}: {error}") from error
+    if not values or len(members) != 2:
+        raise CsrMalformed(f"{name} with {len(values)} values in {len(members) - 1} sets: exactly one is needed")
+    return values
 
 
 def _challenge(tlv: TLV) -> str | None:
     if len(tlv.value) > MAX_CHALLENGE_LENGTH:
         raise CsrMalformed(f"challengePassword of {len(tlv.value)} bytes: at most {MAX_CHALLENGE_LENGTH}")
-    return decode_text(tlv) or None
-
-
-def _decode_extensions(tlv: TLV) -> tuple[RequestedExtension, ...]:
-    members = asn1.sequence(tlv)
-    if len(members) > MAX_EXTENSIONS:
-        raise CsrMalformed(f"{len(members)} requested extensions: at most {MAX_EXTENSIONS}")
-    requested = tuple(map(_decode_extension, members))
-    oids = [extension.oid for extension in requested]
-    for extension in requested:
-        if oids.count(extension.oid) > 1:
-            raise CsrMalformed(f"{extension.name}: requested more than once")
-    return requested
-
-
-def _decode_extension(tlv: TLV) -> RequestedExtension:
-    members = asn1.sequence(tlv, 2)
-    critical = len(members) == 3 and asn1.expect(members[1], asn1.BOOLEAN).value != b"\x00"
-    value = asn1.octets(asn1.expect(members[-1], asn1.OCTET_STRING))
-    if len(members) > 3:
-        raise CsrMalformed("requested extension: more than type, critical and value")
-    return RequestedExtension(asn1.oid(members[0]), critical, value)
+    try:
+        return decode_text(tlv) or None
+    except NameMalformed as error:
+        raise CsrMalformed(f"challengePassword: {error}") from error
 
 
 def _requested_sans(requested: tuple[RequestedExtension, ...]) -> tuple[GeneralName, ...]:
     for extension in requested:
         if extension.oid == extensions.SUBJECT_ALT_NAME:
-            asn1.prescan(extension.value)
             return decode_general_names(extension.value)
     return ()
 

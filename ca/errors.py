@@ -9,6 +9,10 @@ class AuthorityUnusable(CaError):
     """The authority cannot sign now (expired, not yet valid, key and certificate do not match, key not readable)."""
 
 
+class NotYourAuthority(CaError):
+    """The person has no right to do this to the authority."""
+
+
 class AuthorityExists(CaError):
     """An authority of that name exists."""
 
@@ -39,6 +43,10 @@ class AlreadyRevoked(CaError):
 
 class NotOnHold(CaError):
     """Only what is on hold can be released."""
+
+
+class KeyBlockRefused(CaError):
+    """The block list cannot be changed like this; says why."""
 
 
 class CrlRefused(CaError):

@@ -47,6 +47,9 @@ class CertificateProfileForm(_ProfileForm):
     other_purposes = forms.CharField(required=False, help_text="More extended key usages, as OIDs with spaces between.")
     subject_attributes = _choice(ATTRIBUTE_TYPES, help_text="Attributes a subject may have.")
     subject_patterns = _lines("One a line, as CN: [a-z0-9-]+[.]example[.]org. The whole value must match.")
+    multi_valued_rdns = forms.BooleanField(
+        required=False, help_text="Whether a relative name may have several attributes, as SN+unstructuredName."
+    )
     san_kinds = _choice(SAN_KINDS, help_text="Kinds of alternative names allowed.")
     san_patterns = _lines("One a line, as dns: .*[.]example[.]org. Several of a kind: any of them.")
     san_required = forms.BooleanField(required=False)

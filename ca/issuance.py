@@ -33,7 +33,7 @@ from ca.linting import lint_tbs
 from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, ServiceKey, ServicePurpose
 from ca.names import DistinguishedName, GeneralName
 from ca.profiles import ProfileSpec
-from ca.store import add_certificate_terms
+from ca.store import add_certificate_terms, outdate_crl
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,25 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
         now=now,
         subject=Subject.of("certificate", certificate.pk),
         data={**_facts(certificate), "der_sha256": fingerprint},
+    )
+
+
+def abandon_prepared(certificate: Certificate, *, reason: str, now: datetime) -> None:
+    """Give up a certificate whose bytes are on record, in the caller's transaction: nobody gets it.
+
+    A signature may exist, so the next CRL names the serial number. Raises RecordMismatch unless it is prepared.
+    """
+    outdate_crl(certificate.ca_id)
+    as_prepared = {"id": certificate.pk, "status": CertificateStatus.PREPARED}
+    if not update(Certificate, where=as_prepared, changes={"status": CertificateStatus.ABANDONED}):
+        raise RecordMismatch(f"certificate {certificate.serial_hex} is not being signed any more")
+    certificate.status = CertificateStatus.ABANDONED
+    record(
+        Event.CERTIFICATE_ABANDON,
+        actor=SYSTEM,
+        now=now,
+        subject=Subject.of("certificate", certificate.pk),
+        data={**_facts(certificate), "reason": reason},
     )
 
 

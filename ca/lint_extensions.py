@@ -96,7 +96,7 @@ def _lint_names(value: bytes, approved: Approved) -> Iterator[Finding]:
     if names != approved.sans or len(set(names)) != len(names):
         yield refuse("lint-san", f"subjectAltName {', '.join(map(str, names[:5]))}: not exactly the approved names")
     for name in names:
-        fault = general_name_fault(name)
+        fault = general_name_fault(name, approved.spec.matching(name.kind, name.value))
         if fault is not None:
             yield refuse("lint-san", f"subjectAltName {name}: {fault}")
         if name.kind not in approved.spec.san_kinds:

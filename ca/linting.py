@@ -162,10 +162,12 @@ def _lint_subject(tlv: TLV, content: Content) -> Iterator[Finding]:
     if tlv.raw != content.subject.der:
         yield refuse("lint-subject", f"subject: not the approved {content.subject}")
     subject = decode_name(tlv.raw)
-    if subject.is_multi_valued or len(subject.values("CN")) > 1:
+    if len(subject.values("CN")) > 1 or (subject.is_multi_valued and not content.spec.multi_valued_rdns):
         yield refuse("lint-subject", f"subject {subject}: several CN, or several attributes in one relative name")
     for attribute in subject.attributes:
-        yield from text_findings(attribute.value, attribute.name)
+        # The same rule as at the door: what is only to be looked at twice was looked at before the approval.
+        found = text_findings(attribute.value, attribute.name)
+        yield from (finding for finding in found if finding.severity == "refuse")
         kind = ATTRIBUTE_TYPES.get(attribute.name)
         if kind is None or attribute.name not in content.spec.subject_attributes:
             yield refuse("lint-subject", f"{attribute.name}: not an allowed attribute")

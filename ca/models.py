@@ -15,6 +15,7 @@ from ca.profiles import ProfileError, ProfileSpec
 
 __all__ = [
     "AuthorityRollover",
+    "BlockedKey",
     "Certificate",
     "CertificateAuthority",
     "CertificateKind",
@@ -260,6 +261,29 @@ class ServiceKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} of {self.ca}"
+
+
+class BlockedKey(models.Model):
+    """A public key that is never certified, by the word of an administrator: SHA-256 over its SPKI, hex."""
+
+    spki_sha256 = models.CharField(max_length=64, unique=True)
+    reason = models.CharField(max_length=300)
+    blocked_at = models.DateTimeField()
+    blocked_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    blocked_by_name = models.CharField(max_length=150)  # also where a command did it
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(reason=""), name="ca_blocked_key_has_reason"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.spki_sha256)
+
+    @property
+    def department_id(self) -> int | None:
+        """None, for `can`: a key is blocked for the whole organization."""
+        return None
 
 
 class CrlIssue(models.Model):

@@ -2,16 +2,17 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Final, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 from ca import asn1
 from ca.asn1 import TLV, Asn1Error
 from ca.findings import Finding
-from ca.text import text_findings, visible
+from ca.text import punycode_shown, text_findings, visible
 
 __all__ = [
     "ATTRIBUTE_TYPES",
@@ -26,6 +27,7 @@ __all__ = [
     "NameMalformed",
     "attribute_tag",
     "build_name",
+    "build_rdns",
     "decode_general_names",
     "decode_name",
     "decode_text",
@@ -112,14 +114,26 @@ class NameAttribute:
 
 @dataclass(frozen=True, slots=True)
 class DistinguishedName:
-    """A name in the order of its encoding. `der` is exactly what was read or will be written."""
+    """A name in the order of its encoding: relative names of one attribute or several.
 
-    attributes: tuple[NameAttribute, ...]
+    `der` is exactly what was read or will be written.
+    """
+
+    rdns: tuple[tuple[NameAttribute, ...], ...]
     der: bytes
-    is_multi_valued: bool = False
+
+    @property
+    def attributes(self) -> tuple[NameAttribute, ...]:
+        """Every attribute of every relative name."""
+        return tuple(chain.from_iterable(self.rdns))
+
+    @property
+    def is_multi_valued(self) -> bool:
+        """Whether a relative name has several attributes."""
+        return any(len(rdn) > 1 for rdn in self.rdns)
 
     def __str__(self) -> str:
-        return ", ".join(f"{a.name}={_escaped(a.value)}" for a in self.attributes)
+        return ", ".join("+".join(f"{a.name}={_escaped(a.value)}" for a in rdn) for rdn in self.rdns)
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of the attribute with this short name or OID."""
@@ -134,11 +148,11 @@ def decode_text(tlv: TLV) -> str:
     """The text of an ASN.1 string of any type. Raises NameMalformed: no string, or not valid in its encoding."""
     encoding = _ENCODINGS.get(tlv.tag)
     if encoding is None:
-        raise NameMalformed(f"tag {tlv.tag:#04x}: not a text type")
+        raise NameMalformed(f"{asn1.tag_name(tlv.tag)}: not a text type")
     try:
         return tlv.value.decode(encoding)
     except UnicodeDecodeError:
-        raise NameMalformed(f"text that is not valid {encoding}") from None
+        raise NameMalformed(f"{asn1.tag_name(tlv.tag)} whose text is not valid {encoding}") from None
 
 
 def decode_name(der: bytes) -> DistinguishedName:
@@ -159,20 +173,27 @@ def _decode_name(der: bytes) -> DistinguishedName:
     rdns = asn1.sequence(asn1.parse_exact(der))
     if len(rdns) > MAX_RDNS:
         raise NameMalformed(f"name of {len(rdns)} parts: at most {MAX_RDNS}")
-    attributes: list[NameAttribute] = []
+    found: list[tuple[NameAttribute, ...]] = []
+    count = 0
     for rdn in rdns:
         members = asn1.children(asn1.expect(rdn, asn1.SET))
-        if not members or len(attributes) + len(members) > MAX_RDNS:
+        count += len(members)
+        if not members or count > MAX_RDNS:
             raise NameMalformed(f"name part of {len(members)} attributes: 1 to {MAX_RDNS} in all")
-        attributes.extend(_decode_attribute(member) for member in members)
-    return DistinguishedName(tuple(attributes), der, is_multi_valued=len(attributes) > len(rdns))
+        found.append(tuple(map(_decode_attribute, members)))
+    return DistinguishedName(tuple(found), der)
 
 
 def _decode_attribute(tlv: TLV) -> NameAttribute:
     members = asn1.sequence(tlv, 2)
     if len(members) != 2:
         raise NameMalformed(f"name attribute of {len(members)} members: type and value are needed")
-    return NameAttribute(asn1.oid(members[0]), decode_text(members[1]), members[1].tag)
+    oid = asn1.oid(members[0])
+    try:
+        return NameAttribute(oid, decode_text(members[1]), members[1].tag)
+    except NameMalformed as error:
+        kind = _TYPE_BY_OID.get(oid)
+        raise NameMalformed(f"name attribute {kind.name if kind else oid}: {error}") from error
 
 
 def attribute_tag(oid: str, value: str) -> int:
@@ -187,15 +208,26 @@ def attribute_tag(oid: str, value: str) -> int:
 
 def build_name(attributes: Iterable[tuple[str, str]]) -> DistinguishedName:
     """Write a Name from pairs of (short name or OID, value), one attribute in each relative name."""
-    written: list[NameAttribute] = []
+    return build_rdns([pair] for pair in attributes)
+
+
+def build_rdns(rdns: Iterable[Iterable[tuple[str, str]]]) -> DistinguishedName:
+    """Write a Name from relative names, each of pairs as for `build_name`; within one, DER has its own order."""
+    written: list[tuple[NameAttribute, ...]] = []
     parts: list[bytes] = []
-    for name, value in attributes:
-        oid = ATTRIBUTE_TYPES[name].oid if name in ATTRIBUTE_TYPES else name
-        tag = attribute_tag(oid, value)
-        encoded = asn1.der(tag, value.encode(_ENCODINGS[tag]))
-        written.append(NameAttribute(oid, value, tag))
-        parts.append(asn1.der_set(asn1.der_sequence(_oid_der(oid), encoded)))
+    for rdn in rdns:
+        members = sorted(map(_written_attribute, rdn), key=lambda member: member[1])
+        written.append(tuple(attribute for attribute, _ in members))
+        parts.append(asn1.der_set(*(encoded for _, encoded in members)))
     return DistinguishedName(tuple(written), asn1.der_sequence(*parts))
+
+
+def _written_attribute(pair: tuple[str, str]) -> tuple[NameAttribute, bytes]:
+    name, value = pair
+    oid = ATTRIBUTE_TYPES[name].oid if name in ATTRIBUTE_TYPES else name
+    tag = attribute_tag(oid, value)
+    encoded = asn1.der(tag, value.encode(_ENCODINGS[tag]))
+    return NameAttribute(oid, value, tag), asn1.der_sequence(_oid_der(oid), encoded)
 
 
 @lru_cache(maxsize=256)
@@ -246,6 +278,7 @@ def decode_general_names(der: bytes) -> tuple[GeneralName, ...]:
     """Read a GeneralNames value. Raises NameMalformed: unreadable, none or more than 100 names, or too large."""
     _check_size("subjectAltName", der, MAX_GENERAL_NAMES_BYTES)
     try:
+        asn1.prescan(der)
         members = asn1.sequence(asn1.parse_exact(der))
         if not 1 <= len(members) <= MAX_GENERAL_NAMES:
             raise NameMalformed(f"subjectAltName of {len(members)} names: 1 to {MAX_GENERAL_NAMES}")
@@ -259,7 +292,7 @@ def _decode_general_name(tlv: TLV) -> GeneralName:
     if tlv.tag in _IA5_KINDS:
         kind = _IA5_KINDS[tlv.tag]
         if not tlv.value.isascii():
-            raise NameMalformed(f"subjectAltName {kind}: not ASCII")
+            raise NameMalformed(f"subjectAltName {kind}: not ASCII; an internationalized name is written as xn--")
         return GeneralName(kind, tlv.value.decode("ascii"), tlv.raw)
     match tlv.tag:
         case 0x87:
@@ -289,33 +322,43 @@ def _decode_other_name(tlv: TLV) -> GeneralName:
 # ------------------------------------------------------------------------------------------------------- well formed
 
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL_WITH_UNDERSCORE: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+")
+#: Schemes have no case (RFC 3986 §3.1).
+_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):[!-~]+")
 _UPN: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
-def general_name_fault(name: GeneralName) -> str | None:
-    """Why the name is not well formed (RFC 5280 4.2.1.6, RFC 1123 2.1), or None. A leading `*.` is well formed here."""
+def general_name_fault(name: GeneralName, patterns: Sequence[str] | None = ()) -> str | None:
+    """Why the name is not well formed (RFC 5280 4.2.1.6, RFC 1123 2.1), or None. A leading `*.` is well formed here.
+
+    `patterns` are those of a profile that the name matches: one that has an underscore itself admits it in a DNS name,
+    one that has the scheme itself admits a URI without a host (`urn:`, `tag:`). None: as if there were such a pattern.
+    """
     match name.kind:
         case "dns":
-            return _dns_fault(name.value.removeprefix("*."))
+            has_underscore = patterns is None or any("_" in pattern for pattern in patterns)
+            return _dns_fault(name.value.removeprefix("*."), has_underscore=has_underscore)
         case "ip":
             return None
         case "email":
             return _email_fault(name.value)
         case "uri":
-            return _uri_fault(name.value)
+            return _uri_fault(name.value, patterns)
         case "upn":
             return None if _UPN.fullmatch(name.value) else "user@realm is needed"
         case _:
             return "names of this kind are not issued"
 
 
-def _dns_fault(value: str) -> str | None:
+def _dns_fault(value: str, *, has_underscore: bool = False) -> str | None:
     if not 1 <= len(value) <= MAX_DNS_LENGTH:
         return f"{len(value)} characters: 1 to {MAX_DNS_LENGTH}"
     labels = value.split(".")
-    if not all(map(_LABEL.fullmatch, labels)):
+    label = _LABEL_WITH_UNDERSCORE if has_underscore else _LABEL
+    if not all(map(label.fullmatch, labels)):
+        if all(map(_LABEL_WITH_UNDERSCORE.fullmatch, labels)):
+            return "an underscore is issued only where a pattern of the profile has one"
         return "labels of a-z, 0-9 and inner hyphens are needed, 1 to 63 characters each"
     if labels[-1].isdigit():
         return "an IP address or number, not a host name"
@@ -329,28 +372,22 @@ def _email_fault(value: str) -> str | None:
     return _dns_fault(domain.lower())
 
 
-def _uri_fault(value: str) -> str | None:
+def _uri_fault(value: str, patterns: Sequence[str] | None) -> str | None:
+    found = _URI.fullmatch(value)
     try:
         host = urlsplit(value).hostname
     except ValueError:
         host = None
-    if host is None or not _URI.fullmatch(value):
+    if found is None or (host is None and value.partition(":")[2].startswith("//")):
         return "scheme://host in ASCII is needed"
+    if host is None and not _is_scheme_named(found[1], patterns):
+        return f"without a host it is issued only where a pattern of the profile has its scheme, {found[1].lower()}:"
     return None
 
 
-def punycode_shown(value: str) -> str | None:
-    """A DNS name with its `xn--` labels decoded and made visible, or None when it has none. For display only."""
-    labels = value.split(".")
-    if not any(label.startswith("xn--") for label in labels):
-        return None
-    return visible(".".join(map(_punycode_label, labels)))
-
-
-def _punycode_label(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii").decode("punycode")
-    except (UnicodeError, ValueError, OverflowError):
-        return "<not decodable>"
+def _is_scheme_named(scheme: str, patterns: Sequence[str] | None) -> bool:
+    """Whether one of the patterns has the scheme as a word: `urn:uuid:.*` and `(urn|tag):.*` do, `.*` does not."""
+    if patterns is None:
+        return True
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(scheme)}(?![a-z0-9])", re.IGNORECASE)
+    return any(word.search(pattern) for pattern in patterns)

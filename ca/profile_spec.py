@@ -43,7 +43,8 @@ class ProfileSpec:
     Patterns are regular expressions that must match a whole value; a kind without patterns admits every well-formed
     value. A DNS wildcard is admitted only by a pattern that names the asterisk itself (`\\*`). `rsa_exponents` are the
     public exponents accepted. An address left empty leaves its extension out. `validity_minutes` stands instead of the
-    days where it is not 0: for certificates of the self-test.
+    days where it is not 0: for certificates of the self-test. `multi_valued_rdns`: whether a relative name of a subject
+    may have several attributes, as some Cisco devices write it.
     """
 
     validity_days: int = 365
@@ -66,14 +67,16 @@ class ProfileSpec:
     ca_issuers_url: str = ""
     ocsp_url: str = ""
     validity_minutes: int = 0
+    multi_valued_rdns: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             _check_range(name, getattr(self, name), low, high)
         if self.rsa_min_bits > self.rsa_max_bits:
             raise ProfileError(f"rsa_min_bits {self.rsa_min_bits}: above rsa_max_bits {self.rsa_max_bits}")
-        if not isinstance(self.san_required, bool):
-            raise ProfileError(f"san_required {self.san_required!r}: true or false is needed")
+        for name in ("san_required", "multi_valued_rdns"):
+            if not isinstance(getattr(self, name), bool):
+                raise ProfileError(f"{name} {getattr(self, name)!r}: true or false is needed")
         for exponent in self._freeze_tuple("rsa_exponents"):
             _check_range("rsa_exponents", exponent, 65537, 2**32)
             if exponent % 2 == 0:
@@ -119,12 +122,13 @@ class ProfileSpec:
         return timedelta(minutes=self.validity_minutes) or timedelta(days=self.validity_days)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_json` is the inverse. Minutes of 0 are left out: older versions have none."""
+        """Plain values for JSON; `from_json` is the inverse. What older versions lack is left out where it is off."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["subject_patterns"] = dict(self.subject_patterns)
         plain["san_patterns"] = {kind: list(patterns) for kind, patterns in self.san_patterns.items()}
-        if not self.validity_minutes:
-            del plain["validity_minutes"]
+        for name in ("validity_minutes", "multi_valued_rdns"):
+            if not plain[name]:
+                del plain[name]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
     @classmethod
@@ -132,6 +136,10 @@ class ProfileSpec:
         """Raises ProfileError for unknown fields, too: a misspelt limit must not be no limit."""
         _check_allowed("profile", data, [f.name for f in fields(cls)])
         return cls(**data)
+
+    def matching(self, kind: str, value: str) -> tuple[str, ...]:
+        """The patterns for this kind of alternative name that the value matches."""
+        return tuple(pattern for pattern in self.san_patterns.get(kind, ()) if matches(pattern, value))
 
     def for_authority(self, name: str) -> Self:
         """The rules as they are for certificates of one authority: `{ca}` in an address is its name."""

@@ -1,18 +1,22 @@
 """Whether a request fits a certificate profile, and what would be issued. Values only: no database, no clock."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ca import asn1, extensions
 from ca.csr import CertificationRequest
-from ca.findings import Finding, info, refuse, warn
+from ca.findings import Finding, ask_officer, info, refuse, warn
+from ca.key_records import KeyRecord
+from ca.loopback import is_loopback
+from ca.name_matching import ComparableName, comparable_name, is_like
 from ca.names import (
     ATTRIBUTE_TYPES,
     DistinguishedName,
     GeneralName,
     NameAttribute,
     build_name,
+    build_rdns,
     general_name,
     general_name_fault,
     punycode_shown,
@@ -21,12 +25,20 @@ from ca.profile_spec import MAX_MATCHED_LENGTH, SAN_KINDS, ProfileError, Profile
 from ca.text import shortened, text_findings
 from ca.weak_keys import modulus_faults
 
-__all__ = ["CsrReview", "Finding", "ProfileError", "ProfileSpec", "check_csr", "check_names"]
+__all__ = ["CaRecords", "CsrReview", "Finding", "ProfileError", "ProfileSpec", "check_csr", "check_names"]
 
-_RESERVED_NAMES: Final = ("localhost", "local", "internal", "invalid", "test", "localdomain")
+_RESERVED_NAMES: Final = ("local", "internal", "invalid", "test", "localdomain")
 
 
 MAX_SUBJECT: Final = 1000  # characters as shown: an officer reads all of it
+
+
+@dataclass(frozen=True, slots=True)
+class CaRecords:
+    """What the CA has on record that bears on a request; `ca.admission` reads it."""
+
+    key: KeyRecord = field(default_factory=KeyRecord)
+    reserved: frozenset[ComparableName] = frozenset()  # subjects of the portal's authorities and of its own keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +57,31 @@ class CsrReview:
     def refused(self) -> bool:
         return any(finding.severity == "refuse" for finding in self.findings)
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why no certificate is issued, as sentences."""
+        return tuple(finding.text for finding in self.findings if finding.severity == "refuse")
 
-def check_csr(csr: CertificationRequest, spec: ProfileSpec) -> CsrReview:
-    """Compare a request with a profile. Every fault is found, not only the first; nothing is raised."""
-    subject = build_name((a.oid, a.value) for a in csr.subject.attributes)
+    @property
+    def needs_officer(self) -> tuple[str, ...]:
+        """What an officer has to look at before a certificate is issued, as sentences."""
+        return tuple(finding.text for finding in self.findings if finding.severity == "officer")
+
+
+def check_csr(csr: CertificationRequest, spec: ProfileSpec, records: CaRecords = CaRecords()) -> CsrReview:
+    """Compare a request with a profile and with what is on record.
+
+    Every fault is reported, not only the first; nothing is raised. Doors call `ca.admission.review_csr`.
+    """
+    subject = build_rdns([(a.oid, a.value) for a in rdn] for rdn in csr.subject.rdns)
     sans = tuple(map(_normalised, csr.requested_sans))
     requested, dropped = extensions.check_requested(
         csr.requested_extensions, key_usages=spec.key_usages, extended_key_usages=spec.extended_key_usages
     )
     findings = (
         *_key_findings(csr, spec),
+        *records.key.findings(),
+        *_reserved_findings(subject, records.reserved),
         *check_names(csr.subject, sans, spec),
         *requested,
     )
@@ -108,8 +135,21 @@ def _modulus(spki_der: bytes) -> int:
 # ----------------------------------------------------------------------------------------------------------- subject
 
 
+def _reserved_findings(subject: DistinguishedName, reserved: frozenset[ComparableName]) -> Iterator[Finding]:
+    """A certificate under the name of an issuer or of the RA would be taken for theirs (RFC 5280 §7.1).
+
+    One whose name only reads so is told apart by programs, and not by people.
+    """
+    name, shown = comparable_name(subject), shortened(str(subject))
+    if name in reserved:
+        yield refuse("subject-authority", f"subject '{shown}': the name of an authority or of a key of this portal")
+    elif any(is_like(name, other) for other in reserved):
+        text = f"subject '{shown}': reads like the name of an authority or of a key of this portal"
+        yield ask_officer("subject-like-authority", text)
+
+
 def _subject_findings(subject: DistinguishedName, spec: ProfileSpec) -> Iterator[Finding]:
-    if subject.is_multi_valued:
+    if subject.is_multi_valued and not spec.multi_valued_rdns:
         yield refuse("subject-multi-valued", "subject: several attributes in one relative name")
     common_names = subject.values("CN")
     if len(common_names) > 1:
@@ -184,13 +224,16 @@ def _san_findings(name: GeneralName, spec: ProfileSpec) -> Iterator[Finding]:
         yield refuse("san-kind", f"subjectAltName {_shown(name)}: kind not allowed; allowed are {allowed}")
         return
     yield from text_findings(name.value, f"subjectAltName {name.kind}")
-    fault = general_name_fault(name)
+    fault = general_name_fault(name, spec.matching(name.kind, name.value))
     if fault is not None:
         yield refuse("san-malformed", f"subjectAltName {_shown(name)}: {fault}")
         return
     yield from _san_pattern_findings(name, spec)
+    is_local = is_loopback(name)
+    if is_local:
+        yield ask_officer("san-loopback", f"subjectAltName {_shown(name)}: with this name every machine means itself")
     if name.kind == "dns":
-        yield from _dns_remarks(name.value)
+        yield from _dns_remarks(name.value, is_local=is_local)
 
 
 def _san_pattern_findings(name: GeneralName, spec: ProfileSpec) -> Iterator[Finding]:
@@ -207,11 +250,11 @@ def _san_pattern_findings(name: GeneralName, spec: ProfileSpec) -> Iterator[Find
         yield refuse("san-pattern", f"subjectAltName {_shown(name)}: does not match {allowed}")
 
 
-def _dns_remarks(value: str) -> Iterator[Finding]:
+def _dns_remarks(value: str, *, is_local: bool) -> Iterator[Finding]:
     shown = punycode_shown(value)
     if shown is not None:
         yield info("san-punycode", f"subjectAltName dns '{shortened(value)}': reads as {shortened(shown)}")
-    if value.rpartition(".")[2] in _RESERVED_NAMES:
+    if value.rpartition(".")[2] in _RESERVED_NAMES and not is_local:
         yield warn("san-reserved", f"subjectAltName dns '{shortened(value)}': a reserved name that many hosts share")
 
 

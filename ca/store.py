@@ -1,6 +1,7 @@
 """The certificate store and the versions of certificate profiles: what is read and written without a key."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -8,10 +9,12 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import User
+from audit import moments
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from audit.statements import insert
 from ca import asn1
+from ca.extensions import SUBJECT_ALT_NAME
 from ca.issuers import IssuerFacts
 from ca.models import (
     Certificate,
@@ -22,7 +25,8 @@ from ca.models import (
     CertificateTerm,
     CrlIssue,
 )
-from ca.names import DistinguishedName, decode_name
+from ca.name_matching import ComparableName, comparable_name
+from ca.names import DistinguishedName, GeneralName, NameMalformed, decode_general_names, decode_name
 from ca.profiles import ProfileSpec
 
 LAST_CHARACTER = "\U0010ffff"
@@ -87,6 +91,22 @@ def resolve_version(version_id: int) -> ProfileSpec:
     return CertificateProfileVersion.objects.get(pk=version_id).resolve()
 
 
+@dataclass(frozen=True, slots=True)
+class VersionLabel:
+    """What people call a version of a certificate profile, and the digest of its rules."""
+
+    profile: str
+    number: int
+    spec_sha256: str
+
+
+@lru_cache(maxsize=256)
+def label_of(version_id: int) -> VersionLabel:
+    """Return the label of a profile version. Like its rules it never changes."""
+    version = CertificateProfileVersion.objects.select_related("profile").get(pk=version_id)
+    return VersionLabel(version.profile.slug, version.number, version.spec_sha256)
+
+
 def certificate_by_fingerprint(der_sha256: bytes) -> Certificate | None:
     """Return the certificate of ours with this SHA-256 over its DER, or None. Names and serials prove nothing."""
     return Certificate.objects.filter(der_sha256=der_sha256.hex()).first()
@@ -101,7 +121,7 @@ def certificate_by_serial(
     issuer_der: bytes, serial_der: bytes, *, cas: Sequence[CertificateAuthority]
 ) -> Certificate | None:
     """Return the certificate with this issuer (a complete Name) and serial number (a complete INTEGER) of these CAs."""
-    named = [ca for ca in cas if _subject_of(ca.certificate_der) == issuer_der]
+    named = [ca for ca in cas if is_named(ca, issuer_der)]
     if not named:
         return None
     try:
@@ -119,6 +139,29 @@ def has_certificate_of_key(spki_sha256: bytes, *, cas: Sequence[CertificateAutho
 def subject_of(certificate: Certificate) -> DistinguishedName:
     """Return the subject as it stands in the certificate; the column holds its beginning, for people."""
     return decode_name(_subject(certificate.tbs_der, is_tbs=True))
+
+
+def sans_of(certificate: Certificate) -> tuple[GeneralName, ...]:
+    """Return the alternative names as they stand in the certificate, of every type; the column is for people."""
+    members = asn1.sequence(asn1.parse_exact(certificate.tbs_der))
+    for extension in asn1.sequence(asn1.parse_exact(members[7].value)):
+        parts = asn1.sequence(extension, 2)
+        if asn1.oid(parts[0]) == SUBJECT_ALT_NAME:
+            return decode_general_names(parts[-1].value)
+    return ()
+
+
+def is_named(authority: CertificateAuthority, name_der: bytes) -> bool:
+    """Whether this complete Name is that of the authority (RFC 5280 §7.1): clients may have encoded it again."""
+    try:
+        return comparable_name(decode_name(name_der)) == _comparable_subject(authority.certificate_der)
+    except NameMalformed:
+        return False
+
+
+@lru_cache(maxsize=256)
+def _comparable_subject(certificate_der: bytes) -> ComparableName:
+    return comparable_name(decode_name(IssuerFacts.from_certificate(certificate_der).subject_der))
 
 
 def _subject(der: bytes, *, is_tbs: bool = False) -> bytes:
@@ -168,11 +211,14 @@ def outdate_crl(ca_id: int) -> None:
 def crl_is_due(ca: CertificateAuthority, *, now: datetime) -> bool:
     """Return whether a new CRL is wanted: none yet, something revoked or released since, or half of its life over.
 
-    `ca` is as just read. One that was begun within CRL_LEASE counts as there.
+    `ca` is as just read. One that was begun within CRL_LEASE counts as there; one that becomes valid later is of no use
+    to relying parties, and was made under a clock that was ahead (`audit.moments`).
     """
-    there = Q(der__isnull=False) | Q(created_at__gt=now - CRL_LEASE)
+    there = Q(der__isnull=False) | moments.within("created_at", now=now, span=CRL_LEASE)
     newest = CrlIssue.objects.filter(there, ca=ca).defer("der").order_by("-number").first()
     if newest is None or newest.revocation_version < ca.revocation_version:
+        return True
+    if moments.is_ahead(newest.this_update, now=now):
         return True
     return now >= newest.this_update + (newest.next_update - newest.this_update) / 2
 
@@ -185,13 +231,8 @@ def latest_crl(ca: CertificateAuthority) -> CrlIssue | None:
 def crl_of_issuer(issuer_der: bytes) -> bytes | None:
     """Return the published CRL of the authority with this name, DER, or None; of several the newest that has one."""
     for authority in CertificateAuthority.objects.order_by("-pk"):
-        if _subject_of(authority.certificate_der) == issuer_der:
+        if is_named(authority, issuer_der):
             found = latest_crl(authority)
             if found is not None:
                 return found.crl_der
     return None
-
-
-@lru_cache(maxsize=256)
-def _subject_of(certificate_der: bytes) -> bytes:
-    return IssuerFacts.from_certificate(certificate_der).subject_der

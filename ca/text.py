@@ -1,6 +1,7 @@
 """Text that strangers wrote: what must not stand in a name, and how to show it (Unicode UTS #39, UAX #15)."""
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +13,7 @@ _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _BLANKS: Final = frozenset({0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10)})
 _EAST_ASIAN: Final = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"})
 _SHOWN_IN_TEXT: Final = 40
+NO_NAME: Final = "(no name)"
 
 
 @lru_cache(maxsize=4096)  # of one long text most characters repeat
@@ -43,6 +45,12 @@ def shortened(text: str) -> str:
     return shown if len(text) <= _SHOWN_IN_TEXT else f"{visible(text[:_SHOWN_IN_TEXT])}…"
 
 
+def display_name(*texts: str, names: Sequence[str] = ()) -> str:
+    """The first of `texts` that is not blank, else the first alternative name (`dns:r1.example`), else "(no name)"."""
+    values = (name.partition(":")[2] for name in names)
+    return next((text for text in (*texts, *values) if text.strip()), NO_NAME)
+
+
 def text_findings(text: str, subject: str = "text") -> tuple[Finding, ...]:
     """Hidden characters, missing normalisation and stray spaces are refused; mixed scripts are a warning."""
     findings: list[Finding] = []
@@ -71,3 +79,20 @@ def _scripts(text: str) -> set[str]:
 @lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
     return unicodedata.name(letter, "UNKNOWN").split(" ", 1)[0].split("-", 1)[0]
+
+
+def punycode_shown(value: str) -> str | None:
+    """A DNS name with its `xn--` labels decoded and made visible, or None when it has none. For display only."""
+    labels = value.split(".")
+    if not any(label.startswith("xn--") for label in labels):
+        return None
+    return visible(".".join(map(_punycode_label, labels)))
+
+
+def _punycode_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError, OverflowError):
+        return "<not decodable>"

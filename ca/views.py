@@ -5,6 +5,7 @@ from hashlib import sha1
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -12,7 +13,8 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.doors import person, requires
+from accounts.doors import actor_of, person, requires
+from accounts.permissions import can
 from accounts.roles import Verb
 from ca.authorities import pause_authority, resume_authority
 from ca.expiry import deadlines_of
@@ -87,8 +89,8 @@ def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
 @requires(Verb.AUTHORITY_PAUSE)
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Stop signing with an authority; devices keep getting PENDING."""
-    authority = get_object_or_404(CertificateAuthority, name=name)
-    pause_authority(authority=authority, user=person(request), now=timezone.now())
+    authority = _to_pause(request, name)
+    pause_authority(authority=authority, actor=actor_of(request), user=person(request), now=timezone.now())
     messages.success(request, f"{authority.name} is paused: nothing is signed, devices keep getting PENDING.")
     return redirect("authorities")
 
@@ -97,7 +99,15 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
 @requires(Verb.AUTHORITY_PAUSE)
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Sign again."""
-    authority = get_object_or_404(CertificateAuthority, name=name)
-    resume_authority(authority=authority, user=person(request), now=timezone.now())
+    authority = _to_pause(request, name)
+    resume_authority(authority=authority, actor=actor_of(request), user=person(request), now=timezone.now())
     messages.success(request, f"{authority.name} works again: what waited is signed now.")
     return redirect("authorities")
+
+
+def _to_pause(request: HttpRequest, name: str) -> CertificateAuthority:
+    """Return the authority; an administrator of a department sees it, and gets 403: it serves other departments too."""
+    authority = get_object_or_404(CertificateAuthority, name=name)
+    if not can(request.user, Verb.AUTHORITY_PAUSE, authority):
+        raise PermissionDenied
+    return authority

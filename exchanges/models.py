@@ -36,11 +36,17 @@ class Exchange(models.Model):
     pki_status = models.PositiveSmallIntegerField(null=True)
     fail_info = models.PositiveSmallIntegerField(null=True)
     text = models.CharField(max_length=300, blank=True)
+    # what the portal knew; the answer tells less
+    subject = models.CharField(max_length=300, blank=True)  # of the request inside, else of the signer certificate
+    cause = models.CharField(max_length=100, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    number = models.CharField(max_length=9, blank=True)  # of approvals.refusal_numbers
 
     class Meta:
         indexes = [
             models.Index(fields=["profile", "kept_for", "id"], name="exchanges_by_reason"),
             models.Index(fields=["profile", "transaction_id", "id"], name="exchanges_by_transaction"),
+            models.Index(fields=["number"], condition=~models.Q(number=""), name="exchanges_by_number"),
         ]
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from accounts.roles import Verb
 from approvals.errors import ApprovalsError, NotPermitted
 from approvals.models import EnrollmentProfile
 from approvals.records import department_of
+from audit import moments
 from audit.events import Actor, Event, Subject
 from audit.log import record
 from exchanges.models import Recording
@@ -49,7 +50,8 @@ def stop_recording(*, profile: EnrollmentProfile, user: User, actor: Actor, now:
 
 def running(*, now: datetime) -> dict[str, datetime]:
     """Return until when the messages of which profiles are recorded, by slug."""
-    return dict(Recording.objects.filter(until__gt=now).values_list("profile__slug", "until"))
+    rows = Recording.objects.filter(until__gt=now, started_at__lte=now + moments.TOLERANCE)
+    return dict(rows.values_list("profile__slug", "until"))
 
 
 def _check(profile: EnrollmentProfile, user: User) -> None:

@@ -14,6 +14,7 @@ import structlog
 from django.db import Error, transaction
 
 from approvals.models import EnrollmentProfile
+from audit import moments
 from exchanges.models import Exchange, KeptFor, Recording
 
 #: Newest messages kept for each profile, by the reason they are kept for; and how long at most.
@@ -35,7 +36,7 @@ class Keeper:
     def __init__(self, fresh: float = FRESH_SECONDS) -> None:
         self._fresh = fresh
         self._lock = threading.Lock()
-        self._until: dict[int, datetime] = {}
+        self._spans: dict[int, tuple[datetime, datetime]] = {}
         self._read_at = float("-inf")
         self._lately: dict[int, deque[float]] = defaultdict(deque)
         self._kept = 0
@@ -70,14 +71,15 @@ class Keeper:
     def _is_recording(self, profile: EnrollmentProfile, now: datetime) -> bool:
         if time.monotonic() - self._read_at > self._fresh:
             self._read_switches()
-        until = self._until.get(profile.pk)
-        return until is not None and now < until
+        started, until = self._spans.get(profile.pk, (now, now))
+        return now < until and not moments.is_ahead(started, now=now)  # begun under a clock that was ahead: over
 
     def _read_switches(self) -> None:
         """Read them all; a database that does not answer leaves what was known: the device has its answer already."""
         try:
             with transaction.atomic():
-                self._until = dict(Recording.objects.values_list("profile_id", "until"))
+                rows = Recording.objects.values_list("profile_id", "until", "started_at")
+                self._spans = {profile: (started, until) for profile, until, started in rows}
         except Error as error:
             _log.warning("recordings.not_read", fault=f"{type(error).__name__}: {error}")
         self._read_at = time.monotonic()

@@ -1,6 +1,7 @@
 """The filters of the auditors' lists."""
 
 from typing import Any, Final
+from uuid import UUID
 
 import django_filters
 from django import forms
@@ -10,15 +11,25 @@ from django.http import HttpRequest
 from accounts.models import Department
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.forms import PeriodFilter, profiles_of
-from approvals.models import EnrollmentRequest
-from approvals.queue import search
+from approvals.forms import PeriodFilter, RequestFilter, profiles_of
+from approvals.models import EnrollmentProfile, EnrollmentRequest, RefusalNumber
+from approvals.queue import certificates_without_self_tests, search, without_self_tests
+from approvals.refusal_numbers import number_in
 from approvals.timeline import WORDS
 from audit.events import Event
 from audit.models import AuditEntry
 from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, CertificateTerm
 
 _EVENTS: Final = [(event.value, WORDS.get(event, (event.value, ""))[0]) for event in Event]
+
+
+class RequestHistoryFilter(RequestFilter):
+    """The filters over all requests; those of self-tests are left out unless their profile is chosen."""
+
+    def filter_queryset(self, rows: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
+        rows = rows if _chooses_self_tests(self.form.cleaned_data) else without_self_tests(rows)
+        filtered: QuerySet[EnrollmentRequest] = super().filter_queryset(rows)
+        return filtered
 
 
 class CertificateFilter(PeriodFilter):
@@ -43,6 +54,12 @@ class CertificateFilter(PeriodFilter):
         model = Certificate
         fields: list[str] = []
 
+    def filter_queryset(self, rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
+        """Leave out those of self-tests unless their profile or CA is chosen."""
+        rows = rows if _chooses_self_tests(self.form.cleaned_data) else certificates_without_self_tests(rows)
+        filtered: QuerySet[Certificate] = super().filter_queryset(rows)
+        return filtered
+
     def matching(self, rows: QuerySet[Certificate], name: str, value: str) -> QuerySet[Certificate]:
         return search(rows, CertificateTerm, "certificate_id", value)
 
@@ -60,7 +77,7 @@ class AuditFilter(PeriodFilter):
         method="about",
         max_length=64,
         label="about",
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "identifier of a request, certificate, person"}),
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "request, certificate, person, refusal"}),
     )
 
     class Meta:
@@ -68,8 +85,21 @@ class AuditFilter(PeriodFilter):
         fields: list[str] = []
 
     def about(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
-        """Exactly one subject, whatever its kind; the index wants the kind named."""
-        return rows.filter(subject_kind__in=SUBJECT_KINDS, subject_id=value.strip())
+        """Exactly one subject, whatever its kind; an entry by its identifier; refusals by their number.
+
+        The index wants the kind named.
+        """
+        about = Q(subject_kind__in=SUBJECT_KINDS, subject_id=value.strip())
+        entries = RefusalNumber.objects.filter(number=number_in(value), entry_id__isnull=False)
+        keys = [key for key in (_key(value), *entries.values_list("entry_id", flat=True)[:200]) if key]
+        return rows.filter(about | Q(pk__in=keys) if keys else about)
+
+
+def _key(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None
 
 
 SUBJECT_KINDS: Final = (
@@ -81,10 +111,21 @@ SUBJECT_KINDS: Final = (
     "certificate-profile",
     "authority",
     "service-key",
+    "key",
     "user",
+    "token",
+    "ndes-account",
+    "secret",
     "self-test",
     "exchange",
 )
+
+
+def _chooses_self_tests(choices: dict[str, Any]) -> bool:
+    profile, ca = choices.get("profile"), choices.get("ca")
+    if profile is not None and profile.for_self_test:
+        return True
+    return ca is not None and EnrollmentProfile.objects.filter(ca=ca, for_self_test=True).exists()
 
 
 def certificates_of(request: HttpRequest) -> QuerySet[Certificate]:

@@ -12,16 +12,15 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.doors import actor_of, person, requires
 from accounts.roles import Verb
-from approvals.forms import RequestFilter
 from approvals.models import EnrollmentRequest
-from approvals.queue import certificates_without_self_tests, count, paginate, requests_of
+from approvals.queue import count, paginate, requests_of
 from approvals.records import department_of
 from approvals.timeline import moments, timeline_of
 from audit.events import Event, Subject
 from audit.log import record
 from ca.models import Certificate
 from ca.store import chain_of
-from history.filters import AuditFilter, CertificateFilter, certificates_of, entries_of
+from history.filters import AuditFilter, CertificateFilter, RequestHistoryFilter, certificates_of, entries_of
 
 _READ = ["GET", "HEAD"]
 
@@ -30,8 +29,9 @@ _READ = ["GET", "HEAD"]
 @require_http_methods(_READ)
 @requires(Verb.REQUEST_VIEW)
 def requests(request: HttpRequest) -> HttpResponse:
-    """Every request that ever arrived."""
-    filters = RequestFilter(request.GET, requests_of(person(request)), request=request, now=timezone.now())
+    """Every request that ever arrived; those of self-tests where their profile is chosen."""
+    rows = requests_of(person(request), with_self_tests=True)
+    filters = RequestHistoryFilter(request.GET, rows, request=request, now=timezone.now())
     context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
     return render(request, "history/requests.html", context)
 
@@ -40,9 +40,8 @@ def requests(request: HttpRequest) -> HttpResponse:
 @require_http_methods(_READ)
 @requires(Verb.CERTIFICATE_VIEW)
 def certificates(request: HttpRequest) -> HttpResponse:
-    """Every certificate that was ever prepared."""
-    rows = certificates_without_self_tests(certificates_of(request))
-    filters = CertificateFilter(request.GET, rows, request=request, now=timezone.now())
+    """Every certificate that was ever prepared; those of self-tests where their profile or CA is chosen."""
+    filters = CertificateFilter(request.GET, certificates_of(request), request=request, now=timezone.now())
     context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
     return render(request, "history/certificates.html", context)
 

@@ -5,10 +5,11 @@ from uuid import UUID
 
 import django_filters
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from approvals.forms import profiles_of
 from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.refusal_numbers import number_in
 from exchanges.models import Exchange, KeptFor
 from inspector.pasted import MAX_CHARACTERS, PasteInvalid, bytes_of
 
@@ -51,17 +52,27 @@ class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-
 
     profile = django_filters.ModelChoiceFilter(queryset=profiles_of, to_field_name="slug", empty_label="any profile")
     reason = django_filters.ChoiceFilter(field_name="kept_for", choices=KeptFor.choices, empty_label="any reason")
-    transaction = django_filters.CharFilter(
-        field_name="transaction_id",
+    q = django_filters.CharFilter(
+        method="matching",
         max_length=255,
-        label="transactionID",
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "the whole transactionID"}),
+        label="Search",
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "device, number of a refusal, transactionID"}),
+    )
+    transaction = django_filters.CharFilter(
+        field_name="transaction_id", max_length=255, label="transactionID", widget=forms.HiddenInput
     )
     request_id = django_filters.CharFilter(method="of_request", widget=forms.HiddenInput)
 
     class Meta:
         model = Exchange
         fields: list[str] = []
+
+    def matching(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
+        """Messages of a device by a part of its name, of a refusal by its number, of a transaction by its whole ID."""
+        text = value.strip()
+        about = Q(subject__icontains=text) | Q(transaction_id=text)
+        number = number_in(text)
+        return rows.filter(about | Q(number=number) if number else about)
 
     def of_request(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
         """The messages of one request: same profile, transactionID and signer key."""

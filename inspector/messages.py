@@ -41,6 +41,7 @@ class KnownKey:
 
     name: str
     is_retired: bool = False
+    is_ra: bool = True
 
 
 #: RA keys by the DER of issuer and serial number, or by key identifier: whom an envelope is for.
@@ -166,6 +167,9 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
     if known is None:
         return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
     ours = [key for key in found if key]
+    if ours and not any(key.is_ra for key in ours):
+        text = f"Encrypted to {ours[0].name}, which decrypts nothing: the client took it for the RA certificate."
+        return Section("Envelope", tuple(rows), text, "bad")
     if ours:
         names = ", ".join(f"a retired key, {key.name}" if key.is_retired else key.name for key in ours)
         return Section("Envelope", tuple(rows), f"Encrypted to {names}.", "warn" if ours[0].is_retired else "good")

@@ -1,7 +1,7 @@
 """A stored message opened with the RA key it was encrypted to, for who may see the requests of its profile.
 
-Only stored messages: what anybody pastes is never decrypted (ADR 0026). What cannot be read inside is one sentence,
-the same that the device got, for the reasons of `scep.protocol.errors.unreadable`.
+Only stored messages: what anybody pastes is never decrypted (ADR 0026). For what cannot be decrypted there is one
+sentence, whatever is wrong, for the reasons of `scep.protocol.errors.unreadable`.
 """
 
 import os
@@ -17,35 +17,27 @@ from approvals.models import EnrollmentProfile
 from approvals.records import department_of
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from ca.admission import review_csr
 from ca.asn1 import Asn1Error, der_sequence
-from ca.csr import (
-    CertificationRequest,
-    CsrAlgorithmRefused,
-    CsrMalformed,
-    CsrSignatureInvalid,
-    decode_csr,
-    read_stored_csr,
-)
+from ca.csr import CertificationRequest, CsrError, decode_csr
 from ca.lineage import lineage_of
 from ca.models import CertificateAuthority, ServiceKey, ServicePurpose
-from ca.profiles import check_csr
 from ca.store import resolve_version
 from exchanges.models import Exchange
 from inspector.messages import KnownKey, name_of
 from inspector.report import Row, Section
-from inspector.requests import TITLE, findings_section, rows_of
+from inspector.requests import csr_section, findings_section
+from scep.addressees import mistaken_certificates
 from scep.protocol.certificates import read_certificate, read_issuer_and_serial, subject_key_identifier
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_envelope
-from scep.protocol.errors import UNREADABLE, Malformed, Refused
+from scep.protocol.errors import NOT_OPENED, UNREADABLE, Malformed, Refused
 from scep.protocol.messages import MessageRules
 from scep.ra_keys import RA_UNUSABLE, ra_keys
 
 _log = structlog.get_logger(__name__)
 _INSIDE = "Inside the envelope"
-_NOT_READABLE = Section(_INSIDE, verdict=f"{UNREADABLE.capitalize()}: the device got this answer too.", tone="bad")
-
 _CLOSED = Section(_INSIDE, verdict="Not opened: no RA key that is in use now makes it readable.", tone="warn")
 
 
@@ -69,8 +61,14 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
     except Refused as refused:
         if refused.text == UNREADABLE:
-            return [_NOT_READABLE if exchange.text == UNREADABLE else _CLOSED]
+            return [_unreadable(refused.cause) if exchange.text.startswith(UNREADABLE) else _CLOSED]
         return [Section(_INSIDE, verdict=f"Not opened: {refused.text}.", tone="warn")]
+
+
+def _unreadable(cause: str) -> Section:
+    """Say what the log says; the device read the first half only."""
+    text = f"{UNREADABLE.capitalize()}: the device got this answer too. What is wrong: {cause}."
+    return Section(_INSIDE, verdict=text, tone="bad")
 
 
 def _inside(der: bytes, profile: EnrollmentProfile) -> list[Section]:
@@ -83,7 +81,13 @@ def _inside(der: bytes, profile: EnrollmentProfile) -> list[Section]:
     content = open_envelope(message, recipients=recipients, entropy=os.urandom, rules=rules)
     if message.message_type in (MessageType.GET_CERT, MessageType.GET_CRL):
         return [_coordinates(content)]
-    return _request(content, profile)
+    try:
+        decode_csr(content, accepts_sha1=rules.legacy_algorithms)
+    except CsrError as error:
+        if not error.spki_der:
+            return [_unreadable(NOT_OPENED)]
+    csr, section = csr_section(content, rules)
+    return [section, *(remarks(csr, profile, is_refused=section.tone == "bad") if csr else ())]
 
 
 def _coordinates(content: bytes) -> Section:
@@ -94,37 +98,27 @@ def _coordinates(content: bytes) -> Section:
     return Section(_INSIDE, (Row("issuer", name_of(issuer)), Row("serial number", serial[2:].hex(), is_code=True)))
 
 
-def _request(content: bytes, profile: EnrollmentProfile) -> list[Section]:
-    try:
-        csr = decode_csr(content, accepts_sha1=profile.legacy_algorithms)
-        said = Section(TITLE, verdict="Its signature holds.", tone="good")
-    except CsrMalformed:
-        return [_NOT_READABLE]
-    except (CsrSignatureInvalid, CsrAlgorithmRefused) as error:
-        said = Section(TITLE, verdict=f"Refused: {error}.", tone="bad")
-        try:
-            csr = read_stored_csr(content)
-        except (CsrMalformed, CsrAlgorithmRefused):
-            return [said]
-    return [Section(TITLE, rows_of(csr), said.verdict, said.tone), *rules(csr, profile)]
+def remarks(csr: CertificationRequest, profile: EnrollmentProfile, *, is_refused: bool) -> list[Section]:
+    """Return what the certificate profile remarks on a request, as it is now.
 
-
-def rules(csr: CertificationRequest, profile: EnrollmentProfile) -> list[Section]:
-    """Return what the certificate profile remarks on a request, as it is now."""
+    `is_refused`: the request is refused whatever the profile says.
+    """
     version = profile.certificate_profile.current_id
     if version is None:
         return []
-    return [findings_section(check_csr(csr, resolve_version(version)).findings, profile.slug)]
+    findings = review_csr(csr, resolve_version(version)).findings
+    return [findings_section(findings, profile.slug, is_refused=is_refused)]
 
 
 def known_keys(user: User) -> dict[bytes, KnownKey]:
     """Return the RA keys of the profiles a person may see, by the names by which an envelope may call them."""
     profiles = EnrollmentProfile.objects.filter(within(user, Verb.PROFILE_VIEW, "department_id"))
     current = CertificateAuthority.objects.filter(enrollment_profiles__in=profiles).distinct()
-    mine = {ca.pk for authority in current for ca in lineage_of(authority).authorities()}
+    lineage_authorities = [ca for authority in current for ca in lineage_of(authority).authorities()]
+    mine = {ca.pk for ca in lineage_authorities}
     purposes = [ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION]
     rows = ServiceKey.objects.filter(ca__in=mine, purpose__in=purposes, certificate__der__isnull=False)
-    found = {}
+    found = {rid: KnownKey(name, is_ra=False) for rid, name in mistaken_certificates(mine).items()}
     for row in rows.select_related("ca", "certificate"):
         if row.certificate is not None:
             read = read_certificate(row.certificate.certificate_der)

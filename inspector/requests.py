@@ -52,10 +52,16 @@ def rows_of(csr: CertificationRequest) -> tuple[Row, ...]:
     )
 
 
-def findings_section(findings: Sequence[Finding], profile: str) -> Section:
-    """What the certificate profile remarks, and what that would mean."""
+def findings_section(findings: Sequence[Finding], profile: str, *, is_refused: bool = False) -> Section:
+    """What the certificate profile remarks, and what that would mean for a request that is not refused already."""
     rows = tuple(Row(finding.severity, finding.text) for finding in findings)
     refused = any(finding.severity == "refuse" for finding in findings)
+    if is_refused and not refused:
+        return Section(
+            f"Rules of profile {profile}",
+            rows,
+            "The request is refused for the reason above; the rules of the profile add none.",
+        )
     tone: Tone = "bad" if refused else "good"
     verdict = "It would be refused." if refused else "No rule of the profile speaks against it."
     return Section(f"Rules of profile {profile}", rows, verdict, tone)

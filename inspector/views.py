@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -19,17 +19,21 @@ from accounts.roles import Verb
 from approvals.forms import profiles_of
 from approvals.models import EnrollmentProfile
 from approvals.queue import paginate, requests_of
+from approvals.refusal_numbers import number_in, refusals_with
 from exchanges.models import Exchange
 from exchanges.recordings import running, start_recording, stop_recording
 from exchanges.storage import KEPT, NEWEST
 from inspector.decoding import decode
 from inspector.forms import HOURS, ExchangeFilter, PasteForm, RecordingForm
-from inspector.opening import known_keys, open_stored, rules
+from inspector.opening import known_keys, open_stored, remarks
+from inspector.refused import shown
 from inspector.requests import csr_section
 from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of
 from scep.protocol.messages import MessageRules
 
 _READ: Final = ["GET", "HEAD"]
+#: Refusals, and messages, on the page of one number.
+_MOST: Final = 50
 
 
 @never_cache
@@ -72,6 +76,19 @@ def exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
     """One stored message and its answer, decoded from outside."""
     found = get_object_or_404(_exchanges_of(request), pk=exchange_id)
     return render(request, "inspector/exchange.html", _exchange_context(request, found))
+
+
+@never_cache
+@require_http_methods(_READ)
+@requires(Verb.REQUEST_VIEW)
+def refusal(request: HttpRequest, number: str) -> HttpResponse:
+    """What was refused with this number, and why."""
+    rows = list(refusals_with(number_in(number), person(request))[:_MOST])
+    if not rows:
+        raise Http404
+    kept = _exchanges_of(request).filter(number=rows[0].number).defer("message", "answer").order_by("-id")
+    context = {"number": rows[0].number, "refusals": shown(rows), "messages_kept": kept[:_MOST]}
+    return render(request, "inspector/refusal.html", context)
 
 
 @never_cache
@@ -141,8 +158,10 @@ _BESIDE: Final = ("profile__ca__parent__parent", "profile__department", "profile
 def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None) -> dict[str, Any]:
     taken = MessageRules(legacy_algorithms=profile is not None and profile.legacy_algorithms)
     report = decode(data, known=known_keys(person(request)), rules=taken)
-    csr = csr_section(data, taken)[0] if report.kind.startswith("certificate request") else None
-    return {"report": report, "more": rules(csr, profile) if csr and profile else []}
+    if profile is None or not report.kind.startswith("certificate request"):
+        return {"report": report, "more": []}
+    csr, section = csr_section(data, taken)
+    return {"report": report, "more": remarks(csr, profile, is_refused=section.tone == "bad") if csr else []}
 
 
 def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:

@@ -26,6 +26,7 @@ _BY_EVENT: Final[dict[str, tuple[int, int, str]]] = {
     Event.REQUEST_REOPEN: (OFFICER, PORTAL, "Opened again"),
     Event.CERTIFICATE_PREPARE: (PORTAL, WORKER, "The certificate is prepared"),
     Event.CERTIFICATE_ISSUE: (WORKER, PORTAL, "The certificate is signed and recorded"),
+    Event.CERTIFICATE_ABANDON: (WORKER, PORTAL, "The certificate is given up"),
     Event.CERTIFICATE_DELIVER: (PORTAL, DEVICE, "The device picked the certificate up"),
     Event.CERTIFICATE_REVOKE: (OFFICER, PORTAL, "Revoked"),
     Event.CERTIFICATE_HOLD: (OFFICER, PORTAL, "Put on hold"),

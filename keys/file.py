@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Final, Literal
 
 from asn1crypto.algos import EncryptionAlgorithm
@@ -156,7 +157,9 @@ def load(path: Path, passphrase: bytes) -> LoadedKey:
             status = os.fstat(file.fileno())
             if status.st_mode & _OTHERS:
                 mode = stat.S_IMODE(status.st_mode)
-                raise KeyStoreError(f"{path}: mode {mode:04o} lets others read the private key; run chmod 600 {path}")
+                raise KeyStoreError(
+                    f"{path}: mode {mode:04o} lets others read the private key; run chmod 600 {quote(str(path))}"
+                )
             digest = hmac.digest(_CACHE_SALT, passphrase, "sha256")
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size, digest)
             cached = _cache.get(str(path))
@@ -247,7 +250,9 @@ def _ensure_private_folder(folder: Path) -> None:
     except OSError as error:
         raise KeyStoreError(f"{folder}: cannot be made: {error.strerror}") from error
     if mode & _OTHERS:
-        raise KeyStoreError(f"{folder}: mode {mode:04o} lets others into the key folder; run chmod 700 {folder}")
+        raise KeyStoreError(
+            f"{folder}: mode {mode:04o} lets others into the key folder; run chmod 700 {quote(str(folder))}"
+        )
 
 
 def _write_new(path: Path, content: bytes) -> None:

@@ -6,6 +6,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from pkiportal.environment import SettingsError, is_set
@@ -75,16 +76,29 @@ class DataFolder:
         return self.root / "up.lock"
 
     @property
+    def proxy_notice(self) -> Path:
+        """What a proxy said of a client that is no address, for the doctor."""
+        return self.root / "proxy-notice"
+
+    @property
     def address(self) -> Path:
-        """The public address that `up` was last started with, for commands beside it."""
+        """The addresses that `up` was last started with, for commands next to it."""
         return self.root / "address"
 
     def recorded_address(self) -> str:
-        """The text of that file, empty if there is none."""
+        """The public address in that file, its first line; empty if there is none."""
+        return self._recorded(0)
+
+    def recorded_nearby(self) -> str:
+        """The address of SCEP for clients on this machine, the second line; empty if there is none."""
+        return self._recorded(1)
+
+    def _recorded(self, number: int) -> str:
         try:
-            return self.address.read_text().strip()
+            lines = self.address.read_text(encoding="utf-8").split()
         except OSError:
             return ""
+        return lines[number] if number < len(lines) else ""
 
     def secret(self, name: str) -> str:
         """The text of a secret file. Raises SettingsError if it does not exist or others can read it."""
@@ -95,10 +109,11 @@ class DataFolder:
                 text = file.read().strip()
         except OSError as error:
             raise SettingsError(
-                f"{SECRETS[name]} is not set and {path} cannot be read: {error.strerror}, run `./portal doctor`"
+                f"{SECRETS[name]} is not set and {path} cannot be read: {error.strerror}, restore it from a backup or "
+                "name the right folder with --data or PORTAL_DATA"
             ) from error
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsError(f"{path} can be read by others, run: chmod 600 {path}")
+            raise SettingsError(f"{path} can be read by others, run: chmod 600 {quote(str(path))}")
         if not text:
             raise SettingsError(f"{path} is empty, restore it from a backup")
         return text
@@ -128,7 +143,7 @@ def _ensure_private(path: Path) -> None:
             raise SettingsError(f"PORTAL_DATA: {path} belongs to another user")
         if stat.S_IMODE(found.st_mode) & 0o077:
             if any(path.iterdir()):
-                raise SettingsError(f"PORTAL_DATA: {path} can be entered by others, run: chmod 700 {path}")
+                raise SettingsError(f"PORTAL_DATA: {path} can be entered by others, run: chmod 700 {quote(str(path))}")
             path.chmod(0o700)
     except OSError as error:
         raise SettingsError(f"PORTAL_DATA: {path} cannot be used: {error.strerror}") from error

@@ -134,6 +134,14 @@ def proxy_hops(text: str) -> int:
     return int(text)
 
 
+def proxy_header(text: str) -> str:
+    """The header in which the proxies say who the client is, in its usual spelling."""
+    known = {header.lower(): header for header in ("X-Forwarded-For", "Forwarded")}
+    if text.strip().lower() not in known:
+        raise ValueError("is neither X-Forwarded-For nor Forwarded")
+    return known[text.strip().lower()]
+
+
 def call_targets(text: str) -> tuple[AllowedHost, ...]:
     """Comma-separated hosts that the portal may call by itself, https unless one begins with `http://`."""
     return tuple(read_allowed_host(part) for part in filter(None, (piece.strip() for piece in text.split(","))))
@@ -191,6 +199,13 @@ def log_level(text: str) -> str:
     if level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"} or level not in logging.getLevelNamesMapping():
         raise ValueError("is not one of debug, info, warning, error, critical")
     return level
+
+
+def switch(text: str) -> bool:
+    """'on' or 'off'."""
+    if text.lower() not in {"on", "off"}:
+        raise ValueError("is not one of on, off")
+    return text.lower() == "on"
 
 
 def process_kind(text: str) -> ProcessKind:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -13,9 +13,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from approvals.models import Lease
+from approvals.pulse import beat
 from approvals.queue import signing_health
 from approvals.refusals import Unplanned, unplanned_since
+from audit.availability import is_unavailable
+from pkiportal import watching
 
 #: Seconds. The broker must not hold an answer about the rest.
 _BROKER_TIMEOUT: Final = 1.0
@@ -28,7 +30,7 @@ def page_fault(request: HttpRequest) -> HttpResponse:
 
     The templates are drawn without the request: who asks cannot be looked up now.
     """
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if is_unavailable(sys.exc_info()[1]):
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
     return HttpResponse(render_to_string("500.html"), status=500)
 
@@ -43,23 +45,29 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when requests can be taken and remembered, 503 with the reasons when not.
 
-    A dead broker or a late sweep is shown but is no reason: requests wait in the database.
+    A dead broker or a late sweep is shown (`warnings`) but is no reason: requests wait in the database.
     """
     reasons, facts = readiness(timezone.now())
-    state = {"ready": not reasons, "reasons": reasons, **facts}
+    state = {"ready": not reasons, "reasons": reasons, "version": settings.PORTAL_VERSION, **facts}
     return JsonResponse(state, status=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
 def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
-    """The reasons against being ready, and facts worth showing."""
+    """The reasons against being ready, and facts worth showing.
+
+    A database that answers but takes no writes (a full disk, a standby) is a reason: nothing could be remembered. Each
+    process tries a write of its own, every few seconds at most.
+    """
     facts: dict[str, Any] = {"broker": "reachable" if broker_answers() else "unreachable"}
     try:
         pending = pending_migrations()
         if pending:
             return [f"{len(pending)} migrations are not applied, run `./portal migrate`"], facts
-        return [], facts | signing_facts(now) | {"unplanned_faults": unplanned_faults(now).count}
-    except DatabaseError:
+        fault = beat.write(settings.PORTAL_PROCESS, now=now)
+        facts |= signing_facts(now) | {"write": fault or "ok", "unplanned_faults": unplanned_faults(now).count}
+    except (DatabaseError, InterfaceError):
         return ["the database does not answer"], facts
+    return [fault] if fault else [], facts
 
 
 def pending_migrations() -> list[str]:
@@ -70,14 +78,15 @@ def pending_migrations() -> list[str]:
 
 
 def signing_facts(now: datetime) -> dict[str, Any]:
-    """How signing goes and when the sweep last ran; seconds are counted from `now`."""
+    """How signing goes, when the sweep last ran, and what needs an operator; seconds are counted from `now`."""
     health = signing_health(now)
-    swept_at = Lease.objects.filter(name="sweep").values_list("last_run_at", flat=True).first()
     return {
-        "signing": health.sentence or "ok",
+        "signing": watching.signing_sentence(now) or "ok",
         "waiting": str(health.waiting),
+        "attention": watching.attention().value,
         "oldest_due_seconds": _age(health.oldest_due_at, now),
-        "last_sweep_seconds": _age(swept_at, now),
+        "last_sweep_seconds": _age(watching.swept_at(), now),
+        "warnings": watching.worries(now),
     }
 
 

@@ -54,7 +54,8 @@ def logging_config(level: str, *, process: str) -> dict[str, Any]:
                 ],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "filters": {"refusals": {"()": "pkiportal.refusal_log.OneLineEach"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["refusals"]}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Their own handlers would print a second line in another form.

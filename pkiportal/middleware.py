@@ -13,31 +13,53 @@ from django.template.response import SimpleTemplateResponse
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 
-from accounts.network import is_from_this_machine, is_from_trusted_proxy
+from accounts.network import forwarded_scheme, is_from_this_machine
+from pkiportal.access import bind_request_id
+from pkiportal.bodies import LengthUnknown, TooLarge, body_length
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 #: The addresses of `scep.urls`, and nothing else: `/certsrv/mscep_admin/` takes a password.
-_SCEP: Final = re.compile(r"/scep(?:/|$)|/[Cc]ert[Ss]rv/mscep/|/cgi-bin/pkiclient\.exe")
+_SCEP: Final = re.compile(r"/scep(?:/|$)|/[Cc]ert[Ss]rv/+mscep/|/cgi-bin/+pkiclient\.exe")
 #: Doors for machines that send a password: the short way as well, but not over plain HTTP.
 _ENCRYPTED: Final = re.compile(r"/[Cc]ert[Ss]rv/mscep_admin|/api/")
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
 _PUBLISHED: Final = (".cer", ".crt", ".pem", ".crl", ".p7c")
 #: A whole SCEP message as base64 in a query, each character escaped at worst, beside other parameters.
 _QUERY_MAX: Final = 4 * settings.PORTAL_SCEP_MAX_BYTES
-_LENGTH_DIGITS: Final = 12
 #: Seconds between two notes of "seen": not every request writes to the database.
 _SEEN_EVERY: Final = 300
 
 
-def trusted_proxy(get_response: GetResponse) -> GetResponse:
-    """Believe `X-Forwarded-Proto` if, and only if, the connection comes from a named proxy."""
+def name_request(get_response: GetResponse) -> GetResponse:
+    """Give each line that is logged for a request the id of the request."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
-        if settings.PORTAL_TRUSTED_PROXIES and is_from_trusted_proxy(request):
-            scheme = request.META.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
-            if scheme in {"http", "https"}:
-                request.META["wsgi.url_scheme"] = scheme
+        bind_request_id(request.META)
+        return get_response(request)
+
+    return answer
+
+
+def bound_body(get_response: GetResponse) -> GetResponse:
+    """Refuse a body that its path does not take, before a byte of it is read.
+
+    The web server refuses it earlier (`pkiportal.front`); this one is for a portal behind another server.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        return _refuse_body(request) or get_response(request)
+
+    return answer
+
+
+def trusted_proxy(get_response: GetResponse) -> GetResponse:
+    """Believe what is said of the scheme if, and only if, the connection comes from a named proxy."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        scheme = forwarded_scheme(request) if settings.PORTAL_TRUSTED_PROXIES else ""
+        if scheme:
+            request.META["wsgi.url_scheme"] = scheme
         return get_response(request)
 
     return answer
@@ -48,10 +70,12 @@ def open_doors(get_response: GetResponse) -> GetResponse:
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         path = request.path_info
-        if _SCEP.match(path):
-            return _with_length(_refuse_body(request) or _call_view(request))
+        once = f"/{path.lstrip('/')}"
+        if _SCEP.match(once):
+            request.path = request.path_info = once  # a device appends /cgi-bin/… to an address that ends with a slash
+            return _with_length(_refuse_message(request) or _call_view(request))
         if _ENCRYPTED.match(path):
-            return _with_length(_refuse_unencrypted(request) or _refuse_large(request) or _call_view(request))
+            return _with_length(_refuse_unencrypted(request) or _call_view(request))
         if path in _HEALTH or is_publication(path):
             return _with_length(_call_view(request))
         return get_response(request)
@@ -88,6 +112,8 @@ def session_age(get_response: GetResponse) -> GetResponse:
                 logout(request)
             elif "signed_in_at" not in session:
                 session["signed_in_at"] = session["seen_at"] = now
+            elif since > now or seen > now:  # the clock was set back: what it said then must not lengthen the session
+                session["signed_in_at"], session["seen_at"] = min(since, now), min(seen, now)
             elif now - seen > _SEEN_EVERY and not _is_refresh(request):
                 session["seen_at"] = now
         return get_response(request)
@@ -114,30 +140,29 @@ def _refuse_unencrypted(request: HttpRequest) -> HttpResponse | None:
         403,
         "these pages need an encrypted connection. Start the portal with --tls-cert and --tls-key, or put a "
         "proxy with TLS before it and name the proxy in PORTAL_TRUSTED_PROXIES, or open http://localhost on the "
-        "machine itself. SCEP stays reachable without encryption.",
+        "machine itself, from elsewhere through ssh -L PORT:localhost:PORT MACHINE. SCEP stays reachable without "
+        "encryption.",
     )
 
 
-def _refuse_large(request: HttpRequest) -> HttpResponse | None:
-    """A refusal for a body that no reader of these doors sends; nothing is read."""
-    length = request.META.get("CONTENT_LENGTH", "") or "0"
-    if request.META.get("HTTP_TRANSFER_ENCODING") or not length.isdecimal():
-        return _plain(411, "send the body with a Content-Length")
-    if len(length) > _LENGTH_DIGITS or int(length) > settings.PORTAL_SCEP_MAX_BYTES:
-        return _plain(413, f"a body has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
+def _refuse_body(request: HttpRequest) -> HttpResponse | None:
+    """A refusal for a body of unknown length (WSGI gives none of it), or for a large one; nothing is read."""
+    length = request.META.get("CONTENT_LENGTH", "")
+    try:
+        body_length(request.path_info, length=length, is_chunked=bool(request.META.get("HTTP_TRANSFER_ENCODING")))
+    except LengthUnknown as error:
+        return _plain(411, str(error))
+    except TooLarge as error:
+        return _plain(413, str(error))
     return None
 
 
-def _refuse_body(request: HttpRequest) -> HttpResponse | None:
-    """A refusal for a body of unknown length (WSGI gives none of it), an encoded or a large one; nothing is read."""
-    length = request.META.get("CONTENT_LENGTH", "")
-    is_counted = length.isdecimal() if request.method == "POST" else not length or length.isdecimal()
-    if request.META.get("HTTP_TRANSFER_ENCODING") or not is_counted:
+def _refuse_message(request: HttpRequest) -> HttpResponse | None:
+    """A refusal for a message without a length, an encoded one, or a query that is too long for any message."""
+    if request.method == "POST" and not request.META.get("CONTENT_LENGTH"):
         return _plain(411, "send the message with a Content-Length")
     if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         return _plain(415, "send the message without Content-Encoding")
-    if len(length) > _LENGTH_DIGITS or int(length or 0) > settings.PORTAL_SCEP_MAX_BYTES:
-        return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
     if len(request.META.get("QUERY_STRING", "")) > _QUERY_MAX:
         return _plain(414, "send the message by POST")
     return None

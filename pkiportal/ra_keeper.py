@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from approvals.clock import database_now
-from approvals.sweep import take_lease
+from approvals.leases import acquire
+from approvals.pulse import beat
 from scep.ra_renewal import keep_ra_keys
 
 EVERY: Final = timedelta(seconds=30)
@@ -39,8 +41,9 @@ def keep_once() -> None:
     """Do what is due once; whatever goes wrong is logged, and the next look comes in half a minute."""
     try:
         close_old_connections()
-        now = database_now()
-        if take_lease("ra-keys", now=now, until=now + EVERY * 0.8):
+        beat.write(settings.PORTAL_PROCESS, now=database_now())
+        now = acquire("ra-keys", length=EVERY * 0.8)
+        if now is not None:
             keep_ra_keys(now=now)
     except DatabaseError as error:
         _log.warning("ra.not_kept", fault=f"{type(error).__name__}: {error}")

@@ -4,32 +4,40 @@
 """
 
 import os
+import shlex
 import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pkiportal import environment
+from pkiportal import __version__, environment
 from pkiportal.datafolder import DataFolder
 from pkiportal.environment import Network, ProcessKind, Secret, SettingsError, is_set, read, read_text
+from pkiportal.fixed_settings import CONTENT_SECURITY_POLICY, REST_FRAMEWORK  # noqa: F401 - read by Django
 from pkiportal.logs import logging_config
 
-#: The version of this code; a test compares it with pyproject.toml.
-PORTAL_VERSION: Final = "0.1.0"
+PORTAL_VERSION: Final = __version__
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 _COMMAND: Final[ProcessKind] = "command"
 
 PORTAL_PROCESS = read("PORTAL_PROCESS", environment.process_kind, default=_COMMAND)
 PORTAL_DATA = DataFolder(read("PORTAL_DATA", Path, default=BASE_DIR / "var").absolute())
+#: What a command next to this portal needs in order to work on the same folder.
+PORTAL_DATA_OPTION: Final = (
+    "" if PORTAL_DATA.root == BASE_DIR / "var" else f" --data {shlex.quote(str(PORTAL_DATA.root))}"
+)
 PORTAL_BIND = read("PORTAL_BIND", environment.host_port, default=("127.0.0.1", 8000))
 PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", environment.existing_file, default=None)
 PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
 PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
-#: How many proxies a request passes at most; so many entries of X-Forwarded-For are read.
+#: How many proxies a request passes at most; so many entries of PORTAL_PROXY_HEADER are read.
 PORTAL_PROXY_HOPS: int = read("PORTAL_PROXY_HOPS", environment.proxy_hops, default=1)
-if is_set("PORTAL_PROXY_HOPS") and not PORTAL_TRUSTED_PROXIES:
-    raise SettingsError("PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too")
+#: The one header that is read. A proxy passes the other one on as any client writes it.
+PORTAL_PROXY_HEADER: str = read("PORTAL_PROXY_HEADER", environment.proxy_header, default="X-Forwarded-For")
+for _name in ("PORTAL_PROXY_HOPS", "PORTAL_PROXY_HEADER"):
+    if is_set(_name) and not PORTAL_TRUSTED_PROXIES:
+        raise SettingsError(f"{_name}: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too")
 if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
     raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
 #: A second address, without TLS, for SCEP, certificates and CRLs; pages are refused there.
@@ -91,6 +99,10 @@ PORTAL_RA_RENEW_BEFORE: Final = read(
     lambda text: timedelta(days=environment.days(0, PORTAL_RA_LIFE.days - 1)(text)),
     default=None,
 )
+#: How long decisions are marked after another person set the officer's password or granted a role.
+PORTAL_ACCOUNT_CHANGE_PERIOD: Final = timedelta(
+    days=read("PORTAL_ACCOUNT_CHANGE_DAYS", environment.days(1, 365), default=7)
+)
 
 
 # Secrets -------------------------------------------------------------------------------------------------------------
@@ -142,6 +154,8 @@ INSTALLED_APPS = [
     "pkiportal",
 ]
 MIDDLEWARE = [
+    "pkiportal.middleware.name_request",
+    "pkiportal.middleware.bound_body",
     "pkiportal.middleware.trusted_proxy",
     "pkiportal.middleware.open_doors",
     "django.middleware.security.SecurityMiddleware",
@@ -153,6 +167,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "pkiportal.middleware.session_age",
+    "accounts.browsers.remember_browser",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -208,8 +223,8 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database() | {"ATOMIC_REQUESTS": False}}
-#: Threads of each of the two web processes: a slow client holds one while it sends its body. Each thread keeps a
-#: connection, and PostgreSQL allows 100 unless told otherwise.
+#: Threads of each of the two web processes; a request holds one from the end of its body to its answer. Each thread
+#: keeps a connection, and PostgreSQL allows 100 unless its settings say otherwise.
 PORTAL_WEB_THREADS: Final = 64 if DATABASES["default"]["ENGINE"].endswith("sqlite3") else 32
 #: In the database, not in the broker: who signs in must not depend on Valkey, and limits are shared by all processes.
 CACHES = {
@@ -266,7 +281,8 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_PREVENT_ENUMERATION = True
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key", "reauthenticate": "10/m/user"}
+#: Sign-ins are counted by `accounts.sign_in_limits`, which knows the browsers of a person.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reauthenticate": "10/m/user"}
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 
 # Browser -------------------------------------------------------------------------------------------------------------
@@ -278,9 +294,13 @@ ALLOWED_HOSTS = [
 ]
 CSRF_TRUSTED_ORIGINS = [PORTAL_PUBLIC_URL]
 APPEND_SLASH = True
+#: Of a form without its files; how large a whole body may be is a matter of its path (pkiportal.bodies).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 262_144
+#: Files are kept in memory, from people who are signed in, on the pages that take lists; never on the disk.
+FILE_UPLOAD_HANDLERS = ["pkiportal.uploads.ListUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = 8 * 3600
 #: Seconds without a request after which a session ends.
 PORTAL_SESSION_IDLE = 3600
@@ -290,37 +310,13 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PORTAL_IS_HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if PORTAL_IS_HTTPS else "portal_session"
 CSRF_COOKIE_NAME = "__Host-csrf" if PORTAL_IS_HTTPS else "portal_csrf"
+PORTAL_BROWSER_COOKIE_NAME = "__Host-browser" if PORTAL_IS_HTTPS else "portal_browser"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SECURE_HSTS_SECONDS = 31_536_000 if PORTAL_IS_HTTPS else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'none'"],
-        "script-src": ["'self'"],
-        "style-src": ["'self'"],
-        "img-src": ["'self'"],
-        "font-src": ["'self'"],
-        "connect-src": ["'self'"],
-        "form-action": ["'self'"],
-        "base-uri": ["'none'"],
-        "frame-ancestors": ["'none'"],
-    }
-}
-
-
-# REST: each view names what it takes; without a token, a scope and JSON nothing is answered -------------------------
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "EXCEPTION_HANDLER": "api.problems.answer_for",
-    "UNAUTHENTICATED_USER": None,
-    "URL_FORMAT_OVERRIDE": None,
-}
 
 
 # Celery: the broker is a doorbell, the database the truth ------------------------------------------------------------
@@ -377,15 +373,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(PORTAL_DATA.root / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+#: The sweep only, which rings for the rest: see approvals.sweep.CHORES.
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
-    "certify": {"task": "ca.certify_service_keys", "schedule": 10.0, "options": {"queue": "signing", "expires": 10}},
-    "crls": {"task": "ca.issue_crls", "schedule": 30.0, "options": {"queue": "signing", "expires": 30}},
-    "exchanges": {"task": "exchanges.prune", "schedule": 600.0, "options": {"queue": "default", "expires": 600}},
-    "notices": {"task": "approvals.deliver_notices", "schedule": 10.0, "options": {"queue": "default", "expires": 10}},
 }
 
 # Logs ----------------------------------------------------------------------------------------------------------------
 PORTAL_LOG_LEVEL = read("PORTAL_LOG_LEVEL", environment.log_level, default="INFO")
+#: Whether the web server writes a line for each request.
+PORTAL_ACCESS_LOG: bool = read("PORTAL_ACCESS_LOG", environment.switch, default=False)
 LOGGING = logging_config(PORTAL_LOG_LEVEL, process=PORTAL_PROCESS)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")

@@ -15,6 +15,7 @@ from audit.canonical import canonical_json
 from audit.events import Actor, Event
 from audit.log import record
 from ca.checks import readable_keys
+from pkiportal.fingerprints import write_down
 
 #: Set by `./portal up` for its parts: one user runs all of them, and `./portal doctor` says what that means.
 EMBEDDED: Final = "PORTAL_EMBEDDED"
@@ -46,6 +47,7 @@ def note_start(process: str, *, now: datetime) -> None:
             record(Event.PROCESS_START, actor=Actor(kind="system", identifier=process), now=now, data=data)
     except DatabaseError as error:
         _log.warning("start.not_recorded", fault=f"{type(error).__name__}: {error}", **data)
+    write_down(now=now)
 
 
 def plain_settings() -> dict[str, str]:

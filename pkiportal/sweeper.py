@@ -5,8 +5,11 @@ import threading
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import close_old_connections
 
+from approvals.clock import database_now
+from approvals.pulse import beat
 from approvals.sweep import EVERY, sweep
 
 _log: Final = structlog.get_logger(__name__)
@@ -29,6 +32,7 @@ def sweep_once() -> None:
     """One sweep; whatever goes wrong is logged, and the next one comes in a few seconds."""
     try:
         close_old_connections()
+        beat.write(settings.PORTAL_PROCESS, now=database_now())
         sweep()
     except Exception:  # noqa: BLE001 - the outermost door of this thread
         _log.exception("sweep.failed")

@@ -8,17 +8,20 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.db import transaction
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
-from accounts.views import set_up
+from accounts.views import password_link, set_up
 from pkiportal.health import healthz, readyz
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # allauth's documented way
+admin.site.password_change = RedirectView.as_view(pattern_name="account_change_password")  # type: ignore[method-assign, assignment]  # Django's own page writes no entry
 admin.site.site_header = admin.site.site_title = "PKI portal administration"
 admin.site.site_url = "/"
 
 #: Of allauth's many pages those that this portal uses; the sign-up page only says that it is closed.
 _account: Final[list[URLPattern | URLResolver]] = [
     path("setup/<str:token>", set_up, name="account_setup"),
+    path("password/link/<str:token>", password_link, name="account_password_link"),
     path("login/", account_views.login, name="account_login"),
     path("logout/", account_views.logout, name="account_logout"),
     path("signup/", account_views.signup, name="account_signup"),
@@ -32,6 +35,7 @@ def _door(route: str, module: str) -> list[URLResolver]:
     return [path(route, include(module))] if find_spec(module) else []
 
 
+handler400 = "pkiportal.refusal_pages.bad_request"
 handler500 = "pkiportal.health.page_fault"
 
 urlpatterns: list[URLPattern | URLResolver] = [

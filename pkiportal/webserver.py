@@ -15,21 +15,26 @@ from granian.log import LogLevels
 from granian.server import MPServer
 
 from pkiportal.lifeline import be_followed
+from pkiportal.sockets import BACKLOG, connections_within, raise_descriptor_limit
 
 
 def server() -> MPServer:
-    """The server as the settings want it; `serve()` runs it until SIGTERM."""
+    """The server as the settings want it; `serve()` runs it until SIGTERM.
+
+    HTTP/1 also with TLS: where both versions are offered, a connection that says nothing after the handshake has no
+    time limit. What granian calls back-pressure counts connections before they are accepted, silent ones included.
+    """
     host, port = settings.PORTAL_BIND
     return MPServer(
-        "pkiportal.wsgi:application",
+        "pkiportal.rsgi:front",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
-        http=HTTPModes.auto if settings.PORTAL_TLS_CERT else HTTPModes.http1,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,
         websockets=False,
         workers=2,
-        blocking_threads=settings.PORTAL_WEB_THREADS,
-        backpressure=2 * settings.PORTAL_WEB_THREADS,
+        backlog=BACKLOG,
+        backpressure=connections_within(raise_descriptor_limit()),
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
         respawn_failed_workers=True,
         workers_kill_timeout=5,

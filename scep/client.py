@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -90,7 +91,7 @@ def fetch(url: str, body: bytes | None) -> HttpAnswer:
     connection_class = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
     if connection_class is None or parts.hostname is None:
         raise HttpError(f"URL {url}: http:// or https:// with a host is needed")
-    connection = connection_class(parts.hostname, parts.port, timeout=_TIMEOUT_SECONDS)
+    connection = connection_class(_host_of(parts.hostname), parts.port, timeout=_TIMEOUT_SECONDS)
     target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     try:
         headers = {} if body is None else {"Content-Type": _REQUEST_TYPE}
@@ -102,6 +103,17 @@ def fetch(url: str, body: bytes | None) -> HttpAnswer:
         raise HttpError(f"{parts.scheme}://{parts.netloc}: {error}") from error
     finally:
         connection.close()
+
+
+def _host_of(name: str) -> str:
+    """`localhost` is this machine also where nothing resolves it, as without /etc/hosts (RFC 6761 section 6.3)."""
+    if name != "localhost":
+        return name
+    try:
+        socket.getaddrinfo(name, None)
+    except socket.gaierror:
+        return "127.0.0.1"
+    return name
 
 
 @dataclass(frozen=True, slots=True)

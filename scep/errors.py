@@ -26,5 +26,18 @@ PLANNED: Final[Mapping[str, tuple[type[Exception], ...]]] = {
     "query for a certificate": (Asn1Error,),
     "answer": (BadCertRep,),
 }
+
+
+class TryLater(Exception):
+    """A message is refused for a while only. No CertRep says that, and a device takes a FAILURE as final: HTTP 503.
+
+    Raised once the requested key has signed its request; `str()` is for the records, the device reads nothing of it.
+    """
+
+    def __init__(self, text: str, seconds: int) -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
 #: No CertRep can answer these: HTTP 400, with the text of the exception.
 UNANSWERABLE: Final = (QueryInvalid, Malformed)

@@ -39,7 +39,7 @@ def _told(answer: NdesAnswer) -> HttpResponse:
     if answer.refusal is NdesRefusal.TOO_MANY_TRIES:
         return _plain(
             429,
-            "too many wrong names or passwords from this address, wait a minute",
+            "too many wrong names or passwords, wait a minute",
             **{"Retry-After": _TRY_AGAIN_SECONDS},
         )
     if account is None:

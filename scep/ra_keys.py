@@ -33,6 +33,7 @@ from scep.protocol.certificates import read_certificate, subject_key_identifier
 from scep.protocol.constants import DigestName
 
 FRESH_SECONDS = 30.0
+AGAIN_SECONDS = 1.0  # messages to keys of others cost one look a second, not one each
 KEY_TYPE = "rsa:2048"  # every client can encrypt to it, and its private operation is a quarter millisecond
 
 _ALGORITHM: dict[DigestName, str] = {"sha256": "rsa-sha256", "sha384": "rsa-sha384", "sha512": "rsa-sha512"}
@@ -187,13 +188,30 @@ class RaKeys:
         return tuple(credentials)
 
     def offered(self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime) -> RaCredential:
-        """Return the credential whose certificates GetCACert gives out. Raises as `of`; RaNotReady for the shape."""
-        fitting = [credential for credential in self.of(ca) if credential.is_split == shape.is_split]
-        chosen = choose_offered(fitting, now=now)
+        """Return the credential whose certificates GetCACert gives out. Raises as `of`; RaNotReady for the shape.
+
+        Memory alone never refuses: another process may have made the certificates since this one looked.
+        """
+        chosen = self._offered(ca, shape, now=now)
+        if chosen is None:
+            self._by_ca.pop(ca.pk, None)
+            chosen = self._offered(ca, shape, now=now)
         if chosen is None:
             self._by_ca.pop(ca.pk, None)  # what is on its way now is looked for with the next message
             raise RaNotReady(f"CA {ca.name}: its RA certificates for {shape} are not there yet")
         return chosen
+
+    def _offered(self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime) -> RaCredential | None:
+        fitting = [credential for credential in self.of(ca) if credential.is_split == shape.is_split]
+        return choose_offered(fitting, now=now)
+
+    def look_again(self, lineage: Lineage) -> bool:
+        """Forget which keys these CAs have, unless that was read a moment ago; whether something was forgotten."""
+        old = time.monotonic() - AGAIN_SECONDS
+        stale = [ca.pk for ca in lineage.authorities() if ca.pk in self._by_ca and self._by_ca[ca.pk][0] <= old]
+        for pk in stale:
+            self._by_ca.pop(pk, None)
+        return bool(stale)
 
     def forget(self) -> None:
         """Read everything afresh next time."""

@@ -5,8 +5,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ca.asn1 import PRINTABLE_STRING, Asn1Error, der, der_sequence, der_set, prescan_prefix
+from ca.names import NameMalformed, decode_name
 from exchanges.storage import keeper
 from scep import service
+from scep.errors import TryLater
 from scep.protocol.constants import (
     ATTR_FAIL_INFO,
     ATTR_FAIL_INFO_TEXT,
@@ -30,6 +32,9 @@ def handle_pki_operation(message: bytes, exchange: service.Exchange, *, method: 
     except Malformed as malformed:
         _keep(message, b"", exchange, method=method, begun=begun, text=str(malformed), http_status=400)
         raise
+    except TryLater as busy:
+        _keep(message, b"", exchange, method=method, begun=begun, text=str(busy), http_status=503)
+        raise
     _keep(message, answer, exchange, method=method, begun=begun)
     return answer
 
@@ -43,7 +48,7 @@ def _keep(
     reason = keeper.reason(exchange.profile, now=exchange.now, is_refused=is_refused)
     if reason is None:
         return
-    asked = _facts(message)
+    asked, notes = _facts(message), exchange.notes
     said = {"text": ""} | (said or _facts(answer)) | facts
     keeper.keep(
         exchange.profile,
@@ -61,6 +66,10 @@ def _keep(
         pki_status=said.get("pki_status"),
         fail_info=said.get("fail_info"),
         text=said["text"][:300],
+        subject=_storable(notes.subject or asked.get("subject", ""))[:300],
+        cause=notes.cause[:100],
+        detail=_storable(notes.detail)[:500],
+        number=notes.number,
         method=said["method"],
     )
 
@@ -68,7 +77,7 @@ def _keep(
 def _facts(der_bytes: bytes) -> dict[str, Any]:
     """What a list of messages shows, as far as it can be read."""
     found: dict[str, Any] = {}
-    with suppress(Asn1Error, IndexError):
+    with suppress(Asn1Error, NameMalformed, IndexError):
         end = prescan_prefix(der_bytes)
         signed = read_signed_data(der_bytes[:end])
         signer = read_signer_info(signed.signer_infos[0])
@@ -81,12 +90,14 @@ def _facts(der_bytes: bytes) -> dict[str, Any]:
             found[name] = _number(tlv.value) if tlv is not None else None
         certificate = find_signer(signed, signer)
         found["signer"] = certificate.spki_sha256.hex() if certificate else ""
+        found["subject"] = str(decode_name(certificate.subject_der)) if certificate else ""
     return found
 
 
-def _storable(value: bytes) -> str:
+def _storable(value: bytes | str) -> str:
     """Text that a database column takes."""
-    return value.decode("utf-8", "replace").replace("\x00", "")[:255]
+    text = value if isinstance(value, str) else value.decode("utf-8", "replace")[:255]
+    return text.replace("\x00", "")
 
 
 def _number(value: bytes) -> int | None:

@@ -28,6 +28,8 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.LISTED_USED: FailInfo.BAD_REQUEST,
     Cause.LISTED_OTHER_TIME: FailInfo.BAD_REQUEST,
     Cause.POLICY: FailInfo.BAD_REQUEST,
+    Cause.KEY_BLOCKED: FailInfo.BAD_REQUEST,
+    Cause.KEY_COMPROMISED: FailInfo.BAD_REQUEST,
     Cause.SIGNER_KEY: FailInfo.BAD_REQUEST,
     Cause.SIGNER_ALGORITHM: FailInfo.BAD_ALG,
     Cause.RENEWAL_DISABLED: FailInfo.BAD_REQUEST,
@@ -70,6 +72,12 @@ class Delivery:
     password_key: PasswordKey | None = None
 
 
+def numbered(text: str, number: str) -> str:
+    """Return a failInfoText with the number of the refusal at its end; the text is cut where both do not fit."""
+    end = f" [{number}]" if number else ""
+    return text[: MAX_TEXT - len(end)] + end
+
+
 def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage, delivery: Delivery = Delivery()) -> CertRep:
     """Return the CertRep for an answer of the RA; None is "not yet". The leaf comes first in a SUCCESS."""
     match answer:
@@ -80,7 +88,7 @@ def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage, deli
                 reply=message.reply,
                 status=PKIStatus.FAILURE,
                 fail_info=FAIL_INFO[answer.cause],
-                fail_info_text=answer.text[:MAX_TEXT],
+                fail_info_text=numbered(answer.text, answer.number),
             )
         case _:
             return CertRep(
@@ -101,5 +109,5 @@ def cert_rep_for_fault(refused: Refused) -> CertRep | None:
         reply=refused.reply,
         status=PKIStatus.FAILURE,
         fail_info=refused.fail_info,
-        fail_info_text=refused.text[:MAX_TEXT],
+        fail_info_text=numbered(refused.text, refused.number),
     )

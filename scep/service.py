@@ -4,11 +4,12 @@ Whatever can be answered with a CertRep is; `Malformed` is for bytes that no Cer
 (database, keys) propagate: they must never look like a refusal, since a device takes a refusal as final.
 """
 
+import math
 import os
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
@@ -29,16 +30,19 @@ from approvals.submission import Submission
 from ca.asn1 import Asn1Error
 from ca.authority_models import CertificatesShape
 from ca.cms import encode_degenerate
-from ca.csr import CertificationRequest, CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid, decode_csr
+from ca.csr import CertificationRequest, CsrError, CsrMalformed, CsrSignatureInvalid, decode_csr
 from ca.lineage import next_answer, shaped
 from ca.models import Certificate
 from ca.store import crl_of_issuer
+from scep.addressees import mistaken_addressee
+from scep.errors import TryLater
+from scep.notes import Notes
 from scep.protocol.capabilities import capabilities
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
 from scep.protocol.constants import EmptyContent, FailInfo, MessageType, PKIStatus
 from scep.protocol.envelope import addressed_recipient, answer_cipher, open_envelope
-from scep.protocol.errors import UNREADABLE, Malformed, Refused, unreadable
+from scep.protocol.errors import NOT_OPENED, UNREADABLE, Malformed, Refused, unreadable
 from scep.protocol.messages import CertRep, MessageRules, PasswordKey, PKIMessage
 from scep.protocol.signed_data import sign_beside
 from scep.ra_keys import RaCredential, RaNotReady, ra_keys
@@ -63,15 +67,23 @@ class Exchange:
     address: str
     client: str
     now: datetime
+    notes: Notes = field(default_factory=Notes, compare=False)
 
     def recipients(self) -> tuple[RaCredential, ...]:
         """Return every RA credential that a message here may be encrypted to. Raises RaNotReady, KeyStoreError."""
         return ra_keys.behind(self.profile.lineage)
 
     def addressed(self, message: PKIMessage) -> RaCredential | None:
-        """Return the one that a message names, or None. With a single one there is nothing to find out."""
+        """Return the one that a message names, or None. A single one is taken for meant, whatever the message says.
+
+        A name that this process does not remember is looked for once more: another process may have made the key.
+        """
         recipients = self.recipients()
-        return addressed_recipient(message, recipients) if len(recipients) > 1 else recipients[0]
+        named = addressed_recipient(message, recipients)
+        if named is None and ra_keys.look_again(self.profile.lineage):
+            recipients = self.recipients()
+            named = addressed_recipient(message, recipients)
+        return recipients[0] if named is None and len(recipients) == 1 else named
 
     def issuer_meant(self, issuer_der: bytes) -> bytes:
         """Return the name that a GetCert or GetCRL means: of the CA, where the RA's stands instead.
@@ -119,7 +131,8 @@ def next_ca_certificates(profile: EnrollmentProfile, *, now: datetime) -> bytes 
 
 
 def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
-    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady; a refusal is on record.
+    """Answer a PKIOperation message with an encoded CertRep. Raises Malformed, RaNotReady, and TryLater for what may
+    be asked again; a refusal is on record.
 
     The RA certificate that the message is encrypted to signs the answer: it is the one the device knows.
     """
@@ -129,6 +142,7 @@ def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
         signer = exchange.addressed(message) or signer
         rep = _answer(message, exchange)
     except Malformed as malformed:
+        exchange.notes.cause, exchange.notes.detail = _NO_MESSAGE, str(malformed)
         _record(_NO_MESSAGE, exchange, {"text": str(malformed)})
         raise
     except Refused as refused:
@@ -165,6 +179,8 @@ def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
         case MessageType.GET_CERT:
             _require_rsa(message)
             got = _get_cert(message, exchange)
+            if isinstance(got, Refusal):
+                exchange.notes.of_refusal(got)
             return cert_rep_for(got, message, _delivery(got, exchange))
         case MessageType.GET_CRL:
             _require_rsa(message)
@@ -172,6 +188,8 @@ def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
         case _:
             raise Refused(FailInfo.BAD_REQUEST, "this messageType is not supported", reply=message.reply)
     answer, password_key = _outcome(found, message, exchange)
+    if isinstance(answer, Refusal):
+        exchange.notes.of_refusal(answer)
     return cert_rep_for(answer, message, _delivery(answer, exchange, password_key))
 
 
@@ -222,16 +240,29 @@ def _named_inside(message: PKIMessage, exchange: Exchange) -> tuple[bytes, bytes
     try:
         return read_issuer_and_serial(_open(message, exchange))
     except Asn1Error:
-        return b"", b""
+        exchange.notes.detail = NOT_OPENED
     except Refused as refused:
         if refused.text != UNREADABLE:
             raise
-        return b"", b""
+        exchange.notes.detail = refused.cause
+    return b"", b""
 
 
 def _open(message: PKIMessage, exchange: Exchange) -> bytes:
-    recipients = exchange.recipients()
-    return open_envelope(message, recipients=recipients, entropy=os.urandom, rules=exchange.rules)
+    """Decrypt the envelope of a message.
+
+    Whether to look for a mistaken addressee is decided by what everybody can read, and before anything is decrypted. A
+    look-up after a failure would take time, and tell the sender by the time how far the decryption came: a CBC oracle.
+    """
+    recipients, mistaken = exchange.recipients(), ""
+    if addressed_recipient(message, recipients) is None:
+        mistaken = mistaken_addressee(message, exchange.profile)
+    try:
+        return open_envelope(message, recipients=recipients, entropy=os.urandom, rules=exchange.rules)
+    except Refused as refused:
+        if refused.text == UNREADABLE and mistaken:
+            refused.cause = f"encrypted to {mistaken}: an RA certificate of CA {exchange.profile.ca.name} is needed"
+        raise
 
 
 def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refusal:
@@ -251,7 +282,11 @@ def _submit(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refu
         signer_serial_der=message.signer.serial_der,
         addressed_ca=addressed.ca_id if addressed else None,
     )
+    exchange.notes.subject = submission.shown_name
     found = enrollment.submit_enrollment(submission, profile=exchange.profile, now=exchange.now)
+    if isinstance(found, Refusal) and found.retry_after is not None:
+        exchange.notes.of_refusal(found)
+        raise TryLater(found.cause, max(1, math.ceil(found.retry_after.total_seconds())))
     if isinstance(found, EnrollmentRequest) and _is_automatic(found, exchange.profile):
         _wait_for_worker(found)
     return found
@@ -271,6 +306,7 @@ def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
         signer_spki_sha256=message.signer.spki_sha256,
         signer_certificate_der=message.signer.der,
         address=exchange.address,
+        detail=exchange.notes.detail,
     )
     return get_certificate(query, profile=exchange.profile, now=exchange.now)
 
@@ -278,13 +314,15 @@ def _get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
 def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> CertificationRequest:
     try:
         return decode_csr(content, accepts_sha1=exchange.profile.legacy_algorithms)
-    except CsrMalformed:
-        raise unreadable(message.reply) from None
-    except (CsrSignatureInvalid, CsrAlgorithmRefused) as error:
-        if sha256(error.spki_der).digest() != message.signer.spki_sha256:
-            raise unreadable(message.reply, cause=str(error)) from None
-        # The key in the request signed the message around it, so its sender made it and may know what is wrong with it:
-        # nobody puts a key of his own into a captured envelope, since CBC garbles every other block of what he changes.
+    except CsrError as error:
+        is_signer = sha256(error.spki_der).digest() == message.signer.spki_sha256
+        if not is_signer and not error.is_proven:
+            raise unreadable(message.reply, cause=str(error) if error.spki_der else NOT_OPENED) from None
+        # Two proofs that the sender of the message made the request in it, and may know what is wrong with it. Its key
+        # signed the message too: CBC garbles every other block of what is changed in a captured envelope, so that no
+        # key of an attacker fits into one. Or its own signature has held, and the fault is in what that covers.
+        if isinstance(error, CsrMalformed):
+            raise Refused(FailInfo.BAD_REQUEST, str(error), reply=message.reply) from None
         if isinstance(error, CsrSignatureInvalid):
             text = "the signature of the certificate request is wrong"
             raise Refused(FailInfo.BAD_MESSAGE_CHECK, text, reply=message.reply) from None
@@ -300,10 +338,12 @@ def _outcome(
         polls.note(found.request_id, address=exchange.address, now=exchange.now)
         return None, None
     answer = enrollment.answer_of(found, now=exchange.now)
-    if answer is None:
+    if answer is None and not found.was_opened_now:
         polls.note(found.pk, address=exchange.address, now=exchange.now)
-    if not isinstance(answer, Certificate):
-        return answer, None
+    if isinstance(answer, Refusal):
+        return refusals.told_again(found, answer, now=exchange.now), None
+    if answer is None:
+        return None, None
     password_key = None
     if message.signer.key_algorithm != "rsa":
         password = reply_passwords.take_password(found, address=exchange.address, now=exchange.now)
@@ -341,9 +381,13 @@ def _record_fault(refused: Refused, exchange: Exchange) -> None:
         "transaction_id": refused.reply.transaction_id if refused.reply else "",
     }
     # Counted as one cause whatever was inside: a new one takes longer to write than a repeated one.
+    notes = exchange.notes
     cause = UNREADABLE if refused.text == UNREADABLE else _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)
-    _record(cause, exchange, data | ({"detail": refused.cause} if refused.cause not in (cause, refused.text) else {}))
+    detail = notes.detail or (refused.cause if refused.cause not in (cause, refused.text) else "")
+    refused.number = _record(cause, exchange, data | ({"detail": detail} if detail else {}))
+    notes.cause, notes.detail, notes.number = cause, detail or refused.text, refused.number
 
 
-def _record(cause: str, exchange: Exchange, data: dict[str, object]) -> None:
-    refusals.refuse_message(exchange.profile, cause=cause, address=exchange.address, now=exchange.now, data=data)
+def _record(cause: str, exchange: Exchange, data: dict[str, object]) -> str:
+    profile, address = exchange.profile, exchange.address
+    return refusals.refuse_message(profile, cause=cause, address=address, now=exchange.now, data=data)

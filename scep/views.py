@@ -2,17 +2,18 @@
 
 import structlog
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 
 from accounts.network import client_address
 from approvals.lookup import profiles
 from approvals.models import EnrollmentProfile
+from audit.availability import is_unavailable
 from ca.authority_models import CertificatesShape
 from keys.errors import KeyStoreError
 from scep import faults, recording, service
-from scep.errors import UNANSWERABLE
+from scep.errors import UNANSWERABLE, TryLater
 from scep.protocol.errors import Malformed
 from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
 from scep.ra_keys import RaNotReady, ensure_ra_key
@@ -45,7 +46,7 @@ def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
         return _plain(503, "not ready, try again", **{"Retry-After": RETRY_SECONDS})
     except (Error, KeyStoreError) as error:
         _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
-        return _fault(503 if isinstance(error, (OperationalError, InterfaceError)) else 500)
+        return _fault(503 if is_unavailable(error) else 500)
     except Exception as error:  # noqa: BLE001 - the outermost door: what nobody planned is counted and tells nothing
         sent = getattr(request, "_body", b"") or request.META.get("QUERY_STRING", "").encode("utf-8", "replace")
         faults.count(error, sent, slug=slug, address=client_address(request), now=timezone.now())
@@ -99,7 +100,10 @@ def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentPr
         client=request.META.get("HTTP_USER_AGENT", ""),
         now=timezone.now(),
     )
-    answer = recording.handle_pki_operation(message, exchange, method=request.method or "")
+    try:
+        answer = recording.handle_pki_operation(message, exchange, method=request.method or "")
+    except TryLater as busy:  # one text for each cause: which limit it was stands in the audit log
+        return _plain(503, "busy, try again later", **{"Retry-After": str(busy.seconds)})
     return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})
 
 

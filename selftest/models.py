@@ -84,7 +84,7 @@ class SelfTestRun(models.Model):
 
     def is_lost(self, now: datetime) -> bool:
         """Whether it should have been over long ago."""
-        return not self.is_over and self.created_at < now - LOST_AFTER
+        return not self.is_over and abs(now - self.created_at) > LOST_AFTER
 
 
 class SelfTestStep(models.Model):

@@ -6,6 +6,75 @@
   const one = (selector, from = document) => from.querySelector(selector);
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
+  /* No key decides what was not meant. From the moment the page is left (a link, a form, the browser's own buttons) until
+     the next one is there, this one hears no key and sends no form. It goes on only if it is shown again, freshly loaded. */
+  const decides = one("[data-decide], [data-rows]") !== null;
+  const born = performance.now();
+  let leaving = false;
+  const leave = () => {
+    leaving = true;
+    root.classList.add("leaving");
+  };
+  const stay = () => {
+    leaving = false;
+    root.classList.remove("leaving");
+  };
+  const swallow = (event) => {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  const isBrowsers = (event) =>
+    event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || /^F\d+$/.test(event.key);
+  for (const kind of ["keydown", "keypress", "keyup"]) {
+    window.addEventListener(kind, (event) => decides && leaving && !isBrowsers(event) && swallow(event), true);
+  }
+  window.addEventListener("submit", (event) => decides && leaving && swallow(event), true);
+  window.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && event.target.method !== "dialog") leave();
+  });
+  window.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const isHere = link.pathname === location.pathname && link.search === location.search && link.hash;
+    if (!isHere && !link.target && !link.hasAttribute("download")) leave();
+  });
+  window.addEventListener("beforeunload", leave);
+  window.addEventListener("pagehide", leave);
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
+    if (decides) location.reload();
+    else stay();
+  });
+  /* A page on which nothing is decided may stay: its answer was a file. */
+  window.addEventListener("pointerdown", () => decides || stay(), true);
+
+  /* Where a refresh takes away what had the focus, what is typed on is not meant for the page: keys wait for Tab, Escape
+     or the pointer. A decision card with words in it is left alone: the server knows what was seen. */
+  let deaf = false;
+  const typed = (place) => all("textarea, input[type=text]", place).some((field) => field.value.trim());
+  document.addEventListener("htmx:oobBeforeSwap", (event) => {
+    const place = event.detail.target;
+    if (place.id === "decision" && typed(place)) event.detail.shouldSwap = false;
+    else if (document.activeElement !== document.body && place.contains(document.activeElement)) deaf = true;
+  });
+  document.addEventListener("htmx:oobAfterSwap", () => showCount());
+  window.addEventListener("pointerdown", () => (deaf = false), true);
+  /* A refresh that meets the end of the session leads to the sign-in, unless something is typed or ticked: a press of the
+     button leads there as well, and back with it. */
+  document.addEventListener("htmx:beforeRequest", (event) => leaving && event.preventDefault());
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    if (event.detail.xhr.status !== 401) return;
+    const isBusy = all("[data-decide], [data-rows]").some(typed) || one("input[name=rows]:checked");
+    if (!leaving && !isBusy) return;
+    event.preventDefault();
+    if (!leaving) one("#signed-out").hidden = false;
+  });
+  /* What a refresh adds above a list lies over the page, so that nothing moves under the pointer. */
+  for (const place of all("#health, #attention")) {
+    if (place.children.length) place.style.minHeight = `${place.offsetHeight}px`;
+    else place.classList.add("floating");
+  }
+
   /* times */
   const span = (seconds) => {
     if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -59,8 +128,9 @@
     one("[data-open]", list[next]).focus({ preventScroll: true });
     list[next].scrollIntoView({ block: "nearest" });
   };
+  const ticked = () => rows().filter((row) => boxOf(row)?.checked).length;
   const showCount = () => {
-    const number = rows().filter((row) => boxOf(row)?.checked).length;
+    const number = ticked();
     const place = one("[data-count]");
     if (place) place.textContent = number ? `${number} ticked` : "Tick rows to decide on several";
   };
@@ -100,6 +170,8 @@
     tickTo(row, isRange);
   };
   const follow = (selector) => one(selector)?.click();
+  /* A reason is written already: the button only takes the focus. */
+  const approve = () => (one("#id_reason")?.value.trim() ? one("[data-approve]").focus() : follow("[data-approve]"));
   const hasRows = () => rows().length > 0;
   const bulk = (verdict) => one(`.bulk button[value=${verdict}]`);
   const keys = {
@@ -109,17 +181,24 @@
     u: () => follow("[data-back]"),
     x: () => tick(false),
     X: () => tick(true),
-    a: () => (one("[data-approve]") ? follow("[data-approve]") : bulk("approve")?.focus()),
-    r: () => (one("[data-reject]") ? one("#id_comment").focus() : one("#bulk-comment")?.focus()),
+    a: () => (one("[data-approve]") ? approve() : ticked() && bulk("approve")?.focus()),
+    r: () => one("[data-decide] #id_reason, #bulk-reason")?.focus(),
     "/": () => one("input[type=search]")?.focus(),
     "?": () => one("#shortcuts")?.showModal(),
   };
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") one(".who[open]")?.removeAttribute("open");
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    if (event.target.closest("textarea, select, dialog, input:not([type=checkbox])")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.isComposing) return;
+    if (["Tab", "Escape"].includes(event.key)) deaf = false;
+    if (event.key === "Enter" && event.target.closest("[data-rows] input")) {
+      event.preventDefault();
+      if (event.target.dataset.verb && !event.repeat) bulk(event.target.dataset.verb).click();
+      return;
+    }
+    if (deaf || leaving || event.timeStamp < born || one("dialog[open]")) return;
+    if (event.target.closest("textarea, select, input:not([type=checkbox])")) return;
     const action = keys[event.key];
-    if (!action) return;
+    if (!action || (event.repeat && !(hasRows() && "jk".includes(event.key)))) return;
     event.preventDefault();
     action();
   });

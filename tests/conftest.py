@@ -1,16 +1,19 @@
 """What all tests share, and the last word on which of them were left out."""
 
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 from django.db import connection
 
 from accounts.roles import Role
+from approvals import polls
 from scep import faults
 from tests.interop.report import note_cells
 from tests.migrated import copy_migrated_database
@@ -23,6 +26,9 @@ _WANTED: Final = {
     "interop": "a SCEP client that nobody here wrote",
     "chaos": "the kill test",
 }
+#: How long it takes to draw an input says something about the machine, and nothing about the code.
+hypothesis.settings.register_profile("portal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("portal")
 _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
 
 
@@ -117,8 +123,12 @@ def unplanned_faults() -> None:
 
 
 @pytest.fixture
-def world(db: None, settings: Any, tmp_path: Path) -> Iterator[World]:
-    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh process."""
+def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh process.
+
+    Counts of polls are written when a test asks for it, never because a second has passed: tests count queries.
+    """
+    monkeypatch.setattr(polls._counter, "_seconds", math.inf)
     settings.CA_KEY_FOLDER = tmp_path / "ca"
     settings.RA_KEY_FOLDER = tmp_path / "ra"
     forget_caches()

@@ -26,6 +26,7 @@ from approvals.models import (
     EnrollmentProfile,
     EnrollmentRequest,
     NdesAccount,
+    RefusalNumber,
     StaticChallenge,
 )
 from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account
@@ -45,11 +46,15 @@ from tests.world import Device, World, create_person, create_profile, now, run_w
 ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
 #: Who tries the methods that no table names: where the one who may nothing and the one who may most read 405, all do.
 UNNAMED_METHODS_BY: Final = ("anonymous", "administrator")
+#: Administrators of one department: everything here belongs to that of `manager`.
+MANAGERS: Final = ("manager", "manager elsewhere")
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 EVERYBODY_READS: Final = "302 200 200 200 200 403"
 OWN_DEPARTMENT: Final = "302 200 404 200 200 403"
-OFFICERS_DECIDE: Final = "302 302 404 403 403 403"
+OFFICERS_DO: Final = "302 302 404 403 403 403"
+#: 403: the sign-in page itself, which keeps what was typed.
+OFFICERS_DECIDE: Final = "403 302 404 403 403 403"
 #: 422: the profile of these tests wants no challenge.
 CHALLENGES_ARE_MADE: Final = "302 422 404 403 422 403"
 CHALLENGE_MAKERS_DO: Final = "302 302 404 403 302 403"
@@ -58,13 +63,13 @@ ALIKE: Final = "{0} {0} {0} {0} {0} {0}"
 
 #: The addresses of the SCEP door, and an address of each.
 SCEP: Final[Mapping[str, str]] = {
-    r"^scep/(?P<slug>[a-z0-9-]{1,50})(?:/pkiclient\.exe)?/?$": "scep/routers/",
-    r"^[Cc]ert[Ss]rv/mscep/(?P<slug>[a-z0-9-]{1,50})/mscep\.dll(?:/pkiclient\.exe)?/?$": (
+    r"^scep/+(?P<slug>[a-z0-9-]{1,50})(?:/+pkiclient\.exe)?/*$": "scep/routers/",
+    r"^[Cc]ert[Ss]rv/+mscep/+(?P<slug>[a-z0-9-]{1,50})/+mscep\.dll(?:/+pkiclient\.exe)?/*$": (
         "certsrv/mscep/routers/mscep.dll"
     ),
-    r"^scep(?:/pkiclient\.exe)?/?$": "scep",
-    r"^cgi-bin/pkiclient\.exe/?$": "cgi-bin/pkiclient.exe",
-    r"^[Cc]ert[Ss]rv/mscep/mscep\.dll(?:/pkiclient\.exe)?/?$": "certsrv/mscep/mscep.dll/pkiclient.exe",
+    r"^scep(?:/+pkiclient\.exe)?/*$": "scep",
+    r"^cgi-bin/+pkiclient\.exe/*$": "cgi-bin/pkiclient.exe",
+    r"^[Cc]ert[Ss]rv/+mscep/+mscep\.dll(?:/+pkiclient\.exe)?/*$": "certsrv/mscep/mscep.dll/pkiclient.exe",
 }
 NDES: Final = "^[Cc]ert[Ss]rv/mscep_admin/?$"
 #: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything here. HEAD is as GET
@@ -75,13 +80,13 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "readyz": {"GET": ALIKE.format(200)},
     "queue/": {"GET": EVERYBODY_READS},
     "queue/changes": {"GET": EVERYBODY_READS},
-    "queue/decide": {"POST": "302 302 302 403 403 403"},
+    "queue/decide": {"POST": "403 302 302 403 403 403"},
     "requests/<uuid:request_id>/": {"GET": OWN_DEPARTMENT},
     "requests/<uuid:request_id>/live": {"GET": OWN_DEPARTMENT},
     "requests/<uuid:request_id>/approve": {"POST": OFFICERS_DECIDE},
     "requests/<uuid:request_id>/reject": {"POST": OFFICERS_DECIDE},
     "requests/<uuid:request_id>/reopen": {"POST": OFFICERS_DECIDE},
-    "requests/<uuid:request_id>/retry": {"POST": OFFICERS_DECIDE},
+    "requests/<uuid:request_id>/retry": {"POST": OFFICERS_DO},
     "profiles/": {"GET": EVERYBODY_READS},
     "clients/": {"GET": EVERYBODY_READS},
     "profiles/<slug:slug>/locks/": {"GET": OWN_DEPARTMENT},
@@ -117,13 +122,14 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "history/certificates/<uuid:certificate_id>/der": {"GET": OWN_DEPARTMENT},
     "history/certificates/<uuid:certificate_id>/pem": {"GET": OWN_DEPARTMENT},
     "history/certificates/<uuid:certificate_id>/chain": {"GET": OWN_DEPARTMENT},
-    "history/audit/": {"GET": "302 403 403 200 403 403"},
-    "certificates/<uuid:certificate_id>/revoke": {"GET": "302 200 404 403 403 403", "POST": OFFICERS_DECIDE},
-    "certificates/<uuid:certificate_id>/release": {"POST": OFFICERS_DECIDE},
+    "history/audit/": {"GET": "302 403 403 200 200 403"},
+    "certificates/<uuid:certificate_id>/revoke": {"GET": "302 200 404 403 403 403", "POST": OFFICERS_DO},
+    "certificates/<uuid:certificate_id>/release": {"POST": OFFICERS_DO},
     "inspector/": {"GET": EVERYBODY_READS, "POST": "302 422 422 422 422 403"},
     "inspector/messages/": {"GET": EVERYBODY_READS},
     "inspector/messages/<uuid:exchange_id>/": {"GET": OWN_DEPARTMENT},
     "inspector/messages/<uuid:exchange_id>/open": {"POST": OWN_DEPARTMENT},
+    "refusals/<str:number>/": {"GET": OWN_DEPARTMENT},
     "inspector/walk/<uuid:request_id>/": {"GET": OWN_DEPARTMENT},
     "inspector/recording/<slug:slug>/start": {"POST": ADMINISTRATORS_DO},
     "inspector/recording/<slug:slug>/stop": {"POST": ADMINISTRATORS_DO},
@@ -137,12 +143,25 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "ca/<slug:name>.crl": {"GET": ALIKE.format(200)},
     "ca/<slug:name>/pause": {"POST": ADMINISTRATORS_DO},
     "ca/<slug:name>/resume": {"POST": ADMINISTRATORS_DO},
+    "keys/": {"GET": EVERYBODY_READS, "POST": "302 403 403 403 422 403"},
+    "keys/unblock": {"POST": ADMINISTRATORS_DO},
     **{route: {"GET": ALIKE.format(400), "HEAD": ALIKE.format(405), "POST": ALIKE.format(400)} for route in SCEP},
     NDES: {"GET": ALIKE.format(401), "HEAD": ALIKE.format(405), "POST": ALIKE.format(401)},
     "account/tokens/": {"GET": "302 200 200 200 200 403", "POST": "302 201 201 201 201 403"},
     "account/tokens/<uuid:token_id>/revoke": {"POST": "302 404 404 404 302 403"},
     "api/": {method: ALIKE.format(404) for method in METHODS},
+    "account/password/link/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
     "account/setup/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
+}
+#: What MANAGERS get where an administrator of everything gets something else; the rest: `status_of`.
+BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
+    ("POST", "ca/<slug:name>/pause"): "403 403",
+    ("POST", "ca/<slug:name>/resume"): "403 403",
+    ("POST", "keys/"): "403 403",
+    ("POST", "keys/unblock"): "403 403",
+    ("POST", "account/tokens/<uuid:token_id>/revoke"): "404 404",
+    ("POST", "ndes/"): "201 422",
+    ("POST", "selftest/start"): "302 404",
 }
 #: The REST door, by a token of the role for everything that the role may; without a session. `nobody` gets no token.
 API: Final[Mapping[str, Mapping[str, str]]] = {
@@ -180,7 +199,7 @@ ADMIN_PAGES: Final[Mapping[str, int]] = {
     "admin/": 200,
     "admin/login/": 302,
     "admin/logout/": 405,
-    "admin/password_change/": 200,
+    "admin/password_change/": 302,
     "admin/password_change/done/": 200,
     "admin/autocomplete/": 403,
     "admin/jsi18n/": 200,
@@ -223,6 +242,7 @@ class Stage:
             "<slug:group_slug>": "switches",
             "<slug:name>": self.profile.ca.name,
             "<str:token>": "a-token",
+            "<str:number>": RefusalNumber.objects.latest("pk").number,
             **SCEP,
             NDES: "certsrv/mscep_admin/",
             "^(?P<app_label>accounts|ca|approvals)/$": "accounts/",
@@ -284,6 +304,7 @@ class Stage:
 
 @pytest.fixture
 def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(settings, "PORTAL_PUBLIC_URL", "http://pki.example:8000")  # configurations are written
     monkeypatch.setattr("pkiportal.health.broker_answers", lambda: True)
     here = Department.objects.create(slug="here", name="Here")
     elsewhere = Department.objects.create(slug="elsewhere", name="Elsewhere")
@@ -300,6 +321,8 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
         "elsewhere": create_person("emil", Role.OFFICER, department=elsewhere),
         "auditor": create_person("bob", Role.AUDITOR),
         "administrator": create_person("charlie", Role.ADMINISTRATOR),
+        "manager": create_person("mona", Role.ADMINISTRATOR, department=here),
+        "manager elsewhere": create_person("milo", Role.ADMINISTRATOR, department=elsewhere),
         "nobody": create_person("nora"),
     }
     certificate = Certificate.objects.get(order_id=issued.pk)
@@ -355,7 +378,7 @@ def test_every_url_is_in_the_tables() -> None:
     assert sorted(set(routes()) ^ known) == []
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [*ROLES, *MANAGERS])
 def test_every_page_answers_each_method_as_the_role_deserves(stage: Stage, role: str) -> None:
     faults = []
     for route, by_method in {**PAGES, **ACCOUNT}.items():
@@ -363,14 +386,14 @@ def test_every_page_answers_each_method_as_the_role_deserves(stage: Stage, role:
             statuses = by_method.get(method) or (by_method.get("GET") if method == "HEAD" else None)
             if statuses is None and (route in ACCOUNT or role not in UNNAMED_METHODS_BY):
                 continue
-            expected = int(statuses.split()[ROLES.index(role)]) if statuses else 405
+            expected = status_of(role, method, route, statuses.split()) if statuses else 405
             status = answer(stage, role, method, stage.path(route))
             if status != expected:
                 faults.append(f"{method} {route}: {status} instead of {expected}")
-    assert faults == []
+    assert "\n".join(faults) == ""
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [*ROLES, *MANAGERS])
 def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_table_says(
     stage: Stage, role: str
 ) -> None:
@@ -382,7 +405,35 @@ def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_t
         status = answer(stage, role, method, path)
         if status != expected:
             faults.append(f"{method} {path}: {status} instead of {expected}")
-    assert faults == []
+    assert "\n".join(faults) == ""
+
+
+ODD_FORMS: Final[tuple[Mapping[str, object], ...]] = (
+    {},
+    {"comment": "", "verdict": "neither", "rows": ["no-uuid:no-digest"], "view_sha256": "\N{SNOWMAN}"},
+    {
+        "comment": "x" * 5000,
+        "rows": [":"],
+        "profile": "no-such-profile",
+        "count": "-1",
+        "hours": "1e9",
+        "days": "never",
+    },
+    {"reason": "no reason", "rows": [f"{UUID(int=0)}:"], "lifetime": "0", "overlap": "-", "name": "x" * 500},
+    {"comment": "a\x00b", "name": "\x00", "reason": "\x00", "subject": "\x00", "created_for": "\x00", "pasted": "\x00"},
+    {"reason": "", "networks": "10.0.0.1/8", "names": "a\nb\nc", "lines": "=1+1", "scopes": "everything", "count": "²"},
+)
+
+
+@pytest.mark.parametrize("role", ["officer", "administrator", *MANAGERS])
+def test_no_form_however_odd_makes_a_page_run_into_a_fault(stage: Stage, role: str) -> None:
+    faults = []
+    for route in (route for route, by_method in {**PAGES, **ACCOUNT}.items() if "POST" in by_method):
+        for form in ODD_FORMS:
+            path = stage.path(route)
+            status = answer(stage, role, "POST", path, {**stage.form(path), **form} if form else {})
+            faults += [f"POST {route} {form}: {status}"] if status >= 500 else []
+    assert "\n".join(faults) == ""
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -402,7 +453,7 @@ def test_the_rest_door_answers_each_method_as_the_token_of_a_role_deserves(stage
                 transaction.set_rollback(True)
             if status != expected:
                 faults.append(f"{method} {route}: {status} instead of {expected}")
-    assert faults == []
+    assert "\n".join(faults) == ""
 
 
 def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None:
@@ -413,13 +464,24 @@ def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None
     assert pages[0] == pages[1]
 
 
-def answer(stage: Stage, role: str, method: str, path: str) -> int:
-    """Return the status for one request, and undo what it did."""
-    client = Client()
+def status_of(role: str, method: str, route: str, statuses: list[str]) -> int:
+    """Return what the tables say a role gets; an administrator of another department knows of no object here."""
+    if role not in MANAGERS:
+        return int(statuses[ROLES.index(role)])
+    if beyond := BEYOND_A_DEPARTMENT.get((method, route)):
+        return int(beyond.split()[MANAGERS.index(role)])
+    as_administrator = int(statuses[ROLES.index("administrator")])
+    is_hidden = "<" in route and len(set(statuses)) > 1 and as_administrator != 403
+    return 404 if role == "manager elsewhere" and is_hidden else as_administrator
+
+
+def answer(stage: Stage, role: str, method: str, path: str, form: Mapping[str, object] | None = None) -> int:
+    """Return the status for one request, 500 for an exception that no page expects, and undo what it did."""
+    client = Client(raise_request_exception=False)
     if role in stage.sessions:
         client.cookies[settings.SESSION_COOKIE_NAME] = stage.sessions[role]
     with transaction.atomic():
-        data = stage.form(path) if method == "POST" else None
+        data = (stage.form(path) if form is None else form) if method == "POST" else None
         if urlsplit(path).path == "/queue/changes":
             path += f"?top={UUID(int=0)}"
         if method == "POST" and path.strip("/") in {address.strip("/") for address in SCEP.values()}:

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.db import connection
 from django.test import Client
 
 from accounts.models import Department, RoleAssignment, User
 from accounts.roles import Role
+from approvals import polls
 from approvals.apps import TRIGGERS
 from approvals.issuance import BatchResult, issue_certificates
 from approvals.limits import open_requests
@@ -25,9 +28,9 @@ from ca.authorities import AuthorityRequest, create_authority
 from ca.models import CertificateAuthority
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
-from ca.store import resolve_version
+from ca.store import label_of, resolve_version
 from exchanges.storage import keeper
-from scep.client import HttpAnswer, Identity, ScepClient, Transport, build_csr
+from scep.client import HttpAnswer, HttpError, Identity, ScepClient, Transport, build_csr
 from scep.protocol.requests import ReceivedCertRep
 from scep.ra_keys import ensure_ra_key, ra_keys
 from tests.pki import ec_key, rsa_key
@@ -62,8 +65,9 @@ def create_ca(name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "r
 def create_profile(
     ca: CertificateAuthority, slug: str = "routers", *, spec: ProfileSpec | None = None, **wanted: object
 ) -> EnrollmentProfile:
-    """Create an enrollment profile; by default without challenge and with manual approval."""
-    request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **{"challenge": "none", **wanted})  # type: ignore[arg-type]
+    """Create an enrollment profile; by default without challenge, with manual approval and decisions by command."""
+    defaults: dict[str, object] = {"challenge": "none", "allow_asserted_decisions": True}
+    request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **(defaults | wanted))  # type: ignore[arg-type]
     return create_enrollment_profile(request, actor=SYSTEM, user=None, now=now())
 
 
@@ -118,6 +122,12 @@ class Device:
         request = build_csr(self.key, self.name, challenge_password=challenge, **csr)  # type: ignore[arg-type]
         return self.scep.enroll(request, self.identity, transaction_id=transaction_id)
 
+    def is_told_to_wait(self, **asked: Any) -> bool:
+        """Send a PKCSReq that must be answered with HTTP 503; returns True, for `assert`."""
+        with pytest.raises(HttpError, match="HTTP 503 busy, try again later"):
+            self.enroll(**asked)
+        return True
+
     def poll(self, transaction_id: str = "") -> ReceivedCertRep:
         """Send a CertPoll."""
         return self.scep.poll(self.identity, transaction_id=transaction_id)
@@ -137,9 +147,11 @@ def forget_caches() -> None:
     """Drop what a process keeps between messages."""
 
     resolve_version.cache_clear()
+    label_of.cache_clear()
     ra_keys.forget()
     open_requests.forget()
     keeper.forget()
+    polls.forget()
 
 
 @contextmanager

@@ -35,6 +35,8 @@ class Client:
 
 
 APPLE: Final = "apple"
+#: Runs on the portal's own machine.
+OWN_CLIENT: Final = "demo"
 _PHONES, _NETWORK, _SERVERS = "Phones and desktops", "Network devices", "Servers and tests"
 _ALL: Final = (
     Client(APPLE, "Apple iOS, iPadOS, macOS", _PHONES, CHECKED, apple),
@@ -50,6 +52,6 @@ _ALL: Final = (
     Client("strongswan", "strongSwan pki", _SERVERS, TRIED, unix.strongswan),
     Client("certmonger", "certmonger", _SERVERS, TRIED, unix.certmonger),
     Client("sscep", "sscep", _SERVERS, BY_HAND, unix.sscep),
-    Client("demo", "This portal's test client", _SERVERS, TRIED, unix.own_client),
+    Client(OWN_CLIENT, "This portal's test client", _SERVERS, TRIED, unix.own_client),
 )
 CLIENTS: Final[Mapping[str, Client]] = MappingProxyType({client.slug: client for client in _ALL})

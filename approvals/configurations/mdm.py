@@ -1,7 +1,12 @@
 """Step by step: Microsoft Intune and Jamf Pro."""
 
+from typing import Final
+
 from approvals.configurations.facts import Configuration, ConfigurationFacts, Step
 from approvals.configurations.writing import fingerprints, printable
+
+#: What the names below look like: Intune writes the security identifier of a device or person as a tag (RFC 4151).
+INTUNE_PATTERNS: Final = ("IntuneDeviceId://[0-9A-Fa-f-]{36}", "tag:microsoft[.]com,2022-09-14:sid:S-1-[0-9-]+")
 
 
 def intune(facts: ConfigurationFacts) -> Configuration:
@@ -10,6 +15,10 @@ def intune(facts: ConfigurationFacts) -> Configuration:
         ("Certificate type", "Device"),
         ("Subject name format", "CN={{DeviceId}}"),
         ("Subject alternative name", "URI: IntuneDeviceId://{{DeviceId}}"),
+        (
+            "Subject alternative name, for signing in to Active Directory (KB5014754)",
+            "URI: {{OnPremisesSecurityIdentifier}}",
+        ),
         ("Certificate validity period", "what the profile here says counts"),
         ("Key storage provider", "Enroll to TPM KSP if present, otherwise Software KSP"),
         ("Key usage", "Digital signature, Key encipherment"),
@@ -32,7 +41,7 @@ def intune(facts: ConfigurationFacts) -> Configuration:
     warnings = (
         "Intune puts a signed text of its own into the challenge: a profile with another kind of challenge refuses it.",
         "Intune never renews: shortly before the end each device enrolls anew, with a new challenge, and waits again.",
-        "The alternative name above wants a certificate profile that admits names of kind uri.",
+        f"The certificate profile here has to admit these names: uri patterns {' and '.join(INTUNE_PATTERNS)}.",
         "Written from Microsoft's documentation; not tried here.",
     )
     return Configuration(steps, fingerprints(facts, [("issuing CA", "SHA-1", "plain")]), warnings)
@@ -47,7 +56,7 @@ def jamf(facts: ConfigurationFacts) -> Configuration:
         ("Name", facts.profile),
         ("Redistribute profile", "30 days before the certificate expires"),
         ("Subject", "CN=$COMPUTERNAME"),
-        ("Subject Alternative Name", "DNS Name: $COMPUTERNAME"),
+        ("Subject Alternative Name", "DNS Name: $UDID"),
         ("Challenge Type", kind),
         *([("Challenge", printable(facts.challenge, "challenge"))] if facts.challenge is not None else []),
         ("Retries", str(waits.count)),
@@ -72,6 +81,7 @@ def jamf(facts: ConfigurationFacts) -> Configuration:
     )
     warnings = (
         *(one_time if facts.is_one_time else ()),
+        "$COMPUTERNAME has blanks and apostrophes on many a Mac: good in a subject, refused as a DNS name.",
         "Jamf takes challenges of at most 32 characters. As a proxy it asks from one address for all devices.",
         "Written from Jamf's documentation; not tried here.",
     )

@@ -1,11 +1,12 @@
 """How the pages show time, names, fingerprints and icons. Text of a certificate goes through `visible`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import segno
 from django import template
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.template.context import Context
 from django.utils import timezone
@@ -14,18 +15,36 @@ from django.utils.safestring import SafeString
 from lucide import IconDoesNotExist
 from lucide.templatetags.lucide import lucide
 
+from accounts.changes import sentence
 from accounts.models import User
 from accounts.permissions import can, roles_of
 from accounts.roles import Verb
 from approvals.lockouts import locks_of
 from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, FailedChallenges
 from approvals.queue import SigningHealth, duration, signing_health
+from approvals.refusal_numbers import number_in, number_of_request, refusals_with
+from approvals.states import REFUSED_STATES
 from approvals.static_challenges import warnings_of
+from ca.models import Certificate
+from ca.text import display_name
 from ca.text import visible as visible_text
 
 register = template.Library()
 
 _SHORT = 48
+_LABELS = {
+    "key-revoked": "key of a revoked certificate",
+    "san-loopback": "loopback name",
+    "name-waiting": "name waits twice",
+    "name-active": "name active on another key",
+    "text-mixed-scripts": "letters of several scripts",
+    "cn-not-in-san": "CN is no alternative name",
+    "san-reserved": "reserved name",
+    "extension-dropped": "extension not granted",
+    "renewal-changed": "differs from the renewed one",
+    "renewed-already": "renewed before",
+}
+_SEVERITIES = {"officer": "an officer decides", "warn": "warning", "info": "note", "refuse": "refused"}
 
 
 @register.simple_tag
@@ -44,6 +63,24 @@ def visible(value: object) -> str:
 
 
 @register.filter
+def finding_label(finding: Mapping[str, str]) -> str:
+    """What a chip says of a finding: words where an officer has to look, else its code."""
+    return _LABELS.get(finding["code"], visible_text(finding["code"]))
+
+
+@register.filter
+def severity_label(severity: str) -> str:
+    """What a chip says of the severity of a finding."""
+    return _SEVERITIES.get(severity, visible_text(severity))
+
+
+@register.filter
+def conflict_label(code: str) -> str:
+    """What a chip says of a name that another key has."""
+    return _LABELS.get(code, code)
+
+
+@register.filter
 def middle(value: object, length: int = _SHORT) -> str:
     """The visible text, cut in its middle where it is longer than `length`."""
     text = visible_text(str(value))
@@ -54,9 +91,22 @@ def middle(value: object, length: int = _SHORT) -> str:
 
 
 @register.filter
+def short_name(request: EnrollmentRequest) -> str:
+    """What to call a request in links and headings: common name, subject, first alternative name, or "(no name)"."""
+    return display_name(request.common_name, request.subject, names=request.names)
+
+
+@register.filter
+def full_name(item: EnrollmentRequest | Certificate) -> str:
+    """The subject of a request or certificate; where it is empty the first alternative name, or "(no name)"."""
+    return display_name(item.subject, names=item.names)
+
+
+@register.filter
 def other_names(request: EnrollmentRequest) -> list[str]:
-    """The alternative names of a request that are not its common name again."""
-    return [value for value in map(san_value, request.names) if value != request.common_name]
+    """The alternative names of a request that are not its short name again."""
+    shown = short_name(request)
+    return [value for value in map(san_value, request.names) if value != shown]
 
 
 @register.filter
@@ -69,6 +119,12 @@ def san_kind(value: str) -> str:
 def san_value(value: str) -> str:
     """The value of a name like `dns:r1.example`."""
     return value.partition(":")[2]
+
+
+@register.filter
+def change_sentence(facts: Mapping[str, str]) -> str:
+    """A change that another person made to an officer's account, as a decision keeps it."""
+    return sentence(facts)
 
 
 @register.filter
@@ -149,6 +205,26 @@ def exact(value: datetime | None) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
+def refusal_number(context: Context, text: str | None) -> str:
+    """The number of a refusal that the person of this page may open; empty where the text is none."""
+    number = number_in(text or "")
+    user = _user(context)
+    return number if number and isinstance(user, User) and refusals_with(number, user).exists() else ""
+
+
+@register.filter
+def as_refusal_number(value: object) -> str:
+    """The number of a refusal in the facts of a log entry; empty where the number is that of something else."""
+    return number_in(value) if isinstance(value, str) else ""
+
+
+@register.simple_tag
+def number_of_refused(request: EnrollmentRequest) -> str:
+    """The number that the device of a refused request reads; empty while it is not refused."""
+    return number_of_request(request.pk) if request.state in REFUSED_STATES else ""
+
+
+@register.simple_tag(takes_context=True)
 def may(context: Context, verb: str, obj: Any = None) -> bool:
     """Whether the person of this page may do `verb`, to an object or at all."""
     return can(_user(context), Verb(verb), obj)
@@ -177,6 +253,20 @@ def role_names(context: Context) -> str:
     """The roles of the person of this page, as words."""
     user = _user(context)
     return ", ".join(sorted(role.label for role in roles_of(user))) if isinstance(user, User) else ""
+
+
+@register.simple_tag
+def demo_command() -> str:
+    """Return the command by which a throw-away device enrolls at this portal, with the data folder that it needs."""
+    folder: str = settings.PORTAL_DATA_OPTION
+    return f"./portal demo{folder}"
+
+
+@register.simple_tag
+def portal_version() -> str:
+    """Return the version of the portal."""
+    version: str = settings.PORTAL_VERSION
+    return version
 
 
 @register.simple_tag(takes_context=True)

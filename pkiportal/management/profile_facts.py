@@ -12,6 +12,11 @@ def scep_url(slug: str) -> str:
     return f"{settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
 
 
+def nearby_scep_url(slug: str) -> str:
+    """Return the address for a client on this machine: one without TLS where the running portal has it."""
+    return f"{settings.PORTAL_DATA.recorded_nearby() or settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
+
+
 def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
     """Return the profile as scripts read it."""
     return {

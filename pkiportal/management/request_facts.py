@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from accounts.changes import sentence
 from approvals.models import Decision, EnrollmentRequest, PollRecord
 from approvals.review import Review, review_of
 from pkiportal.management.output import facts, iso
@@ -136,6 +137,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "officer": decision.officer.username if decision.officer else None,
         "evidence": str(decision.get_evidence_display()),
         "asserted_by": decision.asserted_by or None,
+        "account_changes": [sentence(change) for change in decision.account_changes],
         "comment": decision.comment,
         "decided_at": iso(decision.decided_at),
         "round": decision.round,
@@ -146,4 +148,5 @@ def _decision_text(found: dict[str, Any]) -> str:
     who = f"by {found['officer']}" if found["officer"] else "by policy"
     by = f" through {found['asserted_by']}" if found["asserted_by"] else ""
     comment = f": {found['comment']}" if found["comment"] else ""
-    return f"{who}{by} at {found['decided_at']} ({found['evidence']}){comment}"
+    changes = "".join(f"; account changed shortly before: {change}" for change in found["account_changes"])
+    return f"{who}{by} at {found['decided_at']} ({found['evidence']}){changes}{comment}"

@@ -45,6 +45,7 @@ def ensure_self_test_profile(*, actor: Actor, now: datetime) -> EnrollmentProfil
         approval=ApprovalMode.MANUAL,
         challenge=ChallengePolicy.NONE,
         name="Self-test",
+        allow_asserted_decisions=True,  # for `./portal selftest --officer`, see ADR 42
         for_self_test=True,
     )
     profile = create_enrollment_profile(wanted, actor=actor, user=None, now=now)

@@ -66,6 +66,15 @@ ID_DATA: Final = der_oid("1.2.840.113549.1.7.1")
 ID_SIGNED_DATA: Final = der_oid("1.2.840.113549.1.7.2")
 ID_ENVELOPED_DATA: Final = der_oid("1.2.840.113549.1.7.3")
 ID_AUTH_ENVELOPED_DATA: Final = der_oid("1.2.840.113549.1.9.16.1.23")
+CONTENT_TYPES: Final = {
+    ID_DATA: "data",
+    ID_SIGNED_DATA: "signedData",
+    ID_ENVELOPED_DATA: "envelopedData",
+    der_oid("1.2.840.113549.1.7.4"): "signedAndEnvelopedData",
+    der_oid("1.2.840.113549.1.7.5"): "digestedData",
+    der_oid("1.2.840.113549.1.7.6"): "encryptedData",
+    ID_AUTH_ENVELOPED_DATA: "authEnvelopedData",
+}
 
 # Attributes of CMS and of SCEP (RFC 8894 section 3.2.1).
 ATTR_CONTENT_TYPE: Final = der_oid("1.2.840.113549.1.9.3")

@@ -46,6 +46,7 @@ from scep.protocol.constants import (
     CIPHER_KEY_BYTES,
     CIPHER_OIDS,
     CIPHERS,
+    CONTENT_TYPES,
     DES_BLOCK_BYTES,
     DIGESTS,
     ID_AUTH_ENVELOPED_DATA,
@@ -63,7 +64,7 @@ from scep.protocol.constants import (
     CipherName,
     FailInfo,
 )
-from scep.protocol.errors import Refused, unreadable
+from scep.protocol.errors import NOT_OPENED, Refused, unreadable
 from scep.protocol.messages import (
     STRICT,
     Entropy,
@@ -107,8 +108,8 @@ def open_envelope(
     except Refused as refusal:
         refusal.reply = message.reply
         raise
-    except Asn1Error:
-        raise unreadable(message.reply) from None
+    except Asn1Error as error:
+        raise unreadable(message.reply, cause=str(error)) from None
 
 
 def open_content(
@@ -215,9 +216,12 @@ def _opened(sealed: _Sealed, key: bytes) -> bytes:
     padded = decryptor.update(sealed.ciphertext) + decryptor.finalize()
     count = padded[-1]
     if not 0 < count <= _block_size(sealed.cipher) or padded[-count:] != bytes((count,)) * count:
-        raise Asn1Error("content")
+        raise Asn1Error(NOT_OPENED)
     content = padded[:-count]
-    prescan(content)
+    try:
+        prescan(content)
+    except Asn1Error:
+        raise Asn1Error(NOT_OPENED) from None
     return content
 
 
@@ -236,13 +240,13 @@ def _read_enveloped(envelope: bytes) -> tuple[list[TLV], TLV]:
     if content_info[0].raw == ID_AUTH_ENVELOPED_DATA:
         raise Refused(FailInfo.BAD_ALG, "AuthEnvelopedData: use EnvelopedData with AES-128-CBC")
     if content_info[0].raw != ID_ENVELOPED_DATA:
-        raise Asn1Error("content type")
+        raise Asn1Error(f"contentType {_type_name(content_info[0])}: EnvelopedData is needed")
     members = sequence(explicit(content_info[1], CONTEXT | CONSTRUCTED), 3)
     if members[1].tag == CONTEXT | CONSTRUCTED:  # originatorInfo
         del members[1]
     recipients = children(expect(members[1], SET))
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
-        raise Asn1Error("recipients")
+        raise Asn1Error(f"{len(recipients)} recipients: 1 to {MAX_RECIPIENTS} are read")
     return recipients, members[2]
 
 
@@ -252,8 +256,11 @@ def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
     cipher, iv = _read_cipher(sequence(algorithm, 1), rules)
     body = octets(ciphertext) if ciphertext.tag & ~CONSTRUCTED == _ENCRYPTED_CONTENT_TAG else b""
     size = _block_size(cipher)
-    if content_type.raw != ID_DATA or len(iv) != size or not body or len(body) % size:
-        raise Asn1Error("encrypted content")
+    if content_type.raw != ID_DATA:  # it stands in the open, so its sender may read it
+        text = f"contentType of the encrypted content is {_type_name(content_type)}: id-data is needed"
+        raise Refused(FailInfo.BAD_REQUEST, text)
+    if len(iv) != size or not body or len(body) % size:
+        raise Asn1Error(f"encrypted content of {len(body)} bytes with an IV of {len(iv)}: whole blocks are needed")
     return _Sealed(tuple(recipients), cipher, iv, body)
 
 
@@ -280,7 +287,22 @@ def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list
         return found
     if len(infos) == len(transports) == len(recipients) == 1:
         return transports[0], recipients[0]
-    raise Asn1Error("recipients")
+    raise Asn1Error("no recipient is an RA certificate of this CA")
+
+
+def named_recipients(envelope: bytes) -> tuple[bytes, ...]:
+    """Whom an envelope is for, as it says itself: IssuerAndSerialNumber in DER, or a key identifier."""
+    try:
+        infos, _ = _read_enveloped(envelope)
+        rids = [transport[1] for transport in _transports(infos)]
+        return tuple(octets(rid) if rid.tag & ~CONSTRUCTED == _KEY_IDENTIFIER_TAG else rid.raw for rid in rids)
+    except (Asn1Error, Refused):
+        return ()
+
+
+def _type_name(tlv: TLV) -> str:
+    """The name of a content type of CMS, or its dotted form."""
+    return CONTENT_TYPES.get(tlv.raw) or oid(tlv)
 
 
 def _transports(infos: Sequence[TLV]) -> list[list[TLV]]:

@@ -1,6 +1,7 @@
 """Who gets through the REST door, and what a token may."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -80,16 +81,82 @@ def test_a_revoked_and_an_expired_token_and_one_of_somebody_who_left_open_nothin
     assert entry.actor_id == str(program.token.pk)
 
 
-def test_after_many_unknown_tokens_of_an_address_none_is_looked_at(program: Program) -> None:
-    moment = timezone.now().replace(second=5)
-    with mock.patch("django.utils.timezone.now", return_value=moment):
-        for _ in range(WRONG_A_MINUTE):
-            assert call("GET", PROFILES, HTTP_AUTHORIZATION="Bearer guess").status_code == 401
-        answer = program.call("GET", PROFILES)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
-        assert program.call("GET", PROFILES, REMOTE_ADDR="192.0.2.9", secure=True).status_code == 200
-    with mock.patch("django.utils.timezone.now", return_value=moment + timedelta(minutes=1)):
-        assert program.call("GET", PROFILES).status_code == 200
+@pytest.fixture
+def one_moment() -> Iterator[datetime]:
+    """No window ends while a test runs."""
+    with mock.patch("django.utils.timezone.now", return_value=timezone.now()) as clock:
+        yield clock.return_value
+
+
+def wrong(text: str, address: str = "198.51.100.7") -> int:
+    answer = call("GET", PROFILES, HTTP_AUTHORIZATION=f"Bearer {text}", REMOTE_ADDR=address, secure=True)
+    assert answer.status_code == 401 or answer.headers["Retry-After"] == "60"
+    status: int = answer.status_code
+    return status
+
+
+def guesses(program: Program) -> list[str]:
+    """Tokens that open nothing: no form, another prefix, and the right prefix with another secret."""
+    prefix = program.token.prefix
+    return ["guess", "pkip_0123456789_" + "0" * 40, f"pkip_{prefix}_" + "0" * 40, f"pkip_{prefix}_", program.text[:-1]]
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.7", "2001:db8::7"])
+def test_wrong_tokens_keep_no_valid_one_out(program: Program, one_moment: datetime, number: int, address: str) -> None:
+    guess = guesses(program)[number]
+    said = [wrong(guess, address) for _ in range(WRONG_A_MINUTE + 5)]
+    assert said == [401] * WRONG_A_MINUTE + [429] * 5
+    assert program.call("GET", PROFILES, REMOTE_ADDR=address, secure=True).status_code == 200
+    with mock.patch("django.utils.timezone.now", return_value=one_moment + timedelta(minutes=1)):
+        assert wrong(guess, address) == 401
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1::1", "2001:db8:1::2", True),
+        ("2001:db8:1::1", "2001:db8:1:0:ffff::", True),
+        ("::ffff:198.51.100.7", "198.51.100.7", True),
+        ("2001:db8:1::1", "2001:db8:1:1::1", False),
+        ("198.51.100.7", "198.51.100.8", False),
+    ],
+)
+@pytest.mark.usefixtures("one_moment")
+def test_wrong_tokens_are_counted_by_network(program: Program, first: str, second: str, *, is_one: bool) -> None:
+    for _ in range(WRONG_A_MINUTE):
+        wrong("guess", first)
+    assert wrong("guess", second) == (429 if is_one else 401)
+    assert program.call("GET", PROFILES, REMOTE_ADDR=second, secure=True).status_code == 200
+
+
+@pytest.mark.parametrize("prefix", ["0123456789", "abcdefabcd", "0000000000", "ffffffffff", "of a token"])
+@pytest.mark.usefixtures("one_moment")
+def test_wrong_secrets_of_one_token_are_counted_from_anywhere(program: Program, prefix: str) -> None:
+    prefix = program.token.prefix if prefix == "of a token" else prefix
+    said = [wrong(f"pkip_{prefix}_{number:040x}", f"203.0.113.{number}") for number in range(WRONG_A_MINUTE + 3)]
+    assert said == [401] * WRONG_A_MINUTE + [429] * 3
+    assert wrong(f"pkip_1111111111_{0:040x}", "203.0.113.200") == 401
+    assert program.call("GET", PROFILES).status_code == 200
+
+
+@pytest.mark.usefixtures("one_moment")
+def test_a_token_of_another_network_is_counted_and_one_that_is_told_by_name_is_not(
+    world: World, phones: EnrollmentProfile
+) -> None:
+    elsewhere, revoked = Program(world.alice, networks=("192.0.2.0/24",)), Program(world.alice)
+    revoke_token(revoked.token, actor=SYSTEM, now=now())
+    assert [elsewhere.call("GET", PROFILES).status_code for _ in range(WRONG_A_MINUTE + 1)][-2:] == [401, 429]
+    assert "revoked" in revoked.call("GET", PROFILES).body["detail"]
+    assert elsewhere.call("GET", PROFILES, REMOTE_ADDR="192.0.2.7", secure=True).status_code == 200
+
+
+@pytest.mark.usefixtures("one_moment")
+def test_tries_beyond_the_limit_are_one_entry_of_the_network(db: None) -> None:
+    for number in range(WRONG_A_MINUTE + 5):
+        wrong("guess", f"2001:db8:1::{number}")
+    (entry,) = (row for row in AuditEntry.objects.all() if row.data["cause"] == "too many unknown tokens")
+    assert entry.private_values.get(path="actor.address").value == "2001:db8:1::/64"
 
 
 def test_a_token_never_travels_in_the_clear(program: Program) -> None:

@@ -78,7 +78,7 @@ def test_each_row_becomes_a_challenge_bound_to_what_it_says(phones: EnrollmentPr
             ["row 2: alternative name 'ip:999'", "row 4: lifetime 'soon'", "row 5: expiry"],
         ),
         (b"common_name\n" + b"x" * MAX_BYTES, [f"list of {MAX_BYTES + 12:,} bytes"]),
-        (b"dns\n" + b"_\n" * 60, [*(f"row {n}:" for n in range(2, 52)), "and maybe more"]),
+        (b"dns\n" + b"-\n" * 60, [*(f"row {n}:" for n in range(2, 52)), "and maybe more"]),
     ],
 )
 def test_a_list_with_a_fault_makes_nothing_and_names_every_row(

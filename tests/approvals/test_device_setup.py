@@ -49,6 +49,12 @@ from tests.world import Device, World, create_person, create_profile, later, now
 SECRET = re.compile(r"--password ([a-z2-7]{32})")
 
 
+@pytest.fixture(autouse=True)
+def public_name(settings: Any) -> None:
+    """Devices are told a name that leads to the portal."""
+    settings.PORTAL_PUBLIC_URL = "http://pki.example:8000"
+
+
 @pytest.fixture
 def one_time(world: World) -> EnrollmentProfile:
     """A profile that wants one-time challenges."""

@@ -15,7 +15,8 @@ from accounts.roles import Role
 from approvals import issuance
 from approvals.decisions import approve_request
 from approvals.device_groups import add_devices, create_group
-from approvals.issuance import MAX_ATTEMPTS, backoff, issue_certificates
+from approvals.due import LEASE, MAX_ATTEMPTS, backoff
+from approvals.issuance import issue_certificates
 from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, ExpectedDevice, OutboxMessage
 from approvals.states import State
 from approvals.sweep import sweep
@@ -28,6 +29,7 @@ from ca.errors import RecordMismatch
 from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
 from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion
 from scep.protocol.constants import PKIStatus
+from tests.flows.wire import bare
 from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
 
 
@@ -275,8 +277,8 @@ def test_names_that_the_csr_does_not_give_are_not_signed(approved: EnrollmentReq
 
 
 def test_rules_that_refuse_the_csr_now_are_not_signed(approved: EnrollmentRequest) -> None:
-    refused = mock.Mock(findings=(mock.Mock(severity="refuse", text="RSA 2048: at least 3072"),), sans=())
-    with mock.patch.object(issuance, "check_csr", return_value=refused):
+    refused = mock.Mock(refused=True, refusals=("RSA 2048: at least 3072",), sans=())
+    with mock.patch.object(issuance, "review_csr", return_value=refused):
         assert run_worker().failed == [approved.pk]
     assert fresh().last_fault == "RSA 2048: at least 3072"
 
@@ -495,9 +497,9 @@ def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
     device = Device.named("r2.example", key="bob")
     device.enroll()
     EnrollmentRequest.objects.filter(state=State.PENDING).update(expires_at=now() - timedelta(seconds=1))
-    with mock.patch("approvals.sweep.take_lease", return_value=True):
+    with mock.patch("approvals.sweep.acquire", return_value=now()):
         assert sweep().expired == 1
-    assert device.poll().fail_info_text == "the request expired before anyone decided: ask again"
+    assert bare(device.poll().fail_info_text) == "the request expired before anyone decided: ask again"
 
 
 def test_an_expiry_that_comes_second_changes_nothing(world: World) -> None:
@@ -532,7 +534,7 @@ def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(approved: 
         run_worker()
     assert seen[0].attempts == 1
     assert seen[0].lease_until is not None
-    assert now() + timedelta(seconds=50) < seen[0].lease_until <= now() + issuance.LEASE
+    assert now() + timedelta(seconds=50) < seen[0].lease_until <= now() + LEASE
     assert seen[0].next_attempt_at == seen[0].lease_until + backoff(1)
 
 

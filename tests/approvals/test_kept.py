@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from approvals.decisions import reject_request
 from approvals.kept import discard_csr, discard_overdue, keep_csr, kept_csr
-from approvals.models import EnrollmentRequest, KeptCsr
+from approvals.models import EnrollmentProfile, EnrollmentRequest, KeptCsr
 from approvals.sealing import seal, unseal
 from approvals.sweep import sweep
-from tests.world import Device, World, later, now
+from tests.world import Device, World, later, now, voice_of
 
 CSR = b"0\x82 a CSR with the challenge moonlight-4711 inside"
 
@@ -55,3 +56,19 @@ def test_the_sweep_forgets_what_is_overdue_and_nothing_else(request_: Enrollment
     KeptCsr.objects.update(kept_until=now() - timedelta(seconds=1))
     assert sweep(every=timedelta(0)).ran
     assert not KeptCsr.objects.exists()
+
+
+@pytest.mark.parametrize("window", [timedelta(0), timedelta(minutes=5), timedelta(hours=2)])
+@pytest.mark.parametrize("step", [timedelta(minutes=1), timedelta(minutes=53), timedelta(hours=1), timedelta(days=2)])
+def test_a_csr_goes_once_its_rejection_is_in_effect_whatever_the_clock_was(
+    request_: EnrollmentRequest, world: World, window: timedelta, step: timedelta
+) -> None:
+    EnrollmentProfile.objects.update(undo_window=window)
+    reject_request(request_id=request_.pk, voice=voice_of(world.alice), comment="unknown", now=now())
+    keep_csr(request_, CSR, until=later(days=9))
+    moment = now()
+    EnrollmentRequest.objects.update(effective_at=moment + window)
+    assert discard_overdue(now=moment) == (0 if window else 1)
+    keep_csr(request_, CSR, until=later(days=9))
+    EnrollmentRequest.objects.update(effective_at=moment + step + window)
+    assert discard_overdue(now=moment) == 1

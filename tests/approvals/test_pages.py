@@ -336,6 +336,18 @@ def test_each_role_starts_where_its_work_is(world: World) -> None:
     assert b"without a role" in signed_in(create_person("nora")).get("/").content
 
 
+@pytest.mark.parametrize("address", ["192.0.2.44", "198.51.100.1", "2001:db8::44", "10.0.0.1", "127.0.0.1"])
+@pytest.mark.parametrize("kind", ["profile", "authority"])
+def test_pausing_and_resuming_is_logged_with_person_and_address(world: World, kind: str, address: str) -> None:
+    charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
+    key = world.profile.slug if kind == "profile" else world.ca.name
+    for step in ("pause", "resume"):
+        charlie.post(reverse(f"{kind}_{step}", args=[key]), REMOTE_ADDR=address, secure=True)
+        entry = AuditEntry.objects.get(event=f"{kind}:{step}")
+        values = dict(entry.private_values.values_list("path", "value"))
+        assert values == {"actor.name": "charlie", "actor.address": address}
+
+
 def test_an_administrator_pauses_and_resumes_profiles_and_authorities_with_one_click(world: World) -> None:
     charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
     for name, key, listing, field in (

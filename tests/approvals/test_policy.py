@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from approvals.errors import Cause, Refusal
-from approvals.policy import UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
+from approvals.policy import FULL_RETRY, UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
+from ca.findings import refuse
 
 ASKS = Facts(
     approval="manual",
@@ -20,6 +21,7 @@ ASKS = Facts(
     open_from_address=0,
     max_open_per_address=5,
 )
+TOO_SMALL = refuse("key-size", "RSA 1024: at least 2048")
 GRANTED = replace(ASKS, approval="automatic", challenge="static", challenge_satisfied=True)
 
 
@@ -45,7 +47,7 @@ def test_a_list_on_which_nobody_looked_the_device_up_approves_nothing() -> None:
     assert evaluate(replace(ASKS, approval="automatic", has_list=True)) is not Ruling.APPROVE
 
 
-@pytest.mark.parametrize("broken", [{"refusals": ("RSA 1024: at least 2048",)}, {"open_requests": 10}])
+@pytest.mark.parametrize("broken", [{"refusals": (TOO_SMALL,)}, {"open_requests": 10}])
 def test_a_challenge_that_nobody_confirmed_yet_is_told_no_reason(broken: dict[str, Any]) -> None:
     awaited = replace(ASKS, challenge="webhook", challenge_awaited=True)
     assert evaluate(awaited) is Ruling.ASK_OFFICER
@@ -87,16 +89,26 @@ def test_an_unknown_setting_never_approves(approval: str, challenge: str) -> Non
 
 
 def test_findings_of_the_certificate_profile_refuse_by_name() -> None:
-    ruling = evaluate(replace(GRANTED, refusals=("RSA 1024: at least 2048", "CN: missing")))
-    assert ruling == Refusal(Cause.POLICY, "RSA 1024: at least 2048; CN: missing")
+    ruling = evaluate(replace(GRANTED, refusals=(TOO_SMALL, refuse("subject-empty", "CN: missing"))))
+    codes = ("key-size", "subject-empty")
+    assert ruling == Refusal(Cause.POLICY, "RSA 1024: at least 2048; CN: missing", codes=codes)
 
 
 @pytest.mark.parametrize(("count", "refused"), [(9, False), (10, True), (11, True)])
 def test_the_cap_on_open_requests_counts_what_is_open(count: int, refused: bool) -> None:
-    ruling = evaluate(replace(ASKS, open_requests=count))
+    ruling = evaluate(replace(ASKS, open_requests=count, is_known_network=True))
     assert isinstance(ruling, Refusal) is refused
     if isinstance(ruling, Refusal):
-        assert ruling == Refusal(Cause.TOO_MANY_OPEN, "too many open requests: at most 10, try later")
+        text = "too many open requests: at most 10, try later"
+        assert ruling == Refusal(Cause.TOO_MANY_OPEN, text, retry_after=FULL_RETRY)
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000))
+def test_a_tenth_of_the_places_is_kept_for_known_networks(most: int, count: int) -> None:
+    asks = replace(ASKS, max_open_requests=most, open_requests=count)
+    assert isinstance(evaluate(asks), Refusal) is (count >= most - most // 10)
+    assert isinstance(evaluate(replace(asks, is_known_network=True)), Refusal) is (count >= most)
+    assert evaluate(replace(asks, is_known_transaction=True)) is Ruling.ASK_OFFICER
 
 
 @pytest.mark.parametrize(("count", "refused"), [(4, False), (5, True), (6, True)])
@@ -104,7 +116,8 @@ def test_the_cap_per_address_counts_that_address(count: int, refused: bool) -> N
     ruling = evaluate(replace(ASKS, open_from_address=count))
     assert isinstance(ruling, Refusal) is refused
     if isinstance(ruling, Refusal):
-        assert ruling == Refusal(Cause.TOO_MANY_OPEN, "too many open requests from this address: at most 5")
+        text = "too many open requests from this address: at most 5"
+        assert ruling == Refusal(Cause.TOO_MANY_OPEN, text, retry_after=FULL_RETRY)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from approvals.policy import (
     evaluate,
     evaluate_renewal,
 )
+from ca.findings import refuse
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -109,8 +110,8 @@ def test_the_texts_name_what_would_help() -> None:
 
 
 def test_what_changed_is_named() -> None:
-    assert changed_names(subject=None, old=["dns:a", "dns:b"], new=["dns:b", "dns:a"]) == ()
-    assert changed_names(subject="CN=x", old=["dns:a"], new=["dns:b\u202e"]) == (
+    assert changed_names(subject=None, added=[], left_out=[]) == ()
+    assert changed_names(subject="CN=x", added=["dns:b\u202e"], left_out=["dns:a"]) == (
         "subject CN=x",
         "dns:b<U+202E> added",
         "dns:a left out",
@@ -134,5 +135,9 @@ def test_the_ruling_on_a_renewal_stands_for_challenge_and_approval_and_for_nothi
     renewal = replace(ASKED, renewal=Ruling.APPROVE)
     assert evaluate(renewal) is Ruling.APPROVE
     assert evaluate(replace(renewal, approval="automatic", renewal=Ruling.ASK_OFFICER)) is Ruling.ASK_OFFICER
-    for limit in ({"refusals": ("RSA 1024: at least 2048",)}, {"open_requests": 10}, {"open_from_address": 5}):
+    for limit in (
+        {"refusals": (refuse("key-size", "RSA 1024: at least 2048"),)},
+        {"open_requests": 10},
+        {"open_from_address": 5},
+    ):
         assert isinstance(evaluate(replace(renewal, **limit)), Refusal)

@@ -15,8 +15,9 @@ from approvals.decisions import approve_request
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.review import review_of
 from approvals.states import State
+from audit.events import SYSTEM
 from ca.authorities import open_key, pause_authority
-from ca.errors import AuthorityUnusable, CaError
+from ca.errors import AuthorityUnusable, NotYourAuthority
 from ca.issuance import sign_prepared
 from ca.issuers import IssuerUnusable
 from ca.models import CertificateProfileVersion, ServiceKey
@@ -79,9 +80,11 @@ def test_a_request_that_failed_after_its_time_still_waits_for_an_officer(world: 
 
 def test_only_an_administrator_of_the_whole_organization_pauses_an_authority(world: World) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
-    with pytest.raises(CaError, match="whole organization"):
-        pause_authority(authority=world.ca, user=create_person("bob", Role.ADMINISTRATOR, department=lab), now=now())
-    pause_authority(authority=world.ca, user=create_person("charlie", Role.ADMINISTRATOR), now=now())
+    bob = create_person("bob", Role.ADMINISTRATOR, department=lab)
+    with pytest.raises(NotYourAuthority, match="whole organization"):
+        pause_authority(authority=world.ca, actor=SYSTEM, user=bob, now=now())
+    charlie = create_person("charlie", Role.ADMINISTRATOR)
+    pause_authority(authority=world.ca, actor=SYSTEM, user=charlie, now=now())
     assert world.ca.paused_at is not None
 
 

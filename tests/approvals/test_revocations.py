@@ -51,6 +51,11 @@ def give_back(world: World, certificate: Certificate, *, at: datetime | None = N
     return release_hold(certificate_id=certificate.pk, voice=voice, comment="found", now=at or now())
 
 
+def asserted(world: World) -> Voice:
+    """Alice, as a command names her."""
+    return Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
+
+
 def test_every_step_of_the_table_and_no_other(world: World, device: Device, certificate: Certificate) -> None:
     def state() -> tuple[str, str, bool]:
         certificate.refresh_from_db()
@@ -160,14 +165,30 @@ def test_officers_of_the_department_revoke_and_nobody_else(world: World, certifi
     assert AuditEntry.objects.get(event="certificate:revoke").department == "here"
 
 
-def test_a_profile_may_refuse_commands(world: World, certificate: Certificate) -> None:
-    asserted = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
+@pytest.mark.parametrize("is_allowed", [False, True])
+@pytest.mark.parametrize(
+    "reason", ["keyCompromise", "superseded", "unspecified", "privilegeWithdrawn", "certificateHold"]
+)
+def test_every_profile_takes_a_revocation_by_command(
+    world: World, certificate: Certificate, reason: str, is_allowed: bool
+) -> None:
+    """A leaked key does not wait for a browser; the log says that the officer was not signed in."""
+    EnrollmentProfile.objects.update(allow_asserted_decisions=is_allowed)
+    take_back(world, certificate, reason, voice=asserted(world))
+    certificate.refresh_from_db()
+    assert certificate.status == ("ON_HOLD" if reason == "certificateHold" else "REVOKED")
+    entry = AuditEntry.objects.get(event__in=["certificate:revoke", "certificate:hold"])
+    assert (entry.actor_kind, entry.data["evidence"]) == ("command", "asserted")
+
+
+def test_a_profile_may_refuse_a_release_by_command(world: World, certificate: Certificate) -> None:
+    take_back(world, certificate, "certificateHold")
     EnrollmentProfile.objects.update(allow_asserted_decisions=False)
     with pytest.raises(NotPermitted, match="signed-in officers only"):
-        take_back(world, certificate, voice=asserted)
+        release_hold(certificate_id=certificate.pk, voice=asserted(world), comment="", now=now())
     EnrollmentProfile.objects.update(allow_asserted_decisions=True)
-    take_back(world, certificate, voice=asserted)
-    entry = AuditEntry.objects.get(event="certificate:revoke")
+    release_hold(certificate_id=certificate.pk, voice=asserted(world), comment="", now=now())
+    entry = AuditEntry.objects.get(event="certificate:release")
     assert (entry.actor_kind, entry.data["evidence"]) == ("command", "asserted")
 
 

@@ -32,6 +32,8 @@ def test_the_table_is_the_one_of_the_design() -> None:
         ("APPROVED", "undo", "PENDING"),
         ("APPROVED", "fail", "FAILED"),
         ("ISSUING", "complete", "ISSUED"),
+        ("ISSUING", "fail", "FAILED"),
+        ("ISSUING", "fail", "FAILED"),
         ("REJECTED", "reopen", "PENDING"),
         ("EXPIRED", "reopen", "PENDING"),
         ("WITHDRAWN", "reopen", "PENDING"),

@@ -9,7 +9,7 @@ from approvals.errors import NotValidated
 from approvals.kept import keep_csr, kept_csr
 from approvals.models import EnrollmentProfile, EnrollmentRequest, Validation
 from approvals.states import State
-from approvals.validating import backoff
+from approvals.validations import backoff
 from tests.pages import create_requests
 from tests.world import World, later, now, voice_of
 

@@ -1,5 +1,6 @@
 """What the documents say of commands, settings and files is so."""
 
+import ast
 import re
 from argparse import SUPPRESS, ArgumentParser, _SubParsersAction
 from collections import Counter
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import load_command_class
+
+from audit.events import Event
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -101,3 +104,66 @@ def test_every_setting_is_explained() -> None:
     sources = "".join((ROOT / "pkiportal" / name).read_text() for name in ("settings.py", "parts.py", "datafolder.py"))
     explained = set(re.findall(r"[A-Z]+_[A-Z_]+", (ROOT / "docs/operations.md").read_text()))
     assert set(SETTING.findall(sources)) - explained - OURS == set()
+
+
+def events_of(document: str) -> set[str]:
+    """Return the events that a table of the auditors' document lists."""
+    rows = re.findall(r"^\| `([a-z-]+):([a-z-]*)`([^|]*)\|", document, re.M)
+    actions = [(subject, action.strip()) for subject, one, more in rows for action in [one, *more.split(",")]]
+    return {f"{subject}:{action}" for subject, action in actions if action}
+
+
+@pytest.mark.parametrize(
+    ("line", "events"),
+    [
+        ("| `a:` b, c | text |", {"a:b", "a:c"}),
+        ("| `a:b` | text |", {"a:b"}),
+        ("| `a-b:` c-d | text `e:f`|", {"a-b:c-d"}),
+        ("`a:` b, c", set()),
+        ("| `a` | b |", set()),
+    ],
+)
+def test_events_are_read_from_a_table(line: str, events: set[str]) -> None:
+    assert events_of(line) == events
+
+
+def test_the_auditors_document_lists_each_event_and_no_other() -> None:
+    events = {event.value for event in Event}
+    assert events_of((ROOT / "docs/auditors.md").read_text()) == events
+
+
+CODE = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
+
+
+def codes_in(source: str) -> set[str]:
+    """Return the codes with which findings are made, but for those of the looks at finished bytes."""
+    codes = set[str]()
+    for call in ast.walk(ast.parse(source)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and len(call.args) >= 2:
+            place = {"refuse": 0, "ask_officer": 0, "warn": 0, "info": 0, "Finding": 1}.get(call.func.id)
+            if place is not None:
+                texts = [node.value for node in ast.walk(call.args[place]) if isinstance(node, ast.Constant)]
+                codes |= {text for text in texts if isinstance(text, str) and CODE.fullmatch(text)}
+    return {code for code in codes if not code.startswith(("lint-", "crl-"))}
+
+
+@pytest.mark.parametrize(
+    ("source", "codes"),
+    [
+        ("refuse('a-b', 'text')", {"a-b"}),
+        ("Finding('warn', 'c-d', 'text')", {"c-d"}),
+        ("warn('e-f' if x else 'g-h', 'text')", {"e-f", "g-h"}),
+        ("refuse('lint-x', 'text'); info('crl-x', 'text')", set()),
+        ("other('a-b', 'text')", set()),
+    ],
+)
+def test_codes_are_read_from_code(source: str, codes: set[str]) -> None:
+    assert codes_in(source) == codes
+
+
+def test_each_code_of_a_finding_is_explained() -> None:
+    section = (ROOT / "docs/errors.md").read_text().partition("\n## Findings\n")[2].partition("\n## ")[0]
+    explained = set(re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\|([^|]*)\|", section, re.M))))
+    sources = [path.read_text() for part in ("ca", "approvals") for path in (ROOT / part).glob("*.py")]
+    assert sorted(set[str]().union(*map(codes_in, sources)) - explained) == []
+    assert [code for code in sorted(explained) if not any(f'"{code}"' in source for source in sources)] == []

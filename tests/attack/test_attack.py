@@ -10,7 +10,7 @@ from scep.client import HttpAnswer
 from tests.attack.__main__ import main, new_draft, read, table
 from tests.attack.deviations import DEVIATIONS, Draft, apply, query
 from tests.attack.reading import Answer
-from tests.flows.wire import URL, granted
+from tests.flows.wire import URL, bare, granted
 from tests.world import World, through
 
 BAD_REQUEST, BAD_ALG, BAD_CHECK = "FAILURE badRequest", "FAILURE badAlg", "FAILURE badMessageCheck"
@@ -97,7 +97,7 @@ def test_a_deviation_gets_the_right_answer_and_nothing_else(world: World, tmp_pa
 
 def test_deviations_add_up_in_their_order(world: World) -> None:
     got = sent(apply(good(), [("csr-name", "r1.example"), ("digest", "sha512"), ("message-type", "18")]))
-    assert (got.said(), got.text) == (BAD_REQUEST, "messageType is not supported")
+    assert (got.said(), bare(got.text)) == (BAD_REQUEST, "messageType is not supported")
     assert any("right, sha512" in line for line in got.lines)
 
 
@@ -122,7 +122,7 @@ def test_over_http_the_answer_is_taken_apart_for_a_person(
     assert "pkiStatus      3  (PrintableString, 1 bytes)" in shown
     assert "signature      right, sha256" in shown
     assert main([url, "--message-type", "18", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["text"] == "messageType is not supported"
+    assert bare(json.loads(capsys.readouterr().out)["text"]) == "messageType is not supported"
     assert main([url, "--raw-get", "lines"]) == 0
     assert ": PENDING" in capsys.readouterr().out
     assert main([url, "--timing", "2"]) == 0

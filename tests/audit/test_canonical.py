@@ -22,6 +22,11 @@ def test_canonical_bytes_read_back_to_the_same_value_and_the_same_bytes(value: C
     assert canonical_json(json.loads(canonical)) == canonical
 
 
+@pytest.mark.parametrize("number", [0, 1, -1, 2**53 - 1, 1 - 2**53])
+def test_integers_that_every_reader_holds_are_written_as_digits(number: int) -> None:
+    assert canonical_json({"n": number}) == f'{{"n":{number}}}'.encode()
+
+
 def test_the_vectors_of_the_rfc_that_our_restriction_allows() -> None:
     """RFC 8785 §3.2.2 and §3.2.3, without its floating-point numbers."""
     value = {"string": '€$\u000f\nA\'B"\\\\"/', "literals": [None, True, False], "numbers": [0, -7, 333333333]}

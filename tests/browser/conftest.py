@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -21,6 +22,12 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 #: Opens a page as this person (None: a stranger) with the options of a browser context.
 Open = Callable[..., Page]
+
+
+@pytest.fixture(autouse=True)
+def public_name(settings: LazySettings) -> None:
+    """Devices are told a name that leads to the portal."""
+    settings.PORTAL_PUBLIC_URL = "http://pki.example:8000"
 
 
 @pytest.fixture(scope="session")

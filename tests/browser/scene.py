@@ -54,6 +54,7 @@ class Scene:
     run: SelfTestRun
     refused_run: SelfTestRun
     exchange: Exchange
+    refused: Exchange
 
 
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
@@ -86,6 +87,7 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     run = walk(started(create_loop(), world.alice))
     refused_run = walk(started(world.profile, world.alice))
     exchange = Exchange.objects.filter(kept_for="self-test", message_type=19).latest("id")
+    refused = Exchange.objects.filter(kept_for="refusal").exclude(number="").latest("id")
     start_recording(profile=world.profile, user=charlie, span=timedelta(hours=4), actor=Actor(kind="user"), now=now())
     for request in (pending, issued, rejected, faulty, odd):
         request.refresh_from_db()
@@ -104,7 +106,7 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
             certificate,
             world.profile,
         ),
-        *(run, refused_run, exchange),
+        *(run, refused_run, exchange, refused),
     )
 
 

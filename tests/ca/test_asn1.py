@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ca import asn1
-from ca.asn1 import Asn1Error, Limits, der, der_integer, der_octets, der_oid, der_sequence, parse, prescan
+from ca.asn1 import (
+    DEFAULT_LIMITS,
+    DER_NULL,
+    Asn1Error,
+    Limits,
+    der,
+    der_integer,
+    der_octets,
+    der_oid,
+    der_sequence,
+    parse,
+    prescan,
+)
 
 OIDS = ["1.2.840.113549.1.7.1", "2.16.840.1.113733.1.9.7", "2.999.3", "0.0", "1.39", "2.100.1.128"]
 
@@ -34,6 +46,15 @@ def test_an_object_identifier_is_read_back(dotted: str) -> None:
 
 def test_the_message_type_oid_has_its_reference_bytes() -> None:
     assert der_oid("2.16.840.1.113733.1.9.2").hex() == "060a6086480186f845010902"
+
+
+def test_more_levels_than_the_limit_are_refused() -> None:
+    deep = DER_NULL
+    for _ in range(DEFAULT_LIMITS.max_depth):
+        deep = der_sequence(deep)
+    prescan(deep)
+    with pytest.raises(Asn1Error, match="at most 24 levels"):
+        prescan(der_sequence(deep))
 
 
 @pytest.mark.parametrize("dotted", ["", "1", "a.b", "3.1", "1.40", "1.-2"])

@@ -1,4 +1,5 @@
 from hashlib import sha256
+from random import Random
 
 import pytest
 from cryptography import x509
@@ -18,7 +19,7 @@ from ca.csr import (
     decode_csr,
     read_stored_csr,
 )
-from ca.names import build_name
+from ca.names import build_name, general_name
 from tests.ca.forge import (
     CHALLENGE,
     EXTENSION_REQUEST,
@@ -134,11 +135,7 @@ def test_an_empty_challenge_is_absent_and_a_long_one_is_read() -> None:
         pytest.param(
             [asn1.der_sequence(asn1.der_oid(CHALLENGE), b"\x31\x00", b"\x31\x00")], "exactly one", id="two sets"
         ),
-        pytest.param(
-            [extension_request(KEY_USAGE), extension_request(oid="1.3.6.1.4.1.311.2.1.14")],
-            "extensionRequest: more than one",
-            id="two kinds of extension requests",
-        ),
+        pytest.param([attribute(EXTENSION_REQUEST)], "extensionRequest with 0 values", id="no list"),
         pytest.param([extension_request(KEY_USAGE, KEY_USAGE)], "keyUsage: requested more than once", id="twice"),
         pytest.param(
             [extension_request(*[extension(f"1.2.{i}", b"") for i in range(33)])], "33 requested", id="33 extensions"
@@ -394,3 +391,113 @@ def test_a_request_without_a_challenge_is_stored_as_received() -> None:
 def test_a_stored_request_that_is_damaged_is_malformed() -> None:
     with pytest.raises(CsrMalformed):
         read_stored_csr(request(None).der[:-1])
+
+
+# ------------------------------------------------------------------------------------------ several extension requests
+
+MICROSOFT = "1.3.6.1.4.1.311.2.1.14"
+VERISIGN = "2.16.840.1.113733.1.9.8"
+_PURPOSES = [asn1.der_oid(f"1.3.6.1.5.5.7.3.{number}") for number in range(1, 6)]
+
+
+def purposes(*wanted: bytes) -> bytes:
+    return extension("2.5.29.37", asn1.der_sequence(*wanted))
+
+
+def in_lists(*lists: tuple[str, list[bytes]]) -> tuple[tuple[str, bool, bytes], ...]:
+    """What a request asks for that has each list in an attribute of its own."""
+    csr = request(None, *(extension_request(*wanted, oid=oid) for oid, wanted in lists))
+    return tuple((asked.oid, asked.critical, asked.value) for asked in csr.requested_extensions)
+
+
+_WANTED = st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=8, unique_by=lambda wanted: wanted[0]).map(
+    lambda wanted: [
+        extension(f"1.2.3.{number}", bytes([number]), critical=TRUE if is_critical else b"")
+        for number, is_critical in wanted
+    ]
+)
+
+
+@given(_WANTED, st.sampled_from([EXTENSION_REQUEST, MICROSOFT, VERISIGN]), st.randoms())
+def test_the_same_list_again_in_any_order_is_one(wanted: list[bytes], oid: str, chance: Random) -> None:
+    again = list(wanted)
+    chance.shuffle(again)
+    alone = in_lists((EXTENSION_REQUEST, wanted))
+    assert in_lists((EXTENSION_REQUEST, wanted), (oid, again)) == alone
+    assert set(in_lists((oid, again), (EXTENSION_REQUEST, wanted), (MICROSOFT, wanted))) == set(alone)
+
+
+@given(_WANTED, st.integers(0, 8), st.sampled_from([EXTENSION_REQUEST, MICROSOFT, VERISIGN]))
+def test_a_list_in_two_parts_is_the_whole_list(wanted: list[bytes], at: int, oid: str) -> None:
+    assert in_lists((EXTENSION_REQUEST, wanted[:at]), (oid, wanted[at:])) == in_lists((EXTENSION_REQUEST, wanted))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(extension("1.2.3", b"x"), extension("1.2.3", b"x", critical=b"\x01\x01\x00"), id="FALSE written"),
+        pytest.param(
+            extension("1.2.3", b"x", critical=TRUE), extension("1.2.3", b"x", critical=b"\x01\x01\x01"), id="TRUE as 01"
+        ),
+        pytest.param(
+            san(dns("a.example"), dns("b.example")), san(dns("b.example"), dns("a.example")), id="names turned"
+        ),
+        pytest.param(purposes(*_PURPOSES), purposes(*reversed(_PURPOSES)), id="purposes turned"),
+        pytest.param(KEY_USAGE, KEY_USAGE, id="key usage"),
+        pytest.param(san(general_name("ip", "2001:db8::7")), san(general_name("ip", "2001:db8::7")), id="an address"),
+    ],
+)
+@pytest.mark.parametrize("oid", [EXTENSION_REQUEST, MICROSOFT, VERISIGN])
+def test_what_says_the_same_is_one_however_it_is_written(first: bytes, second: bytes, oid: str) -> None:
+    assert in_lists((EXTENSION_REQUEST, [first]), (oid, [second])) == in_lists((EXTENSION_REQUEST, [first]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        pytest.param(
+            san(dns("a.example")), san(dns("b.example")), "subjectAltName: requested twice, with different", id="names"
+        ),
+        pytest.param(
+            san(dns("a.example")),
+            san(dns("a.example"), dns("b.example")),
+            "subjectAltName: requested twice",
+            id="a name more",
+        ),
+        pytest.param(
+            purposes(_PURPOSES[0]), purposes(_PURPOSES[1]), "extendedKeyUsage: requested twice", id="purposes"
+        ),
+        pytest.param(
+            KEY_USAGE, extension("2.5.29.15", b"\x03\x02\x01\x06"), "keyUsage: requested twice", id="key usage"
+        ),
+        pytest.param(
+            extension("1.2.3", b"x"),
+            extension("1.2.3", b"x", critical=TRUE),
+            "1.2.3: requested twice, as critical",
+            id="critical",
+        ),
+        pytest.param(
+            san(dns("a.example")), extension("2.5.29.17", b"\x30\x05"), "beyond the end", id="one cannot be read"
+        ),
+    ],
+)
+@pytest.mark.parametrize("oid", [EXTENSION_REQUEST, MICROSOFT, VERISIGN])
+def test_lists_that_contradict_each_other_are_refused_in_words(
+    first: bytes, second: bytes, text: str, oid: str
+) -> None:
+    for lists in (((EXTENSION_REQUEST, [first]), (oid, [second])), ((oid, [second]), (EXTENSION_REQUEST, [first]))):
+        with pytest.raises(CsrMalformed, match=text):
+            in_lists(*lists)
+
+
+def test_two_lists_in_one_attribute_are_read_like_two_attributes() -> None:
+    lists = [asn1.der_sequence(KEY_USAGE), asn1.der_sequence(san(dns("a.example")), KEY_USAGE)]
+    csr = request(None, attribute(EXTENSION_REQUEST, *lists))
+    assert [asked.name for asked in csr.requested_extensions] == ["keyUsage", "subjectAltName"]
+
+
+def test_all_lists_together_have_as_many_extensions_as_one_may_have() -> None:
+    halves = [[extension(f"1.2.{number}", b"") for number in range(start, start + 17)] for start in (0, 17)]
+    with pytest.raises(CsrMalformed, match="34 requested extensions: at most 32"):
+        in_lists((EXTENSION_REQUEST, halves[0]), (MICROSOFT, halves[1]))
+    assert len(in_lists((EXTENSION_REQUEST, halves[0][:16]), (MICROSOFT, halves[1][:16]))) == 32

@@ -6,6 +6,7 @@ from ca import asn1
 from ca.names import (
     GeneralName,
     NameMalformed,
+    _is_scheme_named,
     build_name,
     decode_general_names,
     decode_name,
@@ -86,7 +87,7 @@ def test_a_multi_valued_relative_name_is_flagged() -> None:
     both = asn1.der_set(_attribute(R1), asn1.der_sequence(asn1.der_oid(O), R1))
     name = decode_name(asn1.der_sequence(both))
     assert name.is_multi_valued
-    assert str(name) == "CN=r1, O=r1"
+    assert str(name) == "CN=r1+O=r1"
 
 
 def test_names_are_shown_in_the_order_of_the_bytes_and_cannot_pretend() -> None:
@@ -277,3 +278,9 @@ def test_alternative_names_are_refused_by_their_size_one_by_one_and_all_together
     for names in ([general_name("upn", "a@" + "x" * 8_200)], [one] * 5):
         with pytest.raises(NameMalformed, match=r"subjectAltName of \d+ bytes: at most"):
             decode_general_names(encode_general_names(names))
+
+
+@pytest.mark.parametrize("scheme", ["urn", "tag", "spiffe", "URN", "did"])
+def test_a_scheme_needs_no_pattern_where_no_patterns_are_asked_for(scheme: str) -> None:
+    assert _is_scheme_named(scheme, None)
+    assert not _is_scheme_named(scheme, [])

@@ -20,12 +20,12 @@ from tests.chaos.report import Outcome
 from tests.chaos.services import (
     Keeper,
     Site,
-    free_port,
     manage,
     start_portal,
     start_postgresql,
     start_valkey,
 )
+from tests.ports import free_port
 
 WANTED: Final = 5
 _PROFILES: Final = ("by-page", "by-command")
@@ -127,8 +127,8 @@ class Run:
         subject = ("--subject", "CN=Kill Test CA,O=Example")
         manage(self.site, "createca", "issuing", "--key", "ec:p256", *subject, "--test")
         for profile in _PROFILES:
-            wanted = ("--ca", "issuing", "--approval", "manual", "--challenge", "one-time")
-            manage(self.site, "createprofile", profile, *wanted)
+            wanted = ("--ca", "issuing", "--approval", "manual", "--challenge", "one-time", "--name-conflicts", "allow")
+            manage(self.site, "createprofile", profile, *wanted, "--allow-asserted-decisions")
         for officer in ("alice", "bob"):
             manage(self.site, "createuser", officer, "--role", "officer", "--password-stdin", stdin=PASSWORD + "\n")
         return arsenal

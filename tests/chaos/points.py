@@ -151,14 +151,14 @@ def install_signing() -> None:
     """The points of issuance, the journal of signatures, and shorter waits."""
     from datetime import timedelta
 
-    from approvals import issuance
+    from approvals import due, issuance
     from keys.file import LoadedKey
 
     def fire_if(point: str) -> Callable[[Any], None]:
         return lambda result: fire(point) if result else None
 
     setattr(issuance, "LEASE", timedelta(seconds=LEASE_SECONDS))  # noqa: B010 - a constant of the product
-    setattr(issuance, "MAX_DELAY", MAX_DELAY_SECONDS)  # noqa: B010 - a constant of the product
+    setattr(due, "MAX_DELAY", MAX_DELAY_SECONDS)  # noqa: B010 - a constant of the product
     setattr(issuance, "MAX_ATTEMPTS", 1000)  # noqa: B010 - here workers die of something else than the request
     wrap(issuance, "_prepare", after=fire_if("issue.before-take"))
     wrap(issuance, "_take", after=fire_if("issue.take-before-commit"))

@@ -53,7 +53,7 @@ def _web() -> None:
     django.setup()  # once, for all processes that are forked: those that die are back at once
     be_followed()
     wanted = server()
-    wanted.target = "tests.chaos.webapp:application"
+    wanted.target = "tests.chaos.webapp:front"
     wanted.serve()
 
 

@@ -160,14 +160,6 @@ def instrumented(kind: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "tests.chaos.process", kind, *arguments]
 
 
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def start_postgresql(site: Site, keeper: Keeper) -> None:
     """Make a cluster and start it; as root it belongs to and runs as the user postgres. fsync stays on."""
     programs = _postgresql_programs()

@@ -1,8 +1,8 @@
 """The web application with the points in it, for granian's worker processes."""
 
-from pkiportal.wsgi import application
+from pkiportal.rsgi import front
 from tests.chaos import points
 
-__all__ = ["application"]
+__all__ = ["front"]
 
 points.install_web()

@@ -14,6 +14,7 @@ from approvals.policy import RenewalPolicy
 from ca.models import Certificate
 from scep.client import Identity, PKIStatus, ReceivedCertRep, build_csr
 from scep.protocol.constants import FailInfo
+from tests.flows.wire import bare
 from tests.pki import rsa_key
 from tests.world import (
     Device,
@@ -29,7 +30,7 @@ NAME = "r1.example"
 
 
 def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | None]:
-    return answer.status, answer.fail_info, answer.fail_info_text
+    return answer.status, answer.fail_info, bare(answer.fail_info_text)
 
 
 def no(text: str) -> tuple[PKIStatus, FailInfo | None, str | None]:

@@ -19,6 +19,7 @@ from approvals.webhook import WebhookClient
 from approvals.webhook_messages import encode, validate_body
 from tests.flows.mdm import SECRET
 from tests.interop.portal import wait_until
+from tests.ports import free_port
 from tests.world import now
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "mdm.md"
@@ -30,9 +31,7 @@ def address(tmp_path: Path, settings: Any) -> Iterator[str]:
     (program,) = re.findall(r"<!-- receiver: .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     (tmp_path / "receiver.py").write_text(program)
     (tmp_path / "webhook.txt").write_text(f"{SECRET}\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     origin = f"http://127.0.0.1:{port}"
     settings.PORTAL_WEBHOOK_HOSTS = (read_allowed_host(origin),)
     settings.PORTAL_WEBHOOK_NETWORKS = (ip_network("127.0.0.0/8"),)

@@ -21,7 +21,7 @@ from scep.client import Identity, PKIStatus, ReceivedCertRep, ScepClient, build_
 from scep.protocol import password as password_module
 from scep.protocol.constants import FailInfo
 from scep.reply_keys import ReplyKeys, reply_keys
-from tests.flows.wire import causes, message, post, refused
+from tests.flows.wire import bare, causes, message, post, refused
 from tests.pki import ec_key
 from tests.world import World, create_profile, later, now, run_worker, through, voice_of
 
@@ -134,7 +134,11 @@ def test_a_lost_answer_is_given_again_for_a_day_and_then_to_the_request_only(wor
     KeptCsr.objects.update(kept_until=now())
     assert sweep(every=timedelta(0)).ran
     answer = device.poll()
-    assert (answer.status, answer.fail_info, answer.fail_info_text) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, GONE)
+    assert (answer.status, answer.fail_info, bare(answer.fail_info_text)) == (
+        PKIStatus.FAILURE,
+        FailInfo.BAD_REQUEST,
+        GONE,
+    )
     assert causes() == ["challenge that encrypts the answer is not kept any more"]
     again = device.enroll()
     assert again.status is PKIStatus.SUCCESS
@@ -176,7 +180,7 @@ def test_a_poll_by_another_ec_key_is_a_poll_of_nothing(world: World) -> None:
         if issued:
             approve(world)
         answer = stranger.poll("one")
-        assert (answer.fail_info, answer.fail_info_text) == (FailInfo.BAD_CERT_ID, "no such transaction")
+        assert (answer.fail_info, bare(answer.fail_info_text)) == (FailInfo.BAD_CERT_ID, "no such transaction")
     assert device.poll("one").status is PKIStatus.SUCCESS
 
 
@@ -191,7 +195,7 @@ def test_a_refused_request_keeps_no_password_once_the_refusal_is_in_effect(world
     EnrollmentRequest.objects.update(effective_at=now())
     sweep(every=timedelta(0))
     assert not KeptCsr.objects.exists()
-    assert device.enroll().fail_info_text == "no"
+    assert bare(device.enroll().fail_info_text) == "no"
     assert not KeptCsr.objects.exists()
 
 
@@ -214,7 +218,7 @@ def test_renewal_with_an_ec_certificate_needs_a_challenge_inside_as_well(world: 
     held = Identity(certificate, device.key, PASSWORD)
     new = KEYS["P-384"]
     without = device.scep.enroll(build_csr(new, device.name), held, transaction_id="r1", renewal=True)
-    assert (without.fail_info, without.fail_info_text) == (FailInfo.BAD_ALG, NO_PASSWORD)
+    assert (without.fail_info, bare(without.fail_info_text)) == (FailInfo.BAD_ALG, NO_PASSWORD)
     csr = build_csr(new, device.name, challenge_password=PASSWORD)
     assert device.scep.enroll(csr, held, transaction_id="r2", renewal=True).status is PKIStatus.PENDING
     approve(world)

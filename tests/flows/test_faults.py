@@ -23,8 +23,9 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals import doorbell, tasks
 from approvals.decisions import approve_request, reject_request, retry_request
+from approvals.due import MAX_ATTEMPTS
 from approvals.errors import AlreadyDecided, AlreadyVoted
-from approvals.issuance import MAX_ATTEMPTS, issue_certificates
+from approvals.issuance import issue_certificates
 from approvals.models import Decision, EnrollmentRequest
 from approvals.states import State
 from approvals.sweep import sweep

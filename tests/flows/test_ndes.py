@@ -3,7 +3,8 @@
 import base64
 import re
 import threading
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -21,7 +22,7 @@ from audit.events import SYSTEM
 from audit.models import AuditEntry, RepeatedEvent
 from scep.client import PKIStatus
 from scep.protocol.constants import FailInfo
-from tests.world import Device, World, create_profile, now
+from tests.world import Device, World, create_profile, later, now
 
 ADDRESS = "/certsrv/mscep_admin/"
 FULL = "The password cache is full."
@@ -139,19 +140,106 @@ def test_an_unknown_name_costs_a_hash_too(mdm: Mdm) -> None:
     hashed.assert_called_once_with(mdm.password)
 
 
-def test_after_ten_wrong_tries_of_an_address_in_a_minute_no_password_is_looked_at(mdm: Mdm) -> None:
-    moment = timezone.now().replace(second=5)
-    with mock.patch("django.utils.timezone.now", return_value=moment):
-        for number in range(WRONG_A_MINUTE):
-            assert mdm.get(f"guess {number}", name=f"name{number % 2}").status_code == 401
-        with mock.patch("approvals.ndes.check_password") as looked_at:
-            answer = mdm.get()
-        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
-        looked_at.assert_not_called()
-        assert mdm.get(REMOTE_ADDR="192.0.2.9", secure=True).status_code == 200, "others are not locked out"
-    with mock.patch("django.utils.timezone.now", return_value=moment + timedelta(minutes=1)):
-        assert mdm.get().status_code == 200
-    assert causes() == {"unknown name": WRONG_A_MINUTE, "too many wrong names or passwords": 1}
+@pytest.fixture
+def one_moment() -> Iterator[datetime]:
+    """No window ends while a test runs."""
+    with mock.patch("django.utils.timezone.now", return_value=timezone.now()) as clock:
+        yield clock.return_value
+
+
+def statuses(mdm: Mdm, passwords: Iterable[str], **extra: Any) -> list[int]:
+    return [mdm.get(password, secure=True, **extra).status_code for password in passwords]
+
+
+@pytest.mark.parametrize(
+    ("names", "address", "officer"),
+    [
+        (["jamf"], "192.0.2.1", "192.0.2.1"),
+        (["jamf", "nobody"], "192.0.2.1", "192.0.2.9"),
+        (["nobody"], "2001:db8:1::1", "2001:db8:1::2"),
+        (["JAMF", "Jamf"], "2001:db8:1::1", "2001:db8:2::1"),
+        (["a", "b", "c", "d", "jamf"], "::ffff:192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_wrong_passwords_keep_no_mdm_out_that_has_the_right_one(
+    mdm: Mdm, one_moment: datetime, names: list[str], address: str, officer: str
+) -> None:
+    tried = [(names[number % len(names)], f"guess {number}") for number in range(WRONG_A_MINUTE + 3)]
+    said = [mdm.get(text, name=name, secure=True, REMOTE_ADDR=address) for name, text in tried]
+    assert [answer.status_code for answer in said] == [401] * WRONG_A_MINUTE + [429] * 3
+    assert said[-1].headers["Retry-After"] == "60"
+    with mock.patch("approvals.ndes.check_password") as looked_at:
+        assert mdm.get(secure=True, REMOTE_ADDR=officer).status_code == 200
+        assert mdm.get("another guess", secure=True, REMOTE_ADDR=address).status_code == 429
+    looked_at.assert_not_called()
+    with mock.patch("django.utils.timezone.now", return_value=one_moment + timedelta(minutes=1)):
+        assert mdm.get("another guess", secure=True, REMOTE_ADDR=address).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1::1", "2001:db8:1::2", True),
+        ("2001:db8:1::1", "2001:db8:1:0:ffff::", True),
+        ("::ffff:198.51.100.7", "198.51.100.7", True),
+        ("2001:db8:1::1", "2001:db8:1:1::1", False),
+        ("198.51.100.7", "198.51.100.8", False),
+    ],
+)
+@pytest.mark.usefixtures("one_moment")
+def test_wrong_names_are_counted_by_network(mdm: Mdm, first: str, second: str, *, is_one: bool) -> None:
+    for number in range(WRONG_A_MINUTE):
+        mdm.get("guess", name=f"name{number}", secure=True, REMOTE_ADDR=first)
+    answer = mdm.get("guess", name="another", secure=True, REMOTE_ADDR=second)
+    assert answer.status_code == (429 if is_one else 401)
+
+
+@pytest.mark.parametrize("name", ["jamf", "nobody", "JAMF", "intune", "x"])
+@pytest.mark.usefixtures("one_moment")
+def test_wrong_passwords_of_one_name_are_counted_from_anywhere_whether_it_exists_or_not(mdm: Mdm, name: str) -> None:
+    said = [
+        mdm.get(f"guess {number}", name=name, secure=True, REMOTE_ADDR=f"203.0.113.{number}").status_code
+        for number in range(WRONG_A_MINUTE + 2)
+    ]
+    assert said == [401] * WRONG_A_MINUTE + [429] * 2
+    assert mdm.get(secure=True, REMOTE_ADDR="203.0.113.200").status_code == 200
+
+
+@pytest.mark.usefixtures("one_moment")
+def test_an_account_of_before_is_known_by_its_digest_once_its_password_was_right(mdm: Mdm) -> None:
+    NdesAccount.objects.update(digest="")
+    guesses = [f"guess {number}" for number in range(WRONG_A_MINUTE)]
+    assert statuses(mdm, guesses, REMOTE_ADDR="192.0.2.1")[-1] == 401
+    assert mdm.get(secure=True, REMOTE_ADDR="192.0.2.1").status_code == 429
+    with mock.patch("django.utils.timezone.now", return_value=later(minutes=2)):
+        assert mdm.get(secure=True, REMOTE_ADDR="192.0.2.1").status_code == 200
+        assert statuses(mdm, guesses, REMOTE_ADDR="192.0.2.1") == [401] * WRONG_A_MINUTE
+        assert mdm.get(secure=True, REMOTE_ADDR="192.0.2.1").status_code == 200
+    assert NdesAccount.objects.get().digest == mdm.account.digest_of(mdm.password)
+
+
+def test_a_digest_is_of_one_account_and_one_password(mdm: Mdm, phones: EnrollmentProfile) -> None:
+    other = Mdm(phones, name="fleet")
+    digests = {account.digest_of(text) for account in (mdm.account, other.account) for text in ("a", "b", mdm.password)}
+    assert len(digests) == 6
+    assert mdm.password not in digests
+    new = replace_password(mdm.account, actor=SYSTEM, now=now()).reveal()
+    assert mdm.get(secure=True).status_code == 401
+    assert mdm.get(new, secure=True).status_code == 200
+
+
+@pytest.mark.usefixtures("one_moment")
+def test_a_right_password_from_a_foreign_network_is_counted_and_reads_like_a_wrong_one(
+    mdm: Mdm, phones: EnrollmentProfile
+) -> None:
+    fleet = Mdm(phones, name="fleet", networks=["192.0.2.0/24"])
+    right, wrong = (
+        statuses(fleet, [text] * 12, REMOTE_ADDR=where)
+        for text, where in ((fleet.password, "203.0.113.1"), ("x", "203.0.113.2"))
+    )
+    assert right == [401] * 10 + [429] * 2
+    assert wrong == [429] * 12
+    assert fleet.get(secure=True, REMOTE_ADDR="192.0.2.1").status_code == 200
 
 
 def test_a_disabled_account_and_a_profile_of_another_kind_get_no_permission(
@@ -183,6 +271,7 @@ def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
         change(NdesAccount.objects.get(), actor=SYSTEM, now=now())
         return True
 
+    NdesAccount.objects.update(digest="")
     with mock.patch("approvals.ndes.check_password", side_effect=slow):
         mdm.get()
     assert causes() == {cause: 1}

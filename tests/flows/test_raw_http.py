@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scep.client import ScepClient
-from tests.interop.conftest import free_port
 from tests.interop.portal import Portal, start, stop
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300), pytest.mark.embedded]
 CAPS = "/scep/demo/?operation=GetCACaps"
@@ -17,8 +17,10 @@ GIVE_UP = 20.0
 
 
 @pytest.fixture
-def portal(tmp_path: Path) -> Iterator[Portal]:
+def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Portal]:
     """A portal of its own; to start one takes longer than all that is sent to it here."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     running = Portal(tmp_path / "data", free_port())
     process = start(running, tmp_path / "up.log")
     try:
@@ -81,16 +83,23 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "an empty line": (b"\r\n\r\n", {400, 0}),
     "HTTP/9.9": (request(f"GET {CAPS} HTTP/9.9", HOST), {400, 505, 0}),
     "NUL in the path": (request("GET /scep/\0/ HTTP/1.1", HOST), {400, 0}),
-    "two slashes": (request("GET //scep/demo/?operation=GetCACaps HTTP/1.1", HOST), {404, 400}),
+    "two slashes before a page": (request("GET //queue/ HTTP/1.1", HOST), {404, 400}),
     "a way up": (request("GET /scep/demo/%2e%2e/%2e%2e/admin/ HTTP/1.1", HOST), {404}),
     "an escaped slash": (request("GET /scep/demo%2f..%2fadmin HTTP/1.1", HOST), {404}),
     "another method": (request(f"BREW {CAPS} HTTP/1.1", HOST), {405, 400}),
 }
+FORMS = (
+    *("/account/login/", "/account/setup/none", "/queue/decide", "/admin/login/", "/profiles/demo/challenges/list"),
+    *("/devices/x/add", "/inspector/", "/api/v1/challenges"),
+)
 #: What old and odd clients send, and must be served.
 GOOD: dict[str, bytes] = {
     "HTTP/1.0 without Host": f"GET {CAPS} HTTP/1.0\r\n\r\n".encode(),
     "another Host": request(f"GET {CAPS} HTTP/1.1", "Host: nowhere.example"),
     "a whole address": request(f"GET http://localhost{CAPS} HTTP/1.1", HOST),
+    "two slashes": request("GET //scep/demo/?operation=GetCACaps HTTP/1.1", HOST),
+    "two slashes before a program": request("GET //scep/demo//pkiclient.exe?operation=GetCACaps HTTP/1.1", HOST),
+    "a whole address with two slashes": request(f"GET http://localhost/{CAPS} HTTP/1.1", HOST),
     "a port in Host": request(f"GET {CAPS} HTTP/1.1", "Host: [::1]:8000"),
 }
 
@@ -103,6 +112,7 @@ def test_d39_hostile_http_gets_4xx_or_nothing_and_all_others_are_served(portal: 
     assert {case: answer[:300] for case, answer in answers.items() if b"POSTPKIOperation" not in answer} == {}
     a_client_that_waits_for_a_go_ahead_gets_it(portal)
     a_head_request_does_nothing(portal)
+    a_file_from_a_stranger_is_refused_and_leaves_nothing(portal)
     slow_and_idle_clients_keep_nobody_out(portal)
 
 
@@ -118,10 +128,23 @@ def a_head_request_does_nothing(portal: Portal) -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+def a_file_from_a_stranger_is_refused_and_leaves_nothing(portal: Portal) -> None:
+    """Whatever the page: 5 MB in a form, and one that fits but has no business there."""
+    scratch = portal.data.parent / "scratch"
+    before = set(scratch.rglob("*"))
+    for path in FORMS:
+        for size, expected in ((5_000_000, {413}), (3_000_000, {403, 413}), (60_000, {302, 401, 403, 404, 405})):
+            part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n' + b"x" * size
+            length, kind = f"Content-Length: {len(part)}", "Content-Type: multipart/form-data; boundary=b"
+            answer = sent(portal, request(f"POST {path} HTTP/1.1", HOST, length, kind, body=part))
+            assert status(answer) in expected, (path, size, answer[:200])
+            assert set(scratch.rglob("*")) == before
+
+
 def slow_and_idle_clients_keep_nobody_out(portal: Portal) -> None:
-    """More of them than there are threads: half never end their head, half never end their body."""
+    """Several times as many as there are threads: half never end their head, half never end their body."""
     with contextlib.ExitStack() as held:
-        for number in range(160):
+        for number in range(600):
             connection = held.enter_context(opened(portal))
             connection.sendall(
                 b"GET /scep/demo/ HT" if number % 2 else request(POST, HOST, "Content-Length: 60000", body=b"x")

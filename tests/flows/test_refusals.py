@@ -16,7 +16,7 @@ from django.urls import reverse
 from approvals import notifications
 from approvals.enrollment import answer_of
 from approvals.errors import Cause, Refusal
-from approvals.models import EnrollmentRequest
+from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.policy import UNIFORM_TEXT
 from approvals.states import State
 from ca.asn1 import der_context, der_oid, der_sequence
@@ -168,7 +168,7 @@ def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
 
 def test_what_became_of_a_request_is_told_in_a_sentence() -> None:
     moment = datetime(2026, 3, 1, tzinfo=UTC)
-    rejected = EnrollmentRequest(state=State.REJECTED, reason="wrong site")
+    rejected = EnrollmentRequest(profile=EnrollmentProfile(), state=State.REJECTED, reason="wrong site")
     assert answer_of(rejected, now=moment) == Refusal(Cause.REJECTED, "wrong site")
     withdrawn = EnrollmentRequest(state=State.WITHDRAWN)
     assert answer_of(withdrawn, now=moment) == Refusal(Cause.WITHDRAWN, "the request was withdrawn")

@@ -1,7 +1,6 @@
 """Rollover and renewal of RA certificates with a real web server, signing worker and broker, over HTTP."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,18 +14,18 @@ from cryptography import x509
 from scep.client import BadCertRep, CaCertificates, Identity, PKIStatus, ScepClient, build_csr
 from tests.interop.portal import _KEPT, OFFICER, PASSWORD, Portal, start, stop, wait_until
 from tests.pki import rsa_key
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.embedded, pytest.mark.timeout(300)]
-PROFILE = ("--approval", "manual", "--challenge", "none", "--renewal", "automatic", "--renewal-window", "0")
+DECIDED = ("--approval", "manual", "--allow-asserted-decisions")
+PROFILE = (*DECIDED, "--challenge", "none", "--renewal", "automatic", "--renewal-window", "0")
 
 
 @pytest.fixture
 def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Portal:
     """A portal that is not started yet; it takes over settings of RA certificates."""
     monkeypatch.setattr("tests.interop.portal._KEPT", (*_KEPT, "PORTAL_RA_DAYS", "PORTAL_RA_RENEW_DAYS"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Portal(tmp_path / "data", probe.getsockname()[1])
+    return Portal(tmp_path / "data", free_port())
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def device(name: str, key: str) -> Identity:
 def certified(portal: Portal, client: ScepClient, identity: Identity, name: str) -> Identity:
     assert client.enroll(build_csr(identity.key, name), identity).status is PKIStatus.PENDING
     portal.approve(name)
-    wait_until(lambda: client.poll(identity).status is PKIStatus.SUCCESS, what=f"the certificate of {name}", within=60)
+    wait_until(lambda: client.poll(identity).status is PKIStatus.SUCCESS, what=f"the certificate of {name}", within=180)
     return Identity(client.poll(identity).certificates[0], identity.key)
 
 
@@ -89,7 +88,7 @@ def test_a_ca_is_followed_by_another_and_every_device_finds_its_way(portal: Port
         assert ScepClient(portal.scep("routers")).get_ca_cert().certificates == following.certificates
         csr = build_csr(rsa_key("device-1"), "r1.example")
         wait_until(
-            lambda: old.enroll(csr, first, renewal=True).status is PKIStatus.SUCCESS, what="the renewal", within=60
+            lambda: old.enroll(csr, first, renewal=True).status is PKIStatus.SUCCESS, what="the renewal", within=180
         )
         renewed = old.enroll(csr, first, renewal=True)
         is_issued_by(Identity(renewed.certificates[0], rsa_key("device-1")), following)
@@ -113,7 +112,7 @@ def test_a_web_process_renews_an_ra_certificate_and_both_are_answered(
     with running(portal, tmp_path / "up.log"):
         old = ScepClient(portal.scep("routers"))
         known = old.get_ca_cert()
-        wait_until(lambda: portal.ra_certificates("issuing") == 2, what="the next RA certificate", within=90)
+        wait_until(lambda: portal.ra_certificates("issuing") == 2, what="the next RA certificate", within=180)
         newest, before = ra_certificates()
         assert (before["serial"], before["given_out"], newest["given_out"]) == (short["serial"], True, False)
         file = tmp_path / "ra.der"
@@ -121,5 +120,5 @@ def test_a_web_process_renews_an_ra_certificate_and_both_are_answered(
         new = ScepClient(portal.scep("routers"))
         new.turn_to(CaCertificates.from_certificates((file.read_bytes(), *known.certificates[1:])))
         for client, identity in ((old, device("r1.example", "alice")), (new, device("r2.example", "bob"))):
-            wait_until(partial(is_answered, client, identity), what="an answer", within=60, every=1)
+            wait_until(partial(is_answered, client, identity), what="an answer", within=180, every=1)
         portal.run("check_invariants")

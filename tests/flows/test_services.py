@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from scep.client import Identity, ScepClient, build_csr
 from scep.protocol.constants import PKIStatus
 from tests.pki import rsa_key
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = f"portal_services_{os.getpid()}"
@@ -39,16 +39,14 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def command(environment: dict[str, str], *words: str, text: str = "") -> str:
     """Run a command of the portal."""
     run = [sys.executable, str(REPOSITORY / "manage.py"), *words]
-    done = subprocess.run(run, env=environment, input=text, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(run, env=environment, input=text, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.postgresql
 def test_the_loop_runs_on_postgresql_and_redis(environment: dict[str, str], tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = tmp_path / "up.log"
     run = [sys.executable, str(REPOSITORY / "manage.py"), "up", "--bind", f"127.0.0.1:{port}"]
     with log.open("wb") as output:
@@ -57,9 +55,8 @@ def test_the_loop_runs_on_postgresql_and_redis(environment: dict[str, str], tmp_
         wait_for(lambda: b"The portal is running" in log.read_bytes(), 60)
         assert "valkey" not in {path.stem for path in (tmp_path / "data" / "logs").iterdir()}
         command(environment, "createca", "issuing", "--key", "ec:p256", "--subject", "CN=Issuing")
-        command(
-            environment, "createprofile", "routers", "--ca", "issuing", "--approval", "manual", "--challenge", "none"
-        )
+        policy = ("--approval", "manual", "--challenge", "none", "--allow-asserted-decisions")
+        command(environment, "createprofile", "routers", "--ca", "issuing", *policy)
         command(environment, "createuser", "alice", "--role", "officer", "--password-stdin", text="a-long-passw0rd")
         client = ScepClient(f"http://127.0.0.1:{port}/scep/routers/")
         device = Identity.self_signed(rsa_key("alice"), "r1.example", now=datetime.now(UTC))

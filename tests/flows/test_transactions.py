@@ -27,7 +27,7 @@ from ca.profiles import ProfileSpec
 from scep.client import Identity, PKIStatus, ReceivedCertRep, build_csr, build_pkcs_req
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo
-from tests.flows.wire import causes, granted, message, nothing_granted, post, refused
+from tests.flows.wire import bare, causes, granted, message, nothing_granted, post, refused
 from tests.scep.forge import ALICE_ID, csr
 from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
 
@@ -38,7 +38,7 @@ OTHER_CONTENT = "this transaction is open for another request: use a new transac
 
 def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | None]:
     """What a technician at the device reads."""
-    return answer.status, answer.fail_info, answer.fail_info_text
+    return answer.status, answer.fail_info, bare(answer.fail_info_text)
 
 
 def newest() -> EnrollmentRequest:

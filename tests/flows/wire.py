@@ -1,5 +1,6 @@
 """Messages that no well-behaved client sends, and answers as they stand on the wire."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,9 +36,21 @@ class Answer:
     status: PKIStatus | None = None
     fail_info: FailInfo | None = None
     text: str = ""
+    number: str = ""
     transaction_id: str = ""
     recipient_nonce: bytes = b""
     content: bytes | None = field(default=None, repr=False)
+
+
+def bare(text: str | None) -> str | None:
+    """A failInfoText without the number of the refusal at its end."""
+    return None if text is None else re.sub(r" \[\d{4}-\d{4}\]$", "", text)
+
+
+def number_of(text: str | None) -> str:
+    """The number at the end of a failInfoText; empty where there is none."""
+    match = re.search(r" \[(\d{4}-\d{4})\]$", text or "")
+    return match[1] if match else ""
 
 
 def read(response: Any) -> Answer:
@@ -57,7 +70,8 @@ def read(response: Any) -> Answer:
         answer,
         status=PKIStatus(int(value(c.ATTR_PKI_STATUS))),
         fail_info=FailInfo(int(fail_info)) if fail_info else None,
-        text=value(c.ATTR_FAIL_INFO_TEXT).decode(),
+        text=bare(value(c.ATTR_FAIL_INFO_TEXT).decode()) or "",
+        number=number_of(value(c.ATTR_FAIL_INFO_TEXT).decode()),
         transaction_id=value(c.ATTR_TRANSACTION_ID).decode(),
         recipient_nonce=value(c.ATTR_RECIPIENT_NONCE),
         content=signed.content,
@@ -97,6 +111,7 @@ def causes() -> list[str]:
     found = []
     for data in AuditEntry.objects.filter(event=Event.MESSAGE_REFUSE).order_by("id").values_list("data", flat=True):
         cause = data["cause"].partition(": ")[2]
+        cause = cause.partition(": ")[0] if cause.startswith("policy: ") else cause
         found.append(data.get("detail") or (data["text"] if "…" in cause else cause))
     return found
 
@@ -141,7 +156,8 @@ def refused(
     assert nonce is None or answer.recipient_nonce == nonce
     assert answer.content == b""
     assert refusals() == before + 1
-    assert 0 < len(answer.text) <= 255
+    assert 0 < len(answer.text) + len(" [0000-0000]") <= 255
+    assert answer.number
     assert answer.text.isprintable()
     if text is not None:
         assert answer.text == text

@@ -113,7 +113,8 @@ class Door:
         answer = self._application(_environ(case), start_response)
         body = b"".join(answer)
         answer.close()
-        if told[0] >= 500 or faults.seen or self._escaped:
+        is_busy = told[0] == 503 and body.startswith(b"busy")  # the queue of the scratch profile is full
+        if (told[0] >= 500 and not is_busy) or faults.seen or self._escaped:
             raise Fault(f"HTTP {told[0]}, {[*faults.seen, *self._escaped]}")
         return _outcome(told[0], body)
 

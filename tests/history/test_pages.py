@@ -17,6 +17,7 @@ from approvals.decisions import approve_request, reject_request
 from approvals.models import EnrollmentProfile, EnrollmentRequest
 from approvals.refusals import refuse_message
 from approvals.states import State
+from approvals.timeline import WORDS
 from audit.events import Actor, Event, Subject
 from audit.log import close_minutes, record
 from audit.models import AuditEntry
@@ -28,6 +29,10 @@ from tests.world import Device, World, create_person, now, run_worker, voice_of
 @pytest.fixture
 def bob(world: World) -> Client:
     return signed_in(create_person("bob", Role.AUDITOR))
+
+
+def test_each_event_is_told_in_words() -> None:
+    assert [event for event in Event if event not in WORDS] == []
 
 
 def issue(world: World, name: str = "r1.example", key: str = "alice") -> Certificate:
@@ -84,6 +89,29 @@ def test_certificates_are_found_by_state_ca_profile_and_the_beginning_of_a_seria
         assert own in text(bob.get(url, query)), query
     for query in ({"status": "REVOKED"}, {"q": "r2"}, {"q": '"r1"'}):
         assert "No certificate fits" in text(bob.get(url, query)), query
+
+
+@pytest.mark.parametrize(
+    ("query", "of_requests", "of_certificates"),
+    [({}, False, False), ({"profile": "routers"}, True, True), ({"ca": "issuing"}, False, True)],
+)
+def test_what_self_tests_asked_for_is_shown_where_it_is_chosen(
+    world: World, bob: Client, query: dict[str, str], *, of_requests: bool, of_certificates: bool
+) -> None:
+    certificate = issue(world)
+    EnrollmentProfile.objects.filter(pk=world.profile.pk).update(for_self_test=True, is_test=True)
+    assert (f"/requests/{certificate.order_id}/" in text(bob.get(reverse("history_requests"), query))) is of_requests
+    own = reverse("certificate", args=[certificate.pk])
+    assert (own in text(bob.get(reverse("history_certificates"), query))) is of_certificates
+
+
+@pytest.mark.parametrize("page", ["history_requests", "history_certificates"])
+@pytest.mark.parametrize("name", ["profile", "ca"])
+@pytest.mark.parametrize("value", ["nobody", "\0", "é" * 5_000])
+def test_a_choice_that_is_none_of_those_offered_finds_no_fault(
+    world: World, bob: Client, page: str, name: str, value: str
+) -> None:
+    text(bob.get(reverse(page), {name: value}))
 
 
 def test_a_certificate_page_tells_everything_from_the_first_message_to_the_pickup(world: World, bob: Client) -> None:
@@ -161,6 +189,13 @@ def test_the_log_is_read_by_event_subject_and_period(world: World, bob: Client) 
     about = text(bob.get(url, {"subject": str(certificate.pk), "period": "24h"}))
     assert about.count("certificate:issue</code>") == 1
     assert "No entry fits" in text(bob.get(url, {"subject": "nobody"}))
+
+
+def test_the_number_of_a_crl_is_not_that_of_a_refusal(world: World, bob: Client) -> None:
+    record(Event.CRL_ISSUE, actor=Actor("system", "portal"), now=now(), data={"number": 1796044786})
+    record(Event.MESSAGE_REFUSE, actor=Actor("system", "portal"), now=now(), data={"number": "4711-2093"})
+    page = text(bob.get(reverse("history_audit")))
+    assert re.findall(r">Refusal ([^<]*)<", page) == ["4711-2093"]
 
 
 def test_an_auditor_of_a_department_sees_what_belongs_to_it_only(world: World) -> None:

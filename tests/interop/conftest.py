@@ -1,7 +1,6 @@
 """One portal for all clients of this folder, each client where it is installed, and Alice with her browser."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tests.interop.clients import Certmonger, Chain, StrongSwan
 from tests.interop.officer import Officer
 from tests.interop.portal import OFFICER, PASSWORD, Portal, start, stop
 from tests.interop.wire import Wire, wire_to
+from tests.ports import free_port
 
 #: The challenge of the profile `static`.
 STATIC_CHALLENGE = "seven-quiet-otters"
@@ -45,7 +45,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 
 def _furnish(portal: Portal, secret: Path) -> None:
     secret.write_text(f"{STATIC_CHALLENGE}\n")
-    profile = ("createprofile", "--ca", "demo")
+    profile = ("createprofile", "--ca", "demo", "--name-conflicts", "allow")  # clients enroll the same name again
     with ThreadPoolExecutor() as pool:
         done = [
             pool.submit(portal.run, *profile, "once", "--approval", "automatic", "--challenge", "one-time"),
@@ -53,6 +53,7 @@ def _furnish(portal: Portal, secret: Path) -> None:
                 portal.run,
                 *profile,
                 "static",
+                "--allow-asserted-decisions",
                 "--approval",
                 "manual",
                 "--challenge",
@@ -80,14 +81,6 @@ def _furnish(portal: Portal, secret: Path) -> None:
         ]
         for future in done:
             future.result()
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Alice the officer: she signs in with a browser, opens the queue, opens a request and decides."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -10,6 +11,10 @@ from tests.browser.conftest import ARGUMENTS
 
 _MILLISECONDS: Final = 15_000
 T = TypeVar("T")
+
+
+#: The field of text that belongs to each verb.
+_FIELDS: Final = {"Approve": "Comment on the approval", "Reject": "Reason of the rejection"}
 
 
 class Officer:
@@ -47,9 +52,9 @@ class Officer:
         expect(page.get_by_role("heading", name="Queue")).to_be_visible()
         page.get_by_role("link", name=common_name, exact=True).click()
         expect(page.get_by_role("heading", name=common_name, exact=True)).to_be_visible()
-        page.get_by_label("Comment, or the reason").fill(text)
-        page.get_by_role("button", name=button).click()
-        expect(page.locator("#state")).to_have_text(then)
+        page.get_by_label(_FIELDS[button]).fill(text)
+        page.get_by_role("button", name=re.compile(rf"^{button} ")).click()
+        expect(page.locator("#state .state")).to_have_text(then)
 
     def _sign_in(self) -> Page:
         self._playwright = sync_playwright().start()

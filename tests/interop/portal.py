@@ -47,16 +47,24 @@ class Portal:
         """Return the SCEP address of a profile."""
         return f"http://127.0.0.1:{self.port}/scep/{profile}/"
 
+    @property
+    def public_address(self) -> str:
+        """The address that is written into configurations; it is none of this machine, and leads nowhere here."""
+        return f"http://pki.example:{self.port}"
+
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command beside the portal, as `./portal ARGUMENTS --data DIR`."""
+        """Start a command next to the portal, as `./portal ARGUMENTS --data DIR`."""
         command = [sys.executable, str(REPOSITORY / "manage.py"), *arguments, "--data", str(self.data)]
-        return subprocess.Popen(command, cwd=REPOSITORY, env=_environment(), text=True, **options)
+        environment = _environment()
+        if arguments[0] == "deviceconfig":
+            environment["PORTAL_PUBLIC_URL"] = self.public_address
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **options)
 
     def run(self, *arguments: str, text: str = "") -> str:
         """Run a command to its end and return what it printed; fails the test unless it succeeds."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = self.popen(*arguments, **pipes)
-        out, err = process.communicate(text, timeout=60)
+        out, err = process.communicate(text, timeout=240)
         assert process.returncode == 0, f"{arguments}: status {process.returncode}\n{out}{err}"
         return out
 

@@ -15,12 +15,14 @@ from tests.interop.conftest import program
 from tests.interop.portal import REPOSITORY, Portal, wait_until
 
 pytestmark = pytest.mark.interop
+#: The officer of these tests decides by command.
+MANUAL = ("--approval", "manual", "--allow-asserted-decisions")
 
 
 @pytest.fixture(scope="module")
 def waiting(portal: Portal) -> str:
     """A profile where an officer decides and a one-time challenge is wanted."""
-    portal.run("createprofile", "paste", "--ca", "demo", "--approval", "manual", "--challenge", "one-time")
+    portal.run("createprofile", "paste", "--ca", "demo", *MANUAL, "--challenge", "one-time")
     return "paste"
 
 
@@ -33,7 +35,7 @@ def configuration(portal: Portal, profile: str, client: str, name: str) -> list[
 
 def local(text: str, portal: Portal) -> str:
     """The portal of these tests is known by its public name; the clients reach it at its address."""
-    return text.replace(portal.address, portal.address.replace("localhost", "127.0.0.1"))
+    return text.replace(portal.public_address, portal.address.replace("localhost", "127.0.0.1"))
 
 
 def paste(text: str, folder: Path, **environment: str) -> str:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scep.client import Identity, PKIStatus, ScepClient
 from scep.protocol.constants import FailInfo
 from scep.protocol.requests import SentRequest
+from tests.flows.wire import bare
 from tests.interop.clients import Chain
 from tests.interop.conftest import program
 from tests.interop.portal import Portal
@@ -43,7 +44,7 @@ def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
     command = [program("scepclient", "scep"), "-server-url", wire.url, "-cn", "mdm.example"]
     command += ["-private-key", "key.pem", "-certificate", "crt.pem"]
     command += ["-ca-fingerprint", hashlib.sha256(ra).hexdigest()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "PKCSReq (19) request failed, failInfo: badAlg (0)" in done.stdout + done.stderr
     (message,) = wire.sent
@@ -53,5 +54,5 @@ def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_ALG)
     entry = portal.refusals(request.transaction_id)[0]
     assert entry["fail_info"] == "badAlg"
-    assert answer.fail_info_text == entry["text"] == "digest algorithm SHA-1: use SHA-256"
+    assert bare(answer.fail_info_text) == entry["text"] == "digest algorithm SHA-1: use SHA-256"
     assert portal.requests("mdm.example") == []

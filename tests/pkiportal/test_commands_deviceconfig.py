@@ -5,6 +5,7 @@ import plistlib
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 from django.core.management import CommandError
 
 from approvals.models import ChallengePassword
@@ -14,6 +15,12 @@ from scep.protocol.constants import PKIStatus
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, create_profile, now
+
+
+@pytest.fixture(autouse=True)
+def public_name(settings: LazySettings) -> None:
+    """Devices are told a name that leads to the portal."""
+    settings.PORTAL_PUBLIC_URL = "http://pki.example:8000"
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from ca.models import Certificate, CertificateAuthority, CrlIssue
 from ca.profiles import ProfileSpec
 from ca.service_keys import certify_service_keys
 from pkiportal import diagnosis
+from pkiportal.doctor import machine
 from tests.flows.rolling import recorded
 from tests.pages import signed_in
 from tests.pkiportal.commands import run, run_json
@@ -112,7 +113,7 @@ def test_the_doctor_names_what_ends_and_ra_keys_that_are_missing_here(
     world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnosis, "pending_migrations", list)
-    monkeypatch.setattr(diagnosis, "broker_answers", lambda: True)
+    monkeypatch.setattr(machine, "broker_answers", lambda: True)
     (next(settings.RA_KEY_FOLDER.glob("*.pem"))).unlink()
     found = {(item.name, item.state): item.text for item in diagnosis.examine(now)}
     assert "no CRL yet" in found["authority issuing", "warn"]

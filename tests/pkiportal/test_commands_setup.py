@@ -16,10 +16,12 @@ from approvals.policy import RenewalPolicy
 from approvals.renewals import policy_of
 from audit.models import AuditEntry
 from ca.models import CertificateAuthority
+from pkiportal.doctor.records import asserted_decisions
 from pkiportal.management import arguments
+from tests.pages import create_requests, signed_in
 from tests.pki import rsa_key
-from tests.pkiportal.commands import run, run_json
-from tests.world import World, create_profile
+from tests.pkiportal.commands import run, run_json, status_and_json
+from tests.world import World, create_person, create_profile, now
 
 PASSWORD = "correct horse battery staple"
 
@@ -135,6 +137,48 @@ def test_createprofile_names_a_limit_that_is_no_number(world: World, number: str
         run("createprofile", "vpn", *options, f"--max-failed={number}")
 
 
+@pytest.mark.parametrize(
+    ("options", "is_allowed"),
+    [
+        ((), False),
+        (("--challenge", "one-time"), False),
+        (("--approval", "automatic", "--challenge", "one-time"), False),
+        (("--signed-in-officers-only",), False),
+        (("--renewal", "officer"), False),
+        (("--allow-asserted-decisions",), True),
+    ],
+)
+def test_decisions_by_command_are_asked_for(world: World, options: tuple[str, ...], is_allowed: bool) -> None:
+    run("createprofile", "vpn", "--ca", "issuing", "--approval", "manual", "--challenge", "none", *options)
+    assert EnrollmentProfile.objects.get(slug="vpn").allow_asserted_decisions is is_allowed
+    entry = AuditEntry.objects.get(event="profile:create", subject_id="vpn")
+    assert entry.data["allow_asserted_decisions"] is is_allowed
+    (request,) = create_requests(EnrollmentProfile.objects.get(slug="vpn"), ["r1.example"])
+    status, document = status_and_json("requests", "approve", str(request.pk), "--officer", "alice")
+    assert (status, document[0]["done"]) == ((0, True) if is_allowed else (1, False))
+
+
+def test_an_administrator_has_to_tick_decisions_by_command(world: World) -> None:
+    charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
+    page = charlie.get("/admin/approvals/enrollmentprofile/add/")
+    assert page.context["adminform"].form["allow_asserted_decisions"].value() is False
+    assert EnrollmentProfile().allow_asserted_decisions is False
+
+
+def test_doctor_names_profiles_that_take_decisions_by_command_but_no_test_profiles(world: World) -> None:
+    for slug in ("a", "b", "c"):
+        run("createprofile", slug, "--ca", "issuing", "--approval", "manual", "--challenge", "none")
+    EnrollmentProfile.objects.filter(slug="c").update(allow_asserted_decisions=True, is_test=True)
+    (finding,) = asserted_decisions(now)
+    assert (finding.state, "routers" in finding.text) == ("warn", True)
+    EnrollmentProfile.objects.filter(slug="b").update(allow_asserted_decisions=True)
+    (finding,) = asserted_decisions(now)
+    assert "b, routers" in finding.text
+    EnrollmentProfile.objects.filter(is_test=False).update(allow_asserted_decisions=False)
+    (finding,) = asserted_decisions(now)
+    assert finding.state == "ok"
+
+
 def test_createprofile_turns_the_switches_of_the_protocol(world: World) -> None:
     options = ["--ca", "issuing", "--approval", "manual", "--challenge", "none"]
     run("createprofile", "vpn", *options)
@@ -212,6 +256,9 @@ def test_createuser_reads_the_password_from_stdin(db: None, monkeypatch: pytest.
         "roles": ["officer", "auditor"],
         "email": "bob@example.org",
         "department": "branch",
+        "password_link": None,
+        "mailed_to": None,
+        "expires_at": None,
     }
     assert bob.check_password(PASSWORD)
     assert roles_of(bob) == {Role.OFFICER, Role.AUDITOR}

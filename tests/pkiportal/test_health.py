@@ -1,6 +1,8 @@
 """Alive, ready, and what the doctor says."""
 
 import json
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -13,8 +15,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
+from accounts import proxy_notice
 from approvals.models import Lease
 from pkiportal import diagnosis, health
+from pkiportal.doctor import database
+from pkiportal.doctor.finding import Clock, Finding
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -86,9 +91,27 @@ def test_the_doctor_says_that_one_user_runs_web_and_signing(db: None, settings: 
 def test_the_doctor_says_who_may_name_the_client(db: None, settings: LazySettings) -> None:
     assert findings()["proxies", "ok"] == "none is named: the address of a connection is the client's"
     settings.PORTAL_TRUSTED_PROXIES = (ip_network("10.0.0.0/8"),)
-    assert findings()["proxies", "ok"] == "10.0.0.0/8 may say who the client is, 1 proxy"
+    assert findings()["proxies", "ok"] == "10.0.0.0/8 may say who the client is, in X-Forwarded-For, 1 proxy"
     settings.PORTAL_PROXY_HOPS = 2
     assert findings()["proxies", "ok"].endswith("up to 2 proxies one behind the other")
+
+
+def test_the_doctor_says_for_a_day_that_a_proxy_wrote_no_address(db: None, settings: LazySettings) -> None:
+    settings.PORTAL_TRUSTED_PROXIES = (ip_network("10.0.0.0/8"),)
+    proxy_notice.forget()
+    settings.PORTAL_DATA.proxy_notice.unlink(missing_ok=True)
+    assert ("proxies", "warn") not in findings()
+    proxy_notice.note("X-Forwarded-For", "unknown", proxy="10.0.0.5")
+    text = findings()["proxies", "warn"]
+    assert text.startswith("10.0.0.5 wrote 'unknown' into X-Forwarded-For, which is no address: such clients have")
+    assert "PORTAL_PROXY_HEADER" in text
+    proxy_notice.forget()
+    proxy_notice.note("X-Forwarded-For", "", proxy="10.0.0.5", other="Forwarded")
+    assert findings()["proxies", "warn"].startswith("10.0.0.5 sends Forwarded and no X-Forwarded-For: ")
+    yesterday = NOW.timestamp() - 86_500
+    os.utime(settings.PORTAL_DATA.proxy_notice, (yesterday, yesterday))
+    assert ("proxies", "warn") not in findings()
+    proxy_notice.forget()
 
 
 def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,12 +122,25 @@ def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) ->
     assert findings()["database", "fail"] == "does not answer: connection refused"
 
 
+@pytest.mark.parametrize("fault", [ZeroDivisionError(), OSError(28, "No space left"), KeyError("x")])
+def test_a_look_that_fails_is_a_finding_and_the_others_follow(
+    db: None, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def disk(_: Clock) -> Iterator[Finding]:
+        raise fault
+        yield
+
+    monkeypatch.setattr(diagnosis, "MACHINE", (disk, *diagnosis.MACHINE))
+    assert findings()["disk", "fail"].startswith(f"could not be examined: {type(fault).__name__}")
+    assert "nothing is lost" in findings()["broker", "warn"]
+
+
 @pytest.mark.parametrize(("pending", "status"), [([], 0), (["ca.0002_more"], 1)])
 def test_the_doctor_tells_scripts(
     db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pending: list[str], status: int
 ) -> None:
     monkeypatch.setattr(diagnosis, "pending_migrations", lambda: pending)
-    monkeypatch.setattr(diagnosis, "_pragmas", list)  # the tests do not wait for the disk
+    monkeypatch.setattr(database, "_pragmas", list)  # the tests do not wait for the disk
     code: Any = 0
     try:
         call_command("doctor", "--json")

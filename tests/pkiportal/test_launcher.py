@@ -1,53 +1,10 @@
 """The launcher, with stand-ins for Python: nothing is installed."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-#: Notes its arguments; as `-m venv` makes a folder with itself as python.
-PYTHON = """#!/bin/sh
-echo "$*" >> "{log}"
-case "$*" in
-    *version_info*) exit {too_old} ;;
-    *ensurepip*) exit {no_venv} ;;
-    -V) echo "Python 3.9.2" ;;
-    "-m venv"*) for folder; do :; done; mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python" ;;
-esac
-"""
-
-
-class Place:
-    """A copy of the launcher beside small locks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.log = folder, folder / "calls"
-        shutil.copy(ROOT / "portal", folder / "portal")
-        (folder / "requirements.lock").write_text("a==1\n")
-        (folder / "requirements-test.lock").write_text("a==1\nb==1\n")
-        self.install_python()
-
-    def install_python(self, *, too_old: int = 0, no_venv: int = 0) -> None:
-        text = PYTHON.format(log=self.log, too_old=too_old, no_venv=no_venv)
-        (self.folder / "python").write_text(text)
-        (self.folder / "python").chmod(0o755)
-
-    def run(self, *arguments: str) -> tuple[int, str, list[str]]:
-        """Status, standard error, and the calls of Python."""
-        self.log.write_text("")
-        done = subprocess.run(
-            [str(self.folder / "portal"), *arguments],
-            env={"PATH": "/usr/bin:/bin", "PYTHON": str(self.folder / "python")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-            cwd="/",
-        )
-        return done.returncode, done.stderr, self.log.read_text().splitlines()
+from tests.pkiportal.launcher import Place
 
 
 @pytest.fixture
@@ -59,8 +16,18 @@ def test_the_first_start_installs_with_hashes_and_says_so(place: Place) -> None:
     status, told, calls = place.run("up", "--bind", "[::]:80")
     assert status == 0
     assert told.startswith("Installing the Python packages of requirements.lock into ")
-    assert "--require-hashes --only-binary :all:" in calls[-2]
+    assert "--require-hashes" in calls[-2]
+    assert "--only-binary :all:" in calls[-2]
     assert calls[-1] == f"{place.folder}/manage.py up --bind [::]:80"
+
+
+def test_pip_resolves_nothing_by_itself(place: Place) -> None:
+    assert "--no-deps" in place.run("up")[2][-2].split()
+
+
+def test_an_installation_tells_each_step(place: Place) -> None:
+    told = place.run("up")[1].splitlines()
+    assert told[1:] == ["  making a Python environment ...", "  unpacking 1 packages ..."]
 
 
 def test_the_second_start_is_silent_and_calls_python_once(place: Place) -> None:

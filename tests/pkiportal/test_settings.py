@@ -22,7 +22,7 @@ def run(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedPr
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment = clean | {"PORTAL_DATA": str(data), "PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=240
     )
 
 
@@ -38,7 +38,7 @@ def seen(expression: str, *, data: Path, **variables: str) -> Any:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder as the first command makes it."""
     folder = tmp_path_factory.mktemp("settings") / "portal"
-    done = run(str(ROOT / "manage.py"), "version", data=folder)
+    done = run(str(ROOT / "manage.py"), "check", data=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -122,6 +122,14 @@ def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None
             {"PORTAL_PROXY_HOPS": "2"},
             "PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too\n",
         ),
+        (
+            {"PORTAL_PROXY_HEADER": "Forwarded"},
+            "PORTAL_PROXY_HEADER: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too\n",
+        ),
+        (
+            {"PORTAL_PROXY_HEADER": "X-Real-IP", "PORTAL_TRUSTED_PROXIES": "10.0.0.1"},
+            "PORTAL_PROXY_HEADER: 'X-Real-IP' is neither X-Forwarded-For nor Forwarded\n",
+        ),
         ({"PORTAL_SECRET_KEY": "canary"}, "PORTAL_SECRET_KEY: the value is shorter than 32 characters\n"),
     ],
 )
@@ -149,3 +157,15 @@ def test_other_commands_keep_their_own_options() -> None:
 def test_an_option_without_value_is_named() -> None:
     with pytest.raises(SystemExit, match="--data: the value is missing"):
         settings_options(["doctor", "--data"])
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["secrets", "list"], ["check_invariants"]])
+def test_commands_that_look_make_no_data_folder_and_no_secret(tmp_path: Path, command: list[str]) -> None:
+    folder = tmp_path / "mistyped"
+    done = run(str(ROOT / "manage.py"), *command, "--data", str(folder), data=tmp_path)
+    assert (done.returncode, done.stdout, folder.exists()) == (2, "", False)
+    assert "secrets/django cannot be read: No such file or directory, restore it from a backup or name" in done.stderr
+
+
+def test_their_help_needs_no_data_folder_made_before(tmp_path: Path) -> None:
+    assert run(str(ROOT / "manage.py"), "doctor", "--help", data=tmp_path / "new").returncode == 0

@@ -13,18 +13,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from tests.ports import free_port
+
 #: Variables that say how a portal runs; those of the test run are not the ones of the portals it starts.
 OURS = ("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_")
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(180), pytest.mark.embedded]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def processes_of(data: Path) -> list[int]:
@@ -73,7 +68,7 @@ class Portal:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=240,
         )
         assert done.returncode == 1
         return done.stderr
@@ -93,7 +88,7 @@ class Portal:
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = 110) -> None:
         deadline = time.monotonic() + seconds
@@ -126,6 +121,15 @@ def broker_is_private_and_keeps_its_queue(data: Path) -> None:
 
 def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     told = portal.start()
+    assert [line.strip(" .") for line in told.splitlines()[:6]] == [
+        "Starting the portal",
+        f"preparing the database in {portal.data}",
+        "collecting style sheets and scripts",
+        "starting the web server",
+        "making the keys of the demo authorities",
+        "starting the workers",
+    ]
+    assert f"ssh -L {portal.port}:localhost:{portal.port} " in told
     assert f"The portal is running: http://localhost:{portal.port}/" in told
     link = re.search(rf"http://localhost:{portal.port}(/account/setup/\w{{32,}})", told)
     assert link
@@ -173,6 +177,6 @@ def test_dead_parts_come_back_and_a_killed_supervisor_leaves_no_orphan(portal: P
 
     portal.wait_for(is_ready)
     portal.end(signal.SIGKILL)
-    portal.wait_for(lambda: processes_of(portal.data) == [], seconds=20)
+    portal.wait_for(lambda: processes_of(portal.data) == [])
     portal.start()
     assert is_ready()

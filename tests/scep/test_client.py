@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -306,6 +308,22 @@ def test_get_and_post_go_over_http(echo_url: str) -> None:
         "text/plain",
         b"application/x-pki-message message",
     )
+
+
+def test_localhost_is_this_machine_where_nothing_resolves_names(echo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def resolve_addresses_only(host: str, *rest: Any, **more: Any) -> Any:
+        if host.replace(".", "").isdigit():
+            return resolve(host, *rest, **more)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_addresses_only)
+    port = urlsplit(echo_url).port
+    assert fetch(f"http://localhost:{port}/scep", None).body == b"/scep"
+    for other in ("localhost.example", "localhosts", "pki"):
+        with pytest.raises(HttpError, match="Name or service not known"):
+            fetch(f"http://{other}:{port}/scep", None)
 
 
 def test_a_server_that_is_not_there_is_reported() -> None:

@@ -13,7 +13,7 @@ from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import CipherName, FailInfo
 from scep.protocol.envelope import addressed_recipient, open_content, open_envelope, seal_envelope
-from scep.protocol.errors import UNREADABLE, Refused
+from scep.protocol.errors import NOT_OPENED, UNREADABLE, Refused
 from scep.protocol.messages import MessageRules, Recipient
 from tests.pki import RaKeys, certificate_der
 from tests.scep.forge import (
@@ -114,6 +114,21 @@ def test_sealing_to_an_ec_key_is_refused() -> None:
 # ----------------------------------------------------------------------------------- D-7, D-8, D-35: one uniform answer
 
 GOOD_LENGTH = len(csr()) + 16 - len(csr()) % 16
+#: What everybody can read in a message is named in the log; the rest has one cause.
+IN_THE_OPEN = {
+    "IV of 8": "encrypted content of 688 bytes with an IV of 8: whole blocks are needed",
+    "no IV": "encrypted content of 688 bytes with an IV of 0: whole blocks are needed",
+    "ciphertext not": "encrypted content of 31 bytes with an IV of 16: whole blocks are needed",
+    "no ciphertext": "encrypted content of 0 bytes with an IV of 16: whole blocks are needed",
+    "no recipients": "0 recipients: 1 to 16 are read",
+    "17 recipients": "17 recipients: 1 to 16 are read",
+    "1000 recipients": "1000 recipients: 1 to 16 are read",
+    "a password": "no recipient is an RA certificate of this CA",
+    "two recipients": "no recipient is an RA certificate of this CA",
+    "nested": "contentType signedData: EnvelopedData is needed",
+    "compressedData": "contentType 1.2.840.113549.1.9.16.1.9: EnvelopedData is needed",
+    "EncryptedData": "contentType encryptedData: EnvelopedData is needed",
+}
 BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
 
 
@@ -151,7 +166,6 @@ BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
         ("1000 recipients", {"recipient_infos": [der_sequence()] * 1000}),
         ("a password recipient", {"recipient_infos": [der_context(3, der_integer(0))]}),
         ("two recipients, none of us", {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))}),
-        ("another content type inside", {"content_type": c.ID_SIGNED_DATA}),
         ("nested SignedData", {"envelope_type": c.ID_SIGNED_DATA}),
         ("compressedData", {"envelope_type": der_oid("1.2.840.113549.1.9.16.1.9")}),
         ("EncryptedData", {"envelope_type": der_oid("1.2.840.113549.1.7.6")}),
@@ -159,8 +173,28 @@ BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
 )
 def test_d7_d8_d35_whatever_is_wrong_the_answer_is_the_same(case: str, pieces: dict[str, object]) -> None:
     refused = refusal(forge_envelope(**pieces))
-    told = (refused.fail_info, refused.text, refused.cause, str(refused), refused.__cause__)
-    assert told == (FailInfo.BAD_REQUEST, UNREADABLE, UNREADABLE, UNREADABLE, None), case
+    told = (refused.fail_info, refused.text, str(refused), refused.__cause__)
+    assert told == (FailInfo.BAD_REQUEST, UNREADABLE, UNREADABLE, None), case
+    assert refused.cause == next((text for start, text in IN_THE_OPEN.items() if case.startswith(start)), NOT_OPENED)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "name"),
+    [
+        ("1.2.840.113549.1.7.2", "signedData"),
+        ("1.2.840.113549.1.7.3", "envelopedData"),
+        ("1.2.840.113549.1.7.4", "signedAndEnvelopedData"),
+        ("1.2.840.113549.1.7.5", "digestedData"),
+        ("1.2.840.113549.1.9.16.1.23", "authEnvelopedData"),
+        ("1.2.840.113549.1.9.16.1.4", "1.2.840.113549.1.9.16.1.4"),
+    ],
+)
+def test_a_content_type_that_everybody_can_read_is_refused_by_name_before_any_decryption(
+    content_type: str, name: str
+) -> None:
+    refused = refusal(forge_envelope(content_type=der_oid(content_type), encrypted_cek=b""))
+    text = f"contentType of the encrypted content is {name}: id-data is needed"
+    assert (refused.fail_info, refused.text) == (FailInfo.BAD_REQUEST, text)
 
 
 @pytest.mark.parametrize(

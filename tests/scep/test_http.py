@@ -1,6 +1,7 @@
 """SCEP over HTTP as devices speak it, and as strangers do (RFC 8894 section 4; attacks D-39 and D-40)."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -141,6 +142,50 @@ def test_a1_7_every_address_that_devices_have_built_in_answers_at_once_with_and_
             assert EnrollmentTransaction.objects.get(transaction_id=f"{number}{spelling}").profile.slug == slug
             too_large = Client().generic("POST", spelling, b"x", "", CONTENT_LENGTH="65537")
             assert too_large.status_code == 413
+
+
+#: Slashes that a device has put before, between and after the parts of an address.
+DOUBLED = (
+    "/scep//routers",
+    "/scep/routers//",
+    "/scep/routers///pkiclient.exe",
+    "/scep//routers//pkiclient.exe//",
+    "/scep//pkiclient.exe",
+    "/cgi-bin//pkiclient.exe",
+    "/certsrv//mscep//mscep.dll",
+    "/certsrv/mscep//routers/mscep.dll//pkiclient.exe",
+    "//scep/routers/",
+    "///scep//routers//",
+    "//scep/routers//pkiclient.exe",
+    "//cgi-bin/pkiclient.exe",
+    "////cgi-bin//pkiclient.exe",
+    "//certsrv/mscep/mscep.dll",
+    "//CertSrv//mscep/routers/mscep.dll",
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("//queue/", "//account/login/", "//example.org/queue", "//scepter/", "//admin/", "//"),
+        *("//api/v1/challenges", "//certsrv/mscep_admin/", "//healthz", "//example.org/scep/routers/"),
+    ],
+)
+def test_slashes_before_other_addresses_open_nothing_and_lead_nowhere_else(world: World, path: str) -> None:
+    answer = get("operation=GetCACaps", PATH_INFO=path)
+    assert answer.status_code in {400, 403, 404}
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.parametrize("path", DOUBLED)
+def test_a1_7_slashes_that_a_device_doubles_stand_for_one(world: World, path: str) -> None:
+    once = re.sub("/+", "/", path)
+    for query, expected in {"operation=GetCACaps": 200, "operation=GetCACert&message=x": 200, "": 400}.items():
+        # The test client takes `//name/…` for an address with a host, so the path is given apart.
+        doubled, single = get(query, PATH_INFO=path, HTTP_HOST="a b"), get(query, once, HTTP_HOST="a b")
+        assert (doubled.status_code, doubled.content) == (expected, single.content)
+    sent = message(world, csr())
+    assert read(Client().generic("POST", "/", sent, "", PATH_INFO=path)).status is PKIStatus.PENDING
 
 
 def test_a1_7_an_address_without_a_name_leads_to_the_only_profile_or_names_none(world: World) -> None:
@@ -379,8 +424,9 @@ def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(worl
 def test_a_poll_that_cannot_be_counted_is_answered_all_the_same(world: World) -> None:
     sent, poll = message(world, csr()), message(world, message_type="20")
     post(sent)
-    with mock.patch.object(polls.PollCounter, "_write", side_effect=OperationalError("database is locked")) as write:
-        polls._counter._flushed = 0.0
+    locked = OperationalError("database is locked")
+    at_once = mock.patch.object(polls._counter, "_seconds", -1.0)
+    with at_once, mock.patch.object(polls.PollCounter, "_write", side_effect=locked) as write:
         assert post(poll).status is PKIStatus.PENDING
     assert write.call_count == 1
 

@@ -162,7 +162,9 @@ def _create_profile() -> EnrollmentProfile:
     ca = create_authority(wanted, actor=actor, now=now)
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
-    request = ProfileRequest(slug=name, ca=ca, spec=ProfileSpec(), approval="manual", challenge="none")
+    request = ProfileRequest(
+        slug=name, ca=ca, spec=ProfileSpec(), approval="manual", challenge="none", allow_asserted_decisions=True
+    )
     profile = create_enrollment_profile(request, actor=actor, user=None, now=now)
     EnrollmentProfile.objects.filter(pk=profile.pk).update(max_open_requests=10**6, max_open_per_address=10**6)
     return profile

@@ -16,7 +16,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from approvals.queue import certificates_without_self_tests
-from approvals.revocations import release_hold, revoke_certificate
+from approvals.revocations import (
+    Revocation,
+    release_hold,
+    revoke_certificate,
+    revoke_compromised,
+    successors_of,
+)
 from audit.events import Event, Subject
 from audit.log import record
 from ca.models import Certificate, CertificateKind, CertificateStatus, RevocationReason
@@ -57,6 +63,11 @@ class Command(PortalCommand):
         revoking.add_argument(
             "--reason", required=True, choices=RevocationReason.values, metavar="REASON", help=_REASONS
         )
+        revoking.add_argument(
+            "--with-successors",
+            action="store_true",
+            help="with keyCompromise: revoke what was renewed from it, or has the same key, as well",
+        )
         for action in (revoking, releasing):
             action.add_argument("--officer", required=True, metavar="NAME")
             action.add_argument("--comment", default="", metavar="TEXT")
@@ -88,20 +99,25 @@ class Command(PortalCommand):
         self.say(options, found, lambda: _as_table(found))
 
     def _change(self, options: dict[str, Any]) -> None:
-        voice = asserted_voice(options["officer"])
+        voice, release = asserted_voice(options["officer"]), options["action"] == "release"
         common = {"certificate_id": _find(options["id"]).pk, "voice": voice, "comment": options["comment"]}
-        if options["action"] == "revoke":
-            certificate = revoke_certificate(**common, reason=options["reason"], now=timezone.now())
-        else:
-            certificate = release_hold(**common, now=timezone.now())
-        document = {
+        done = Revocation(release_hold(**common, now=timezone.now())) if release else _revoke(common, options)
+        certificate = done.certificate
+        document: dict[str, Any] = {
             "id": str(certificate.pk),
             "serial": certificate.serial_hex,
             "status": certificate.status.lower(),
             "revoked_at": iso(certificate.revoked_at),
             "reason": certificate.revocation_reason or None,
         }
-        self.say(options, document, f"{certificate.serial_hex}: {CertificateStatus(certificate.status).label}")
+        if options.get("reason") == RevocationReason.KEY_COMPROMISE:
+            document["successors_revoked"] = [item.serial_hex for item in done.successors]
+            document["successors_valid"] = [item.serial_hex for item in done.left]
+        lines = [
+            f"{item.serial_hex}: {CertificateStatus(item.status).label}" for item in (certificate, *done.successors)
+        ]
+        lines += [f"{item.serial_hex}: still valid, though it follows from the compromised key" for item in done.left]
+        self.say(options, document, "\n".join(lines))
 
     def _export(self, options: dict[str, Any]) -> None:
         certificate = _find(options["id"])
@@ -127,6 +143,18 @@ class Command(PortalCommand):
             self.stdout.write(content.decode(), ending="")
         else:
             sys.stdout.buffer.write(content)
+
+
+def _revoke(common: dict[str, Any], options: dict[str, Any]) -> Revocation:
+    """Revoke; for keyCompromise say which certificates follow from this one, and revoke them where asked to."""
+    reason, now = options["reason"], timezone.now()
+    is_compromise = reason == RevocationReason.KEY_COMPROMISE
+    if options["with_successors"]:
+        if not is_compromise:
+            raise CommandError("--with-successors goes with --reason keyCompromise only", returncode=USAGE)
+        return revoke_compromised(**common, now=now)
+    certificate = revoke_certificate(**common, reason=reason, now=now)
+    return Revocation(certificate, left=tuple(successors_of(certificate, now=now)) if is_compromise else ())
 
 
 def _as_table(found: Sequence[dict[str, Any]]) -> str:

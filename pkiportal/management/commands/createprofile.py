@@ -15,6 +15,7 @@ from approvals.models import (
     ChallengePolicy,
     ChangedNames,
     EmptyContentForm,
+    NameConflicts,
     RenewalMode,
     ReplyChain,
     Unlisted,
@@ -63,14 +64,18 @@ class Command(PortalCommand):
             "--unlisted", choices=Unlisted.values, default=Unlisted.REFUSE, help="what others get (refuse)"
         )
         parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
+        parser.add_argument(
+            "--name-conflicts",
+            choices=NameConflicts.values,
+            default=NameConflicts.OFFICER,
+            help="what a name gets that waits, or is active, with another key (officer)",
+        )
         parser.add_argument("--name", default="", help="what people read instead of the slug")
         parser.add_argument("--crl-url", metavar="URL", help="address of the CRL, put into certificates")
         parser.add_argument(
             "--ca-issuers-url", metavar="URL", help="address of the CA certificate, put into certificates"
         )
-        parser.add_argument(
-            "--signed-in-officers-only", action="store_true", help="refuse decisions by command on behalf of an officer"
-        )
+        _add_decisions(parser)
         parser.add_argument(
             "--default", action="store_true", help="SCEP addresses that name no profile lead to this one"
         )
@@ -93,8 +98,10 @@ class Command(PortalCommand):
             eligibility=device_group_named(options["devices"]) if options["devices"] else None,
             unlisted=options["unlisted"],
             networks=options["network"],
+            name_conflicts=options["name_conflicts"],
             name=options["name"],
-            allow_asserted_decisions=not options["signed_in_officers_only"],
+            allow_asserted_decisions=options["allow_asserted_decisions"],
+            refuse_after_account_change=options["refuse_after_account_change"],
             switches=ProtocolSwitches(
                 legacy_algorithms=options["legacy_algorithms"],
                 reply_chain=options["reply_chain"],
@@ -122,6 +129,23 @@ class Command(PortalCommand):
         self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")
 
 
+def _add_decisions(parser: ArgumentParser) -> None:
+    decided = parser.add_mutually_exclusive_group()
+    decided.add_argument(
+        "--allow-asserted-decisions",
+        action="store_true",
+        help="take decisions by command on behalf of an officer, who is named and not authenticated",
+    )
+    decided.add_argument(
+        "--signed-in-officers-only", action="store_true", help="take decisions from pages only; this is the default"
+    )
+    parser.add_argument(
+        "--refuse-after-account-change",
+        action="store_true",
+        help="refuse decisions soon after another person set the officer's password or granted a role",
+    )
+
+
 def _add_content(parser: ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=365, help="validity of certificates (365)")
     parser.add_argument("--usage", type=words, metavar="WORDS", help="extended key usages: client-auth,server-auth,…")
@@ -131,6 +155,11 @@ def _add_content(parser: ArgumentParser) -> None:
         default=[],
         metavar="KIND:REGEX",
         help="names allowed; may be repeated",
+    )
+    parser.add_argument(
+        "--multi-valued-rdns",
+        action="store_true",
+        help="a relative name of the subject may have several attributes, as SN+unstructuredName",
     )
 
 
@@ -221,7 +250,7 @@ def _add_guess_limits(parser: ArgumentParser) -> None:
 
 def _spec(options: dict[str, Any]) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
-    wanted: dict[str, Any] = {"validity_days": options["days"]}
+    wanted: dict[str, Any] = {"validity_days": options["days"], "multi_valued_rdns": options["multi_valued_rdns"]}
     wanted["crl_url"] = _own_address(options["crl_url"], f"{AUTHORITY_NAME}.crl")
     wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{AUTHORITY_NAME}.cer")
     if options["usage"] is not None:

@@ -7,16 +7,18 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from accounts.password_links import LinkNotIssued, issue_link
 from accounts.people import NewPerson, create_person
 from accounts.roles import Role
 from pkiportal.management.arguments import command_actor, department_named, secret_from_stdin
+from pkiportal.management.people_facts import link_document, link_text
 from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The password comes from standard input, never from the command line."""
+    """The person sets the password through a link; a script may give one, which is marked as set by command."""
 
-    help = "Create a user with roles."
+    help = "Create a user with roles, and issue the link that sets the password."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the name, the roles and where they count."""
@@ -28,8 +30,7 @@ class Command(PortalCommand):
         parser.add_argument(
             "--password-stdin",
             action="store_true",
-            required=True,
-            help="read the password from the first line of stdin",
+            help="instead of the link: read the password from the first line of stdin; decisions are marked",
         )
         self.add_json(parser)
 
@@ -37,14 +38,15 @@ class Command(PortalCommand):
         """Create the person with what was read."""
         person = NewPerson(
             username=options["name"],
-            password=secret_from_stdin(),
+            password=secret_from_stdin() if options["password_stdin"] else "",
             roles=tuple(Role(role) for role in dict.fromkeys(options["role"])),
             email=options["email"],
             full_name=options["full_name"],
             department=department_named(options["department"]),
         )
+        now = timezone.now()
         try:
-            user = create_person(person, actor=command_actor(), now=timezone.now())
+            user = create_person(person, actor=command_actor(), now=now)
         except ValidationError as error:
             raise CommandError(f"user {options['name']!r}: {' '.join(error.messages)}") from error
         document = {
@@ -55,4 +57,12 @@ class Command(PortalCommand):
             "department": options["department"],
         }
         where = f" in {options['department']}" if options["department"] else ""
-        self.say(options, document, f"Created {user.username}: {', '.join(document['roles'])}{where}")
+        text = f"Created {user.username}: {', '.join(document['roles'])}{where}"
+        if person.password:
+            self.say(options, document | {"password_link": None, "mailed_to": None, "expires_at": None}, text)
+            return
+        try:
+            link = issue_link(user, actor=command_actor(), now=now)
+        except LinkNotIssued as refusal:
+            raise CommandError(f"{text}. {refusal}: ./portal users setup-link {user.username}") from refusal
+        self.say(options, document | link_document(link), f"{text}\n{link_text(link)}")

@@ -13,7 +13,7 @@ from pkiportal.management.arguments import secret_from
 from pkiportal.management.demo_device import DemoDevice, DemoFault, Outcome
 from pkiportal.management.demo_display import Display
 from pkiportal.management.portal_command import PortalCommand
-from pkiportal.management.profile_facts import scep_url
+from pkiportal.management.profile_facts import nearby_scep_url
 from scep.client import BadCertRep, HttpError, PKIStatus, fetch
 
 STILL_PENDING = 3
@@ -39,7 +39,7 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Enroll, and end with the status that says how it went."""
-        url = options["url"] or scep_url(options["profile"])
+        url = options["url"] or nearby_scep_url(options["profile"])
         name = options["name"] or f"demo-{secrets.token_hex(3)}.example"
         challenge = secret_from(options["challenge_file"]) if options["challenge_file"] else None
         display = Display(self.stdout, is_quiet=options["json"], is_terminal=sys.stdout.isatty())

@@ -16,6 +16,7 @@ from approvals.configurations.facts import Configuration, NotExpressible
 from approvals.device_setup import (
     Recipient,
     WantedNames,
+    check_address,
     check_wanted,
     configuration_facts,
     create_configuration_challenge,
@@ -54,6 +55,7 @@ class Command(PortalCommand):
     def run(self, options: dict[str, Any]) -> None:
         """Check the names, make the challenge, write."""
         profile, client = profile_named(options["slug"]), CLIENTS[options["client"]]
+        check_address(profile, client)
         names = check_wanted(profile, WantedNames(options["cn"], options["organization"], tuple(options["san"])))
         secret = None
         if options["challenge"]:

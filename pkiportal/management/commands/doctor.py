@@ -2,14 +2,47 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from pkiportal.diagnosis import examine
+from pkiportal.management import key_looks
 
+_CONNECT_WITHIN: Final = 5  # seconds
+_STATEMENTS: Final = {
+    "sqlite": (("PRAGMA query_only = ON",), ("PRAGMA query_only = OFF",)),
+    "postgresql": (
+        ("SET default_transaction_read_only = on", "SET statement_timeout = '10s'"),
+        ("RESET default_transaction_read_only", "RESET statement_timeout"),
+    ),
+}
 _MARKS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+
+
+@contextmanager
+def _reading_only() -> Iterator[None]:
+    """Let the database refuse every write of the doctor, and every statement that takes longer than a look may."""
+    connection.settings_dict.setdefault("OPTIONS", {})
+    if connection.vendor == "postgresql":
+        connection.settings_dict["OPTIONS"].setdefault("connect_timeout", _CONNECT_WITHIN)
+    on, off = _STATEMENTS[connection.vendor]
+    with suppress(DatabaseError, InterfaceError):
+        # Django asks SQLite in a transaction that may write, and remembers the answer for its own checks.
+        _ = connection.features.supports_json_field
+    with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:  # one that is away is a finding
+        for statement in on:
+            cursor.execute(statement)
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+            for statement in off:
+                cursor.execute(statement)
 
 
 class Command(BaseCommand):
@@ -24,7 +57,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print one line for each finding."""
-        findings = list(examine(timezone.now))
+        with _reading_only():
+            findings = list(examine(timezone.now, more=(key_looks.authority_keys, key_looks.ra_keys)))
         if options["json"]:
             self.stdout.write(json.dumps([finding.to_json() for finding in findings], indent=2))
         else:

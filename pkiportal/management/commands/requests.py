@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from approvals.decisions import DecisionResult, decide_many, order_retry, retry_request
+from approvals.decisions import DecisionResult, cut_short, decide_many, order_retry, retry_request
 from approvals.errors import ApprovalsError
 from approvals.models import EnrollmentRequest, Verdict
 from approvals.queue import without_self_tests
@@ -138,8 +139,9 @@ def _decide(options: dict[str, Any]) -> list[DecisionResult]:
 def _retry(options: dict[str, Any]) -> list[DecisionResult]:
     """A retry decides nothing: whoever runs the portal may order it, with or without an officer's name."""
     voice = asserted_voice(options["officer"]) if options["officer"] else None
-    results = []
-    for request_id in _ids(options):
+    results: list[DecisionResult] = []
+    ids = _ids(options)
+    for position, request_id in enumerate(ids):
         try:
             if voice is None:
                 order_retry(request_id=request_id, actor=command_actor(), now=timezone.now())
@@ -148,4 +150,6 @@ def _retry(options: dict[str, Any]) -> list[DecisionResult]:
             results.append(DecisionResult(request_id, done=True, text="ordered again"))
         except ApprovalsError as error:
             results.append(DecisionResult(request_id, done=False, text=str(error)))
+        except (OperationalError, InterfaceError):
+            return results + cut_short(ids[position:])
     return results

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import signal
 import socket
 import time
@@ -13,7 +14,7 @@ from typing import Any, Final
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command, get_commands
+from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils import timezone
@@ -25,6 +26,7 @@ from keys.errors import KeyStoreError
 from pkiportal import parts
 from pkiportal.health import broker_answers
 from pkiportal.management.arguments import command_actor
+from pkiportal.management.reach import Reach
 from pkiportal.management.self_test_profile import ensure_self_test_profile
 from pkiportal.supervisor import AlreadyRunning, FolderLock, Supervisor
 
@@ -54,12 +56,13 @@ class Command(BaseCommand):
             signal.signal(number, self._ask_to_stop)
         lock = _lock()
         _check_addresses()
-        settings.PORTAL_DATA.address.write_text(f"{settings.PORTAL_PUBLIC_URL}\n")
+        reach = _reach()
+        settings.PORTAL_DATA.address.write_text(f"{reach.public_url}\n{reach.nearby}\n", encoding="utf-8")
         supervisor = Supervisor(logs=settings.PORTAL_DATA.logs, say=self._say, lock=lock)
         try:
             self._start(supervisor)
             if not self._stopping:
-                self._welcome()
+                self._welcome(reach)
             supervisor.watch(until=lambda: self._stopping)
         finally:
             self._say("Stopping ...")
@@ -68,18 +71,33 @@ class Command(BaseCommand):
         self._say("Stopped.")
 
     def _start(self, supervisor: Supervisor) -> None:
+        """Start the parts: the web server as soon as there is a database, all the rest while it loads."""
         settings.PORTAL_DATA.broker.mkdir(mode=0o700, exist_ok=True)
         if settings.PORTAL_EMBEDS_BROKER:
             supervisor.start(parts.broker())
+        self._say(f"  preparing the database in {settings.PORTAL_DATA.root} ...")
         call_command("migrate", verbosity=0, interactive=False)
+        self._say("  collecting style sheets and scripts ...")
         call_command("collectstatic", verbosity=0, interactive=False)
+        self._say("  starting the web server ...")
+        web = [part for part in parts.portal_parts() if part.name.startswith("web")]
+        for part in web:
+            supervisor.start(part)
+        self._create_profiles()
+        self._wait_for(supervisor, _web_answers, what="the web server", seconds=_READY_WITHIN)
+        self._say("  starting the workers ...")
         self._wait_for(supervisor, broker_answers, what="the broker", seconds=10)
         for part in parts.portal_parts():
-            supervisor.start(part)
-        _create_demo()
+            if part.name not in {started.name for started in web}:
+                supervisor.start(part)
+
+    def _create_profiles(self) -> None:
+        """Make what an empty portal needs to be tried: the demo's authorities and profile, and the self-test's."""
+        if _wants_demo():
+            self._say("  making the keys of the demo authorities ...")
+            _create_demo()
         self._create_self_test()
         connections.close_all()
-        self._wait_for(supervisor, _web_answers, what="the web server", seconds=_READY_WITHIN)
 
     def _create_self_test(self) -> None:
         """The profile of the self-test, where this user may make it; a portal without it works as well."""
@@ -94,19 +112,19 @@ class Command(BaseCommand):
         if not self._stopping and time.monotonic() > deadline:
             self._say(f"{what} does not answer yet, see the logs in {settings.PORTAL_DATA.logs}")
 
-    def _welcome(self) -> None:
-        address = settings.PORTAL_PUBLIC_URL
+    def _welcome(self, reach: Reach) -> None:
+        address = reach.pages or reach.public_url
         lines = ["", f"The portal is running: {address}/"]
         token = create_setup_link(timezone.now())
         if token:
-            lines += ["Nobody can sign in yet. This link creates the first administrator; it works once, for a day:"]
+            lines += ["There is no administrator yet. This link creates the first one; it works once, for a day:"]
             lines += [f"    {address}/account/setup/{token}"]
         else:
             lines += [f"Sign in: {address}/account/login/"]
         if _has_demo_profile():
-            lines += [f"SCEP address of the demo profile (an officer approves): {address}/scep/{DEMO}/"]
-        if _has_demo_profile() and "demo" in get_commands():
+            lines += [f"SCEP address of the demo profile (an officer approves): {reach.devices}/scep/{DEMO}/"]
             lines += ["Enroll a demo device, in another terminal:", f"    {_demo_command()}"]
+        lines += reach.advice()
         lines += [f"State: {settings.PORTAL_DATA.root}   Ctrl-C stops everything.", ""]
         self._say("\n".join(lines))
         connections.close_all()
@@ -167,14 +185,26 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
 
 
+def _reach() -> Reach:
+    return Reach(
+        bind=settings.PORTAL_BIND,
+        public_url=settings.PORTAL_PUBLIC_URL,
+        host_name=socket.gethostname(),
+        has_tls=settings.PORTAL_TLS_CERT is not None,
+        http_bind=settings.PORTAL_HTTP_BIND,
+    )
+
+
+def _wants_demo() -> bool:
+    """Whether this is an embedded portal without any authority."""
+    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
+        return False
+    return not apps.get_model("ca", "CertificateAuthority").objects.exists()
+
+
 def _create_demo() -> None:
-    """A demo authority and profile for an embedded portal that has none yet."""
+    """Make a demo authority and profile."""
     quiet: dict[str, Any] = {"stdout": io.StringIO(), "verbosity": 0}
-    wanted = {"createca", "createprofile"}
-    if not wanted <= set(get_commands()) or settings.DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
-        return
-    if apps.get_model("ca", "CertificateAuthority").objects.exists():
-        return
     for name, key, title, parent in (
         ("demo-root", "ec:p384", "Demo Root CA", []),
         (DEMO, "rsa:3072", "Demo Issuing CA", ["--parent", "demo-root"]),
@@ -182,7 +212,8 @@ def _create_demo() -> None:
         call_command(
             "createca", name, "--key", key, "--subject", f"CN={title},O=PKI portal demo", "--test", *parent, **quiet
         )
-    call_command("createprofile", DEMO, "--ca", DEMO, "--approval", "manual", "--challenge", "none", **quiet)
+    policy = ("--approval", "manual", "--challenge", "none", "--allow-asserted-decisions")
+    call_command("createprofile", DEMO, "--ca", DEMO, *policy, **quiet)
 
 
 def _has_demo_profile() -> bool:
@@ -191,6 +222,4 @@ def _has_demo_profile() -> bool:
 
 
 def _demo_command() -> str:
-    data = settings.PORTAL_DATA.root
-    option = "" if data == settings.BASE_DIR / "var" else f" --data {data}"
-    return f"{settings.BASE_DIR / 'portal'} demo{option}"
+    return f"{shlex.quote(str(settings.BASE_DIR / 'portal'))} demo{settings.PORTAL_DATA_OPTION}"

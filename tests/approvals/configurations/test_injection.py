@@ -84,7 +84,9 @@ def tokens(slug: str, name: str, secret: str, san: str) -> Iterator[list[str]]:
 @example(name="$(reboot)", secret="'; reboot #", san="a b")
 @example(name="END", secret="END", san="a,DNS:b")
 @example(name="a b", secret="$ENV::HOME", san="a;3+b")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_a_value_stays_one_value_or_is_refused(slug: str, name: str, secret: str, san: str) -> None:
     try:
         written = list(tokens(slug, name, secret, san))

@@ -1,0 +1,27 @@
+"""The form of the block list."""
+
+from django import forms
+
+from ca.errors import KeyBlockRefused
+from ca.key_blocks import MAX_REASON, read_digest
+
+
+class BlockKeyForm(forms.Form):
+    """A key by its digest, and why it is never certified."""
+
+    spki_sha256 = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    reason = forms.CharField(max_length=MAX_REASON, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def clean_spki_sha256(self) -> str:
+        """Return the digest as it is kept."""
+        try:
+            return read_digest(self.cleaned_data["spki_sha256"])
+        except KeyBlockRefused as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+class UnblockKeyForm(forms.Form):
+    """A key by its digest, and why it may be certified again."""
+
+    spki_sha256 = forms.CharField(max_length=200, widget=forms.HiddenInput)
+    reason = forms.CharField(required=False, max_length=MAX_REASON)

@@ -1,0 +1,111 @@
+"""Disks and files: room, files that others may read, files that are missing."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.db import connection
+
+from approvals.models import Pulse
+from approvals.pulse import LEAST_ROOM
+from pkiportal.doctor.finding import Clock, Finding
+
+_LOW_SHARE: Final = 0.05
+_LOW_ROOM: Final = 1024**3
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def room(_: Clock) -> Iterator[Finding]:
+    """Free space where the portal writes."""
+    folder = settings.PORTAL_DATA
+    places = {path for path in (folder.root, folder.logs, Path(settings.RA_KEY_FOLDER)) if path.is_dir()}
+    if connection.vendor == "sqlite":
+        places |= {Path(str(connection.settings_dict["NAME"])).absolute().parent}
+    seen: set[int] = set()
+    for path in sorted(places):
+        device = path.stat().st_dev
+        if device not in seen:
+            seen.add(device)
+            yield _room_of(path)
+    if connection.vendor == "postgresql":
+        yield Finding("disk", "ok", "the room of the database is its server's to watch")
+
+
+def _room_of(path: Path) -> Finding:
+    status = os.statvfs(path)
+    free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+    size = f"{free / 1024**2:,.0f} MiB" if free < 10 * 1024**3 else f"{free / 1024**3:,.0f} GiB"
+    if status.f_flag & os.ST_RDONLY:
+        return Finding("disk", "fail", f"{path} is on a disk that is mounted read-only")
+    if free < LEAST_ROOM:
+        return Finding("disk", "fail", f"{path} is on a full disk: {size} are free")
+    if free < _LOW_ROOM and free < total * _LOW_SHARE:
+        return Finding("disk", "warn", f"{path} is on a disk that is nearly full: {size} are free")
+    return Finding("disk", "ok", f"{size} are free at {path}")
+
+
+def database_files(_: Clock) -> Iterator[Finding]:
+    """Who may read the database without the portal, and whether it takes writes."""
+    if connection.vendor == "sqlite":
+        yield from _sqlite_files()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT table_name) FROM information_schema.role_table_grants "
+            "WHERE grantee = 'PUBLIC' AND table_schema = 'public'"
+        )
+        (public,) = cursor.fetchone()
+        # The doctor makes its own transactions read-only, so the setting of the role is looked at, not its own.
+        cursor.execute(
+            "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_settings "
+            "WHERE name = 'default_transaction_read_only' AND reset_val = 'on')"
+        )
+        (read_only,) = cursor.fetchone()
+    if public:
+        yield Finding("database", "fail", f"{public} tables are open to every login of the server: ./portal grants")
+    if read_only:
+        yield Finding("database", "fail", "is read-only (a standby?): nothing can be remembered")
+    if not public and not read_only:
+        yield Finding("database", "ok", "takes writes, and no table is open to every login")
+
+
+def _sqlite_files() -> Iterator[Finding]:
+    database = Path(str(connection.settings_dict["NAME"]))
+    fine = True
+    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
+        if not path.exists():
+            continue
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & _OTHERS:
+            fine = False
+            yield Finding("database", "fail", f"{path} has mode {mode:04o}, others may read it: chmod 600 {path}")
+        elif not mode & stat.S_IWUSR:
+            fine = False
+            yield Finding("database", "fail", f"{path} has mode {mode:04o} and takes no writes: chmod 600 {path}")
+    if fine:
+        yield Finding("database", "ok", f"{database} is private and takes writes")
+
+
+def static_files(_: Clock) -> Iterator[Finding]:
+    """Whether the files of the pages were collected, all of them."""
+    if not isinstance(staticfiles_storage, ManifestFilesMixin):
+        return
+    root = Path(settings.STATIC_ROOT)
+    manifest = root / staticfiles_storage.manifest_name
+    todo = "./portal up, or ./portal collectstatic --noinput, makes them"
+    try:
+        paths = json.loads(manifest.read_text())["paths"].values()
+    except (OSError, ValueError, KeyError):
+        has_run = Pulse.objects.filter(name__startswith="web@").exists()
+        yield Finding("static files", "fail" if has_run else "warn", f"{manifest} is missing or damaged: {todo}")
+        return
+    missing = sorted(path for path in paths if not (root / path).is_file())
+    if missing:
+        yield Finding("static files", "fail", f"{len(missing)} are missing, the first {root / missing[0]}: {todo}")
+    else:
+        yield Finding("static files", "ok", f"{len(paths)} are there")

@@ -1,0 +1,32 @@
+"""What a look of the doctor gives."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+State = Literal["ok", "warn", "fail"]
+#: Read when it is needed: clocks are compared at one moment.
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about this installation, and whether it is as it should be."""
+
+    name: str
+    state: State
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """For scripts."""
+        return asdict(self)
+
+
+#: One look: it reads and gives findings.
+Look = Callable[[Clock], Iterable[Finding]]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text."""
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,104 @@
+"""Whether the portal lives: its processes, the sweep, the queues, CRLs, mails, and the secrets that machines share."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import Q
+
+from approvals import pulse
+from approvals.models import Lease
+from approvals.queue import duration, signing_health
+from audit.moments import TOLERANCE
+from ca.authority_models import CertificateAuthority
+from ca.models import Certificate
+from ca.store import LISTED_STATUSES, crl_is_due, latest_crl
+from pkiportal import watching
+from pkiportal.doctor.finding import Clock, Finding, State
+from pkiportal.fingerprints import compare
+
+#: A process writes a sign of life every ten seconds or so.
+_ALIVE: Final = timedelta(seconds=60)
+_DUTIES: Final = {"signing": "nothing is signed", "default": "no mail is sent", "web": "devices get no answer"}
+#: No lease is longer.
+_LONGEST_LEASE: Final = timedelta(minutes=10)
+_CRL_GRACE: Final = timedelta(minutes=5)
+
+
+def processes(now: Clock) -> Iterator[Finding]:
+    """The newest sign of life of each kind of process that there must be."""
+    signs = pulse.signs(now=now()).values()
+    for kind, duty in _DUTIES.items():
+        ages = [abs(sign.age) for sign in signs if sign.name.startswith(f"{kind}@")]
+        if not ages:
+            yield Finding("processes", "warn", f"{kind} has never run with this database: ./portal up")
+        elif min(ages) > _ALIVE:
+            state: State = "warn" if kind == "web" else "fail"
+            yield Finding("processes", state, f"{kind} gave no sign of life for {duration(min(ages))}: {duty}")
+        else:
+            yield Finding("processes", "ok", f"{kind} gave a sign of life {duration(min(ages))} ago")
+
+
+def sweep(now: Clock) -> Iterator[Finding]:
+    """How old the sweep is, and leases that end further ahead than they can."""
+    moment, fault = watching.swept_at(), watching.sweep_fault(now())
+    if fault:
+        yield Finding("sweep", "fail", fault)
+    elif moment is None:
+        yield Finding("sweep", "warn", "none has run with this database: ./portal up")
+    else:
+        yield Finding("sweep", "ok", f"the last one began {duration(now() - moment)} ago")
+    for lease in Lease.objects.filter(held_until__gt=now() + _LONGEST_LEASE + TOLERANCE).order_by("name"):
+        text = f"{lease.name} is leased {duration(lease.held_until - now())} ahead: a clock was set back"
+        yield Finding("sweep", "fail", text)
+
+
+def signing(now: Clock) -> Iterator[Finding]:
+    """Whether approved requests become certificates, and which do not."""
+    sentence = signing_health(now()).sentence
+    yield Finding("signing", "fail" if sentence else "ok", sentence or "nothing approved lies about")
+    attention = watching.attention_sentence(watching.attention())
+    if attention:
+        yield Finding("attention", "warn", attention)
+
+
+def queues(now: Clock) -> Iterator[Finding]:
+    """Queues whose tasks are not done, and mails that are not sent."""
+    faults = list(watching.queue_faults(now()))
+    yield from (Finding("queues", "fail", fault) for fault in faults)
+    if not faults:
+        yield Finding("queues", "ok", "tasks that go through the broker are done")
+    fault = watching.mail_fault(now())
+    if fault:
+        yield Finding("mail", "warn", fault)
+
+
+def crls(now: Clock) -> Iterator[Finding]:
+    """CRLs that are due and were not made: of half of their life, or since something was revoked."""
+    for ca in CertificateAuthority.objects.filter(not_before__lte=now(), not_after__gte=now()).order_by("name"):
+        newest = latest_crl(ca)
+        if newest is None:
+            is_late = ca.created_at < now() - _CRL_GRACE
+        elif newest.revocation_version < ca.revocation_version:
+            late = Q(revoked_at__gt=newest.created_at, revoked_at__lt=now() - _CRL_GRACE)
+            is_late = Certificate.objects.filter(late, ca=ca, status__in=LISTED_STATUSES).exists()
+        else:
+            is_late = crl_is_due(ca, now=now() - _CRL_GRACE) and crl_is_due(ca, now=now())
+        if is_late:
+            text = "a CRL is due and was not made: see crl.not_issued in the log of `signing`"
+            yield Finding(f"authority {ca.name}", "fail", text)
+
+
+def secrets(_: Clock) -> Iterator[Finding]:
+    """Whether this machine has the secrets with which the portal was set up."""
+    for item in compare():
+        if item.outcome == "same":
+            yield Finding("secret", "ok", f"{item.name} is the one on record")
+        elif item.outcome == "new":
+            yield Finding("secret", "ok", f"{item.name} is not on record yet: the next process that starts records it")
+        else:
+            text = (
+                f"{item.name} is another one than on {item.machine}, where it was recorded: copy it from there, or "
+                f"from the backup; if it was changed on every machine: ./portal secrets accept {item.name}"
+            )
+            yield Finding("secret", "fail", text)

@@ -1,0 +1,47 @@
+"""`./portal secrets`: whether this machine has the shared secrets of the others; take a changed one for right."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from pkiportal.fingerprints import Comparison, accept, compare, names
+from pkiportal.management.arguments import command_actor
+from pkiportal.management.output import iso, table
+from pkiportal.management.portal_command import PortalCommand
+
+
+class Command(PortalCommand):
+    """Shows no secret: fingerprints are compared."""
+
+    help = "Compare this machine's secrets with the others'; accept one that was changed on all of them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take what to do, and with which secret."""
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|accept")
+        listing = actions.add_parser("list", help="each secret that this user may read")
+        accepting = actions.add_parser("accept", help="after a change on every machine: this one is right from now on")
+        accepting.add_argument("name", choices=sorted(names()), metavar="NAME")
+        for action in (listing, accepting):
+            self.add_json(action)
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Do the one thing; print what is on record then."""
+        if options["action"] == "accept":
+            try:
+                accept(options["name"], actor=command_actor(), now=timezone.now())
+            except LookupError as error:
+                raise CommandError(str(error)) from error
+        found = compare()
+        self.say(options, [_document(item) for item in found], _as_table(found))
+
+
+def _document(item: Comparison) -> dict[str, Any]:
+    recorded_at = iso(item.recorded_at)
+    return {"name": item.name, "outcome": item.outcome, "machine": item.machine, "recorded_at": recorded_at}
+
+
+def _as_table(found: list[Comparison]) -> str:
+    lines = [[item.name, item.outcome, item.machine, item.recorded_at or ""] for item in found]
+    return table(["secret", "outcome", "recorded by", "recorded"], lines)
