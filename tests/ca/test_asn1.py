@@ -138,10 +138,10 @@ def test_nested_indefinite_values_end_where_they_should() -> None:
     ],
 )
 def test_the_prescan_refuses_quickly(case: str, message: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Asn1Error):
         prescan(message)
-    assert time.perf_counter() - started < 0.2, case
+    assert time.thread_time() - started < 0.2, case
 
 
 @given(st.binary(max_size=200))

@@ -214,9 +214,9 @@ def test_d21_signer_keys_beyond_reason_are_refused_quickly(case: str, spki: tupl
     odd = der_sequence(c.RSA_ENCRYPTION_ALGORITHM, b"\x03" + der(0x30, b"\x00" + key)[1:])
     name = der_sequence()
     certificate = der_sequence(der_sequence(der_integer(1), name, name, name, name, odd))
-    started = time.perf_counter()
+    started = time.thread_time()
     refused = refusal(forge(certificates=[certificate]))
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert (refused.fail_info, refused.text) == (FailInfo.BAD_MESSAGE_CHECK, "signer key is not supported"), case
 
 
@@ -280,10 +280,10 @@ def test_d18_too_many_or_broken_certificates_are_refused(case: str, pieces: dict
     ],
 )
 def test_d19_d20_what_is_no_scep_message_is_malformed_quickly(case: str, message: bytes) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(Malformed):
         decode_pki_message(message)
-    assert time.perf_counter() - started < 0.5, case
+    assert time.thread_time() - started < 0.5, case
 
 
 @given(st.data())
