@@ -5,6 +5,7 @@ import contextlib
 import os
 import resource
 import socket
+import stat
 from functools import partial
 from typing import Final
 
@@ -54,37 +55,38 @@ def cure(limit: int) -> str:
 
 
 def cut_clients_that_never_read(
-    loop: asyncio.AbstractEventLoop, *, port: int, milliseconds: int = UNREAD_MS, looks: int = _LOOKS
+    loop: asyncio.AbstractEventLoop,
+    *,
+    port: int,
+    milliseconds: int = UNREAD_MS,
+    looks: int = _LOOKS,
+    is_last: bool = False,
 ) -> None:
     """End connections whose client takes nothing of its answer for so long, as soon as the server listens at the port.
 
     The server opens its own listening socket and has no setting for this. Connections inherit the option of the socket
-    that they arrive at, so it is set there.
+    that they arrive at, so it is set there. A last look gives it to connections that arrived before.
     """
-    listening = _listening_sockets(port)
-    for listener in listening:
-        with listener, contextlib.suppress(OSError):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-    if not listening and looks:
+    is_open = False
+    for served in _sockets_at(port):
+        with served, contextlib.suppress(OSError):
+            served.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            is_open = is_open or bool(served.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if not is_last and looks:
         again = partial(cut_clients_that_never_read, port=port, milliseconds=milliseconds, looks=looks - 1)
-        loop.call_later(_LOOK_AGAIN, again, loop)
+        loop.call_later(_LOOK_AGAIN, partial(again, is_last=is_open), loop)
 
 
-def _listening_sockets(port: int) -> list[socket.socket]:
-    """Second handles of the sockets of this process that listen at a port; the caller closes them."""
+def _sockets_at(port: int) -> list[socket.socket]:
+    """Second handles of the sockets of this process whose own port is this one; the caller closes them."""
     found = []
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:  # noqa: PTH112, PTH208
         with contextlib.suppress(OSError, ValueError):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
             candidate = socket.socket(fileno=os.dup(int(name)))
-            if _listens(candidate, port):
+            if candidate.family in {socket.AF_INET, socket.AF_INET6} and candidate.getsockname()[1] == port:
                 found.append(candidate)
             else:
                 candidate.close()
     return found
-
-
-def _listens(candidate: socket.socket, port: int) -> bool:
-    if candidate.family not in {socket.AF_INET, socket.AF_INET6}:
-        return False
-    is_listening = candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    return bool(is_listening) and candidate.getsockname()[1] == port
