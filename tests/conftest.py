@@ -4,6 +4,7 @@ import functools
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -126,6 +127,17 @@ def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def unplanned_faults() -> None:
     """For tests that make the SCEP door meet an exception that nobody planned."""
+
+
+@pytest.fixture
+def within_a_minute() -> None:
+    """For tests that repeat something at the real time: the log counts repeats by the minute.
+
+    Where the minute ends within ten seconds, the test waits for the next one.
+    """
+    left = 60 - time.time() % 60
+    if left < 10:
+        time.sleep(left)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ def test_signing_in_and_out_is_in_the_log(db: None) -> None:
     assert private("user:sign-out")["actor.name"] == "alice"
 
 
+@pytest.mark.usefixtures("within_a_minute")
 @pytest.mark.parametrize("name", ["alice", "nobody"])
 def test_a_failed_sign_in_names_who_was_tried_and_never_the_password(db: None, name: str) -> None:
     create_person("alice", Role.OFFICER)

@@ -49,6 +49,7 @@ def test_a_token_opens_the_door_and_nothing_else_does(program: Program, world: W
     assert causes() == []
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_an_unknown_a_foreign_and_a_malformed_token_read_the_same(world: World, program: Program) -> None:
     elsewhere = Program(world.alice, networks=("192.0.2.0/24",))
     tried = [

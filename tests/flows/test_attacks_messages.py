@@ -330,6 +330,7 @@ MALFORMED: list[tuple[str, bytes]] = [
 ]
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_d18_d19_d20_what_is_no_scep_message_is_400_quickly_and_on_record(world: World) -> None:
     for case, sent in MALFORMED:
         started = thread_time()
@@ -479,6 +480,7 @@ def test_d37_an_answer_of_ours_sent_back_is_refused(world: World) -> None:
 # -------------------------------------------------------------------------------------------- the log cannot be flooded
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_refusals_that_differ_only_in_what_the_sender_wrote_are_one_entry_with_a_count(world: World) -> None:
     for number in range(5):
         refused(message(world, message_type=f"7{number}"), FailInfo.BAD_REQUEST)

@@ -368,6 +368,7 @@ def spki(key: str) -> str:
     return decode_csr(build_csr(rsa_key(key), "x")).spki_sha256.hex()
 
 
+@pytest.mark.usefixtures("within_a_minute")
 @pytest.mark.parametrize("key", KEYS)
 def test_d61_a_blocked_key_is_refused_shows_on_what_waits_and_comes_off_again(world: World, key: str) -> None:
     Device.named("r.example", key).enroll()

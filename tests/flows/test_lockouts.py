@@ -179,6 +179,7 @@ def test_a_lock_keeps_a_one_time_challenge_unused(world: World) -> None:
     assert phone.enroll(challenge=secret.reveal()).status is PKIStatus.PENDING
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(world: World) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     locked_at_three(phones)

@@ -291,6 +291,7 @@ def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(mdm: Mdm, phon
     assert re.search(rb"<B> [0-9A-F]{16} </B>", other.get().content)
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_five_challenges_may_wait_and_the_sixth_time_the_cache_is_full(mdm: Mdm, phones: EnrollmentProfile) -> None:
     fetched = [mdm.challenge() for _ in range(5)]
     assert len(set(fetched)) == 5

@@ -66,6 +66,7 @@ def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: Worl
     refused(sent, FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here")
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World) -> None:
     stranger = read_certificate(Device.named("r1.example").identity.certificate_der).issuer_der
     issue_crl(create_ca("other", ra_key="device-1"), now=now())

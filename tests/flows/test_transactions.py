@@ -112,6 +112,7 @@ def test_of_a_self_signed_certificate_nothing_but_the_key_is_looked_at(world: Wo
     assert newest().subject == "CN=r1.example"
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_a_poll_after_success_gets_the_same_certificate_again_and_each_pickup_is_on_record(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll()
@@ -319,6 +320,7 @@ def _signer(device: Device) -> str:
     return read_certificate(device.identity.certificate_der).spki_sha256.hex()
 
 
+@pytest.mark.usefixtures("within_a_minute")
 def test_d28_a_poll_signed_by_another_key_is_told_what_a_poll_for_nothing_is_told(world: World) -> None:
     for prepare in (lambda: None, partial(approve, world)):
         post(message(world, csr()))
