@@ -1,6 +1,5 @@
 """What all tests share, and the last word on which of them were left out."""
 
-import functools
 import math
 import os
 import shutil
@@ -12,7 +11,6 @@ from typing import Any, Final
 import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
-from cryptography.hazmat.primitives import serialization
 from django.db import connection
 
 from accounts.roles import Role
@@ -105,14 +103,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-_load_once: Final = functools.lru_cache(maxsize=64)(serialization.load_pem_private_key)
-
-
 @pytest.fixture(autouse=True)
 def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch passphrases of test keys a little only, and check the numbers of the same RSA key once."""
+    """Stretch passphrases of test keys a little only."""
     monkeypatch.setattr("keys.file._PBKDF2_ITERATIONS", 1000)
-    monkeypatch.setattr("keys.file.serialization.load_pem_private_key", _load_once)
 
 
 @pytest.fixture(autouse=True)

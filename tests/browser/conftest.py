@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from accounts.models import User
 from accounts.roles import Role
@@ -19,10 +19,6 @@ from tests.world import World, create_person
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-
-#: A page may take this long on a busy machine: a browser, a worker and other tests share two processors.
-PATIENCE = 30_000  # milliseconds
-expect.set_options(timeout=PATIENCE)
 
 #: Opens a page as this person (None: a stranger) with the options of a browser context.
 Open = Callable[..., Page]
@@ -74,7 +70,7 @@ def visit(chromium: Browser, portal: str) -> Iterator[Open]:
         if user is not None:
             context.add_cookies([_session_cookie(signed_in(user), portal)])
         page = context.new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(8000)
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(path)

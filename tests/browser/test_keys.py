@@ -53,7 +53,7 @@ def press(page: Page, *keys: str) -> None:
 
 def arrive(page: Page, heading: str) -> None:
     """Wait for a page, and for its scripts to listen to keys."""
-    expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible(timeout=20_000)
     page.wait_for_load_state()
 
 
@@ -153,13 +153,13 @@ def test_keys_are_dead_from_leaving_a_request_until_the_next_page_is_there(
     slow(page)
     for key in keys:
         press(page, key)
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(150)
     arrive(page, {"j": "ap-0051.example", "k": "ap-0053.example", "u": "Queue"}[keys[0]])
     assert verdicts() == {}
     press(page, "a")
     if keys[0] == "u":
         return
-    expect(page.locator("#state .state")).to_have_text("approved")
+    expect(page.locator("#state .state")).to_have_text("approved", timeout=20_000)
     assert list(verdicts()) == [{"j": "ap-0051.example", "k": "ap-0053.example"}[keys[0]]]
 
 
@@ -257,7 +257,7 @@ def test_what_is_typed_on_after_a_refresh_took_the_field_away_is_no_command(visi
     page = open_request(visit, world.alice, request)
     press(page, "r")
     approve_request(request_id=request.pk, voice=voice_of(dora), comment="", now=now())
-    expect(page.locator("#state .state")).to_have_text("approved")
+    expect(page.locator("#state .state")).to_have_text("approved", timeout=10_000)
     expect(page.locator("#id_reason")).to_have_count(0)
     page.keyboard.type("wrong key, ask Jana again")
     page.wait_for_timeout(500)
@@ -273,7 +273,7 @@ def test_words_stay_in_their_field_when_another_officer_decides_meanwhile(visit:
     press(page, "r")
     page.keyboard.type("wrong")
     approve_request(request_id=request.pk, voice=voice_of(create_person("dora", Role.OFFICER)), comment="", now=now())
-    expect(page.locator("#state .state")).to_have_text("approved")
+    expect(page.locator("#state .state")).to_have_text("approved", timeout=10_000)
     page.keyboard.type(" key, ask Jana again")
     expect(page.get_by_label("Reason of the rejection")).to_have_value("wrong key, ask Jana again")
     press(page, "Tab", "Enter")
@@ -334,7 +334,7 @@ def test_nothing_moves_under_the_pointer_when_a_warning_or_a_request_arrives(
     EnrollmentRequest.objects.filter(pk=due.pk).update(
         state=State.APPROVED, next_attempt_at=now() - timedelta(hours=1), last_fault="the key is not readable"
     )
-    expect(page.locator("#health")).to_contain_text("Nothing signed")
+    expect(page.locator("#health")).to_contain_text("Nothing signed", timeout=10_000)
     assert boxes(page.locator(place)) == before
 
 
@@ -362,7 +362,7 @@ def test_a_session_that_ends_while_a_reason_is_typed_loses_nothing(
     page.get_by_label("Reason of the rejection").fill("Wrong site code")
     end_session(page)
     if java_script:
-        expect(page.locator("#signed-out")).to_be_visible()
+        expect(page.locator("#signed-out")).to_be_visible(timeout=10_000)
     page.get_by_role("button", name="Reject ap-0053.example").click()
     arrive(page, "Sign in")
     sign_in(page)
@@ -385,7 +385,7 @@ def test_a_session_that_ends_while_rows_are_ticked_loses_no_tick(
         page.get_by_label(f"Tick CN={name}").check()
     end_session(page)
     if java_script:
-        expect(page.locator("#signed-out")).to_be_visible()
+        expect(page.locator("#signed-out")).to_be_visible(timeout=10_000)
     page.get_by_role("button", name="Approve ticked").click()
     arrive(page, "Sign in")
     sign_in(page)
@@ -401,7 +401,7 @@ def test_a_page_with_nothing_typed_leads_to_the_sign_in_and_back(visit: Open, wo
     *_, request = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, request)
     end_session(page)
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=10_000)
     sign_in(page)
     arrive(page, request.common_name)
     assert page.url.endswith(reverse("request", args=[request.pk]))
@@ -417,14 +417,14 @@ def test_each_verb_at_two_seconds_of_latency_by_keys_alone(visit: Open, world: W
     press(page, "k")
     arrive(page, names[7])
     press(page, "a", "j", "a")
-    expect(page.locator("#state .state")).to_have_text("approved")
+    expect(page.locator("#state .state")).to_have_text("approved", timeout=20_000)
     arrive(page, names[7])
     press(page, "j", "a")
     arrive(page, names[6])
     press(page, "r")
     page.keyboard.type("Wrong site code")
     press(page, "Tab", "Enter", "Enter", "j", "a")
-    expect(page.locator("#state .state")).to_have_text("rejected")
+    expect(page.locator("#state .state")).to_have_text("rejected", timeout=20_000)
     arrive(page, names[6])
     press(page, "u")
     arrive(page, "Queue")
@@ -433,7 +433,7 @@ def test_each_verb_at_two_seconds_of_latency_by_keys_alone(visit: Open, world: W
     press(page, "j", "x", "j", "x", "r")
     page.keyboard.type("No site knows them")
     press(page, "Enter", "Enter", "j", "x", "a", "Enter")
-    expect(page.locator("#results")).to_contain_text("rejected")
+    expect(page.locator("#results")).to_contain_text("rejected", timeout=20_000)
     assert verdicts() == {
         names[7]: ("approve", ""),
         names[6]: ("reject", "Wrong site code"),
@@ -543,7 +543,7 @@ def test_enter_on_the_revoke_page_revokes_by_its_button_only(
     page.get_by_label("Revoke it too").check()
     page.get_by_role("button", name="Revoke").focus()
     press(page, "Enter")
-    expect(page.locator(".state.revoked").first).to_be_visible()
+    expect(page.locator(".state.revoked").first).to_be_visible(timeout=20_000)
     assert Certificate.objects.filter(status="REVOKED").count() == 2
 
 

@@ -42,7 +42,7 @@ def test_an_officer_approves_with_the_mouse_and_sees_it_issued_without_reloading
     expect(page.locator("#state .state")).to_have_text("approved")
     page.evaluate("window.stillHere = true")
     run_worker()
-    expect(page.locator("#state .state")).to_have_text("issued")
+    expect(page.locator("#state .state")).to_have_text("issued", timeout=3000)
     page.get_by_role("link", name="Open the certificate").click()
     expect(page.get_by_text("known router").first).to_be_visible()
     assert device.poll().status is PKIStatus.SUCCESS

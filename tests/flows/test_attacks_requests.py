@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from math import prod
-from time import thread_time
+from time import perf_counter
 
 import pytest
 from cryptography import x509
@@ -277,11 +277,11 @@ def weak_moduli() -> Iterator[tuple[str, int, int]]:
 def test_d21_bad_rsa_keys_are_refused_quickly_and_nobody_waits(world: World) -> None:
     for case, modulus, exponent in weak_moduli():
         sent = message(world, with_key(rsa_spki(modulus, exponent)))
-        started = thread_time()
+        started = perf_counter()
         with nothing_granted():
             answer = post(sent)
         assert (answer.http, answer.status) == (200, PKIStatus.FAILURE), case
-        assert thread_time() - started < 1, case
+        assert perf_counter() - started < 1, case
 
 
 def test_d21_a_proven_key_with_an_exponent_that_is_not_allowed_is_refused_by_name(world: World) -> None:

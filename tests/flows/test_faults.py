@@ -145,7 +145,7 @@ def test_a_silent_broker_holds_one_click_for_a_second_and_the_next_not_at_all(
         started = time.monotonic()
         with django_capture_on_commit_callbacks(execute=True):
             approve(first, world.alice)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 2
         assert connections_of(server) == 1
         with django_capture_on_commit_callbacks(execute=True):
             approve(second, world.alice)

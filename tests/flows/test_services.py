@@ -52,7 +52,7 @@ def test_the_loop_runs_on_postgresql_and_redis(environment: dict[str, str], tmp_
     with log.open("wb") as output:
         portal = subprocess.Popen(run, env=environment, stdout=output, stderr=output)
     try:
-        wait_for(lambda: b"The portal is running" in log.read_bytes(), 120)
+        wait_for(lambda: b"The portal is running" in log.read_bytes(), 60)
         assert "valkey" not in {path.stem for path in (tmp_path / "data" / "logs").iterdir()}
         command(environment, "createca", "issuing", "--key", "ec:p256", "--subject", "CN=Issuing")
         policy = ("--approval", "manual", "--challenge", "none", "--allow-asserted-decisions")
@@ -62,10 +62,10 @@ def test_the_loop_runs_on_postgresql_and_redis(environment: dict[str, str], tmp_
         device = Identity.self_signed(rsa_key("alice"), "r1.example", now=datetime.now(UTC))
         assert client.enroll(build_csr(device.key, "r1.example"), device).status is PKIStatus.PENDING
         command(environment, "requests", "approve", "--all-pending", "--officer", "alice")
-        wait_for(lambda: client.poll(device).status is PKIStatus.SUCCESS, 120)
+        wait_for(lambda: client.poll(device).status is PKIStatus.SUCCESS, 30)
     finally:
         portal.send_signal(signal.SIGINT)
-        portal.wait(60)
+        portal.wait(30)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:

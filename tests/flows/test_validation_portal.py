@@ -98,7 +98,7 @@ def _furnish(portal: Portal, webhook: StandIn) -> None:
 
 @pytest.mark.timeout(300)
 def test_codes_of_an_mdm_and_of_intune_through_the_whole_portal(site: Site) -> None:
-    wait_until(lambda: _answers(site, "phones"), what="an RA certificate", within=120)
+    wait_until(lambda: _answers(site, "phones"), what="an RA certificate", within=60)
     until_answered(site, "phones", "p1.example", "alice")
     assert "works" in site.portal.run("validation", "test", "tablets", "--json")
     until_answered(site, "tablets", "t1.example", "alice")
@@ -114,7 +114,7 @@ def test_codes_of_an_mdm_and_of_intune_through_the_whole_portal(site: Site) -> N
     wait_until(lambda: "HTTP 503" in site.portal.run("validation", "list"), what="the fault on record")
     assert client.poll(device).status is PKIStatus.PENDING
     site.webhook.answer = mdm
-    wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the later answer", within=120)
+    wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the later answer", within=60)
 
     client, device, answer = site.enroll("laptops", "l1.example", "device-2")
     assert answer.status is PKIStatus.PENDING

@@ -43,9 +43,9 @@ class Enrollment:
         assert self.process.poll() is None, self.said
 
     def status(self) -> int:
-        """Wait for its end; kills it after three minutes."""
+        """Wait for its end; kills it after a minute."""
         try:
-            return self.process.wait(180)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -58,7 +58,7 @@ class StrongSwan:
 
     folder: Path
     interval: int = 1
-    patience: int = 150
+    patience: int = 50
 
     def fetch_authorities(self, url: str) -> str:
         """Run `pki --scepca`; ca.der is the root, ca-1.der the issuing CA. Returns what it printed."""
@@ -119,7 +119,7 @@ class Certmonger:
 
     def wait_until(self, name: str, wanted: str) -> str:
         """Return the status as soon as it starts as wanted; fails when certmonger comes to rest elsewhere for long."""
-        wait_until(lambda: self.status(name).startswith(wanted), what=f"{name}: {wanted}")
+        wait_until(lambda: self.status(name).startswith(wanted), what=f"{name}: {wanted}", within=25)
         return self.status(name)
 
     def refresh_until(self, name: str, wanted: str) -> str:
@@ -130,7 +130,7 @@ class Certmonger:
                 self.getcert("refresh", "-i", name)
             return self.status(name).startswith(wanted)
 
-        wait_until(is_there, what=f"{name}: {wanted}", every=0.5)
+        wait_until(is_there, what=f"{name}: {wanted}", within=25, every=0.5)
         return self.status(name)
 
     def _getcert(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 
 from tests.browser.conftest import ARGUMENTS
 
-_MILLISECONDS: Final = 30_000
+_MILLISECONDS: Final = 15_000
 T = TypeVar("T")
 
 
@@ -44,7 +44,7 @@ class Officer:
         self._thread.shutdown()
 
     def _do(self, what: Callable[[], T]) -> T:
-        return self._thread.submit(what).result(timeout=180)
+        return self._thread.submit(what).result(timeout=90)
 
     def _decide(self, common_name: str, text: str, *, button: str, then: str) -> None:
         page = self._page or self._sign_in()

@@ -18,12 +18,12 @@ from tests.migrated import copy_migrated_database
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 OFFICER: Final = "alice"
 PASSWORD: Final = "green-kettle-41-harbor"
-_START_WITHIN: Final = 120.0
-_STOP_WITHIN: Final = 60.0
+_START_WITHIN: Final = 60.0
+_STOP_WITHIN: Final = 20.0
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def wait_until(condition: Callable[[], object], *, what: str, within: float = 60.0, every: float = 0.1) -> None:
+def wait_until(condition: Callable[[], object], *, what: str, within: float = 20.0, every: float = 0.1) -> None:
     """Return as soon as the condition is true; fail the test when it is not within so many seconds."""
     deadline = time.monotonic() + within
     while not condition():

@@ -58,7 +58,7 @@ def test_strongswan_waits_and_gets_its_certificate_with_the_text_of_the_page(
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     process = subprocess.Popen(["sh", "-c", quick], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
     portal.approve(name)
-    assert process.wait(180) == 0
+    assert process.wait(60) == 0
     assert chain.verifies(tmp_path / "device.crt")
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
     (root,) = json.loads(portal.run("deviceconfig", waiting, "strongswan", "--json"))["compare"]
@@ -72,7 +72,7 @@ def test_strongswan_gets_its_certificate_where_one_ra_encrypts_and_another_one_s
     policy = ("--approval", "automatic", "--challenge", "one-time", "--ca-certificates", "split+chain")
     portal.run("createprofile", "paste-split", "--ca", "demo", *policy)
     asked = f"{portal.scep('paste-split')}?operation=GetCACert"
-    wait_until(lambda: fetch(asked, None).status == 200, what="the two RA certificates", every=1)
+    wait_until(lambda: fetch(asked, None).status == 200, what="the two RA certificates", within=60, every=1)
     for text in configuration(portal, "paste-split", "strongswan", "paste-split.example"):
         paste(local(text, portal).replace("--interval 15", "--interval 1"), tmp_path)
     assert chain.verifies(tmp_path / "device.crt")
@@ -98,7 +98,7 @@ def test_certmonger_waits_and_gets_its_certificate_with_the_text_of_the_page(
             paste(refresh, tmp_path, **environment)
         return "MONITORING" in paste(look, tmp_path, **environment)
 
-    wait_until(is_there, what="MONITORING", every=0.5)
+    wait_until(is_there, what="MONITORING", within=25, every=0.5)
     assert chain.verifies(tmp_path / "device.crt")
     compare = json.loads(portal.run("deviceconfig", waiting, "certmonger", "--json"))["compare"]
     assert all(item["text"] in listed for item in compare), "grouped as certmonger shows them"
@@ -116,7 +116,7 @@ def test_the_test_client_waits_and_gets_its_certificate_with_the_text_of_the_pag
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     process = subprocess.Popen(["sh", "-c", enroll], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     portal.approve(name)
-    assert process.wait(180) == 0
+    assert process.wait(60) == 0
     assert chain.verifies(tmp_path / "device" / f"{name}.cert.pem")
 
 
@@ -138,7 +138,7 @@ def test_apples_profile_is_signed_and_openssl_follows_its_chain_to_the_root(
         said = portal.run("deviceconfig", waiting, "apple", "--cn", "mac.example", "--out", str(file), "--json")
         return bool(json.loads(said)["signed"])
 
-    wait_until(is_signed, what="a certified key", within=120, every=1)
+    wait_until(is_signed, what="a certified key", within=40, every=1)
     verify = f"openssl cms -verify -inform DER -in device.mobileconfig -CAfile {chain.root} -out device.plist"
     assert "successful" in paste(verify, tmp_path)
     assert b"com.apple.security.scep" in (tmp_path / "device.plist").read_bytes()

@@ -31,7 +31,7 @@ def test_a_crl_is_fetched_and_used(portal: Portal, chain: Chain, tmp_path: Path)
     name = "documented-crl.example"
     demo = portal.popen("demo", "--name", name, "--out", str(tmp_path), stdout=subprocess.DEVNULL)
     portal.approve(name)
-    assert demo.wait(180) == 0
+    assert demo.wait(60) == 0
     (tmp_path / f"{name}.cert.pem").rename(tmp_path / "router.pem")
     (tmp_path / "demo.pem").write_bytes(chain.issuing.read_bytes())
     text = lines("docs/revocation.md", "curl", "openssl").replace("issuing", "demo")  # the CA of this portal

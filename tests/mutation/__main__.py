@@ -25,7 +25,7 @@ _LIMIT: Final = 300.0  # seconds for one test
 #: One process, in the order of the file. Tables from the models, and no plugin that is not needed: thrice as quick.
 _OPTIONS: Final = ("-q", "--no-migrations", *(f"-pno:{name}" for name in ("xdist", "randomly", "hypothesispytest")))
 #: Some tests want an answer within a second. On a busy machine that fails whatever the rule.
-_TOO_SLOW: Final = re.compile(r"thread_time\(\)|Timeout")
+_TOO_SLOW: Final = re.compile(r"(perf_counter|thread_time)\(\)|Timeout")
 #: A change that is no longer Python or SQL of ours is noticed by everything, which says nothing about the rule.
 _NO_BREAK: Final = re.compile(r"\b(Import|ModuleNotFound|Name|Syntax|Indentation|UnboundLocal|Attribute)Error\b")
 _SQL: Final = "syntax error"

@@ -76,7 +76,7 @@ class SteppedPortal(Portal):
             answers.append(scep.poll(identity) if answers[-1].status is PKIStatus.PENDING else answers[-1])
             return answers[-1].status is PKIStatus.SUCCESS
 
-        wait_until(is_issued, what=f"a certificate for {name}, {answers[-1].status}", within=120, every=0.5)
+        wait_until(is_issued, what=f"a certificate for {name}, {answers[-1].status}", within=40, every=0.5)
         return True
 
 
@@ -106,11 +106,11 @@ def running(tmp_path: Path) -> Iterator[Callable[[str], SteppedPortal]]:
 
 
 def goes_on_whatever_the_clock_does(portal: SteppedPortal) -> None:
-    wait_until(lambda: swept(portal), what="the first sweep", within=120)
+    wait_until(lambda: swept(portal), what="the first sweep", within=40)
     for number, seconds in enumerate(STEPS):
         for offset in (seconds, 0):
             portal.step(offset)
-            wait_until(lambda: swept(portal), what=f"a sweep with the clock off by {offset} s", within=120)
+            wait_until(lambda: swept(portal), what=f"a sweep with the clock off by {offset} s", within=40)
             assert portal.issues(f"r{number}-{offset}.example")
 
 
@@ -127,7 +127,7 @@ def a_request_put_off_under_a_clock_ahead_is_signed(portal: SteppedPortal) -> No
     assert scep.poll(identity).status is PKIStatus.PENDING
     portal.step(0)
     away.rename(key)
-    wait_until(lambda: scep.poll(identity).status is PKIStatus.SUCCESS, what="the certificate", within=120, every=1)
+    wait_until(lambda: scep.poll(identity).status is PKIStatus.SUCCESS, what="the certificate", within=60, every=1)
 
 
 @pytest.mark.embedded

@@ -19,7 +19,7 @@ from tests.interop.portal import REPOSITORY, wait_until
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(120)]
-PATIENCE = 60.0
+PATIENCE = 15.0
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ STUBBORN = [
 FAILING = [sys.executable, "-c", "import sys; sys.exit('no luck')"]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
