@@ -114,7 +114,7 @@ class PersonForm(AnyForm):
 
 @admin.register(User)
 class PersonAdmin(AnyAdmin):
-    """A person, with their roles beside; people are never deleted, since decisions name their officer.
+    """A person and their roles. People are never deleted, since decisions name their officer.
 
     No form here takes a password: the person sets it through a link (`accounts.password_links`).
     """
@@ -151,7 +151,7 @@ class PersonAdmin(AnyAdmin):
         return format_html('{}{}. <a href="{}">Issue a password link</a>', state, waiting, address)
 
     def password_link(self, request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002 - the name in the route
-        """Say what a link is and whom the issuer answers to; by POST issue it, and show it where mail cannot go."""
+        """Explain the link and who is told that it was issued; a POST issues it, and shows it where mail cannot go."""
         user = get_object_or_404(User, pk=id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied

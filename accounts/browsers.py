@@ -45,8 +45,7 @@ class _Entry:
 def known_browser(request: HttpRequest, name: str) -> str | None:
     """Return the identifier of this browser if the person of this user name has signed in with it, else None.
 
-    The name is compared with the people whom the cookie names, and never looked up: no answer depends on whether a
-    name exists.
+    The name is compared with the people in the cookie, and never looked up: no answer depends on whether a name exists.
     """
     entries = {entry.person: entry for entry in _entries(request)}
     for user in User.objects.filter(pk__in=list(entries)) if entries else ():

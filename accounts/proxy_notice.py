@@ -1,6 +1,6 @@
 """Tell the operator, once, that a proxy says of a client what is no address: those clients share the proxy's limits.
 
-The log of this process has it once. The doctor, another process, reads a file; it is written anew while that goes on.
+The log of this process has it once. The doctor, another process, reads a file, rewritten at most once an hour.
 """
 
 import contextlib

@@ -123,7 +123,7 @@ def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
 def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRefusal:
     """Return the token of this text, or the cause why it opens nothing, which is recorded.
 
-    The secret has 160 bits and is compared first: whoever sends wrong ones keeps no valid token out. The use is noted
+    The secret has 160 bits and is compared first: wrong secrets never lock out a valid token. The use is noted
     once a minute at most: not every call writes.
     """
     found = _FORM.fullmatch(text)

@@ -30,7 +30,7 @@ _LID: Final = 1000
 
 
 def needs_attention() -> Q:
-    """Return the filter for requests that do not go on by themselves, or that somebody else holds up.
+    """Return the filter for requests that do not go on by themselves, or that another system holds up.
 
     Approved ones that did not become a certificate, and those whose validation service does not answer: about the
     challenge, or to the news of the certificate.

@@ -44,7 +44,7 @@ def queue_name(queue: str) -> str:
 
 
 class Beat:
-    """The sign of life of this process: written at most every EVERY seconds, whoever asks for it. One per process."""
+    """The sign of life of this process, written at most once in EVERY seconds. One per process."""
 
     def __init__(self, every: float = EVERY, clock: Callable[[], float] = time.monotonic) -> None:
         self._every, self._clock = every, clock

@@ -137,7 +137,7 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
 
 
 def abandon_prepared(certificate: Certificate, *, reason: str, now: datetime) -> None:
-    """Give up a certificate whose bytes are on record, in the caller's transaction: nobody gets it.
+    """Give up a certificate whose bytes are on record, in the caller's transaction; it is never delivered.
 
     A signature may exist, so the next CRL names the serial number. Raises RecordMismatch unless it is prepared.
     """
