@@ -4,6 +4,7 @@ import asyncio
 import io
 import threading
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -118,7 +119,8 @@ def served(application: Seen, work: Served, **options: Any) -> None:
             application.gate.set()
             front.__rsgi_del__(loop)
 
-    asyncio.run(main())
+    with ThreadPoolExecutor(1) as thread:  # the tests with a browser leave a running loop in this one
+        thread.submit(asyncio.run, main()).result()
 
 
 def asked(application: Seen, request: Request, connection: Connection, **options: Any) -> Connection:
