@@ -3,6 +3,7 @@
 python -m tests.mutation                             # both tables
 python -m tests.mutation conformance --line 3.2.1    # the lines that begin so
 python -m tests.mutation --check-only                # whether each change still fits
+python -m tests.mutation --show ca.csr._decode       # a definition in the form in which its changes are written
 """
 
 import argparse
@@ -20,6 +21,7 @@ from xml.etree import ElementTree as ET
 
 from tests.flows.test_conformance import ROOT
 from tests.mutation.broken import DOCUMENTS, Broken, entries, faults_in
+from tests.mutation.definitions import canonical
 
 _LIMIT: Final = 300.0  # seconds for one test
 #: One process, in the order of the file. Tables from the models, and no plugin that is not needed: thrice as quick.
@@ -83,7 +85,7 @@ class Tree:
 
     def noticed(self, entry: Broken) -> Result:
         """Break a rule, see whether a test fails, and mend it."""
-        path = self.folder / entry.file
+        path = self.folder / entry.path
         path.write_text(entry.changed())
         for left in path.parent.glob(f"__pycache__/{path.stem}.*"):  # of the same second and size, it would be believed
             left.unlink()
@@ -92,7 +94,7 @@ class Tree:
         except subprocess.TimeoutExpired:
             return Result(entry, fault="no end")
         finally:
-            shutil.copy2(ROOT / entry.file, path)
+            shutil.copy2(ROOT / entry.path, path)
             for left in path.parent.glob(f"__pycache__/{path.stem}.*"):
                 left.unlink()
         failed = {test: said for test, said in run.failed().items() if said.startswith("failure")}
@@ -148,6 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("tables", nargs="*", choices=[*names, []], help=f"of {' and '.join(names)}; both without")
     parser.add_argument("--line", action="append", default=[], help="entries whose line begins so")
     parser.add_argument("--check-only", action="store_true", help="only whether each change fits today's code")
+    parser.add_argument("--show", metavar="DEFINITION", help="only print a definition as changes are written in it")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="with what the test said")
     return parser.parse_args()
@@ -156,6 +159,9 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Print one table for each document; status 1 where a break was not noticed or an entry does not fit."""
     arguments = _arguments()
+    if arguments.show:
+        print(canonical(arguments.show, ROOT))  # noqa: T201
+        return 0
     documents = [document for document in DOCUMENTS if not arguments.tables or document.name in arguments.tables]
     faults = [fault for document in documents for fault in faults_in(document)]
     for fault in faults:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.flows.test_conformance import ROOT, files_of
+from tests.mutation.definitions import change, split
 
 FOLDER: Final = Path(__file__).parent
 #: What a line says that is not built, and so cannot be broken.
@@ -50,27 +51,35 @@ DOCUMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One change: `old` stands once in `file`; with `new` in its place one of `tests` (node ids below tests/) fails.
+    """One change: `old` stands once; with `new` in its place one of `tests` (node ids below tests/) fails.
 
-    `line` is the name of the line, or as much of its beginning as no other line has.
+    `line` is the name of the line, or as much of its beginning as no other line has. Python code is changed in one
+    `definition`, by its dotted name and in the form of `ast.unparse`; any other file is named by its path.
     """
 
     line: str
     how: str
-    file: str
     old: str
     new: str
     tests: tuple[str, ...]
+    definition: str = ""
+    file: str = ""
+
+    @property
+    def path(self) -> str:
+        """The changed file below the root. Raises ValueError unless the entry names one."""
+        if bool(self.definition) is bool(self.file) or self.file.endswith(".py"):
+            raise ValueError("an entry names a definition, or a file that is not Python")
+        return self.file or split(self.definition, ROOT)[0]
 
     def changed(self) -> str:
         """Return the file with the change. Raises ValueError where the change does not fit."""
-        text = (ROOT / self.file).read_text()
+        text = (ROOT / self.path).read_text()
+        if self.definition:
+            return change(self.definition, self.old, self.new, ROOT)
         if text.count(self.old) != 1:
             raise ValueError(f"{self.file}: the old text is there {text.count(self.old)} times, not once")
-        changed = text.replace(self.old, self.new)
-        if self.file.endswith(".py"):
-            compile(changed, self.file, "exec")
-        return changed
+        return text.replace(self.old, self.new)
 
 
 @cache
