@@ -9,7 +9,8 @@ from pathlib import Path
 from pkiportal import __version__
 from pkiportal.management.catalogue import LAUNCHER, NoCommand, check_command, help_text
 
-# Options of all commands that decide about the settings; they become variables before the settings are read.
+# Options of all commands that decide about the settings; they become variables before the settings
+# are read.
 _SETTINGS = {
     "--data": "PORTAL_DATA",
     "--bind": "PORTAL_BIND",
@@ -43,7 +44,10 @@ def settings_options(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def answer_without_settings(arguments: list[str]) -> str | None:
-    """The text of `help` and `--version`, None for a command that Django runs. Raises NoCommand for everything else."""
+    """The text of `help` and `--version`, None for a command that Django runs.
+
+    Raises NoCommand for everything else.
+    """
     name, *rest = arguments or ["help"]
     options = rest[: rest.index("--")] if "--" in rest else rest
     if name in {"--version", "version"} or "--version" in options:
@@ -73,7 +77,8 @@ def accept_any_terminal() -> None:
         if not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument):
             shown = argument.encode(errors="backslashreplace").decode()
             raise NoCommand(
-                f"argument '{shown}': it is no text in {sys.getfilesystemencoding()}, the locale's encoding"
+                f"argument '{shown}': it is no text in {sys.getfilesystemencoding()}, the locale's "
+                "encoding"
             )
 
 
@@ -100,20 +105,26 @@ def run(arguments: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
     os.environ.setdefault("PORTAL_PROCESS", "command")
     if arguments[0] == "up" and not {"-h", "--help"} & set(arguments):
-        sys.stdout.write("Starting the portal ...\n")  # what follows takes seconds until it can say more
+        sys.stdout.write(
+            "Starting the portal ...\n"
+        )  # what follows takes seconds until it can say more
         sys.stdout.flush()
         if "PORTAL_BIND_FILE" not in os.environ:
-            os.environ.setdefault("PORTAL_BIND", "127.0.0.1:8000")  # not where an earlier one listened
+            os.environ.setdefault(
+                "PORTAL_BIND", "127.0.0.1:8000"
+            )  # not where an earlier one listened
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    from pkiportal.datafolder import ensure_data_folder
-    from pkiportal.environment import read
+    from pkiportal.environment.datafolder import ensure_data_folder
+    from pkiportal.environment.variables import read
 
     try:
         makes_folder = arguments[0] not in _LOOK_ONLY or bool({"-h", "--help"} & set(arguments))
         if os.environ["DJANGO_SETTINGS_MODULE"] == "pkiportal.settings" and makes_folder:
-            ensure_data_folder(read("PORTAL_DATA", Path, default=Path(__file__).resolve().parent / "var"))
+            ensure_data_folder(
+                read("PORTAL_DATA", Path, default=Path(__file__).resolve().parent / "var")
+            )
         execute_from_command_line(["portal", *arguments])
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")

@@ -23,11 +23,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.changes import Author, note_change
 from accounts.doors import actor_of
-from accounts.models import ChangeKind, Department, RoleAssignment, User
-from accounts.password_links import LinkNotIssued, has_open_link, issue_link
-from accounts.people import LastAdministrator, keep_an_administrator, record_role
+from accounts.models.changes import ChangeKind
+from accounts.models.people import Department, RoleAssignment, User
+from accounts.people.changes import Author, note_change
+from accounts.people.manage import LastAdministrator, keep_an_administrator, record_role
+from accounts.people.password_links import LinkNotIssued, has_open_link, issue_link
 from accounts.roles import Role
 from audit.events import Event, Personal, Subject
 from audit.log import record
@@ -116,7 +117,8 @@ class PersonForm(AnyForm):
 class PersonAdmin(AnyAdmin):
     """A person and their roles. People are never deleted, since decisions name their officer.
 
-    No form here takes a password: the person sets it through a link (`accounts.password_links`).
+    No form here takes a password: the person sets it through a link
+    (`accounts.people.password_links`).
     """
 
     form = PersonForm
@@ -140,7 +142,10 @@ class PersonAdmin(AnyAdmin):
     def get_urls(self) -> list[URLPattern]:
         """The page that issues a password link stands where Django's page sets a password."""
         view = self.admin_site.admin_view(self.password_link)
-        return [path("<id>/password/", view, name="accounts_user_password_link"), *super().get_urls()]
+        return [
+            path("<id>/password/", view, name="accounts_user_password_link"),
+            *super().get_urls(),
+        ]
 
     @admin.display(description="Password")
     def password_state(self, user: User) -> SafeString:
@@ -151,7 +156,9 @@ class PersonAdmin(AnyAdmin):
         return format_html('{}{}. <a href="{}">Issue a password link</a>', state, waiting, address)
 
     def password_link(self, request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002 - the name in the route
-        """Explain the link and who is told that it was issued; a POST issues it, and shows it where mail cannot go."""
+        """Explain the link and who is told that it was issued; a POST issues it, and shows it where
+        mail cannot go.
+        """
         user = get_object_or_404(User, pk=id)
         if not self.has_change_permission(request, user):
             raise PermissionDenied
@@ -175,7 +182,9 @@ class PersonAdmin(AnyAdmin):
         return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
-        """Save; a new person cannot sign in before a link, a changed address is told to the old one too."""
+        """Save; a new person cannot sign in before a link, a changed address is told to the old one
+        too.
+        """
         if not change:
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
@@ -194,11 +203,16 @@ class PersonAdmin(AnyAdmin):
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
         """Grant and take away roles, each with an entry."""
         super().save_formset(request, form, formset, change)
-        for event, rows in ((Event.ROLE_GRANT, formset.new_objects), (Event.ROLE_REVOKE, formset.deleted_objects)):
+        for event, rows in (
+            (Event.ROLE_GRANT, formset.new_objects),
+            (Event.ROLE_REVOKE, formset.deleted_objects),
+        ):
             for row in rows:
                 department = row.department.slug if row.department else ""
                 actor, now = actor_of(request), timezone.now()
-                record_role(event, row.user, Role(row.role), actor=actor, now=now, department=department)
+                record_role(
+                    event, row.user, Role(row.role), actor=actor, now=now, department=department
+                )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write the fact beside Django's own note, in the transaction of the change."""
@@ -207,7 +221,13 @@ class PersonAdmin(AnyAdmin):
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """As `log_addition`; names the fields, the values of a person are nobody's business."""
-        _record(request, Event.USER_CHANGE, obj, changed=_changed_fields(message), is_active=obj.is_active)
+        _record(
+            request,
+            Event.USER_CHANGE,
+            obj,
+            changed=_changed_fields(message),
+            is_active=obj.is_active,
+        )
         return super().log_change(request, obj, message)
 
 
@@ -217,16 +237,22 @@ class DepartmentAdmin(AnyAdmin):
 
     list_display = ("name", "slug")
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Department | None = None) -> tuple[str, ...]:
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Department | None = None
+    ) -> tuple[str, ...]:
         """The slug stands in the log, so it stays."""
         return ("slug",) if obj else ()
 
-    def get_prepopulated_fields(self, request: HttpRequest, obj: Department | None = None) -> dict[str, Sequence[str]]:
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Department | None = None
+    ) -> dict[str, Sequence[str]]:
         return {} if obj else {"slug": ("name",)}
 
 
 def _keep_an_administrator(user: User) -> None:
-    """As `people.keep_an_administrator`, worded for a form; Django's admin validates in the transaction that saves."""
+    """As `people.keep_an_administrator`, worded for a form; Django's admin validates in the
+    transaction that saves.
+    """
     try:
         keep_an_administrator(user)
     except LastAdministrator as refusal:
@@ -242,4 +268,6 @@ def _changed_fields(message: Any) -> list[str]:
     """The names of changed fields from Django's change message."""
     if not isinstance(message, list):
         return [str(message)] if message else []
-    return sorted({str(name) for part in message for name in part.get("changed", {}).get("fields", ())})
+    return sorted(
+        {str(name) for part in message for name in part.get("changed", {}).get("fields", ())}
+    )

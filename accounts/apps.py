@@ -2,16 +2,27 @@
 
 from django.apps import AppConfig
 
-from audit.triggers import immutable_columns, keep, refuse_delete
+from database.triggers import immutable_columns, keep, refuse_delete
 
 TRIGGERS = (
     immutable_columns(
         "accounts_passwordlink",
-        ("id", "user_id", "digest", "issuer_id", "issued_by", "delivery", "created_at", "expires_at"),
+        (
+            "id",
+            "user_id",
+            "digest",
+            "issuer_id",
+            "issued_by",
+            "delivery",
+            "created_at",
+            "expires_at",
+        ),
         once=("used_at", "withdrawn_at"),
     ),
     refuse_delete("accounts_passwordlink"),
-    immutable_columns("accounts_accountchange", ("id", "user_id", "kind", "at", "by", "by_user_id", "detail")),
+    immutable_columns(
+        "accounts_accountchange", ("id", "user_id", "kind", "at", "by", "by_user_id", "detail")
+    ),
     refuse_delete("accounts_accountchange"),
 )
 
@@ -25,6 +36,6 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what listens to sign-ins, and keep the triggers in the database."""
-        from accounts import drafts, sign_ins  # noqa: F401 - connect their receivers when imported
+        from accounts.sign_in import drafts, sign_ins  # noqa: F401 - connect their receivers when imported
 
         keep(self, TRIGGERS)

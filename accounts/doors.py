@@ -12,29 +12,35 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
-from accounts.drafts import Draft, sign_in_page
-from accounts.models import User
-from accounts.network import client_address
+from accounts.models.people import User
+from accounts.network.addresses import client_address
 from accounts.permissions import can
 from accounts.roles import Verb
+from accounts.sign_in.drafts import Draft, sign_in_page
 from audit.events import Actor
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-def requires(*verbs: Verb, draft: Callable[..., Draft] | None = None) -> Callable[[View[P]], View[P]]:
-    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs` (none given: signed in suffices).
+def requires(
+    *verbs: Verb, draft: Callable[..., Draft] | None = None
+) -> Callable[[View[P]], View[P]]:
+    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs` (none given:
+    signed in suffices).
 
-    What a person may do to one object is the view's question, asked by `can` or `within`. With `draft`, a form that
-    arrives after the session ended leads through the sign-in page back to its own page, with the words in its fields.
+    What a person may do to one object is the view's question, asked by `can` or `within`. With
+    `draft`, a form that arrives after the session ended leads through the sign-in page back to its
+    own page, with the words in its fields.
     """
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if not request.user.is_authenticated:
-                return sign_in_page(request, draft(request, **kwargs)) if draft else _sign_in(request)
+                return (
+                    sign_in_page(request, draft(request, **kwargs)) if draft else _sign_in(request)
+                )
             if verbs and not any(can(request.user, verb) for verb in verbs):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
@@ -45,7 +51,9 @@ def requires(*verbs: Verb, draft: Callable[..., Draft] | None = None) -> Callabl
 
 
 def person(request: HttpRequest) -> User:
-    """Return the signed-in user; PermissionDenied for a stranger, whom `requires` should have stopped."""
+    """Return the signed-in user; PermissionDenied for a stranger, whom `requires` should have
+    stopped.
+    """
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user

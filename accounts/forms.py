@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib.auth import password_validation
 
-from accounts.models import User
+from accounts.models.people import User
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _UserForm = forms.ModelForm[User]
@@ -36,7 +36,9 @@ class FirstAdministratorForm(_UserForm):
     class Meta:
         model = User
         fields = ("username",)
-        widgets = {"username": forms.TextInput(attrs={"autocomplete": "username", "autofocus": True})}
+        widgets = {
+            "username": forms.TextInput(attrs={"autocomplete": "username", "autofocus": True})
+        }
 
     def clean(self) -> dict[str, Any]:
         """Check the password against the rules and against its repetition."""
@@ -46,14 +48,18 @@ class FirstAdministratorForm(_UserForm):
             self.add_error("password_again", "The two passwords differ.")
         elif password:
             try:
-                password_validation.validate_password(password, User(username=data.get("username", "")))
+                password_validation.validate_password(
+                    password, User(username=data.get("username", ""))
+                )
             except forms.ValidationError as error:
                 self.add_error("password", error)
         return data
 
 
 class NewPasswordForm(forms.Form):
-    """A new password, typed twice; the rules for passwords are checked with the person it is for."""
+    """A new password, typed twice; the rules for passwords are checked with the person it is
+    for.
+    """
 
     password = forms.CharField(
         label="New password",

@@ -1,11 +1,14 @@
-"""One function says who may do what: `can(user, verb, object)`. What it does not name is refused."""
+"""One function says who may do what: `can(user, verb, object)`.
+
+What it does not name is refused.
+"""
 
 from typing import Protocol
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import VERBS_OF, Role, Verb
 
 
@@ -18,23 +21,31 @@ class InDepartment(Protocol):
 
 
 def can(user: User | AnonymousUser, verb: Verb, obj: InDepartment | None = None) -> bool:
-    """Return whether the user may do `verb` to `obj`; without an object, whether to anything at all.
+    """Return whether the user may do `verb` to `obj`; without an object, whether to anything at
+    all.
 
-    A role without department counts everywhere; one with a department counts only for objects of that department.
+    A role without department counts everywhere; one with a department counts only for objects of
+    that department.
     """
     if not isinstance(user, User) or not user.is_active:
         return False
-    roles = [assignment for assignment in _assignments(user) if verb in VERBS_OF[Role(assignment[0])]]
+    roles = [
+        assignment for assignment in _assignments(user) if verb in VERBS_OF[Role(assignment[0])]
+    ]
     if obj is None:
         return bool(roles)
     return any(department in (None, obj.department_id) for _, department in roles)
 
 
 def within(user: User | AnonymousUser, verb: Verb, path: str) -> Q:
-    """Return the filter for the objects the user may do `verb` to; `path` leads to their department's id."""
+    """Return the filter for the objects the user may do `verb` to; `path` leads to their
+    department's id.
+    """
     if not isinstance(user, User) or not user.is_active:
         return Q(pk__in=[])
-    departments = [department for role, department in _assignments(user) if verb in VERBS_OF[Role(role)]]
+    departments = [
+        department for role, department in _assignments(user) if verb in VERBS_OF[Role(role)]
+    ]
     if None in departments:
         return Q()
     return Q(**{f"{path}__in": departments}) if departments else Q(pk__in=[])
@@ -46,7 +57,9 @@ def roles_of(user: User) -> frozenset[Role]:
 
 
 def _assignments(user: User) -> list[tuple[str, int | None]]:
-    """The user's (role, department id) pairs, read once per user object (one object lives one request)."""
+    """The user's (role, department id) pairs, read once per user object (one object lives one
+    request).
+    """
     cached: list[tuple[str, int | None]] | None = getattr(user, "_role_pairs", None)
     if cached is None:
         cached = list(user.role_assignments.values_list("role", "department_id"))

@@ -7,7 +7,10 @@ from django.db import models
 
 
 class Role(models.TextChoices):
-    """What a person may do. An administrator is no officer by being one, and reads the log of their part."""
+    """What a person may do.
+
+    An administrator is no officer by being one, and reads the log of their part.
+    """
 
     ADMINISTRATOR = "administrator", "Administrator"
     OFFICER = "officer", "RA officer"
@@ -57,11 +60,13 @@ VERBS_OF: Mapping[Role, frozenset[Verb]] = {
         Verb.PEOPLE_MANAGE,
         Verb.AUDIT_VIEW,
     },
-    Role.OFFICER: _READ | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CERTIFICATE_REVOKE, Verb.CHALLENGE_CREATE},
+    Role.OFFICER: _READ
+    | {Verb.REQUEST_DECIDE, Verb.REQUEST_RETRY, Verb.CERTIFICATE_REVOKE, Verb.CHALLENGE_CREATE},
     Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},
 }
 
-# Django's admin asks for model permissions; these are all it may say yes to, and only for administrators.
+# Django's admin asks for model permissions; these are all it may say yes to, and only for
+# administrators.
 ADMIN_PERMISSIONS = frozenset(
     f"{app}.{action}_{model}"
     for app, model, actions in (

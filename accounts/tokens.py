@@ -1,4 +1,6 @@
-"""Tokens for programs: made within their owner's rights, shown once, checked without a hint of what was wrong."""
+"""Tokens for programs: made within their owner's rights, shown once, checked without a hint of what
+was wrong.
+"""
 
 import hashlib
 import hmac
@@ -14,14 +16,14 @@ from typing import Final, Protocol
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models import ApiToken, Department, User
-from accounts.network import network_of
+from accounts.models.people import ApiToken, Department, User
+from accounts.network.addresses import network_of
 from accounts.permissions import can
 from accounts.roles import Verb
-from accounts.throttle import Limit
-from audit import moments
+from accounts.sign_in.throttle import Limit
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record, record_repeated, timestamp
+from database import moments
 
 #: What a token can be made for; deciding about requests is not among it.
 API_VERBS: Final = (Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, Verb.REQUEST_VIEW)
@@ -56,7 +58,10 @@ _GUESSES: Final = (TokenRefusal.UNKNOWN, TokenRefusal.NETWORK)
 
 @dataclass(frozen=True, slots=True)
 class TokenOrder:
-    """What a new token is to be, in whose name. Empty limits limit nothing beyond the owner's rights."""
+    """What a new token is to be, in whose name.
+
+    Empty limits limit nothing beyond the owner's rights.
+    """
 
     owner: User
     name: str
@@ -68,7 +73,9 @@ class TokenOrder:
 
 
 class OfProfile(Protocol):
-    """An object of an enrollment profile, or the profile: its slug, and the department it belongs to."""
+    """An object of an enrollment profile, or the profile: its slug, and the department it belongs
+    to.
+    """
 
     @property
     def slug(self) -> str:
@@ -80,7 +87,10 @@ class OfProfile(Protocol):
 
 
 def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[ApiToken, str]:
-    """Make a token; its text is returned here and nowhere else. Raises TokenInvalid naming the field."""
+    """Make a token; its text is returned here and nowhere else.
+
+    Raises TokenInvalid naming the field.
+    """
     _check(order)
     prefix, secret = secrets.token_hex(_PREFIX_BYTES), secrets.token_hex(_SECRET_BYTES)
     token = ApiToken(
@@ -116,31 +126,45 @@ def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
         if not ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=now):
             return False
         token.revoked_at = now
-        _record(Event.TOKEN_REVOKE, token, actor=actor, now=now, data={"name": token.name, "prefix": token.prefix})
+        _record(
+            Event.TOKEN_REVOKE,
+            token,
+            actor=actor,
+            now=now,
+            data={"name": token.name, "prefix": token.prefix},
+        )
     return True
 
 
 def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRefusal:
     """Return the token of this text, or the cause why it opens nothing, which is recorded.
 
-    The secret has 160 bits and is compared first: wrong secrets never lock out a valid token. The use is noted
-    once a minute at most: not every call writes.
+    The secret has 160 bits and is compared first: wrong secrets never lock out a valid token. The
+    use is noted once a minute at most: not every call writes.
     """
     found = _FORM.fullmatch(text)
     prefix, secret = (found[1], found[2]) if found else ("", "")
     token = ApiToken.objects.select_related("owner", "department").filter(prefix=prefix).first()
     known = token.digest if token is not None else _digest("")
     is_right = hmac.compare_digest(known, _digest(secret)) and token is not None
-    refusal = _fault(token, address=address, now=now) if token is not None and is_right else TokenRefusal.UNKNOWN
+    refusal = (
+        _fault(token, address=address, now=now)
+        if token is not None and is_right
+        else TokenRefusal.UNKNOWN
+    )
     if refusal in _GUESSES and not _may_guess(prefix, address=address, now=now):
-        return _refused(TokenRefusal.TOO_MANY_TRIES, None, address=network_of(address), now=now, tried=prefix)
+        return _refused(
+            TokenRefusal.TOO_MANY_TRIES, None, address=network_of(address), now=now, tried=prefix
+        )
     if token is None or not is_right:
         return _refused(TokenRefusal.UNKNOWN, None, address=address, now=now, tried=prefix)
     if refusal is not None:
         return _refused(refusal, token, address=address, now=now)
     is_recent = moments.within("last_used_at", now=now, span=_SEEN_EVERY)
     if token.last_used_at is None or abs(now - token.last_used_at) >= _SEEN_EVERY:
-        ApiToken.objects.filter(Q(last_used_at__isnull=True) | ~is_recent, pk=token.pk).update(last_used_at=now)
+        ApiToken.objects.filter(Q(last_used_at__isnull=True) | ~is_recent, pk=token.pk).update(
+            last_used_at=now
+        )
     return token
 
 
@@ -160,13 +184,17 @@ def token_may(token: ApiToken, verb: Verb, profile: OfProfile | None = None) -> 
 
 def actor_of_token(token: ApiToken, *, address: str) -> Actor:
     """Return who did it, for the log: the token, and the person whose rights it used."""
-    return Actor("token", str(token.pk), name=token.name, address=address, on_behalf_of=token.owner.username)
+    return Actor(
+        "token", str(token.pk), name=token.name, address=address, on_behalf_of=token.owner.username
+    )
 
 
 def _check(order: TokenOrder) -> None:
     name = order.name.strip()
     if not name or len(name) > 100 or not name.isprintable():
-        raise TokenInvalid("name: 1 to 100 printable characters that say which program has the token")
+        raise TokenInvalid(
+            "name: 1 to 100 printable characters that say which program has the token"
+        )
     if not order.scopes:
         raise TokenInvalid("scopes: choose at least one")
     for scope in order.scopes:
@@ -174,7 +202,9 @@ def _check(order: TokenOrder) -> None:
             raise TokenInvalid(f"scope {scope.value}: no token can be made for it")
         if not can(order.owner, scope, _Limit(order.department.pk) if order.department else None):
             where = f" in {order.department.slug}" if order.department else ""
-            raise TokenInvalid(f"scope {scope.value}: {order.owner.username} may not do that{where}")
+            raise TokenInvalid(
+                f"scope {scope.value}: {order.owner.username} may not do that{where}"
+            )
     if not timedelta(0) < order.lifetime <= MAX_LIFETIME:
         raise TokenInvalid(f"lifetime: at most {MAX_LIFETIME.days} days")
     for network in order.networks:
@@ -185,7 +215,9 @@ def _check_network(text: str) -> None:
     try:
         ip_network(text)
     except ValueError as error:
-        raise TokenInvalid(f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})") from error
+        raise TokenInvalid(
+            f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +228,18 @@ class _Limit:
 
 
 def _may_guess(prefix: str, *, address: str, now: datetime) -> bool:
-    """Count a wrong token; False where as many came already from its network, or with its prefix from anywhere."""
-    return _FROM_NETWORK.take(network_of(address), now=now) and (not prefix or _OF_PREFIX.take(prefix, now=now))
+    """Count a wrong token; False where as many came already from its network, or with its prefix
+    from anywhere.
+    """
+    return _FROM_NETWORK.take(network_of(address), now=now) and (
+        not prefix or _OF_PREFIX.take(prefix, now=now)
+    )
 
 
 def _fault(token: ApiToken, *, address: str, now: datetime) -> TokenRefusal | None:
-    if token.networks and not any(ip_address(address) in ip_network(network) for network in token.networks):
+    if token.networks and not any(
+        ip_address(address) in ip_network(network) for network in token.networks
+    ):
         return TokenRefusal.NETWORK
     if token.revoked_at is not None:
         return TokenRefusal.REVOKED
@@ -218,7 +256,9 @@ def _refused(
     with transaction.atomic():
         record_repeated(
             Event.TOKEN_REFUSE,
-            actor=Actor("token", identifier="" if token is None else str(token.pk), address=address),
+            actor=Actor(
+                "token", identifier="" if token is None else str(token.pk), address=address
+            ),
             now=now,
             cause=refusal.value,
             subject=None if is_guess or token is None else Subject.of("token", token.pk),
@@ -228,7 +268,9 @@ def _refused(
     return refusal
 
 
-def _record(event: Event, token: ApiToken, *, actor: Actor, now: datetime, data: dict[str, object]) -> None:
+def _record(
+    event: Event, token: ApiToken, *, actor: Actor, now: datetime, data: dict[str, object]
+) -> None:
     subject = Subject.of("token", token.pk)
     record(event, actor=actor, now=now, subject=subject, data=data, department=_department(token))
 

@@ -1,4 +1,6 @@
-"""The pages behind links that work once: the set-up of the first administrator, and a password of one's own."""
+"""The pages behind links that work once: the set-up of the first administrator, and a password of
+one's own.
+"""
 
 from django.contrib import messages
 from django.contrib.auth import login, logout
@@ -11,9 +13,14 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from accounts.forms import FirstAdministratorForm, NewPasswordForm
-from accounts.network import client_address
-from accounts.password_links import PasswordLinkInvalid, check_link, redeem_link
-from accounts.setup import FirstAdministrator, SetupLinkInvalid, check_setup_link, use_setup_link
+from accounts.network.addresses import client_address
+from accounts.people.password_links import PasswordLinkInvalid, check_link, redeem_link
+from accounts.people.setup import (
+    FirstAdministrator,
+    SetupLinkInvalid,
+    check_setup_link,
+    use_setup_link,
+)
 
 _BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
@@ -27,7 +34,9 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
     try:
         check_setup_link(token, now=timezone.now())
         if not form.is_valid():
-            return render(request, "account/setup.html", {"form": form}, status=422 if form.is_bound else 200)
+            return render(
+                request, "account/setup.html", {"form": form}, status=422 if form.is_bound else 200
+            )
         user = use_setup_link(token, _person(form, request), now=timezone.now())
     except SetupLinkInvalid as refusal:
         return render(request, "account/setup.html", {"refusal": refusal.public_text}, status=410)
@@ -39,7 +48,9 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def password_link(request: HttpRequest, token: str) -> HttpResponse:
-    """Let the person of a link set their password; a GET, as of a scanner of mail, uses nothing up."""
+    """Let the person of a link set their password; a GET, as of a scanner of mail, uses nothing
+    up.
+    """
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     now = timezone.now()
     try:
@@ -49,15 +60,24 @@ def password_link(request: HttpRequest, token: str) -> HttpResponse:
             messages.success(request, "The password is set. Sign in with it.")
             return redirect("account_login")
     except PasswordLinkInvalid as refusal:
-        return render(request, "account/password_link.html", {"refusal": refusal.public_text}, status=410)
+        return render(
+            request, "account/password_link.html", {"refusal": refusal.public_text}, status=410
+        )
     context = {"form": form, "link": link}
-    return render(request, "account/password_link.html", context, status=422 if form.is_bound else 200)
+    return render(
+        request, "account/password_link.html", context, status=422 if form.is_bound else 200
+    )
 
 
 def _set_password(form: NewPasswordForm, token: str, request: HttpRequest) -> bool:
     """Redeem the link; a password against the rules is named at its field."""
     try:
-        redeem_link(token, form.cleaned_data["password"], address=client_address(request), now=timezone.now())
+        redeem_link(
+            token,
+            form.cleaned_data["password"],
+            address=client_address(request),
+            now=timezone.now(),
+        )
     except ValidationError as error:
         form.add_error("password", error)
         return False

@@ -1,0 +1,1 @@
+"""The REST door for programs. REST framework is imported here and nowhere else."""

@@ -8,8 +8,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.models import ApiToken, User
-from accounts.network import client_address
+from accounts.models.people import ApiToken, User
+from accounts.network.addresses import client_address
 from accounts.roles import Verb
 from accounts.tokens import TokenRefusal, find_token, token_may
 from api.problems import BadToken, TooManyTries
@@ -21,7 +21,9 @@ class TokenAuthentication(BaseAuthentication):
     """Finds the token; `request.user` is its owner, `request.auth` the token."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken]:
-        """Raise BadToken or TooManyTries where there is no token that opens anything: nobody calls without one."""
+        """Raise BadToken or TooManyTries where there is no token that opens anything: nobody calls
+        without one.
+        """
         header = request.META.get("HTTP_AUTHORIZATION", "")
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer" or len(header) > _MAX_HEADER:
@@ -39,9 +41,14 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class TokenMay(BasePermission):
-    """Whether the token may do the view's `verb` to anything at all; about one object the view asks again."""
+    """Whether the token may do the view's `verb` to anything at all; about one object the view asks
+    again.
+    """
 
-    message = "this token has no scope for it, or its owner has lost the right: make a token with that scope"
+    message = (
+        "this token has no scope for it, or its owner has lost the right: make a token with that "
+        "scope"
+    )
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Ask the token; a view without `verb` is open to none."""

@@ -8,11 +8,11 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from accounts.doors import person
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.permissions import can, within
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenOrder
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 
 _WORDS = {
     Verb.CHALLENGE_CREATE: "make challenges, see what became of them, withdraw them",
@@ -22,13 +22,17 @@ _WORDS = {
 
 
 class TokenForm(forms.Form):
-    """The program's name, what the token is for, and its limits; only what the person may do is offered."""
+    """The program's name, what the token is for, and its limits; only what the person may do is
+    offered.
+    """
 
     name = forms.CharField(max_length=100)
     scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
     days = forms.IntegerField(initial=90, min_value=1, max_value=366, label="Days it is good for")
     profiles = forms.ModelMultipleChoiceField(EnrollmentProfile.objects.none(), required=False)
-    department = forms.ModelChoiceField(Department.objects.none(), required=False, empty_label="wherever I may")
+    department = forms.ModelChoiceField(
+        Department.objects.none(), required=False, empty_label="wherever I may"
+    )
     networks = forms.CharField(required=False)
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
@@ -37,10 +41,14 @@ class TokenForm(forms.Form):
         mine = [verb for verb in API_VERBS if can(self._owner, verb)]
         fields: Any = self.fields
         fields["scopes"].choices = [(verb.value, _WORDS[verb]) for verb in mine]
-        seen = EnrollmentProfile.objects.filter(within(self._owner, Verb.PROFILE_VIEW, "department_id"))
+        seen = EnrollmentProfile.objects.filter(
+            within(self._owner, Verb.PROFILE_VIEW, "department_id")
+        )
         fields["profiles"].queryset = seen.order_by("slug")
         departments = within(self._owner, Verb.PROFILE_VIEW, "pk")
-        fields["department"].queryset = Department.objects.filter(departments or Q()).order_by("name")
+        fields["department"].queryset = Department.objects.filter(departments or Q()).order_by(
+            "name"
+        )
 
     def order(self) -> TokenOrder:
         """Return what was typed."""

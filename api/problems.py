@@ -1,4 +1,6 @@
-"""Errors as `application/problem+json` (RFC 9457): one sentence that says what to do, no detail of faults of ours."""
+"""Errors as `application/problem+json` (RFC 9457): one sentence that says what to do, no detail of
+faults of ours.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,15 +11,22 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from accounts.tokens import TokenRefusal
-from approvals.api_orders import KeyUsedOtherwise
-from approvals.errors import ApprovalsError, ChallengeInvalid, NotPermitted
-from audit.availability import is_unavailable
+from approvals.challenge_orders.rest_orders import KeyUsedOtherwise
+from approvals.rules.errors import ApprovalsError, ChallengeInvalid, NotPermitted
+from database.availability import is_unavailable
 
 CONTENT_TYPE: Final = "application/problem+json"
-NO_STORE: Final[Mapping[str, str]] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+NO_STORE: Final[Mapping[str, str]] = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 _RETRY: Final = {"Retry-After": "30"}
 #: What a use case refuses, by status. A refusal that is not named here is 422.
-_STATUS: Final[Mapping[type[ApprovalsError], int]] = {NotPermitted: 403, KeyUsedOtherwise: 422, ChallengeInvalid: 422}
+_STATUS: Final[Mapping[type[ApprovalsError], int]] = {
+    NotPermitted: 403,
+    KeyUsedOtherwise: 422,
+    ChallengeInvalid: 422,
+}
 _TITLES: Final[Mapping[int, str]] = {
     400: "The request cannot be read",
     401: "A valid token is needed",
@@ -31,13 +40,16 @@ _TITLES: Final[Mapping[int, str]] = {
     500: "A fault of the portal",
     503: "Not ready",
 }
-#: What is told about a token: of one that is not known, or used from elsewhere, nothing that would help to guess.
+#: What is told about a token: of one that is not known, or used from elsewhere, nothing that would
+#: help to guess.
 _TOLD: Final[Mapping[TokenRefusal, str]] = {
     TokenRefusal.UNKNOWN: "this token is not known here: its owner finds it on the page API tokens",
     TokenRefusal.NETWORK: "this token is not known here: its owner finds it on the page API tokens",
     TokenRefusal.REVOKED: "this token was revoked: make another one on the page API tokens",
     TokenRefusal.EXPIRED: "this token has expired: make another one on the page API tokens",
-    TokenRefusal.OWNER: "the owner of this token cannot sign in any more: make a token of somebody else",
+    TokenRefusal.OWNER: (
+        "the owner of this token cannot sign in any more: make a token of somebody else"
+    ),
 }
 
 _log = structlog.get_logger(__name__)
@@ -47,7 +59,11 @@ class BadToken(exceptions.AuthenticationFailed):
     """No token, or one that opens nothing."""
 
     def __init__(self, refusal: TokenRefusal | None = None) -> None:
-        super().__init__(_TOLD[refusal] if refusal else "send a token of this portal as `Authorization: Bearer …`")
+        super().__init__(
+            _TOLD[refusal]
+            if refusal
+            else "send a token of this portal as `Authorization: Bearer …`"
+        )
 
 
 class TooManyTries(exceptions.APIException):
@@ -58,7 +74,9 @@ class TooManyTries(exceptions.APIException):
 
 
 def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return the problem document for what a view raised; what nobody planned is logged, and told without detail."""
+    """Return the problem document for what a view raised; what nobody planned is logged, and told
+    without detail.
+    """
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
     if isinstance(error, Http404):
@@ -67,11 +85,17 @@ def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
         return problem(_STATUS.get(type(error), 422), str(error))
     _log.error("api.fault", fault=type(error).__name__, exc_info=error)
     if is_unavailable(error):
-        return problem(503, "the portal is not ready: try again with the same Idempotency-Key", headers=_RETRY)
-    return problem(500, "a fault of the portal: try again with the same Idempotency-Key", headers=_RETRY)
+        return problem(
+            503, "the portal is not ready: try again with the same Idempotency-Key", headers=_RETRY
+        )
+    return problem(
+        500, "a fault of the portal: try again with the same Idempotency-Key", headers=_RETRY
+    )
 
 
-def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object) -> Response:
+def problem(
+    status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
+) -> Response:
     """Return a problem document; `detail` is a sentence for the person who runs the client."""
     return Response(
         document(status, detail) | more,
@@ -83,7 +107,12 @@ def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = Non
 
 def document(status: int, detail: str) -> dict[str, object]:
     """Return the members of a problem document."""
-    return {"type": "about:blank", "title": _TITLES.get(status, "Refused"), "status": status, "detail": detail}
+    return {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Refused"),
+        "status": status,
+        "detail": detail,
+    }
 
 
 def nothing_here(request: HttpRequest) -> JsonResponse:

@@ -1,4 +1,7 @@
-"""What programs send and are sent. An unknown member is refused: a misspelled binding must not bind nothing."""
+"""What programs send and are sent.
+
+An unknown member is refused: a misspelled binding must not bind nothing.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,15 +11,12 @@ from typing import Any, Final
 from django.conf import settings
 from rest_framework import serializers
 
-from approvals.challenges import ChallengeOrder
-from approvals.models import (
-    ChallengeOrigin,
-    ChallengePassword,
-    DeviceGroup,
-    EnrollmentProfile,
-    EnrollmentRequest,
-)
-from approvals.sealing import Secret
+from approvals.challenges.onetime import ChallengeOrder
+from approvals.models.challenges import ChallengeOrigin, ChallengePassword
+from approvals.models.devices import DeviceGroup
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from database.encryption import Secret
 
 MAX_COUNT: Final = 1000
 _MINUTE: Final = 60
@@ -27,7 +27,9 @@ class _Strict(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         if unknown:
-            raise serializers.ValidationError({name: ["there is no such member"] for name in unknown})
+            raise serializers.ValidationError(
+                {name: ["there is no such member"] for name in unknown}
+            )
         return super().to_internal_value(data)
 
 
@@ -82,7 +84,9 @@ def state_of(challenge: ChallengePassword, *, now: datetime) -> str:
     return "expired" if challenge.expires_at <= now else "unused"
 
 
-def challenge_document(challenge: ChallengePassword, *, now: datetime, secret: Secret | None = None) -> dict[str, Any]:
+def challenge_document(
+    challenge: ChallengePassword, *, now: datetime, secret: Secret | None = None
+) -> dict[str, Any]:
     """Return a challenge; the clear text only where `secret` is given, right after the making."""
     request = challenge.redeemed_by
     text = {"challenge": secret.reveal()} if secret is not None else {}
@@ -135,7 +139,9 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
 
 
 def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
-    """Return where a device asks, and the fingerprints it compares; SHA-1 since devices show it to this day."""
+    """Return where a device asks, and the fingerprints it compares; SHA-1 since devices show it to
+    this day.
+    """
     der = profile.ca.certificate_der
     return {
         "slug": profile.slug,

@@ -9,10 +9,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.doors import actor_of, person, requires
-from accounts.models import ApiToken
+from accounts.models.people import ApiToken
 from accounts.permissions import can, within
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenInvalid, create_token, revoke_token
@@ -37,7 +37,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     return _page(request, form, status=422)
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(*API_VERBS)
 def token_revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
     """Make a token worthless at once."""
@@ -48,13 +48,19 @@ def token_revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, form: TokenForm, *, made: tuple[ApiToken, str] | None = None, status: int = 200
+    request: HttpRequest,
+    form: TokenForm,
+    *,
+    made: tuple[ApiToken, str] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     over = Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
     rows = _seen(request).select_related("owner", "department")
     context = {
         "tokens": rows.exclude(over).order_by("owner__username", "name"),
-        "over": rows.filter(over).order_by(F("revoked_at").desc(nulls_last=True), "-expires_at")[:20],
+        "over": rows.filter(over).order_by(F("revoked_at").desc(nulls_last=True), "-expires_at")[
+            :20
+        ],
         "sees_all": can(person(request), Verb.PEOPLE_MANAGE),
         "form": form,
         "made": made[0] if made else None,
@@ -68,5 +74,9 @@ def _seen(request: HttpRequest) -> QuerySet[ApiToken]:
     """One's own, and those of the departments whose people one manages."""
     managed = within(request.user, Verb.PEOPLE_MANAGE, "department_id")
     if can(person(request), Verb.PEOPLE_MANAGE):
-        return ApiToken.objects.filter(managed | Q(owner=person(request))) if managed else ApiToken.objects.all()
+        return (
+            ApiToken.objects.filter(managed | Q(owner=person(request)))
+            if managed
+            else ApiToken.objects.all()
+        )
     return ApiToken.objects.filter(owner=person(request))

@@ -12,17 +12,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.network import client_address
+from accounts.network.addresses import client_address
 from accounts.permissions import within
 from accounts.roles import Verb
 from accounts.tokens import actor_of_token, token_may
 from api.authentication import TokenAuthentication, TokenMay, token_of
 from api.problems import NO_STORE, problem
 from api.serializers import OrderSerializer, challenge_document, profile_document, request_document
-from approvals.api_orders import Caller, order_challenges
-from approvals.challenges import withdraw_challenge
-from approvals.errors import ChallengeInvalid, NotPermitted
-from approvals.models import ChallengePassword, DeviceGroup, EnrollmentProfile, EnrollmentRequest
+from approvals.challenge_orders.rest_orders import Caller, order_challenges
+from approvals.challenges.onetime import withdraw_challenge
+from approvals.models.challenges import ChallengePassword
+from approvals.models.devices import DeviceGroup
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import ChallengeInvalid, NotPermitted
 
 _MAX_KEY: Final = 255
 
@@ -60,7 +63,9 @@ class ChallengesView(Door):
     http_method_names = ["post"]
 
     def post(self, request: Request) -> Response:
-        """Make one-time challenges and show them this once; a repeat under the same key makes no others."""
+        """Make one-time challenges and show them this once; a repeat under the same key makes no
+        others.
+        """
         token, key = token_of(request), request.headers.get("Idempotency-Key", "")
         if len(key) > _MAX_KEY:
             return problem(400, f"Idempotency-Key: at most {_MAX_KEY} characters")
@@ -70,9 +75,13 @@ class ChallengesView(Door):
         caller = Caller(token, client_address(request), key)
         wanted = order.order(_profile(request, order), _group(request, order))
         ordered = order_challenges(wanted, caller=caller, now=now)
-        made = [challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges]
+        made = [
+            challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges
+        ]
         headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}
-        return Response({"challenges": made}, status=200 if ordered.is_repeat else 201, headers=headers)
+        return Response(
+            {"challenges": made}, status=200 if ordered.is_repeat else 201, headers=headers
+        )
 
 
 class ChallengeView(Door):
@@ -90,7 +99,9 @@ class ChallengeView(Door):
         token = token_of(request)
         challenge = _challenge(request, challenge_id)
         actor = actor_of_token(token, address=client_address(request))
-        withdraw_challenge(challenge_id=challenge.pk, actor=actor, user=token.owner, now=timezone.now())
+        withdraw_challenge(
+            challenge_id=challenge.pk, actor=actor, user=token.owner, now=timezone.now()
+        )
         return self._shown(_challenge(request, challenge_id))
 
     def _shown(self, challenge: ChallengePassword) -> Response:
@@ -120,29 +131,43 @@ class RequestView(Door):
 
     def get(self, request: Request, request_id: UUID) -> Response:
         """Return the state and the certificate."""
-        found = EnrollmentRequest.objects.select_related("profile", "certificate").filter(pk=request_id).first()
+        found = (
+            EnrollmentRequest.objects.select_related("profile", "certificate")
+            .filter(pk=request_id)
+            .first()
+        )
         if found is None or not token_may(token_of(request), self.verb, found.profile):
             raise Http404
         return Response(request_document(found), headers=dict(NO_STORE))
 
 
 def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:
-    """The profile of an order; one that the token may not use reads like one that does not exist."""
+    """The profile of an order; one that the token may not use reads like one that does not
+    exist.
+    """
     slug = order.validated_data["profile"]
     found = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
     if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found):
-        raise NotPermitted(f"profile {slug}: there is none, or this token may not make challenges for it")
+        raise NotPermitted(
+            f"profile {slug}: there is none, or this token may not make challenges for it"
+        )
     return found
 
 
 def _group(request: Request, order: OrderSerializer) -> DeviceGroup | None:
-    """The device group of an order, None where it names none; one that is not the owner's to see reads like no such."""
+    """The device group of an order, None where it names none; one that is not the owner's to see
+    reads like no such.
+    """
     slug, token = order.validated_data["bound_to"].get("device_group", ""), token_of(request)
     if not slug:
         return None
-    found = DeviceGroup.objects.filter(within(token.owner, Verb.PROFILE_VIEW, "department_id"), slug=slug).first()
+    found = DeviceGroup.objects.filter(
+        within(token.owner, Verb.PROFILE_VIEW, "department_id"), slug=slug
+    ).first()
     if found is None or token.department_id not in (None, found.department_id):
-        raise ChallengeInvalid(f"device group {slug}: there is none, or it is not this token's to use")
+        raise ChallengeInvalid(
+            f"device group {slug}: there is none, or it is not this token's to use"
+        )
     return found
 
 

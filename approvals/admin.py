@@ -9,16 +9,12 @@ from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.doors import actor_of, person
-from approvals.errors import ChallengeInvalid, ProfileInvalid
-from approvals.models import (
-    VALIDATED,
-    ChallengePassword,
-    ChallengePolicy,
-    Decision,
-    EnrollmentProfile,
-    EnrollmentRequest,
-)
-from approvals.profiles import (
+from approvals.challenges.static import check_static, current, match_static
+from approvals.models.challenges import ChallengePassword
+from approvals.models.decisions import Decision
+from approvals.models.profiles import VALIDATED, ChallengePolicy, EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.profiles.manage import (
     NO_SERVICE,
     REFUSED_TTL,
     REQUEST_TTL,
@@ -27,7 +23,7 @@ from approvals.profiles import (
     check_network,
     save_profile,
 )
-from approvals.static_challenges import check_static, current, match_static
+from approvals.rules.errors import ChallengeInvalid, ProfileInvalid
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[EnrollmentProfile]
@@ -55,17 +51,25 @@ class NetworksField(forms.CharField):
 
 
 class EnrollmentProfileForm(_ProfileForm):
-    """Everything about a profile; the static challenge is typed in, kept encrypted and never shown again."""
+    """Everything about a profile; the static challenge is typed in, kept encrypted and never shown
+    again.
+    """
 
-    networks = NetworksField(required=False, help_text="In CIDR form, one a line; empty: from anywhere.")
+    networks = NetworksField(
+        required=False, help_text="In CIDR form, one a line; empty: from anywhere."
+    )
     lock_exempt_networks = NetworksField(
         required=False,
-        help_text="Never locked, as an MDM's proxy with one address for all. In CIDR form, one a line.",
+        help_text=(
+            "Never locked, as an MDM's proxy with one address for all. In CIDR form, one a line."
+        ),
     )
     new_static_challenge = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-        help_text="For the static kind. At least 12 characters; empty: it stays as it is. The one before is worthless "
+        help_text="For the static kind. At least 12 characters; empty: it stays as it is. "
+        "The one before "
+        "is worthless "
         "at once; a rotation with an overlap is made on the page of its static challenge.",
     )
 
@@ -84,7 +88,9 @@ class EnrollmentProfileForm(_ProfileForm):
                 self.add_error("new_static_challenge", str(error))
             if self.instance.pk and match_static(self.instance, typed, now=timezone.now()):
                 self.add_error("new_static_challenge", "It is the same as before: choose another.")
-        elif data.get("challenge") == ChallengePolicy.STATIC and not (self.instance.pk and current(self.instance)):
+        elif data.get("challenge") == ChallengePolicy.STATIC and not (
+            self.instance.pk and current(self.instance)
+        ):
             self.add_error("new_static_challenge", "Set one, or choose another kind of challenge.")
         self._check_service(str(data.get("challenge", "")))
         if "ca" in data:
@@ -95,7 +101,9 @@ class EnrollmentProfileForm(_ProfileForm):
         return data
 
     def _check_service(self, challenge: str) -> None:
-        """Challenges that a service knows need the service, which has a secret and is set by command."""
+        """Challenges that a service knows need the service, which has a secret and is set by
+        command.
+        """
         known = getattr(self.instance, "validation_service", None) if self.instance.pk else None
         if challenge in VALIDATED and (known is None or known.kind != challenge):
             self.add_error("challenge", f"For this kind {NO_SERVICE}")
@@ -163,22 +171,37 @@ class EnrollmentProfileAdmin(AnyAdmin):
         ),
         ("Times", {"fields": ("request_ttl", "refused_ttl")}),
         ("Limits", {"fields": ("max_open_requests", "max_open_per_address")}),
-        ("Guessed challenges", {"fields": ("max_failed_per_address", "max_failed_challenges", "lock_exempt_networks")}),
+        (
+            "Guessed challenges",
+            {"fields": ("max_failed_per_address", "max_failed_challenges", "lock_exempt_networks")},
+        ),
     )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: EnrollmentProfile | None = None) -> tuple[str, ...]:
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: EnrollmentProfile | None = None
+    ) -> tuple[str, ...]:
         """The slug is the address in every device, so it stays."""
         return ("slug",) if obj else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"request_ttl": REQUEST_TTL, "refused_ttl": REFUSED_TTL}
 
-    def save_model(self, request: HttpRequest, obj: EnrollmentProfile, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: EnrollmentProfile,
+        form: Any,
+        change: bool,  # noqa: FBT001 - Django's call
+    ) -> None:
         """Save with its entry; the admin holds the transaction."""
         if not change:
             obj.created_at = timezone.now()
-        known_by = KnownBy(form.cleaned_data.get("new_static_challenge") or None, user=person(request))
-        save_profile(obj, actor=actor_of(request), now=timezone.now(), is_new=not change, known_by=known_by)
+        known_by = KnownBy(
+            form.cleaned_data.get("new_static_challenge") or None, user=person(request)
+        )
+        save_profile(
+            obj, actor=actor_of(request), now=timezone.now(), is_new=not change, known_by=known_by
+        )
 
 
 @admin.register(EnrollmentRequest)
@@ -203,6 +226,13 @@ class DecisionAdmin(ReadOnlyAdmin):
 class ChallengePasswordAdmin(ReadOnlyAdmin):
     """One-time challenges: whom they were for and what became of them, never the secret."""
 
-    list_display = ("profile", "created_at", "expires_at", "redeemed_at", "withdrawn_at", "created_for")
+    list_display = (
+        "profile",
+        "created_at",
+        "expires_at",
+        "redeemed_at",
+        "withdrawn_at",
+        "created_for",
+    )
     list_select_related = ("profile",)
     exclude = ("keyed_hash",)

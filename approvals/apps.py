@@ -2,11 +2,21 @@
 
 from django.apps import AppConfig
 
-from approvals.states import TRANSITIONS
-from audit.triggers import allowed_steps, immutable_columns, keep, refuse_changes, refuse_delete, refuse_truncate
+from approvals.rules.states import TRANSITIONS
+from database.triggers import (
+    allowed_steps,
+    immutable_columns,
+    keep,
+    refuse_changes,
+    refuse_delete,
+    refuse_truncate,
+)
 
 _REQUEST = "approvals_enrollmentrequest"
-UNDECIDED_WORDS = ("waiting", "unreachable")  # an answer is never taken back: approvals.validation_models
+UNDECIDED_WORDS = (
+    "waiting",
+    "unreachable",
+)  # an answer is never taken back: approvals.models.validations
 
 TRIGGERS = (
     allowed_steps(_REQUEST, "state", ((old, new) for (old, _), new in TRANSITIONS.items())),
@@ -44,7 +54,12 @@ TRIGGERS = (
     allowed_steps(
         "approvals_validation",
         "state",
-        ((old, new) for old in UNDECIDED_WORDS for new in ("unreachable", "allowed", "denied") if old != new),
+        (
+            (old, new)
+            for old in UNDECIDED_WORDS
+            for new in ("unreachable", "allowed", "denied")
+            if old != new
+        ),
     ),
     immutable_columns("approvals_validation", ("request_id", "kind", "challenge_hash")),
     refuse_delete("approvals_validation"),

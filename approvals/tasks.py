@@ -1,19 +1,25 @@
-"""Celery's door: ids in, rows read again, state checked, safe to run twice. No retries: the sweep rings again."""
+"""Celery's door: ids in, rows read again, state checked, safe to run twice.
+
+No retries: the sweep rings again.
+"""
 
 from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 
-from accounts.notices import deliver_account_notices
-from approvals import alarms, issuance, notifications, pulse, validating
-from approvals.sweep import sweep
+from accounts.people.notices import deliver_account_notices
+from approvals.issuance import issue
+from approvals.issuance.sweep import sweep
+from approvals.operations import alarms, pulse
+from approvals.records import notifications
+from approvals.validation import worker
 
 
 @shared_task(name="approvals.issue_certificates", ignore_result=True)
 def issue_certificates(*, request_ids: list[str]) -> None:
     """Sign what is due of these requests."""
-    issuance.issue_certificates([UUID(request_id) for request_id in request_ids])
+    issue.issue_certificates([UUID(request_id) for request_id in request_ids])
 
 
 @shared_task(name="approvals.sweep", ignore_result=True)
@@ -39,10 +45,10 @@ def sign_queue(*, of: str) -> None:
 @shared_task(name="approvals.validate_requests", ignore_result=True)
 def validate_requests(*, request_ids: list[str]) -> None:
     """Ask the validation services about these requests, or tell them what became of them."""
-    validating.validate_requests([UUID(request_id) for request_id in request_ids])
+    worker.validate_requests([UUID(request_id) for request_id in request_ids])
 
 
 @shared_task(name="approvals.probe_services", ignore_result=True)
 def probe_services() -> None:
     """Try the validation services that somebody wants tried."""
-    validating.probe_services()
+    worker.probe_services()

@@ -1,0 +1,1 @@
+"""The log: one closed list of events, and `record` as the only way in. Knows no other package."""

@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from audit.triggers import keep, refuse_changes, refuse_truncate
+from database.triggers import keep, refuse_changes, refuse_truncate
 
 TRIGGERS = (
     refuse_changes("audit_auditentry"),

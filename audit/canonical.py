@@ -1,7 +1,9 @@
-"""The canonical form of an audit entry: JSON Canonicalization Scheme (RFC 8785), restricted to what we write.
+"""The canonical form of an audit entry: JSON Canonicalization Scheme (RFC 8785), restricted to what
+we write.
 
-Restricted: no floating-point numbers, integers within ±(2^53 - 1), keys in ASCII (so that their order by code point is
-their order by UTF-16 unit). Within these bounds Python's encoder produces exactly the canonical bytes.
+Restricted: no floating-point numbers, integers within ±(2^53 - 1), keys in ASCII (so that their
+order by code point is their order by UTF-16 unit). Within these bounds Python's encoder produces
+exactly the canonical bytes.
 """
 
 import hashlib
@@ -10,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 _EXPECTED = "audit data must be JSON of str, int, bool, None, lists and objects with ASCII keys"
 
-CanonicalValue = str | int | bool | None | Sequence["CanonicalValue"] | Mapping[str, "CanonicalValue"]
+CanonicalValue = (
+    str | int | bool | None | Sequence["CanonicalValue"] | Mapping[str, "CanonicalValue"]
+)
 
 _LARGEST_INTEGER = 2**53 - 1
 LEAF_PREFIX = b"\x00"  # RFC 6962 §2.1: a leaf is never mistaken for an inner node
@@ -23,7 +27,9 @@ class NotCanonical(TypeError):
 def canonical_json(value: CanonicalValue) -> bytes:
     """Return the RFC 8785 bytes of `value`; raises NotCanonical where it has none."""
     _check(value, path="$")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8"
+    )
 
 
 def leaf_hash(canonical: bytes) -> bytes:

@@ -97,7 +97,9 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """A value about a person (name, address, free text): the log holds a commitment, a table beside it the value."""
+    """A value about a person (name, address, free text): the log holds a commitment, a table beside
+    it the value.
+    """
 
     value: str
 

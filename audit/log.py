@@ -10,9 +10,9 @@ from django.db.models import Q
 
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
 from audit.events import Actor, Event, Personal, Subject
-from audit.ids import uuid7
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
-from audit.statements import insert, update
+from database.ids import uuid7
+from database.statements import insert, update
 
 FORMAT_VERSION = 1
 CLOSE_AFTER = timedelta(minutes=2)
@@ -36,12 +36,15 @@ def record(
     data: Data | None = None,
     department: str = "",
 ) -> AuditEntry:
-    """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for data without a canonical form.
+    """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for data without a
+    canonical form.
 
     A failure to append propagates, so that the action fails with its entry.
     """
     if not connection.in_atomic_block:
-        raise NotInTransaction(f"{event}: an audit entry belongs into the transaction of what it tells of")
+        raise NotInTransaction(
+            f"{event}: an audit entry belongs into the transaction of what it tells of"
+        )
     private: dict[str, tuple[bytes, str]] = {}
     entry_id = uuid7()
     document: dict[str, CanonicalValue] = {
@@ -54,7 +57,11 @@ def record(
         "data": _commit_all(data or {}, "data", private),
     }
     if subject is not None:
-        document["subject"] = {"kind": subject.kind, "id": subject.identifier, "seq": subject.sequence}
+        document["subject"] = {
+            "kind": subject.kind,
+            "id": subject.identifier,
+            "seq": subject.sequence,
+        }
     canonical = canonical_json(document)
     entry = AuditEntry(
         id=entry_id,
@@ -71,11 +78,17 @@ def record(
         leaf_hash=leaf_hash(canonical),
     )
     insert(entry)
-    values = [
-        AuditPrivateValue(entry=entry, path=path, salt=salt, value=value) for path, (salt, value) in private.items()
-    ]
-    insert(*values)
+    insert(*_private_values(entry, private))
     return entry
+
+
+def _private_values(
+    entry: AuditEntry, private: dict[str, tuple[bytes, str]]
+) -> list[AuditPrivateValue]:
+    return [
+        AuditPrivateValue(entry=entry, path=path, salt=salt, value=value)
+        for path, (salt, value) in private.items()
+    ]
 
 
 def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
@@ -88,10 +101,11 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     data: Data | None = None,
     department: str = "",
 ) -> AuditEntry | None:
-    """Record what may repeat without end: the first of a minute is an entry, further ones are counted.
+    """Record what may repeat without end: the first of a minute is an entry, further ones are
+    counted.
 
-    Returns the entry of the first, None for one that was counted. Alike are occurrences of the same event, subject,
-    address and cause. `close_minutes` writes the count.
+    Returns the entry of the first, None for one that was counted. Alike are occurrences of the same
+    event, subject, address and cause. `close_minutes` writes the count.
     """
     key = _repeat_key(event, subject, actor.address, cause)
     minute = _minute(now)
@@ -100,7 +114,9 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     try:
         with transaction.atomic():
             facts = {**(data or {}), "cause": cause}
-            entry = record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
+            entry = record(
+                event, actor=actor, now=now, subject=subject, data=facts, department=department
+            )
             insert(RepeatedEvent(key=key, minute=minute, first_entry=entry))
             return entry
     except IntegrityError:  # another process was first: its entry stands, ours is rolled back
@@ -112,21 +128,28 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
 def first_of_minute(
     event: Event, *, actor: Actor, now: datetime, cause: str, subject: Subject | None = None
 ) -> AuditEntry | None:
-    """Return the entry that stands for all such occurrences of this minute; None where the minute is closed."""
-    rows = RepeatedEvent.objects.filter(key=_repeat_key(event, subject, actor.address, cause), minute=_minute(now))
+    """Return the entry that stands for all such occurrences of this minute; None where the minute
+    is closed.
+    """
+    rows = RepeatedEvent.objects.filter(
+        key=_repeat_key(event, subject, actor.address, cause), minute=_minute(now)
+    )
     found = rows.select_related("first_entry").first()
     return found.first_entry if found else None
 
 
 def close_minutes(*, now: datetime) -> int:
-    """Write one entry with its count for each event that repeated in a minute long over; returns how many.
+    """Write one entry with its count for each event that repeated in a minute long over; returns
+    how many.
 
     A minute is closed CLOSE_AFTER its end, when whoever counted in it has committed.
     """
     written = 0
     for key in _minutes_over(now):
         with transaction.atomic():
-            rows = RepeatedEvent.objects.select_for_update(of=("self",)).select_related("first_entry")
+            rows = RepeatedEvent.objects.select_for_update(of=("self",)).select_related(
+                "first_entry"
+            )
             repeated = rows.filter(pk=key).first()
             if repeated is None:
                 continue
@@ -160,12 +183,17 @@ def _minute(moment: datetime) -> datetime:
 
 
 def _count(key: str, minute: datetime) -> bool:
-    return update(RepeatedEvent, where={"key": key, "minute": minute}, changes={}, count_up="count") == 1
+    return (
+        update(RepeatedEvent, where={"key": key, "minute": minute}, changes={}, count_up="count")
+        == 1
+    )
 
 
 def _minutes_over(now: datetime) -> list[int]:
     past = Q(minute__lte=now - CLOSE_AFTER - timedelta(minutes=1))
-    over = RepeatedEvent.objects.filter(past | Q(minute__gt=now + CLOSE_AFTER))  # counted under a clock that was ahead
+    over = RepeatedEvent.objects.filter(
+        past | Q(minute__gt=now + CLOSE_AFTER)
+    )  # counted under a clock that was ahead
     return list(over.order_by("minute").values_list("pk", flat=True)[:500])
 
 
@@ -175,19 +203,27 @@ def timestamp(moment: datetime) -> str:
 
 
 def commitment(salt: bytes, value: str) -> str:
-    """Return the commitment that stands in an entry for a personal value: hex SHA-256 over salt and UTF-8 text."""
+    """Return the commitment that stands in an entry for a personal value: hex SHA-256 over salt and
+    UTF-8 text.
+    """
     return hashlib.sha256(salt + value.encode("utf-8")).hexdigest()
 
 
 def _actor_of(entry: AuditEntry) -> Actor:
     """The actor of an entry, with the name and address that were not erased."""
-    private = dict(entry.private_values.filter(path__startswith="actor.").values_list("path", "value"))
+    private = dict(
+        entry.private_values.filter(path__startswith="actor.").values_list("path", "value")
+    )
     name, address = private.get("actor.name", ""), private.get("actor.address", "")
     return Actor(kind=entry.actor_kind, identifier=entry.actor_id, name=name, address=address)
 
 
 def _subject_of(entry: AuditEntry) -> Subject | None:
-    return Subject(kind=entry.subject_kind, identifier=entry.subject_id) if entry.subject_kind else None
+    return (
+        Subject(kind=entry.subject_kind, identifier=entry.subject_id)
+        if entry.subject_kind
+        else None
+    )
 
 
 def _actor_data(actor: Actor) -> Data:
@@ -199,11 +235,15 @@ def _actor_data(actor: Actor) -> Data:
     }
 
 
-def _commit_all(data: Data, path: str, private: dict[str, tuple[bytes, str]]) -> dict[str, CanonicalValue]:
+def _commit_all(
+    data: Data, path: str, private: dict[str, tuple[bytes, str]]
+) -> dict[str, CanonicalValue]:
     return dict(_committed(data, path, private))
 
 
-def _committed(data: Data, path: str, private: dict[str, tuple[bytes, str]]) -> Iterator[tuple[str, CanonicalValue]]:
+def _committed(
+    data: Data, path: str, private: dict[str, tuple[bytes, str]]
+) -> Iterator[tuple[str, CanonicalValue]]:
     for key, value in data.items():
         if isinstance(value, Personal):
             salt = os.urandom(_SALT_BYTES)

@@ -1,14 +1,17 @@
-"""Append-only facts. Nothing here is ever updated; triggers on both databases and grants repeat that."""
+"""Append-only facts. Nothing here is ever updated; triggers on both databases and grants repeat
+that.
+"""
 
 from django.db import models
 
-from audit.ids import uuid7
+from database.ids import uuid7
 
 
 class AuditEntry(models.Model):
     """One fact, written in the transaction of what it tells of.
 
-    `canonical` are the RFC 8785 bytes that `leaf_hash` covers; the other columns repeat them for searching.
+    `canonical` are the RFC 8785 bytes that `leaf_hash` covers; the other columns repeat them for
+    searching.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -39,11 +42,15 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.event} {self.subject_kind} {self.subject_id}".rstrip()
+        subject = f"{self.subject_kind} {self.subject_id}".rstrip()
+        return f"{self.at:%Y-%m-%dT%H:%M:%SZ} {self.event} {subject}".rstrip()
 
 
 class AuditPrivateValue(models.Model):
-    """The value behind one commitment of an entry. Erasing it leaves the log intact and the value unprovable."""
+    """The value behind one commitment of an entry.
+
+    Erasing it leaves the log intact and the value unprovable.
+    """
 
     entry = models.ForeignKey(AuditEntry, on_delete=models.RESTRICT, related_name="private_values")
     path = models.CharField(max_length=64)
@@ -51,16 +58,20 @@ class AuditPrivateValue(models.Model):
     value = models.TextField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["entry", "path"], name="audit_private_value_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["entry", "path"], name="audit_private_value_once")
+        ]
 
     def __str__(self) -> str:
         return self.path
 
 
 class RepeatedEvent(models.Model):
-    """Counts what repeats (one address, one cause) within a minute, so that nobody can fill the disk with refusals.
+    """Counts what repeats (one address, one cause) within a minute, so that nobody can fill the
+    disk with refusals.
 
-    The first occurrence is an entry of its own; the rest become one entry with their count once the minute is over.
+    The first occurrence is an entry of its own; the rest become one entry with their count once the
+    minute is over.
     """
 
     key = models.CharField(max_length=64)  # SHA-256 of event, subject, address and cause
@@ -69,7 +80,9 @@ class RepeatedEvent(models.Model):
     first_entry = models.ForeignKey(AuditEntry, on_delete=models.RESTRICT, related_name="+")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["key", "minute"], name="audit_repeated_once_a_minute")]
+        constraints = [
+            models.UniqueConstraint(fields=["key", "minute"], name="audit_repeated_once_a_minute")
+        ]
         indexes = [models.Index(fields=["minute"], name="audit_repeated_by_minute")]
 
     def __str__(self) -> str:

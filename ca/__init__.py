@@ -1,0 +1,1 @@
+"""The certification authority (CA): authorities, certificate profiles, issuance, store, status."""

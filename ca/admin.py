@@ -1,4 +1,6 @@
-"""Certificate profiles in Django's admin, each change a new version; authorities and certificates to look at."""
+"""Certificate profiles in Django's admin, each change a new version; authorities and certificates
+to look at.
+"""
 
 from typing import Any
 
@@ -8,16 +10,21 @@ from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.doors import actor_of, person
+from ca.certificates.profile_versions import save_profile_version
 from ca.forms import CertificateProfileForm
-from ca.models import Certificate, CertificateAuthority, CertificateProfile
-from ca.store import save_profile_version
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.profiles import CertificateProfile
 
 _SAN_FIELDS = ("san_kinds", "san_patterns", "san_required")
 
 
 @admin.register(CertificateProfile)
 class CertificateProfileAdmin(AnyAdmin):
-    """What a certificate contains. What was approved under an earlier version keeps that version."""
+    """What a certificate contains.
+
+    What was approved under an earlier version keeps that version.
+    """
 
     form = CertificateProfileForm
     list_display = ("slug", "name", "current")
@@ -30,19 +37,38 @@ class CertificateProfileAdmin(AnyAdmin):
         ("Usage", {"fields": ("key_usages", "extended_key_usages", "other_purposes")}),
         (
             "Names",
-            {"fields": ("subject_attributes", "subject_patterns", "multi_valued_rdns", *_SAN_FIELDS)},
+            {
+                "fields": (
+                    "subject_attributes",
+                    "subject_patterns",
+                    "multi_valued_rdns",
+                    *_SAN_FIELDS,
+                )
+            },
         ),
         ("Addresses", {"fields": ("crl_url", "ca_issuers_url", "ocsp_url")}),
     )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: CertificateProfile | None = None) -> tuple[str, ...]:
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: CertificateProfile | None = None
+    ) -> tuple[str, ...]:
         """The slug stands in the log, so it stays."""
         return ("slug",) if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: CertificateProfile, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
-        """Save the name, and the rules as a version with its entry; the admin holds the transaction."""
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: CertificateProfile,
+        form: Any,
+        change: bool,  # noqa: FBT001 - Django's call
+    ) -> None:
+        """Save the name, and the rules as a version with its entry; the admin holds the
+        transaction.
+        """
         super().save_model(request, obj, form, change)
-        save_profile_version(obj, form.spec, actor=actor_of(request), user=person(request), now=timezone.now())
+        save_profile_version(
+            obj, form.spec, actor=actor_of(request), user=person(request), now=timezone.now()
+        )
 
 
 @admin.register(CertificateAuthority)

@@ -2,7 +2,14 @@
 
 from django.apps import AppConfig
 
-from audit.triggers import allowed_steps, immutable_columns, keep, refuse_changes, refuse_delete, refuse_truncate
+from database.triggers import (
+    allowed_steps,
+    immutable_columns,
+    keep,
+    refuse_changes,
+    refuse_delete,
+    refuse_truncate,
+)
 
 CERTIFICATE_STEPS = (
     ("PREPARED", "ISSUED"),
@@ -36,7 +43,16 @@ TRIGGERS = (
     refuse_delete("ca_certificateauthority"),
     immutable_columns(
         "ca_crlissue",
-        ("id", "ca_id", "number", "revocation_version", "this_update", "next_update", "entries", "created_at"),
+        (
+            "id",
+            "ca_id",
+            "number",
+            "revocation_version",
+            "this_update",
+            "next_update",
+            "entries",
+            "created_at",
+        ),
         once=("tbs_sha256", "sha256", "pruned_at"),
         cleared={"der": "pruned_at"},
     ),
@@ -44,7 +60,16 @@ TRIGGERS = (
     refuse_truncate("ca_crlissue"),
     immutable_columns(
         "ca_servicekey",
-        ("id", "ca_id", "purpose", "key_name", "csr", "spki_sha256", "created_at", "signing_key_id"),
+        (
+            "id",
+            "ca_id",
+            "purpose",
+            "key_name",
+            "csr",
+            "spki_sha256",
+            "created_at",
+            "signing_key_id",
+        ),
         once=("retired_at",),
     ),
     immutable_columns(
@@ -56,7 +81,9 @@ TRIGGERS = (
     refuse_truncate("ca_authorityrollover"),
     refuse_changes("ca_nextcaanswer"),
     refuse_truncate("ca_nextcaanswer"),
-    immutable_columns("ca_certificateauthority", ("id", "name", "certificate", "key_name", "parent_id")),
+    immutable_columns(
+        "ca_certificateauthority", ("id", "name", "certificate", "key_name", "parent_id")
+    ),
 )
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 
-from ca.extensions import AUTHORITY_KEY_USAGES, EXTENDED_KEY_USAGE_OIDS, KEY_USAGE_BITS
-from ca.models import CertificateProfile
-from ca.names import ATTRIBUTE_TYPES
-from ca.profile_spec import CURVES, SAN_KINDS
-from ca.profiles import ProfileError, ProfileSpec
+from ca.content.csr_review import ProfileError, ProfileSpec
+from ca.content.profile_spec import CURVES, SAN_KINDS
+from ca.models.profiles import CertificateProfile
+from ca.x509.extensions import AUTHORITY_KEY_USAGES, EXTENDED_KEY_USAGE_OIDS, KEY_USAGE_BITS
+from ca.x509.names import ATTRIBUTE_TYPES
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[CertificateProfile]
@@ -24,37 +24,58 @@ _SPEC_FIELDS: Final = tuple(field.name for field in fields(ProfileSpec))
 
 def _choice(words: Iterable[str], **options: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
-        choices=[(word, word) for word in words], widget=forms.CheckboxSelectMultiple, required=False, **options
+        choices=[(word, word) for word in words],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        **options,
     )
 
 
 def _lines(help_text: str) -> forms.CharField:
-    return forms.CharField(required=False, help_text=help_text, widget=forms.Textarea(attrs={"rows": 3, "cols": 60}))
+    return forms.CharField(
+        required=False, help_text=help_text, widget=forms.Textarea(attrs={"rows": 3, "cols": 60})
+    )
 
 
 class CertificateProfileForm(_ProfileForm):
     """The rules of the current version; saved as a new version."""
 
-    validity_days = forms.IntegerField(help_text="From 1 to 36500; never longer than the CA's own certificate.")
-    validity_minutes = forms.IntegerField(required=False, help_text="Instead of the days; 0: the days count.")
+    validity_days = forms.IntegerField(
+        help_text="From 1 to 36500; never longer than the CA's own certificate."
+    )
+    validity_minutes = forms.IntegerField(
+        required=False, help_text="Instead of the days; 0: the days count."
+    )
     backdate_minutes = forms.IntegerField(help_text="For devices whose clock is late.")
     rsa_min_bits = forms.IntegerField()
     rsa_max_bits = forms.IntegerField()
-    rsa_exponents = forms.CharField(help_text="Public exponents accepted, with commas between them.")
+    rsa_exponents = forms.CharField(
+        help_text="Public exponents accepted, with commas between them."
+    )
     curves = _choice(CURVES)
     key_usages = _choice(word for word in KEY_USAGE_BITS if word not in AUTHORITY_KEY_USAGES)
-    extended_key_usages = _choice(word for word in EXTENDED_KEY_USAGE_OIDS if word not in _NOT_OFFERED)
-    other_purposes = forms.CharField(required=False, help_text="More extended key usages, as OIDs with spaces between.")
+    extended_key_usages = _choice(
+        word for word in EXTENDED_KEY_USAGE_OIDS if word not in _NOT_OFFERED
+    )
+    other_purposes = forms.CharField(
+        required=False, help_text="More extended key usages, as OIDs with spaces between."
+    )
     subject_attributes = _choice(ATTRIBUTE_TYPES, help_text="Attributes a subject may have.")
-    subject_patterns = _lines("One a line, as CN: [a-z0-9-]+[.]example[.]org. The whole value must match.")
+    subject_patterns = _lines(
+        "One a line, as CN: [a-z0-9-]+[.]example[.]org. The whole value must match."
+    )
     multi_valued_rdns = forms.BooleanField(
-        required=False, help_text="Whether a relative name may have several attributes, as SN+unstructuredName."
+        required=False,
+        help_text="Whether a relative name may have several attributes, as SN+unstructuredName.",
     )
     san_kinds = _choice(SAN_KINDS, help_text="Kinds of alternative names allowed.")
     san_patterns = _lines("One a line, as dns: .*[.]example[.]org. Several of a kind: any of them.")
     san_required = forms.BooleanField(required=False)
     crl_url = forms.CharField(
-        required=False, help_text="http:// address of the CRL; {ca} is the name of the CA that issues; empty: none."
+        required=False,
+        help_text=(
+            "http:// address of the CRL; {ca} is the name of the CA that issues; empty: none."
+        ),
     )
     ca_issuers_url = forms.CharField(
         required=False, help_text="http:// address of the CA certificate, ending in /ca/{ca}.cer"
@@ -88,8 +109,12 @@ def _shown(spec: ProfileSpec) -> dict[str, Any]:
     """The rules as the form's fields show them."""
     shown: dict[str, Any] = {name: getattr(spec, name) for name in _SPEC_FIELDS}
     shown["rsa_exponents"] = ", ".join(map(str, spec.rsa_exponents))
-    shown["other_purposes"] = " ".join(p for p in spec.extended_key_usages if p not in EXTENDED_KEY_USAGE_OIDS)
-    shown["subject_patterns"] = "\n".join(f"{name}: {pattern}" for name, pattern in spec.subject_patterns.items())
+    shown["other_purposes"] = " ".join(
+        p for p in spec.extended_key_usages if p not in EXTENDED_KEY_USAGE_OIDS
+    )
+    shown["subject_patterns"] = "\n".join(
+        f"{name}: {pattern}" for name, pattern in spec.subject_patterns.items()
+    )
     shown["san_patterns"] = "\n".join(
         f"{kind}: {pattern}" for kind, patterns in spec.san_patterns.items() for pattern in patterns
     )
@@ -97,13 +122,20 @@ def _shown(spec: ProfileSpec) -> dict[str, Any]:
 
 
 def _read(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The form's values as arguments of ProfileSpec; raises ProfileError for what has no such form."""
-    given = {name: tuple(value) if isinstance(value := data[name], list) else value for name in _SPEC_FIELDS}
+    """The form's values as arguments of ProfileSpec; raises ProfileError for what has no such
+    form.
+    """
+    given = {
+        name: tuple(value) if isinstance(value := data[name], list) else value
+        for name in _SPEC_FIELDS
+    }
     given["validity_minutes"] = data["validity_minutes"] or 0
     try:
         given["rsa_exponents"] = tuple(int(part) for part in data["rsa_exponents"].split(","))
     except ValueError:
-        raise ProfileError(f"rsa_exponents {data['rsa_exponents']!r}: numbers with commas are needed") from None
+        raise ProfileError(
+            f"rsa_exponents {data['rsa_exponents']!r}: numbers with commas are needed"
+        ) from None
     given["extended_key_usages"] = (*data["extended_key_usages"], *data["other_purposes"].split())
     given["subject_patterns"] = dict(_pairs("subject_patterns", data["subject_patterns"]))
     lists: dict[str, list[str]] = {}

@@ -2,15 +2,19 @@
 
 from django import forms
 
-from ca.errors import KeyBlockRefused
-from ca.key_blocks import MAX_REASON, read_digest
+from ca.certificates.key_blocks import MAX_REASON, read_digest
+from ca.x509.errors import KeyBlockRefused
 
 
 class BlockKeyForm(forms.Form):
     """A key by its digest, and why it is never certified."""
 
-    spki_sha256 = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"}))
-    reason = forms.CharField(max_length=MAX_REASON, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    spki_sha256 = forms.CharField(
+        max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    reason = forms.CharField(
+        max_length=MAX_REASON, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
 
     def clean_spki_sha256(self) -> str:
         """Return the digest as it is kept."""

@@ -3,14 +3,16 @@
 from celery import shared_task
 from django.utils import timezone
 
-from ca.crl import issue_due_crls
-from ca.rollover import refresh_answers
-from ca.service_keys import certify_service_keys
+from ca.signing.crl import issue_due_crls
+from ca.signing.rollover import refresh_answers
+from ca.signing.service_keys import certify_service_keys
 
 
 @shared_task(name="ca.certify_service_keys", ignore_result=True)
 def certify() -> None:
-    """Certify the portal's own keys that wait for it; renewed ones go into GetNextCACert answers."""
+    """Certify the portal's own keys that wait for it; renewed ones go into GetNextCACert
+    answers.
+    """
     certify_service_keys(now=timezone.now())
     refresh_answers(now=timezone.now())
 

@@ -1,4 +1,6 @@
-"""The page of certification authorities; for everybody their certificates and CRLs (RFC 5280 §4.2.1.13, §4.2.2.1)."""
+"""The page of certification authorities; for everybody their certificates and CRLs (RFC 5280
+§4.2.1.13, §4.2.2.1).
+"""
 
 import ssl
 from hashlib import sha1
@@ -11,22 +13,24 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.doors import actor_of, person, requires
 from accounts.permissions import can
 from accounts.roles import Verb
-from ca.authorities import pause_authority, resume_authority
-from ca.expiry import deadlines_of
-from ca.models import AuthorityRollover, CertificateAuthority
-from ca.ra_certificates import ra_certificates_of
-from ca.store import crl_is_due, latest_crl
+from ca.authorities.expiry import deadlines_of
+from ca.authorities.manage import pause_authority, resume_authority
+from ca.authorities.ra_certificates import ra_certificates_of
+from ca.certificates.crls import crl_is_due, latest_crl
+from ca.models.authorities import AuthorityRollover, CertificateAuthority
 
 _PUBLISHED_FOR = 3600  # seconds a relying party may keep the certificate
-_CRL_FOR = 300  # seconds a cache may keep the CRL: so much later than here a revocation is seen behind it
+_CRL_FOR = (
+    300  # seconds a cache may keep the CRL: so much later than here a revocation is seen behind it
+)
 
 
-@require_http_methods(["GET", "HEAD"])
+@require_safe
 @requires(Verb.AUTHORITY_VIEW)
 def authorities(request: HttpRequest) -> HttpResponse:
     """Every authority with what is needed to compare it: names, fingerprints, validity."""
@@ -36,7 +40,10 @@ def authorities(request: HttpRequest) -> HttpResponse:
     for row in rows:  # devices show SHA-1 of a CA certificate to this day; nothing here trusts it
         row.sha1 = sha1(row.certificate_der, usedforsecurity=False).hexdigest()
         row.crl, row.is_crl_due = latest_crl(row), crl_is_due(row, now=now)
-        row.deadlines, row.ra_certificates = deadlines_of(row, now=now), ra_certificates_of(row, now=now)
+        row.deadlines, row.ra_certificates = (
+            deadlines_of(row, now=now),
+            ra_certificates_of(row, now=now),
+        )
         row.followed = [found for found in rollovers if found.ca_id == row.pk]
         row.follows = [found for found in rollovers if found.next_ca_id == row.pk]
     return render(request, "ca/authorities.html", {"authorities": rows, "now": now})
@@ -44,30 +51,42 @@ def authorities(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def authority_certificate(request: HttpRequest, name: str) -> HttpResponse:
-    """The certificate of an authority, DER, without signing in: relying parties build chains with it."""
+    """The certificate of an authority, DER, without signing in: relying parties build chains with
+    it.
+    """
     authority = get_object_or_404(CertificateAuthority, name=name)
     headers = {
         "Content-Disposition": f'attachment; filename="{authority.name}.cer"',
         "Cache-Control": f"public, max-age={_PUBLISHED_FOR}",
     }
-    return HttpResponse(authority.certificate_der, content_type="application/pkix-cert", headers=headers)
+    return HttpResponse(
+        authority.certificate_der, content_type="application/pkix-cert", headers=headers
+    )
 
 
 @require_safe
 def authority_pem(request: HttpRequest, name: str) -> HttpResponse:
-    """The certificate of an authority with its issuers up to the root, PEM: one file for clients that want files."""
-    authority = get_object_or_404(CertificateAuthority.objects.select_related("parent__parent"), name=name)
+    """The certificate of an authority with its issuers up to the root, PEM: one file for clients
+    that want files.
+    """
+    authority = get_object_or_404(
+        CertificateAuthority.objects.select_related("parent__parent"), name=name
+    )
     headers = {
         "Content-Disposition": f'attachment; filename="{authority.name}.pem"',
         "Cache-Control": f"public, max-age={_PUBLISHED_FOR}",
     }
-    chain = "".join(ssl.DER_cert_to_PEM_cert(member.certificate_der) for member in authority.chain())
+    chain = "".join(
+        ssl.DER_cert_to_PEM_cert(member.certificate_der) for member in authority.chain()
+    )
     return HttpResponse(chain, content_type="application/x-pem-file", headers=headers)
 
 
 @require_safe
 def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
-    """The newest CRL of an authority, DER, without signing in. 404 while there is none; 304 for who has it already."""
+    """The newest CRL of an authority, DER, without signing in. 404 while there is none; 304 for who
+    has it already.
+    """
     found = latest_crl(get_object_or_404(CertificateAuthority, name=name))
     if found is None:
         raise Http404
@@ -79,34 +98,44 @@ def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
         "ETag": etag,
         "Last-Modified": http_date(modified),
     }
-    known = get_conditional_response(request, etag=etag, last_modified=modified, response=HttpResponse(headers=headers))
+    known = get_conditional_response(
+        request, etag=etag, last_modified=modified, response=HttpResponse(headers=headers)
+    )
     if known is not None and known.status_code != 200:
         return known
     return HttpResponse(found.crl_der, content_type="application/pkix-crl", headers=headers)
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.AUTHORITY_PAUSE)
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Stop signing with an authority; devices keep getting PENDING."""
     authority = _to_pause(request, name)
-    pause_authority(authority=authority, actor=actor_of(request), user=person(request), now=timezone.now())
-    messages.success(request, f"{authority.name} is paused: nothing is signed, devices keep getting PENDING.")
+    pause_authority(
+        authority=authority, actor=actor_of(request), user=person(request), now=timezone.now()
+    )
+    messages.success(
+        request, f"{authority.name} is paused: nothing is signed, devices keep getting PENDING."
+    )
     return redirect("authorities")
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.AUTHORITY_PAUSE)
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Sign again."""
     authority = _to_pause(request, name)
-    resume_authority(authority=authority, actor=actor_of(request), user=person(request), now=timezone.now())
+    resume_authority(
+        authority=authority, actor=actor_of(request), user=person(request), now=timezone.now()
+    )
     messages.success(request, f"{authority.name} works again: what waited is signed now.")
     return redirect("authorities")
 
 
 def _to_pause(request: HttpRequest, name: str) -> CertificateAuthority:
-    """Return the authority; an administrator of a department sees it, and gets 403: it serves other departments too."""
+    """Return the authority; an administrator of a department sees it, and gets 403: it serves other
+    departments too.
+    """
     authority = get_object_or_404(CertificateAuthority, name=name)
     if not can(request.user, Verb.AUTHORITY_PAUSE, authority):
         raise PermissionDenied

@@ -4,7 +4,9 @@ from django.apps import AppConfig
 
 
 class ExchangesConfig(AppConfig):
-    """Kept messages and the switch that keeps them all; written by the SCEP door, read by the inspector (ADR 0025)."""
+    """Kept messages and the switch that keeps them all; written by the SCEP door, read by the
+    inspector (ADR 0025).
+    """
 
     name = "exchanges"
     verbose_name = "Stored messages"

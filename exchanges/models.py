@@ -1,10 +1,13 @@
-"""Messages and their answers as they stood on the wire. Envelopes stay encrypted; nothing here is in the clear."""
+"""Messages and their answers as they stood on the wire.
+
+Envelopes stay encrypted; nothing here is in the clear.
+"""
 
 from django.db import models
 
-from accounts.models import User
-from approvals.models import EnrollmentProfile
-from audit.ids import uuid7
+from accounts.models.people import User
+from approvals.models.profiles import EnrollmentProfile
+from database.ids import uuid7
 
 
 class KeptFor(models.TextChoices):
@@ -16,7 +19,9 @@ class KeptFor(models.TextChoices):
 
 
 class Exchange(models.Model):
-    """One message and its answer; `answer` is empty where the portal had none but an HTTP status."""
+    """One message and its answer; `answer` is empty where the portal had none but an HTTP
+    status.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
@@ -31,22 +36,30 @@ class Exchange(models.Model):
     http_status = models.PositiveSmallIntegerField()
     # read from the two, for lists; empty where they could not be read
     transaction_id = models.CharField(max_length=255, blank=True)
-    signer_spki_sha256 = models.CharField(max_length=64, blank=True)  # as the message says, verified or not
+    signer_spki_sha256 = models.CharField(
+        max_length=64, blank=True
+    )  # as the message says, verified or not
     message_type = models.PositiveSmallIntegerField(null=True)
     pki_status = models.PositiveSmallIntegerField(null=True)
     fail_info = models.PositiveSmallIntegerField(null=True)
     text = models.CharField(max_length=300, blank=True)
     # what the portal knew; the answer tells less
-    subject = models.CharField(max_length=300, blank=True)  # of the request inside, else of the signer certificate
+    subject = models.CharField(
+        max_length=300, blank=True
+    )  # of the request inside, else of the signer certificate
     cause = models.CharField(max_length=100, blank=True)
     detail = models.CharField(max_length=500, blank=True)
-    number = models.CharField(max_length=9, blank=True)  # of approvals.refusal_numbers
+    number = models.CharField(max_length=9, blank=True)  # of approvals.records.refusal_numbers
 
     class Meta:
         indexes = [
             models.Index(fields=["profile", "kept_for", "id"], name="exchanges_by_reason"),
-            models.Index(fields=["profile", "transaction_id", "id"], name="exchanges_by_transaction"),
-            models.Index(fields=["number"], condition=~models.Q(number=""), name="exchanges_by_number"),
+            models.Index(
+                fields=["profile", "transaction_id", "id"], name="exchanges_by_transaction"
+            ),
+            models.Index(
+                fields=["number"], condition=~models.Q(number=""), name="exchanges_by_number"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -66,7 +79,9 @@ class Exchange(models.Model):
 class Recording(models.Model):
     """The switch of a profile: every message is kept until then."""
 
-    profile = models.OneToOneField(EnrollmentProfile, on_delete=models.PROTECT, primary_key=True, related_name="+")
+    profile = models.OneToOneField(
+        EnrollmentProfile, on_delete=models.PROTECT, primary_key=True, related_name="+"
+    )
     until = models.DateTimeField()
     started_at = models.DateTimeField()
     started_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")

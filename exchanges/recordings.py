@@ -5,15 +5,15 @@ from typing import Final
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.permissions import can
 from accounts.roles import Verb
-from approvals.errors import ApprovalsError, NotPermitted
-from approvals.models import EnrollmentProfile
-from approvals.records import department_of
-from audit import moments
+from approvals.models.profiles import EnrollmentProfile
+from approvals.records.transitions import department_of
+from approvals.rules.errors import ApprovalsError, NotPermitted
 from audit.events import Actor, Event, Subject
 from audit.log import record
+from database import moments
 from exchanges.models import Recording
 from exchanges.storage import keeper
 
@@ -27,20 +27,32 @@ class RecordingRefused(ApprovalsError):
 def start_recording(
     *, profile: EnrollmentProfile, user: User, span: timedelta, actor: Actor, now: datetime
 ) -> Recording:
-    """Keep every message of a profile for `span`, from now. Raises NotPermitted, RecordingRefused."""
+    """Keep every message of a profile for `span`, from now.
+
+    Raises NotPermitted, RecordingRefused.
+    """
     _check(profile, user)
     if not timedelta(0) < span <= LONGEST:
         raise RecordingRefused(f"Recording for {span}: more than nothing and at most 24 hours.")
     with transaction.atomic():
         values = {"until": now + span, "started_at": now, "started_by": user}
         recording, _ = Recording.objects.update_or_create(profile=profile, defaults=values)
-        _record(Event.RECORDING_START, profile, actor, now, {"until": f"{recording.until:%Y-%m-%dT%H:%M:%SZ}"})
+        _record(
+            Event.RECORDING_START,
+            profile,
+            actor,
+            now,
+            {"until": f"{recording.until:%Y-%m-%dT%H:%M:%SZ}"},
+        )
     keeper.forget()
     return recording
 
 
 def stop_recording(*, profile: EnrollmentProfile, user: User, actor: Actor, now: datetime) -> None:
-    """End a recording before its time; what was recorded stays for its days. Raises NotPermitted."""
+    """End a recording before its time; what was recorded stays for its days.
+
+    Raises NotPermitted.
+    """
     _check(profile, user)
     with transaction.atomic():
         if Recording.objects.filter(profile=profile, until__gt=now).update(until=now):
@@ -59,7 +71,9 @@ def _check(profile: EnrollmentProfile, user: User) -> None:
         raise NotPermitted("Only administrators switch recording on and off.")
 
 
-def _record(event: Event, profile: EnrollmentProfile, actor: Actor, now: datetime, data: dict[str, object]) -> None:
+def _record(
+    event: Event, profile: EnrollmentProfile, actor: Actor, now: datetime, data: dict[str, object]
+) -> None:
     record(
         event,
         actor=actor,

@@ -1,7 +1,8 @@
 """Keep a message with its answer, within bounds that no sender can break.
 
-Of a profile for self-tests everything is kept, of the others what was refused; while an administrator has recording
-switched on, everything. An ordinary message costs one look at a clock and into a dictionary, and writes nothing.
+Of a profile for self-tests everything is kept, of the others what was refused; while an
+administrator has recording switched on, everything. An ordinary message costs one look at a clock
+and into a dictionary, and writes nothing.
 """
 
 import threading
@@ -13,15 +14,16 @@ from typing import Any, Final
 import structlog
 from django.db import Error, transaction
 
-from approvals.models import EnrollmentProfile
-from audit import moments
+from approvals.models.profiles import EnrollmentProfile
+from database import moments
 from exchanges.models import Exchange, KeptFor, Recording
 
 #: Newest messages kept for each profile, by the reason they are kept for; and how long at most.
 NEWEST: Final = {KeptFor.SELF_TEST: 4_000, KeptFor.REFUSAL: 200, KeptFor.RECORDING: 5_000}
 KEPT: Final = timedelta(days=14)
-#: Kept in a minute by one process for one profile, of what any stranger may send: nobody can keep a disk busy with it.
-#: A run of the self-test that waits for its worker as long as it may sends some 300 messages.
+#: Kept in a minute by one process for one profile, of what any stranger may send: nobody can keep a
+#: disk busy with it. A run of the self-test that waits for its worker as long as it may sends some
+#: 300 messages.
 A_MINUTE: Final = {KeptFor.SELF_TEST: 600, KeptFor.REFUSAL: 30}
 #: Seconds that a switched recording may be old in a process.
 FRESH_SECONDS: Final = 5.0
@@ -41,7 +43,9 @@ class Keeper:
         self._lately: dict[int, deque[float]] = defaultdict(deque)
         self._kept = 0
 
-    def reason(self, profile: EnrollmentProfile, *, now: datetime, is_refused: bool) -> KeptFor | None:
+    def reason(
+        self, profile: EnrollmentProfile, *, now: datetime, is_refused: bool
+    ) -> KeptFor | None:
         """Return why a message of this profile is to be kept, None where it is not."""
         reason = KeptFor.SELF_TEST if profile.for_self_test else KeptFor.REFUSAL
         if reason is KeptFor.REFUSAL:
@@ -60,7 +64,9 @@ class Keeper:
                 if self._kept % _TIDY_EVERY == 0:
                     tidy(profile, reason)
         except Error as error:
-            _log.warning("exchange.not_kept", profile=profile.slug, fault=f"{type(error).__name__}: {error}")
+            _log.warning(
+                "exchange.not_kept", profile=profile.slug, fault=f"{type(error).__name__}: {error}"
+            )
 
     def forget(self) -> None:
         """Look at the switches afresh next time, and at full room."""
@@ -72,10 +78,14 @@ class Keeper:
         if time.monotonic() - self._read_at > self._fresh:
             self._read_switches()
         started, until = self._spans.get(profile.pk, (now, now))
-        return now < until and not moments.is_ahead(started, now=now)  # begun under a clock that was ahead: over
+        return now < until and not moments.is_ahead(
+            started, now=now
+        )  # begun under a clock that was ahead: over
 
     def _read_switches(self) -> None:
-        """Read them all; a database that does not answer leaves what was known: the device has its answer already."""
+        """Read them all; a database that does not answer leaves what was known: the device has its
+        answer already.
+        """
         try:
             with transaction.atomic():
                 rows = Recording.objects.values_list("profile_id", "until", "started_at")

@@ -1,0 +1,1 @@
+"""The auditors' door: all requests, all certificates, the log. Reads only."""

@@ -8,23 +8,27 @@ from django import forms
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.forms import PeriodFilter, RequestFilter, profiles_of
-from approvals.models import EnrollmentProfile, EnrollmentRequest, RefusalNumber
-from approvals.queue import certificates_without_self_tests, search, without_self_tests
-from approvals.refusal_numbers import number_in
-from approvals.timeline import WORDS
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, RefusalNumber
+from approvals.pages.filters import PeriodFilter, RequestFilter, profiles_of
+from approvals.reading.queue import certificates_without_self_tests, search, without_self_tests
+from approvals.reading.timeline import WORDS
+from approvals.records.refusal_numbers import number_in
 from audit.events import Event
 from audit.models import AuditEntry
-from ca.models import Certificate, CertificateAuthority, CertificateKind, CertificateStatus, CertificateTerm
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, CertificateTerm
 
 _EVENTS: Final = [(event.value, WORDS.get(event, (event.value, ""))[0]) for event in Event]
 
 
 class RequestHistoryFilter(RequestFilter):
-    """The filters over all requests; those of self-tests are left out unless their profile is chosen."""
+    """The filters over all requests; those of self-tests are left out unless their profile is
+    chosen.
+    """
 
     def filter_queryset(self, rows: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
         rows = rows if _chooses_self_tests(self.form.cleaned_data) else without_self_tests(rows)
@@ -40,14 +44,18 @@ class CertificateFilter(PeriodFilter):
     q = django_filters.CharFilter(
         method="matching",
         max_length=255,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "name, serial number, fingerprint"}),
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "name, serial number, fingerprint"}
+        ),
     )
     status = django_filters.ChoiceFilter(choices=CertificateStatus.choices, empty_label="any state")
     profile = django_filters.ModelChoiceFilter(
         queryset=profiles_of, to_field_name="slug", method="of_profile", empty_label="any profile"
     )
     ca = django_filters.ModelChoiceFilter(
-        queryset=lambda _: CertificateAuthority.objects.order_by("name"), to_field_name="name", empty_label="any CA"
+        queryset=lambda _: CertificateAuthority.objects.order_by("name"),
+        to_field_name="name",
+        empty_label="any CA",
     )
 
     class Meta:
@@ -56,15 +64,23 @@ class CertificateFilter(PeriodFilter):
 
     def filter_queryset(self, rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
         """Leave out those of self-tests unless their profile or CA is chosen."""
-        rows = rows if _chooses_self_tests(self.form.cleaned_data) else certificates_without_self_tests(rows)
+        rows = (
+            rows
+            if _chooses_self_tests(self.form.cleaned_data)
+            else certificates_without_self_tests(rows)
+        )
         filtered: QuerySet[Certificate] = super().filter_queryset(rows)
         return filtered
 
     def matching(self, rows: QuerySet[Certificate], name: str, value: str) -> QuerySet[Certificate]:
         return search(rows, CertificateTerm, "certificate_id", value)
 
-    def of_profile(self, rows: QuerySet[Certificate], name: str, value: Any) -> QuerySet[Certificate]:
-        return rows.filter(Exists(EnrollmentRequest.objects.filter(pk=OuterRef("order_id"), profile=value)))
+    def of_profile(
+        self, rows: QuerySet[Certificate], name: str, value: Any
+    ) -> QuerySet[Certificate]:
+        return rows.filter(
+            Exists(EnrollmentRequest.objects.filter(pk=OuterRef("order_id"), profile=value))
+        )
 
 
 class AuditFilter(PeriodFilter):
@@ -77,7 +93,9 @@ class AuditFilter(PeriodFilter):
         method="about",
         max_length=64,
         label="about",
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "request, certificate, person, refusal"}),
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "request, certificate, person, refusal"}
+        ),
     )
 
     class Meta:
@@ -85,13 +103,16 @@ class AuditFilter(PeriodFilter):
         fields: list[str] = []
 
     def about(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
-        """Exactly one subject, whatever its kind; an entry by its identifier; refusals by their number.
+        """Exactly one subject, whatever its kind; an entry by its identifier; refusals by their
+        number.
 
         The index wants the kind named.
         """
         about = Q(subject_kind__in=SUBJECT_KINDS, subject_id=value.strip())
         entries = RefusalNumber.objects.filter(number=number_in(value), entry_id__isnull=False)
-        keys = [key for key in (_key(value), *entries.values_list("entry_id", flat=True)[:200]) if key]
+        keys = [
+            key for key in (_key(value), *entries.values_list("entry_id", flat=True)[:200]) if key
+        ]
         return rows.filter(about | Q(pk__in=keys) if keys else about)
 
 
@@ -136,12 +157,16 @@ def certificates_of(request: HttpRequest) -> QuerySet[Certificate]:
     rows = Certificate.objects.filter(kind=CertificateKind.ORDERED).defer("der", "tbs")
     allowed = within(request.user, Verb.CERTIFICATE_VIEW, "profile__department_id")
     if allowed:
-        rows = rows.filter(Exists(EnrollmentRequest.objects.filter(allowed, pk=OuterRef("order_id"))))
+        rows = rows.filter(
+            Exists(EnrollmentRequest.objects.filter(allowed, pk=OuterRef("order_id")))
+        )
     return rows.select_related("ca", "profile_version__profile")
 
 
 def entries_of(request: HttpRequest) -> QuerySet[AuditEntry]:
-    """Return the audit entries the person of this page may see: of the whole organization, or of departments."""
+    """Return the audit entries the person of this page may see: of the whole organization, or of
+    departments.
+    """
     allowed: Q = within(request.user, Verb.AUDIT_VIEW, "id")
     if not allowed:
         return AuditEntry.objects.all()

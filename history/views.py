@@ -1,4 +1,7 @@
-"""The auditors' pages: all requests, all certificates, the log. Everything is read, nothing is changed."""
+"""The auditors' pages: all requests, all certificates, the log.
+
+Everything is read, nothing is changed.
+"""
 
 import base64
 from uuid import UUID
@@ -8,49 +11,67 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_safe
 
 from accounts.doors import actor_of, person, requires
 from accounts.roles import Verb
-from approvals.models import EnrollmentRequest
-from approvals.queue import count, paginate, requests_of
-from approvals.records import department_of
-from approvals.timeline import moments, timeline_of
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.queue import count, paginate, requests_of
+from approvals.reading.timeline import moments, timeline_of
+from approvals.records.transitions import department_of
 from audit.events import Event, Subject
 from audit.log import record
-from ca.models import Certificate
-from ca.store import chain_of
-from history.filters import AuditFilter, CertificateFilter, RequestHistoryFilter, certificates_of, entries_of
-
-_READ = ["GET", "HEAD"]
+from ca.certificates.store import chain_of
+from ca.models.certificates import Certificate
+from history.filters import (
+    AuditFilter,
+    CertificateFilter,
+    RequestHistoryFilter,
+    certificates_of,
+    entries_of,
+)
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.REQUEST_VIEW)
 def requests(request: HttpRequest) -> HttpResponse:
     """Every request that ever arrived; those of self-tests where their profile is chosen."""
     rows = requests_of(person(request), with_self_tests=True)
     filters = RequestHistoryFilter(request.GET, rows, request=request, now=timezone.now())
-    context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
+    context = {
+        "filters": filters,
+        "page": paginate(filters.qs, request.GET),
+        "found": count(filters.qs),
+    }
     return render(request, "history/requests.html", context)
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def certificates(request: HttpRequest) -> HttpResponse:
-    """Every certificate that was ever prepared; those of self-tests where their profile or CA is chosen."""
-    filters = CertificateFilter(request.GET, certificates_of(request), request=request, now=timezone.now())
-    context = {"filters": filters, "page": paginate(filters.qs, request.GET), "found": count(filters.qs)}
+    """Every certificate that was ever prepared; those of self-tests where their profile or CA is
+    chosen.
+    """
+    filters = CertificateFilter(
+        request.GET, certificates_of(request), request=request, now=timezone.now()
+    )
+    context = {
+        "filters": filters,
+        "page": paginate(filters.qs, request.GET),
+        "found": count(filters.qs),
+    }
     return render(request, "history/certificates.html", context)
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
-    """One certificate: its content, the request behind it, and everything that happened, from the first message on."""
+    """One certificate: its content, the request behind it, and everything that happened, from the
+    first message on.
+    """
     found = get_object_or_404(certificates_of(request), pk=certificate_id)
     rows = EnrollmentRequest.objects.select_related("profile", "certificate", "polls", "renews")
     order = rows.filter(pk=found.order_id).first()
@@ -68,7 +89,7 @@ def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
     return render(request, "history/certificate.html", context)
 
 
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def download(request: HttpRequest, certificate_id: UUID, form: str) -> HttpResponse:
     """The certificate as DER, PEM, or PEM with its chain; who took it is recorded."""
@@ -78,18 +99,25 @@ def download(request: HttpRequest, certificate_id: UUID, form: str) -> HttpRespo
     content, content_type, ending = _export(found, form)
     with transaction.atomic():
         _record_export(request, found, form)
-    headers = {"Content-Disposition": f'attachment; filename="{found.serial_hex}{ending}"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{found.serial_hex}{ending}"',
+        "Cache-Control": "no-store",
+    }
     return HttpResponse(content, content_type=content_type, headers=headers)
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.AUDIT_VIEW)
 def audit(request: HttpRequest) -> HttpResponse:
     """The log, as people read it, with the digest of each entry."""
     filters = AuditFilter(request.GET, entries_of(request), request=request, now=timezone.now())
     page = paginate(filters.qs.prefetch_related("private_values"), request.GET)
-    context = {"filters": filters, "page": page, "entries": list(zip(moments(page.rows), page.rows, strict=True))}
+    context = {
+        "filters": filters,
+        "page": page,
+        "entries": list(zip(moments(page.rows), page.rows, strict=True)),
+    }
     return render(request, "history/audit.html", context)
 
 
@@ -97,7 +125,11 @@ def _export(found: Certificate, form: str) -> tuple[bytes, str, str]:
     if form == "der":
         return found.certificate_der, "application/pkix-cert", ".cer"
     chain = chain_of(found) if form == "chain" else [found.certificate_der]
-    return b"".join(map(_pem, chain)), "application/x-pem-file", "-chain.pem" if form == "chain" else ".pem"
+    return (
+        b"".join(map(_pem, chain)),
+        "application/x-pem-file",
+        "-chain.pem" if form == "chain" else ".pem",
+    )
 
 
 def _pem(der: bytes) -> bytes:

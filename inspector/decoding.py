@@ -1,10 +1,14 @@
-"""Any bytes to a report: what they are, decoded step by step as far as they go. PURE; never raises for bad bytes."""
+"""Any bytes to a report: what they are, decoded step by step as far as they go.
+
+PURE; never raises for bad bytes.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ca.asn1 import Asn1Error, prescan_prefix
+from ca.x509.asn1 import Asn1Error
+from ca.x509.bounds import prescan_prefix
 from inspector.messages import (
     KnownKeys,
     attributes_section,
@@ -28,10 +32,13 @@ from scep.protocol.signed_data import SignedData, SignerInfo, read_signed_data, 
 _ANSWER: Final = "answer (CertRep)"
 _TRAILING: Final = b"\x00\r\n"
 _BY_CHALLENGE: Final = (
-    "The outer part is accepted. The signer has no RSA key: the answer is encrypted with the challengePassword of the "
+    "The outer part is accepted. The signer has no RSA key: the answer is encrypted with the "
+    "challengePassword of the "
     "request, and a request without one is refused."
 )
-_NO_ANSWER: Final = "FAILURE badAlg: the signer has no RSA key, and nothing else could encrypt the answer."
+_NO_ANSWER: Final = (
+    "FAILURE badAlg: the signer has no RSA key, and nothing else could encrypt the answer."
+)
 _WITHOUT_RSA: Final = {c.MessageType.GET_CERT: _NO_ANSWER, c.MessageType.GET_CRL: _NO_ANSWER}
 
 
@@ -49,25 +56,45 @@ def _sections(data: bytes, known: KnownKeys, rules: MessageRules) -> tuple[str, 
     try:
         end = prescan_prefix(data)
     except Asn1Error as error:
-        return "not readable", [Section("Encoding", verdict=f"{str(error).capitalize()}.", tone="bad")]
+        return "not readable", [
+            Section("Encoding", verdict=f"{str(error).capitalize()}.", tone="bad")
+        ]
     rest = data[end:].strip(_TRAILING)
-    before = [Section("Encoding", verdict=f"{len(rest)} bytes follow the message.", tone="bad")] if rest else []
+    before = (
+        [Section("Encoding", verdict=f"{len(rest)} bytes follow the message.", tone="bad")]
+        if rest
+        else []
+    )
     if looks_like_csr(data[:end]):
         return "certificate request (PKCS #10)", [*before, csr_section(data[:end], rules)[1]]
     try:
         signed = read_signed_data(data[:end])
         if not signed.signer_infos and signed.certificates and not signed.content:
-            return "certificates (GetCACert, or the inside of an answer)", [*before, _degenerate(signed)]
+            return "certificates (GetCACert, or the inside of an answer)", [
+                *before,
+                _degenerate(signed),
+            ]
         signer = read_signer_info(signed.signer_infos[0])
     except (Asn1Error, IndexError):
-        return "not a SCEP message", [*before, stopped("Structure", "message", signed_data_path(data[:end]))]
-    kind = _kind(signer)
-    middle = [signature_section(signed, signer, rules), signer_section(signed, signer), attributes_section(signer)]
-    if kind == _ANSWER:
-        return kind, [*before, *middle, *([envelope_section(signed.content, None)] if signed.content else [])]
+        return "not a SCEP message", [
+            *before,
+            stopped("Structure", "message", signed_data_path(data[:end])),
+        ]
+    is_answer = _kind(signer) == _ANSWER
+    sections = [*before, *_message_sections(signed, signer, None if is_answer else known, rules)]
+    if not is_answer:
+        sections.append(_verdict(data, rules))
+    return _kind(signer), sections
+
+
+def _message_sections(
+    signed: SignedData, signer: SignerInfo, known: KnownKeys | None, rules: MessageRules
+) -> Iterator[Section]:
+    yield signature_section(signed, signer, rules)
+    yield signer_section(signed, signer)
+    yield attributes_section(signer)
     if signed.content:
-        middle.append(envelope_section(signed.content, known))
-    return kind, [*before, *middle, _verdict(data, rules)]
+        yield envelope_section(signed.content, known)
 
 
 def _kind(signer: SignerInfo) -> str:
@@ -87,10 +114,18 @@ def _verdict(data: bytes, rules: MessageRules) -> Section:
     except Malformed as malformed:
         return Section(title, verdict=f"HTTP 400: {malformed}.", tone="bad")
     except Refused as refused:
-        return Section(title, verdict=f"FAILURE {wire_name(refused.fail_info, 'fail')}: {refused.text}.", tone="bad")
+        return Section(
+            title,
+            verdict=f"FAILURE {wire_name(refused.fail_info, 'fail')}: {refused.text}.",
+            tone="bad",
+        )
     if message.signer.key_algorithm != "rsa":
-        return Section(title, verdict=_WITHOUT_RSA.get(message.message_type, _BY_CHALLENGE), tone="warn")
-    return Section(title, verdict="The outer part is accepted; the envelope is opened next.", tone="good")
+        return Section(
+            title, verdict=_WITHOUT_RSA.get(message.message_type, _BY_CHALLENGE), tone="warn"
+        )
+    return Section(
+        title, verdict="The outer part is accepted; the envelope is opened next.", tone="good"
+    )
 
 
 def _degenerate(signed: SignedData) -> Section:

@@ -7,9 +7,10 @@ import django_filters
 from django import forms
 from django.db.models import Q, QuerySet
 
-from approvals.forms import profiles_of
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.refusal_numbers import number_in
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.pages.filters import profiles_of
+from approvals.records.refusal_numbers import number_in
 from exchanges.models import Exchange, KeptFor
 from inspector.pasted import MAX_CHARACTERS, PasteInvalid, bytes_of
 
@@ -17,7 +18,9 @@ HOURS: Final = [("1", "1 hour"), ("4", "4 hours"), ("24", "24 hours")]
 
 
 class PasteForm(forms.Form):
-    """A message in base64 or hex; the profile whose rules a bare certificate request is held against."""
+    """A message in base64 or hex; the profile whose rules a bare certificate request is held
+    against.
+    """
 
     text = forms.CharField(
         label="Message",
@@ -26,7 +29,10 @@ class PasteForm(forms.Form):
         error_messages={"required": "Nothing is there: paste the message in base64 or hex."},
     )
     profile = forms.ModelChoiceField(
-        EnrollmentProfile.objects.none(), to_field_name="slug", required=False, empty_label="no profile"
+        EnrollmentProfile.objects.none(),
+        to_field_name="slug",
+        required=False,
+        empty_label="no profile",
     )
 
     def __init__(self, *args: Any, profiles: QuerySet[EnrollmentProfile], **kwargs: Any) -> None:
@@ -50,13 +56,19 @@ class RecordingForm(forms.Form):
 class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """The filters over stored messages, kept in the address."""
 
-    profile = django_filters.ModelChoiceFilter(queryset=profiles_of, to_field_name="slug", empty_label="any profile")
-    reason = django_filters.ChoiceFilter(field_name="kept_for", choices=KeptFor.choices, empty_label="any reason")
+    profile = django_filters.ModelChoiceFilter(
+        queryset=profiles_of, to_field_name="slug", empty_label="any profile"
+    )
+    reason = django_filters.ChoiceFilter(
+        field_name="kept_for", choices=KeptFor.choices, empty_label="any reason"
+    )
     q = django_filters.CharFilter(
         method="matching",
         max_length=255,
         label="Search",
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "device, number of a refusal, transactionID"}),
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "device, number of a refusal, transactionID"}
+        ),
     )
     transaction = django_filters.CharFilter(
         field_name="transaction_id", max_length=255, label="transactionID", widget=forms.HiddenInput
@@ -68,7 +80,9 @@ class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-
         fields: list[str] = []
 
     def matching(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
-        """Messages of a device by a part of its name, of a refusal by its number, of a transaction by its whole ID."""
+        """Messages of a device by a part of its name, of a refusal by its number, of a transaction
+        by its whole ID.
+        """
         text = value.strip()
         about = Q(subject__icontains=text) | Q(transaction_id=text)
         number = number_in(text)

@@ -1,6 +1,9 @@
-"""The outer parts of a SCEP message: SignedData, signer, attributes, envelope. PURE; no step raises for bad bytes.
+"""The outer parts of a SCEP message: SignedData, signer, attributes, envelope.
 
-It reads by the functions that the portal itself reads by, so that it says what the portal saw (RFC 8894 section 3).
+PURE; no step raises for bad bytes.
+
+It reads by the functions that the portal itself reads by, so that it says what the portal saw (RFC
+8894 section 3).
 """
 
 import hashlib
@@ -8,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     CONSTRUCTED,
     CONTEXT,
     SEQUENCE,
@@ -21,11 +24,11 @@ from ca.asn1 import (
     octets,
     oid,
     parse_exact,
-    prescan,
     sequence,
 )
-from ca.names import NameMalformed, decode_name
-from inspector.report import Row, Section, Stop
+from ca.x509.bounds import prescan
+from ca.x509.names import NameMalformed, decode_name
+from inspector.report import Row, Section, Stop, Tone
 from inspector.words import WIRE_NAMES
 from scep.protocol import constants as c
 from scep.protocol.certificates import UnusableKeyError, load_public_key, read_certificate
@@ -88,14 +91,24 @@ def signature_section(signed: SignedData, signer: SignerInfo, rules: MessageRule
         digest = accepted_digest(signer, rules)
         certificate = find_signer(signed, signer)
         if certificate is None:
-            return Section("Signature", rows, "Not verified: no certificate in the message is the signer's.", "bad")
+            return Section(
+                "Signature",
+                rows,
+                "Not verified: no certificate in the message is the signer's.",
+                "bad",
+            )
         check_signature(signer, certificate, digest)
         check_digest(signer, signed.content or b"", digest)
     except Refused as refused:
         return Section("Signature", rows, f"Not verified: {refused.text}.", "bad")
     except Asn1Error as error:
         return Section("Signature", rows, f"Not verified: {error}.", "bad")
-    return Section("Signature", rows, "Verified: by the key of the signer certificate, over this content.", "good")
+    return Section(
+        "Signature",
+        rows,
+        "Verified: by the key of the signer certificate, over this content.",
+        "good",
+    )
 
 
 def signer_section(signed: SignedData, signer: SignerInfo) -> Section:
@@ -106,8 +119,16 @@ def signer_section(signed: SignedData, signer: SignerInfo) -> Section:
         at = signed.certificates[0].start if signed.certificates else 0
         return Section("Signer certificate", stop=Stop("certificates", at, "message", str(error)))
     if found is None:
-        return Section("Signer certificate", verdict="No certificate in the message is the signer's.", tone="bad")
-    made = "itself (a device without a certificate yet)" if found.is_self_issued else name_of(found.issuer_der)
+        return Section(
+            "Signer certificate",
+            verdict="No certificate in the message is the signer's.",
+            tone="bad",
+        )
+    made = (
+        "itself (a device without a certificate yet)"
+        if found.is_self_issued
+        else name_of(found.issuer_der)
+    )
     rows = (
         Row("subject", name_of(found.subject_der)),
         Row("issued by", made),
@@ -119,11 +140,14 @@ def signer_section(signed: SignedData, signer: SignerInfo) -> Section:
 
 
 def attributes_section(signer: SignerInfo) -> Section:
-    """The signed attributes (RFC 8894 section 3.2.1), in the order of the RFC, then the unknown ones."""
+    """The signed attributes (RFC 8894 section 3.2.1), in the order of the RFC, then the unknown
+    ones.
+    """
     known = [(name, _ATTRIBUTES[name]) for name in _ATTRIBUTES if name in signer.attributes]
     others = [(name, named(name, {})) for name in signer.attributes if name not in _ATTRIBUTES]
     rows = tuple(
-        Row(text, _values(name, signer.attributes[name]), _is_octets(name)) for name, text in [*known, *others]
+        Row(text, _values(name, signer.attributes[name]), _is_octets(name))
+        for name, text in [*known, *others]
     )
     twice = [text for name, text in known if len(signer.attributes[name]) != 1]
     missing = [
@@ -137,7 +161,9 @@ def attributes_section(signer: SignerInfo) -> Section:
 
 
 def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
-    """The pkcsPKIEnvelope as everybody can read it: for whom, by which algorithms. Nothing is decrypted.
+    """The pkcsPKIEnvelope as everybody can read it: for whom, by which algorithms.
+
+    Nothing is decrypted.
 
     `known` is None for an answer, which is encrypted to the device.
     """
@@ -166,18 +192,27 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
     if known is None:
         return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
-    ours = [key for key in found if key]
-    if ours and not any(key.is_ra for key in ours):
-        text = f"Encrypted to {ours[0].name}, which decrypts nothing: the client took it for the RA certificate."
-        return Section("Envelope", tuple(rows), text, "bad")
-    if ours:
-        names = ", ".join(f"a retired key, {key.name}" if key.is_retired else key.name for key in ours)
-        return Section("Envelope", tuple(rows), f"Encrypted to {names}.", "warn" if ours[0].is_retired else "good")
-    return Section("Envelope", tuple(rows), "Not encrypted to an RA key of a profile that you may see.", "warn")
+    return Section("Envelope", tuple(rows), *_addressee([key for key in found if key]))
+
+
+def _addressee(ours: list[KnownKey]) -> tuple[str, Tone]:
+    """Which of our keys an envelope is for, as text and tone."""
+    if not ours:
+        return "Not encrypted to an RA key of a profile that you may see.", "warn"
+    if not any(key.is_ra for key in ours):
+        text = (
+            f"Encrypted to {ours[0].name}, which decrypts nothing: the client took it for the RA "
+            "certificate."
+        )
+        return text, "bad"
+    names = ", ".join(f"a retired key, {key.name}" if key.is_retired else key.name for key in ours)
+    return f"Encrypted to {names}.", "warn" if ours[0].is_retired else "good"
 
 
 def stopped(title: str, part: str, path: Callable[[list[tuple[str, int]]], None]) -> Section:
-    """Walk a path until it breaks, and say where that was; `path` notes each field before it reads it."""
+    """Walk a path until it breaks, and say where that was; `path` notes each field before it reads
+    it.
+    """
     where: list[tuple[str, int]] = [("first value", 0)]
     try:
         path(where)
@@ -207,7 +242,9 @@ def signed_data_path(data: bytes) -> Callable[[list[tuple[str, int]]], None]:
             raise Asn1Error("no SignerInfo: nobody signed this")
         where.append(("SignerInfo", signers[0].start))
         parts = sequence(signers[0], 6)
-        for name, part in zip(("version", "sid", "digestAlgorithm", "signedAttrs"), parts, strict=False):
+        for name, part in zip(
+            ("version", "sid", "digestAlgorithm", "signedAttrs"), parts, strict=False
+        ):
             where.append((name, part.start))
         for attribute in children(expect(parts[3], CONTEXT | CONSTRUCTED)):
             where.append(("signed attribute", attribute.start))
@@ -239,7 +276,9 @@ def name_of(der: bytes) -> str:
 def key_of(certificate: SignerCertificate) -> str:
     """What kind of key a certificate holds."""
     try:
-        return f"{certificate.key_algorithm.upper()} {load_public_key(certificate.spki_der).key_size}"
+        return (
+            f"{certificate.key_algorithm.upper()} {load_public_key(certificate.spki_der).key_size}"
+        )
     except UnusableKeyError:
         return f"{certificate.key_algorithm}, not usable here"
 
@@ -286,7 +325,10 @@ def _algorithm(tlv: TLV, known: Mapping[bytes, str]) -> str:
 
 
 def _content_type(tlv: TLV) -> str:
-    return named(tlv.raw, {c.ID_ENVELOPED_DATA: "EnvelopedData", c.ID_AUTH_ENVELOPED_DATA: "AuthEnvelopedData"})
+    return named(
+        tlv.raw,
+        {c.ID_ENVELOPED_DATA: "EnvelopedData", c.ID_AUTH_ENVELOPED_DATA: "AuthEnvelopedData"},
+    )
 
 
 def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, KnownKey | None]:

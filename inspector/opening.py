@@ -1,7 +1,9 @@
-"""A stored message opened with the RA key it was encrypted to, for who may see the requests of its profile.
+"""A stored message opened with the RA key it was encrypted to, for who may see the requests of its
+profile.
 
-Only stored messages: what anybody pastes is never decrypted (ADR 0026). For what cannot be decrypted there is one
-sentence, whatever is wrong, for the reasons of `scep.protocol.errors.unreadable`.
+Only stored messages: what anybody pastes is never decrypted (ADR 0026). For what cannot be
+decrypted there is one sentence, whatever is wrong, for the reasons of
+`scep.protocol.errors.unreadable`.
 """
 
 import os
@@ -10,35 +12,43 @@ from datetime import datetime
 import structlog
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.models import EnrollmentProfile
-from approvals.records import department_of
+from approvals.models.profiles import EnrollmentProfile
+from approvals.records.transitions import department_of
 from audit.events import Actor, Event, Subject
 from audit.log import record
-from ca.admission import review_csr
-from ca.asn1 import Asn1Error, der_sequence
-from ca.csr import CertificationRequest, CsrError, decode_csr
-from ca.lineage import lineage_of
-from ca.models import CertificateAuthority, ServiceKey, ServicePurpose
-from ca.store import resolve_version
+from ca.certificates.admission import review_csr
+from ca.certificates.profile_versions import resolve_version
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey, ServicePurpose
+from ca.models.lineage import lineage_of
+from ca.x509.asn1 import Asn1Error, der_sequence
+from ca.x509.csr import CertificationRequest, decode_csr
+from ca.x509.errors import CsrError
 from exchanges.models import Exchange
 from inspector.messages import KnownKey, name_of
 from inspector.report import Row, Section
 from inspector.requests import csr_section, findings_section
-from scep.addressees import mistaken_certificates
-from scep.protocol.certificates import read_certificate, read_issuer_and_serial, subject_key_identifier
+from scep.protocol.certificates import (
+    read_certificate,
+    read_issuer_and_serial,
+    subject_key_identifier,
+)
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_envelope
 from scep.protocol.errors import NOT_OPENED, UNREADABLE, Malformed, Refused
 from scep.protocol.messages import MessageRules
-from scep.ra_keys import RA_UNUSABLE, ra_keys
+from scep.ra.addressees import mistaken_certificates
+from scep.ra.keys import RA_UNUSABLE, ra_keys
 
 _log = structlog.get_logger(__name__)
 _INSIDE = "Inside the envelope"
-_CLOSED = Section(_INSIDE, verdict="Not opened: no RA key that is in use now makes it readable.", tone="warn")
+_CLOSED = Section(
+    _INSIDE, verdict="Not opened: no RA key that is in use now makes it readable.", tone="warn"
+)
 
 
 def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
@@ -56,7 +66,13 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         return _inside(bytes(exchange.message), exchange.profile)
     except RA_UNUSABLE as error:
         _log.error("inspector.not_opened", exchange=str(exchange.pk), fault=str(error))
-        return [Section(_INSIDE, verdict="Not opened: no RA key of this CA can be used; see the doctor.", tone="warn")]
+        return [
+            Section(
+                _INSIDE,
+                verdict="Not opened: no RA key of this CA can be used; see the doctor.",
+                tone="warn",
+            )
+        ]
     except Malformed:
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
     except Refused as refused:
@@ -75,7 +91,10 @@ def _inside(der: bytes, profile: EnrollmentProfile) -> list[Section]:
     rules = MessageRules(legacy_algorithms=profile.legacy_algorithms)
     message = decode_pki_message(der, rules)
     if message.message_type is MessageType.CERT_POLL:
-        verdict = "Not opened: transactionID and signer key decide about a CertPoll (RFC 8894 section 3.3.3)."
+        verdict = (
+            "Not opened: transactionID and signer key decide about a CertPoll (RFC 8894 section "
+            "3.3.3)."
+        )
         return [Section(_INSIDE, verdict=verdict)]
     recipients = ra_keys.behind(profile.lineage)
     content = open_envelope(message, recipients=recipients, entropy=os.urandom, rules=rules)
@@ -95,10 +114,15 @@ def _coordinates(content: bytes) -> Section:
         issuer, serial = read_issuer_and_serial(content)
     except Asn1Error:
         return _CLOSED
-    return Section(_INSIDE, (Row("issuer", name_of(issuer)), Row("serial number", serial[2:].hex(), is_code=True)))
+    return Section(
+        _INSIDE,
+        (Row("issuer", name_of(issuer)), Row("serial number", serial[2:].hex(), is_code=True)),
+    )
 
 
-def remarks(csr: CertificationRequest, profile: EnrollmentProfile, *, is_refused: bool) -> list[Section]:
+def remarks(
+    csr: CertificationRequest, profile: EnrollmentProfile, *, is_refused: bool
+) -> list[Section]:
     """Return what the certificate profile remarks on a request, as it is now.
 
     `is_refused`: the request is refused whatever the profile says.
@@ -111,13 +135,19 @@ def remarks(csr: CertificationRequest, profile: EnrollmentProfile, *, is_refused
 
 
 def known_keys(user: User) -> dict[bytes, KnownKey]:
-    """Return the RA keys of the profiles a person may see, by the names by which an envelope may call them."""
+    """Return the RA keys of the profiles a person may see, by the names by which an envelope may
+    call them.
+    """
     profiles = EnrollmentProfile.objects.filter(within(user, Verb.PROFILE_VIEW, "department_id"))
     current = CertificateAuthority.objects.filter(enrollment_profiles__in=profiles).distinct()
-    lineage_authorities = [ca for authority in current for ca in lineage_of(authority).authorities()]
+    lineage_authorities = [
+        ca for authority in current for ca in lineage_of(authority).authorities()
+    ]
     mine = {ca.pk for ca in lineage_authorities}
     purposes = [ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION]
-    rows = ServiceKey.objects.filter(ca__in=mine, purpose__in=purposes, certificate__der__isnull=False)
+    rows = ServiceKey.objects.filter(
+        ca__in=mine, purpose__in=purposes, certificate__der__isnull=False
+    )
     found = {rid: KnownKey(name, is_ra=False) for rid, name in mistaken_certificates(mine).items()}
     for row in rows.select_related("ca", "certificate"):
         if row.certificate is not None:

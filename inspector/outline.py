@@ -1,11 +1,13 @@
-"""The outline of any bytes as BER, as far as they go: where each value begins, how long it is. PURE; never raises.
+"""The outline of any bytes as BER, as far as they go: where each value begins, how long it is.
+
+PURE; never raises.
 
 Text and octets are left out, whatever they are: a challenge password is text too.
 """
 
 from typing import Final
 
-from ca.asn1 import CONSTRUCTED, INTEGER, OBJECT_IDENTIFIER, TLV, Asn1Error, oid
+from ca.x509.asn1 import CONSTRUCTED, INTEGER, OBJECT_IDENTIFIER, TLV, Asn1Error, oid
 from inspector.report import Line
 
 MAX_LINES: Final = 300
@@ -31,7 +33,9 @@ _NAMES: Final = {
 
 
 def outline_of(data: bytes) -> tuple[tuple[Line, ...], str]:
-    """Return the values in their order, and why the walk ended early (empty: it went to the end)."""
+    """Return the values in their order, and why the walk ended early (empty: it went to the
+    end).
+    """
     lines: list[Line] = []
     walls: list[int] = []  # ends of the open values, _OPEN for one of indefinite length
     position = 0
@@ -42,13 +46,23 @@ def outline_of(data: bytes) -> tuple[tuple[Line, ...], str]:
         if isinstance(header, str):
             return tuple(lines), header
         tag, content, length = header
-        lines.append(Line(position, len(walls), _name(tag), length, _text(data, tag, position, content, length)))
+        lines.append(
+            Line(
+                position,
+                len(walls),
+                _name(tag),
+                length,
+                _text(data, tag, position, content, length),
+            )
+        )
         following = _enter(header, position, walls, len(data))
         if isinstance(following, str):
             return tuple(lines), following
         position = following
     is_cut = any(wall == _OPEN or wall > len(data) for wall in walls)
-    return tuple(lines), f"byte {position}: the bytes end inside a value, something is missing" if is_cut else ""
+    return tuple(
+        lines
+    ), f"byte {position}: the bytes end inside a value, something is missing" if is_cut else ""
 
 
 def _leave(data: bytes, position: int, walls: list[int]) -> int:
@@ -65,7 +79,9 @@ def _leave(data: bytes, position: int, walls: list[int]) -> int:
 
 
 def _enter(header: tuple[int, int, int], position: int, walls: list[int], size: int) -> int | str:
-    """Where to go on: inside a constructed value, even of one that is cut off, or behind a simple one."""
+    """Where to go on: inside a constructed value, even of one that is cut off, or behind a simple
+    one.
+    """
     tag, content, length = header
     if tag & CONSTRUCTED and len(walls) < MAX_DEPTH:
         walls.append(content + length if length >= 0 else _OPEN)
@@ -73,7 +89,10 @@ def _enter(header: tuple[int, int, int], position: int, walls: list[int], size: 
     if length < 0:
         return f"byte {position}: nested deeper than {MAX_DEPTH} levels"
     if content + length > size:
-        return f"byte {position}: a value of {length} bytes goes {content + length - size} bytes beyond the end"
+        return (
+            f"byte {position}: a value of {length} bytes goes {content + length - size} bytes "
+            "beyond the end"
+        )
     return content + length
 
 
@@ -87,7 +106,11 @@ def _header(data: bytes, position: int) -> tuple[int, int, int] | str:
     if first < 0x80:
         return tag, position + 2, first
     if first == 0x80:
-        return (tag, position + 2, -1) if tag & CONSTRUCTED else f"byte {position}: a simple value without a length"
+        return (
+            (tag, position + 2, -1)
+            if tag & CONSTRUCTED
+            else f"byte {position}: a simple value without a length"
+        )
     count = first & 0x7F
     content = position + 2 + count
     if count > 4 or content > len(data):

@@ -1,4 +1,7 @@
-"""From what a technician pastes to bytes: base64 in its spellings, hex, PEM, the address of a GET. PURE."""
+"""From what a technician pastes to bytes: base64 in its spellings, hex, PEM, the address of a GET.
+
+PURE.
+"""
 
 import binascii
 import re
@@ -35,18 +38,24 @@ def _from_hex(text: str) -> bytes:
     try:
         return binascii.unhexlify(re.sub(r"^0x|[\s:,]", "", text))
     except (binascii.Error, ValueError):
-        raise PasteInvalid("This looks like hex, but is not: two digits stand for each byte.") from None
+        raise PasteInvalid(
+            "This looks like hex, but is not: two digits stand for each byte."
+        ) from None
 
 
 def _from_base64(text: str) -> bytes:
     """Base64, also as it stands in the address of a GET: percent-encoded, after `message=`."""
     if "message=" in text:
         text = text.partition("message=")[2].partition("&")[0].partition(" ")[0]
-    packed = unquote_to_bytes(text) if "%" in text else "".join(text.split()).encode("ascii", "replace")
+    packed = (
+        unquote_to_bytes(text) if "%" in text else "".join(text.split()).encode("ascii", "replace")
+    )
     try:
         data = decode_message(packed)
     except QueryInvalid:
-        raise PasteInvalid("This is neither base64 nor hex: paste the message alone, nothing around it.") from None
+        raise PasteInvalid(
+            "This is neither base64 nor hex: paste the message alone, nothing around it."
+        ) from None
     if not data:
         raise PasteInvalid("Nothing is there: paste the message in base64 or hex.")
     return data

@@ -1,11 +1,13 @@
-"""What stands behind the number of a refusal: the entries of the log, for people who may see the requests."""
+"""What stands behind the number of a refusal: the entries of the log, for people who may see the
+requests.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from approvals.models import EnrollmentRequest, RefusalNumber
-from approvals.timeline import moments
+from approvals.models.requests import EnrollmentRequest, RefusalNumber
+from approvals.reading.timeline import moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ def _shown(row: RefusalNumber) -> RefusalShown:
         text = request.reason
     return RefusalShown(
         at=row.at,
-        cause=str(data.get("cause", "")).partition(": ")[2] or (moment.what if moment else "request refused"),
+        cause=str(data.get("cause", "")).partition(": ")[2]
+        or (moment.what if moment else "request refused"),
         device=device or (request.subject if request else ""),
         detail=str(data.get("detail", "")),
         text=text,

@@ -1,4 +1,7 @@
-"""What the decoder found, as values for a page. PURE. Nothing in here is secret: challenges are named, never shown."""
+"""What the decoder found, as values for a page.
+
+PURE. Nothing in here is secret: challenges are named, never shown.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -30,7 +33,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One step of the decoding. `verdict` is a sentence with its tone; `stop` says where the step could not go on."""
+    """One step of the decoding.
+
+    `verdict` is a sentence with its tone; `stop` says where the step could not go on.
+    """
 
     title: str
     rows: tuple[Row, ...] = ()
@@ -41,7 +47,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One value of the outline. `text` holds object identifiers and small numbers only, no text of the message."""
+    """One value of the outline.
+
+    `text` holds object identifiers and small numbers only, no text of the message.
+    """
 
     byte: int
     depth: int

@@ -1,11 +1,15 @@
-"""The certificate request inside: PURE. Its challenge password is named and never shown, nor how long it is."""
+"""The certificate request inside: PURE.
+
+Its challenge password is named and never shown, nor how long it is.
+"""
 
 from collections.abc import Sequence
 
-from ca.asn1 import Asn1Error, children, expect, parse_exact, sequence
-from ca.csr import CertificationRequest, CsrError, CsrSignatureInvalid, decode_csr, read_stored_csr
-from ca.findings import Finding
-from ca.names import NameMalformed
+from ca.x509.asn1 import Asn1Error, children, expect, parse_exact, sequence
+from ca.x509.csr import CertificationRequest, decode_csr, read_stored_csr
+from ca.x509.errors import CsrError, CsrSignatureInvalid
+from ca.x509.findings import Finding
+from ca.x509.names import NameMalformed
 from inspector.report import Row, Section, Stop, Tone
 from scep.protocol.messages import MessageRules
 
@@ -13,7 +17,9 @@ TITLE = "Certificate request"
 
 
 def looks_like_csr(data: bytes) -> bool:
-    """Whether the bytes begin as a PKCS #10 request does: three members, the first one with a version and a name."""
+    """Whether the bytes begin as a PKCS #10 request does: three members, the first one with a
+    version and a name.
+    """
     try:
         members = sequence(parse_exact(data), 3)
         return len(members) == 3 and len(sequence(members[0], 3)) <= 4
@@ -22,7 +28,9 @@ def looks_like_csr(data: bytes) -> bool:
 
 
 def csr_section(data: bytes, rules: MessageRules) -> tuple[CertificationRequest | None, Section]:
-    """Read a request as it comes; where its signature or algorithm is refused, as far as it can be read without."""
+    """Read a request as it comes; where its signature or algorithm is refused, as far as it can be
+    read without.
+    """
     try:
         csr = decode_csr(data, accepts_sha1=rules.legacy_algorithms)
     except CsrError as error:
@@ -35,7 +43,11 @@ def _unsigned(data: bytes, error: CsrError) -> tuple[CertificationRequest | None
         csr = read_stored_csr(data)
     except CsrError as again:
         return None, Section(TITLE, stop=Stop(*_where(data), "certificate request", str(again)))
-    why = "the signature does not fit the key" if isinstance(error, CsrSignatureInvalid) else str(error)
+    why = (
+        "the signature does not fit the key"
+        if isinstance(error, CsrSignatureInvalid)
+        else str(error)
+    )
     return csr, Section(TITLE, rows_of(csr), f"Refused: {why}.", "bad")
 
 
@@ -47,13 +59,20 @@ def rows_of(csr: CertificationRequest) -> tuple[Row, ...]:
         Row("alternative names", names or "none"),
         Row("key", str(csr.key)),
         Row("public key SHA-256", csr.spki_sha256.hex(), is_code=True),
-        Row("requested extensions", ", ".join(extension.name for extension in csr.requested_extensions) or "none"),
+        Row(
+            "requested extensions",
+            ", ".join(extension.name for extension in csr.requested_extensions) or "none",
+        ),
         Row("challengePassword", "there is one (redacted)" if csr.challenge_at else "none"),
     )
 
 
-def findings_section(findings: Sequence[Finding], profile: str, *, is_refused: bool = False) -> Section:
-    """What the certificate profile remarks, and what that would mean for a request that is not refused already."""
+def findings_section(
+    findings: Sequence[Finding], profile: str, *, is_refused: bool = False
+) -> Section:
+    """What the certificate profile remarks, and what that would mean for a request that is not
+    refused already.
+    """
     rows = tuple(Row(finding.severity, finding.text) for finding in findings)
     refused = any(finding.severity == "refuse" for finding in findings)
     if is_refused and not refused:
@@ -74,7 +93,9 @@ def _where(data: bytes) -> tuple[str, int]:
         members = sequence(parse_exact(data), 3)
         found = ("CertificationRequestInfo", members[0].start)
         info = sequence(members[0], 3)
-        for name, tlv in zip(("version", "subject", "subjectPublicKeyInfo", "attributes"), info, strict=False):
+        for name, tlv in zip(
+            ("version", "subject", "subjectPublicKeyInfo", "attributes"), info, strict=False
+        ):
             found = (name, tlv.start)
         if len(info) > 3:
             for attribute in children(expect(info[3], 0xA0)):

@@ -1,4 +1,6 @@
-"""The technician's pages: a pasted message, stored ones, a walk through a transaction, the recording switch."""
+"""The technician's pages: a pasted message, stored ones, a walk through a transaction, the
+recording switch.
+"""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -11,15 +13,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.doors import actor_of, person, requires
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.forms import profiles_of
-from approvals.models import EnrollmentProfile
-from approvals.queue import paginate, requests_of
-from approvals.refusal_numbers import number_in, refusals_with
+from approvals.models.profiles import EnrollmentProfile
+from approvals.pages.filters import profiles_of
+from approvals.reading.queue import paginate, requests_of
+from approvals.records.refusal_numbers import number_in, refusals_with
 from exchanges.models import Exchange
 from exchanges.recordings import running, start_recording, stop_recording
 from exchanges.storage import KEPT, NEWEST
@@ -31,14 +33,13 @@ from inspector.requests import csr_section
 from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of
 from scep.protocol.messages import MessageRules
 
-_READ: Final = ["GET", "HEAD"]
 #: Refusals, and messages, on the page of one number.
 _MOST: Final = 50
 
 
 @never_cache
 @sensitive_post_parameters("text")
-@require_http_methods([*_READ, "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def inspect(request: HttpRequest) -> HttpResponse:
     """Decode what is pasted; nothing is stored, and nothing decrypted."""
@@ -52,11 +53,13 @@ def inspect(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def exchanges(request: HttpRequest) -> HttpResponse:
     """Stored messages, newest first; and which profiles record."""
-    filters = ExchangeFilter(request.GET, _exchanges_of(request).defer("message", "answer"), request=request)
+    filters = ExchangeFilter(
+        request.GET, _exchanges_of(request).defer("message", "answer"), request=request
+    )
     context = {
         "filters": filters,
         "page": paginate(filters.qs, request.GET),
@@ -70,7 +73,7 @@ def exchanges(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
     """One stored message and its answer, decoded from outside."""
@@ -79,39 +82,54 @@ def exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.REQUEST_VIEW)
 def refusal(request: HttpRequest, number: str) -> HttpResponse:
     """What was refused with this number, and why."""
     rows = list(refusals_with(number_in(number), person(request))[:_MOST])
     if not rows:
         raise Http404
-    kept = _exchanges_of(request).filter(number=rows[0].number).defer("message", "answer").order_by("-id")
+    kept = (
+        _exchanges_of(request)
+        .filter(number=rows[0].number)
+        .defer("message", "answer")
+        .order_by("-id")
+    )
     context = {"number": rows[0].number, "refusals": shown(rows), "messages_kept": kept[:_MOST]}
     return render(request, "inspector/refusal.html", context)
 
 
 @never_cache
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.REQUEST_VIEW)
 def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
-    """The same with its envelope opened, for who may see the requests of its profile; it stands in the log."""
-    mine = Exchange.objects.filter(within(request.user, Verb.REQUEST_VIEW, "profile__department_id"))
+    """The same with its envelope opened, for who may see the requests of its profile; it stands in
+    the log.
+    """
+    mine = Exchange.objects.filter(
+        within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
+    )
     found = get_object_or_404(mine.select_related(*_BESIDE), pk=exchange_id)
     inside = open_stored(found, actor=actor_of(request), now=timezone.now())
-    return render(request, "inspector/exchange.html", _exchange_context(request, found) | {"inside": inside})
+    return render(
+        request, "inspector/exchange.html", _exchange_context(request, found) | {"inside": inside}
+    )
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.REQUEST_VIEW)
 def walk(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """One transaction, step by step; `?step=N` is the step one stands on."""
     rows = requests_of(person(request), with_self_tests=True)
-    wanted = get_object_or_404(rows.select_related("profile", "certificate", "renews"), pk=request_id)
+    wanted = get_object_or_404(
+        rows.select_related("profile", "certificate", "renews"), pk=request_id
+    )
     steps = walk_of(wanted)
     given = request.GET.get("step", "1")
-    number = min(max(int(given) if given.isdecimal() and len(given) < 5 else 1, 1), max(len(steps), 1))
+    number = min(
+        max(int(given) if given.isdecimal() and len(given) < 5 else 1, 1), max(len(steps), 1)
+    )
     context = {
         "wanted": wanted,
         "steps": steps,
@@ -125,7 +143,7 @@ def walk(request: HttpRequest, request_id: UUID) -> HttpResponse:
     return render(request, "inspector/walk.html", context)
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.PROFILE_MANAGE)
 def start(request: HttpRequest, slug: str) -> HttpResponse:
     """Record every message of a profile for some hours."""
@@ -136,23 +154,35 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect("exchanges")
     hours, now = int(form.cleaned_data["hours"]), timezone.now()
     start_recording(
-        profile=profile, user=person(request), span=timedelta(hours=hours), actor=actor_of(request), now=now
+        profile=profile,
+        user=person(request),
+        span=timedelta(hours=hours),
+        actor=actor_of(request),
+        now=now,
     )
-    messages.success(request, f"Every message of {profile.slug} is kept from now on, for {hours} h.")
+    messages.success(
+        request, f"Every message of {profile.slug} is kept from now on, for {hours} h."
+    )
     return redirect("exchanges")
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.PROFILE_MANAGE)
 def stop(request: HttpRequest, slug: str) -> HttpResponse:
     """End it before its time."""
     profile = get_object_or_404(_managed(request), slug=slug)
-    stop_recording(profile=profile, user=person(request), actor=actor_of(request), now=timezone.now())
+    stop_recording(
+        profile=profile, user=person(request), actor=actor_of(request), now=timezone.now()
+    )
     messages.success(request, f"Messages of {profile.slug} are recorded no more.")
     return redirect("exchanges")
 
 
-_BESIDE: Final = ("profile__ca__parent__parent", "profile__department", "profile__certificate_profile")
+_BESIDE: Final = (
+    "profile__ca__parent__parent",
+    "profile__department",
+    "profile__certificate_profile",
+)
 
 
 def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None) -> dict[str, Any]:
@@ -161,13 +191,18 @@ def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None
     if profile is None or not report.kind.startswith("certificate request"):
         return {"report": report, "more": []}
     csr, section = csr_section(data, taken)
-    return {"report": report, "more": remarks(csr, profile, is_refused=section.tone == "bad") if csr else []}
+    return {
+        "report": report,
+        "more": remarks(csr, profile, is_refused=section.tone == "bad") if csr else [],
+    }
 
 
 def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:
     seen = within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
     audited = within(request.user, Verb.AUDIT_VIEW, "profile__department_id")
-    return (Exchange.objects.filter(seen) | Exchange.objects.filter(audited)).select_related(*_BESIDE)
+    return (Exchange.objects.filter(seen) | Exchange.objects.filter(audited)).select_related(
+        *_BESIDE
+    )
 
 
 def _exchange_context(request: HttpRequest, found: Exchange) -> dict[str, Any]:
@@ -188,4 +223,6 @@ def _exchange_context(request: HttpRequest, found: Exchange) -> dict[str, Any]:
 
 
 def _managed(request: HttpRequest) -> QuerySet[EnrollmentProfile]:
-    return EnrollmentProfile.objects.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
+    return EnrollmentProfile.objects.filter(
+        within(request.user, Verb.PROFILE_MANAGE, "department_id")
+    )

@@ -1,4 +1,6 @@
-"""A transaction as a walk from lane to lane: its stored messages, and what the log says happened between them."""
+"""A transaction as a walk from lane to lane: its stored messages, and what the log says happened
+between them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from approvals.models import EnrollmentRequest
-from approvals.timeline import Moment, timeline_of
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.timeline import Moment, timeline_of
 from audit.events import Event
 from exchanges.models import Exchange
 from inspector.words import wire_name
@@ -36,7 +38,9 @@ _BY_EVENT: Final[dict[str, tuple[int, int, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One arrow. `size` are bytes on the wire, `count` how many like it came one after the other."""
+    """One arrow. `size` are bytes on the wire, `count` how many like it came one after the
+    other.
+    """
 
     at: datetime
     source: int
@@ -62,13 +66,20 @@ class Step:
     @property
     def head(self) -> str:
         """The points of the arrow's head."""
-        tip, back = MIDDLES[self.target], MIDDLES[self.target] + (-9 if self.target > self.source else 9)
+        tip, back = (
+            MIDDLES[self.target],
+            MIDDLES[self.target] + (-9 if self.target > self.source else 9),
+        )
         return f"{tip},12 {back},7 {back},17"
 
     @property
     def lanes(self) -> str:
         """From whom to whom."""
-        return LANES[self.source] if self.source == self.target else f"{LANES[self.source]} → {LANES[self.target]}"
+        return (
+            LANES[self.source]
+            if self.source == self.target
+            else f"{LANES[self.source]} → {LANES[self.target]}"
+        )
 
     @property
     def milliseconds(self) -> float:
@@ -77,7 +88,9 @@ class Step:
 
 
 def walk_of(request: EnrollmentRequest) -> list[Step]:
-    """Return the steps of a request in their order; without stored messages those that the log knows."""
+    """Return the steps of a request in their order; without stored messages those that the log
+    knows.
+    """
     kept = Exchange.objects.filter(
         profile_id=request.profile_id,
         transaction_id=request.transaction_id,
@@ -88,11 +101,16 @@ def walk_of(request: EnrollmentRequest) -> list[Step]:
     steps += [_of_moment(moment) for moment in timeline_of(request) if moment.event not in skipped]
     ordered = sorted(steps, key=lambda step: (step.at, step.source))
     begun = ordered[0].at if ordered else request.submitted_at
-    return [replace(step, number=number, since=step.at - begun) for number, step in enumerate(ordered, 1)]
+    return [
+        replace(step, number=number, since=step.at - begun)
+        for number, step in enumerate(ordered, 1)
+    ]
 
 
 def _gathered(kept: Sequence[Exchange]) -> list[list[Step]]:
-    """Two steps for each exchange; polls that got PENDING one after the other are counted in one pair."""
+    """Two steps for each exchange; polls that got PENDING one after the other are counted in one
+    pair.
+    """
     found: list[list[Step]] = []
     before: Exchange | None = None
     for exchange in kept:
@@ -105,7 +123,9 @@ def _gathered(kept: Sequence[Exchange]) -> list[list[Step]]:
 
 
 def _waits(exchange: Exchange) -> bool:
-    return exchange.message_type == MessageType.CERT_POLL and exchange.pki_status == PKIStatus.PENDING
+    return (
+        exchange.message_type == MessageType.CERT_POLL and exchange.pki_status == PKIStatus.PENDING
+    )
 
 
 def _of_exchange(exchange: Exchange) -> list[Step]:
@@ -118,7 +138,15 @@ def _of_exchange(exchange: Exchange) -> list[Step]:
     answer = f"{said} {fail_info}".strip()
     took = f"answered in {exchange.milliseconds:.1f} ms"
     return [
-        Step(exchange.received_at, DEVICE, PORTAL, asked, method, len(exchange.message), exchange_id=exchange.pk),
+        Step(
+            exchange.received_at,
+            DEVICE,
+            PORTAL,
+            asked,
+            method,
+            len(exchange.message),
+            exchange_id=exchange.pk,
+        ),
         Step(
             answered_at,
             PORTAL,
@@ -136,4 +164,6 @@ def _of_moment(moment: Moment) -> Step:
     source, target, title = _BY_EVENT.get(moment.event, (PORTAL, PORTAL, moment.what))
     by = f"by {moment.who}" if source == OFFICER else ""
     text = ", ".join(filter(None, [by, moment.evidence, moment.comment]))
-    return Step(moment.at, source, target, title, text, tone=moment.tone if moment.tone != "busy" else "")
+    return Step(
+        moment.at, source, target, title, text, tone=moment.tone if moment.tone != "busy" else ""
+    )

@@ -21,5 +21,7 @@ WIRE_NAMES: Final[dict[Kind, dict[int, str]]] = {
 
 
 def wire_name(number: int | None, kind: Kind) -> str:
-    """The name of a messageType, pkiStatus or failInfo; the number where it has none, empty for None."""
+    """The name of a messageType, pkiStatus or failInfo; the number where it has none, empty for
+    None.
+    """
     return "" if number is None else WIRE_NAMES[kind].get(number, str(number))

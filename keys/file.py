@@ -1,7 +1,8 @@
 """Private keys in files: encrypted PKCS#8 PEM (RFC 5958; PBES2 with PBKDF2 and AES-256, RFC 8018).
 
-A key is written once and never overwritten. `load` keeps the parsed key for the life of the process, because parsing
-a checked RSA key and stretching its passphrase cost far more than a signature.
+A key is written once and never overwritten. `load` keeps the parsed key for the life of the
+process, because parsing a checked RSA key and stretching its passphrase cost far more than a
+signature.
 """
 
 import base64
@@ -76,41 +77,60 @@ class LoadedKey:
         )
         if isinstance(private, rsa.RSAPrivateKey):
             return cls(spki_der, "rsa", "rsa-sha256", private)
-        return cls(spki_der, "ec", "ecdsa-sha256" if private.key_size <= 256 else "ecdsa-sha384", private)
+        return cls(
+            spki_der, "ec", "ecdsa-sha256" if private.key_size <= 256 else "ecdsa-sha384", private
+        )
 
     def sign(self, tbs: bytes, signature_algorithm: str) -> bytes:
-        """Sign `tbs`. The same bytes always give the same signature (PKCS#1 v1.5; ECDSA as in RFC 6979)."""
+        """Sign `tbs`. The same bytes always give the same signature (PKCS#1 v1.5; ECDSA as in RFC
+        6979).
+        """
         private = self._private
         if isinstance(private, rsa.RSAPrivateKey) and signature_algorithm in _RSA_HASHES:
             return private.sign(tbs, padding.PKCS1v15(), _RSA_HASHES[signature_algorithm])
         if isinstance(private, ec.EllipticCurvePrivateKey) and signature_algorithm in _ECDSA_HASHES:
-            return private.sign(tbs, ec.ECDSA(_ECDSA_HASHES[signature_algorithm], deterministic_signing=True))
-        raise KeyStoreError(f"signature algorithm {signature_algorithm!r}: not possible with this {self.algorithm} key")
+            return private.sign(
+                tbs, ec.ECDSA(_ECDSA_HASHES[signature_algorithm], deterministic_signing=True)
+            )
+        raise KeyStoreError(
+            f"signature algorithm {signature_algorithm!r}: not possible with this {self.algorithm} "
+            "key"
+        )
 
     def sign_legacy(self, data: bytes) -> bytes:
-        """Sign with RSA, PKCS#1 v1.5 and SHA-1: messages to devices that know nothing else, never a certificate."""
+        """Sign with RSA, PKCS#1 v1.5 and SHA-1: messages to devices that know nothing else, never a
+        certificate.
+        """
         if not isinstance(self._private, rsa.RSAPrivateKey):
             raise KeyStoreError("signature with SHA-1: the key is not RSA")
         return self._private.sign(data, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - see above
 
     def decrypt_rsa(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        """Decrypt with PKCS#1 v1.5 (`oaep_hash` None) or OAEP ("sha1", "sha256", "sha384", "sha512", also for MGF1).
+        """Decrypt with PKCS#1 v1.5 (`oaep_hash` None) or OAEP ("sha1", "sha256", "sha384",
+        "sha512", also for MGF1).
 
-        With PKCS#1 v1.5 a wrong padding gives pseudo-random bytes and no error (implicit rejection). ValueError means
-        a ciphertext of the wrong length, one that is not below the modulus, or an OAEP block that does not open.
+        With PKCS#1 v1.5 a wrong padding gives pseudo-random bytes and no error (implicit
+        rejection). ValueError means a ciphertext of the wrong length, one that is not below the
+        modulus, or an OAEP block that does not open.
         """
         if not isinstance(self._private, rsa.RSAPrivateKey):
-            raise KeyStoreError("decryption: the key is not RSA; an RA certificate needs an RSA key")
+            raise KeyStoreError(
+                "decryption: the key is not RSA; an RA certificate needs an RSA key"
+            )
         if oaep_hash is None:
             return self._private.decrypt(ciphertext, padding.PKCS1v15())
         if oaep_hash not in _OAEP_HASHES:
             raise ValueError(f"OAEP hash {oaep_hash!r}: allowed are {', '.join(_OAEP_HASHES)}")
         algorithm = _OAEP_HASHES[oaep_hash]()
-        return self._private.decrypt(ciphertext, padding.OAEP(padding.MGF1(algorithm), algorithm, None))
+        return self._private.decrypt(
+            ciphertext, padding.OAEP(padding.MGF1(algorithm), algorithm, None)
+        )
 
 
 def generate(spec: str) -> PrivateKey:
-    """Make a key: `rsa:2048`, `rsa:3072`, `rsa:4096`, `ec:p256` or `ec:p384`; anything else is a KeyStoreError."""
+    """Make a key: `rsa:2048`, `rsa:3072`, `rsa:4096`, `ec:p256` or `ec:p384`; anything else is a
+    KeyStoreError.
+    """
     try:
         generator = _GENERATORS[spec]
     except KeyError:
@@ -119,7 +139,9 @@ def generate(spec: str) -> PrivateKey:
 
 
 def write(path: Path, key: PrivateKey, passphrase: bytes) -> None:
-    """Write `key` encrypted to `path`: mode 0600, in a folder of mode 0700, synced to disk, never over another file."""
+    """Write `key` encrypted to `path`: mode 0600, in a folder of mode 0700, synced to disk, never
+    over another file.
+    """
     if not passphrase:
         raise KeyStoreError(f"{path}: a private key is not written without a passphrase")
     _ensure_private_folder(path.parent)
@@ -129,7 +151,9 @@ def write(path: Path, key: PrivateKey, passphrase: bytes) -> None:
         # A hard link fails when the name is taken, so two writers cannot both win.
         os.link(partial, path)
     except FileExistsError:
-        raise KeyStoreError(f"{path}: a file is already there, and keys are never overwritten") from None
+        raise KeyStoreError(
+            f"{path}: a file is already there, and keys are never overwritten"
+        ) from None
     except OSError as error:
         raise KeyStoreError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
@@ -148,9 +172,11 @@ _CACHE_SALT: Final = secrets.token_bytes(32)
 
 
 def load(path: Path, passphrase: bytes) -> LoadedKey:
-    """Read the key at `path`, once per process as long as the file and the passphrase stay the same.
+    """Read the key at `path`, once per process as long as the file and the passphrase stay the
+    same.
 
-    KeyStoreError: no such file, readable by group or others, not a key, not encrypted, wrong passphrase.
+    KeyStoreError: no such file, readable by group or others, not a key, not encrypted, wrong
+    passphrase.
     """
     try:
         with path.open("rb") as file:
@@ -158,7 +184,8 @@ def load(path: Path, passphrase: bytes) -> LoadedKey:
             if status.st_mode & _OTHERS:
                 mode = stat.S_IMODE(status.st_mode)
                 raise KeyStoreError(
-                    f"{path}: mode {mode:04o} lets others read the private key; run chmod 600 {quote(str(path))}"
+                    f"{path}: mode {mode:04o} lets others read the private key; run chmod 600 "
+                    f"{quote(str(path))}"
                 )
             digest = hmac.digest(_CACHE_SALT, passphrase, "sha256")
             stamp = (status.st_ino, status.st_mtime_ns, status.st_size, digest)
@@ -176,8 +203,9 @@ def load(path: Path, passphrase: bytes) -> LoadedKey:
 def check_implicit_rejection(key: LoadedKey) -> None:
     """Prove that a wrong PKCS#1 v1.5 padding raises nothing, else KeyStoreError.
 
-    A library that raises tells an attacker which ciphertexts are well padded (Bleichenbacher 1998), so SCEP requests
-    must not be decrypted with it. The probe is 2^e mod n: a block that starts with zeros and no type byte.
+    A library that raises tells an attacker which ciphertexts are well padded (Bleichenbacher 1998),
+    so SCEP requests must not be decrypted with it. The probe is 2^e mod n: a block that starts with
+    zeros and no type byte.
     """
     public = serialization.load_der_public_key(key.spki_der)
     if not isinstance(public, rsa.RSAPublicKey):
@@ -188,7 +216,8 @@ def check_implicit_rejection(key: LoadedKey) -> None:
         key.decrypt_rsa(probe, None)
     except ValueError as error:
         raise KeyStoreError(
-            "decryption self-test: a wrong padding raises an error, which would let an attacker decrypt requests; "
+            "decryption self-test: a wrong padding raises an error, which would let an attacker "
+            "decrypt requests; "
             "use a cryptography package with OpenSSL 3.2 or newer"
         ) from error
 
@@ -219,7 +248,9 @@ def _encrypted_pem(key: PrivateKey, passphrase: bytes) -> bytes:
             },
         }
     )
-    der: bytes = EncryptedPrivateKeyInfo({"encryption_algorithm": scheme, "encrypted_data": encrypted}).dump()
+    der: bytes = EncryptedPrivateKeyInfo(
+        {"encryption_algorithm": scheme, "encrypted_data": encrypted}
+    ).dump()
     lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
     label = "ENCRYPTED PRIVATE KEY"
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]).encode()
@@ -230,13 +261,17 @@ def _decrypt_pem(path: Path, pem: bytes, passphrase: bytes) -> PrivateKey:
         raise KeyStoreError(f"{path}: not a private key in PEM form")
     if b"-----BEGIN ENCRYPTED PRIVATE KEY-----" not in pem:
         raise KeyStoreError(
-            f"{path}: the private key is not encrypted; encrypt it with openssl pkcs8 -topk8 -iter 600000"
+            f"{path}: the private key is not encrypted; encrypt it with openssl pkcs8 -topk8 -iter "
+            "600000"
         )
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # A damaged file, too, mostly ends in a padding that is not one, and the library calls that the password.
-        fault = "wrong passphrase" if "password" in str(error).lower() else f"cannot be opened: {error}"
+        # A damaged file, too, mostly ends in a padding that is not one, and the library calls that
+        # the password.
+        fault = (
+            "wrong passphrase" if "password" in str(error).lower() else f"cannot be opened: {error}"
+        )
         raise KeyStoreError(f"{path}: {fault}") from error
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise KeyStoreError(f"{path}: neither an RSA nor an EC key")
@@ -251,7 +286,8 @@ def _ensure_private_folder(folder: Path) -> None:
         raise KeyStoreError(f"{folder}: cannot be made: {error.strerror}") from error
     if mode & _OTHERS:
         raise KeyStoreError(
-            f"{folder}: mode {mode:04o} lets others into the key folder; run chmod 700 {quote(str(folder))}"
+            f"{folder}: mode {mode:04o} lets others into the key folder; run chmod 700 "
+            f"{quote(str(folder))}"
         )
 
 

@@ -19,9 +19,16 @@ class PortalConfig(AppConfig):
     verbose_name = "PKI portal"
 
     def ready(self) -> None:
-        """Connect the cache table and load the Celery application, so that every process rings through it."""
-        # Django signals for apps with models only; accounts is whose limits and links the table holds.
-        post_migrate.connect(create_cache_table, sender=apps.get_app_config("accounts"), dispatch_uid="pkiportal.cache")
+        """Connect the cache table and load the Celery application, so that every process rings
+        through it.
+        """
+        # Django signals for apps with models only; accounts is whose limits and links the table
+        # holds.
+        post_migrate.connect(
+            create_cache_table,
+            sender=apps.get_app_config("accounts"),
+            dispatch_uid="pkiportal.cache",
+        )
         from pkiportal import celery
 
         celery.app.set_default()

@@ -9,8 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
 
-from pkiportal.broker_watch import BrokerWatch
-from pkiportal.lifeline import be_followed, follow_the_starter
+from pkiportal.runtime.broker_watch import BrokerWatch
+from pkiportal.runtime.lifeline import be_followed, follow_the_starter
 
 app = Celery("pkiportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -28,13 +28,15 @@ def use_our_logs(**_: Any) -> None:
 
 @worker_init.connect
 def remember_the_worker(**_: Any) -> None:
-    """Note who the pool processes, forked after this, have to follow; and leave the start of the worker in the log."""
+    """Note who the pool processes, forked after this, have to follow; and leave the start of the
+    worker in the log.
+    """
     be_followed()
     from django.conf import settings
     from django.db import connections
     from django.utils import timezone
 
-    from pkiportal.starts import note_start
+    from pkiportal.runtime.starts import note_start
 
     note_start(settings.PORTAL_PROCESS, now=timezone.now())
     connections.close_all()
@@ -44,6 +46,6 @@ def remember_the_worker(**_: Any) -> None:
 def follow_the_worker(**_: Any) -> None:
     """A pool process ends with its worker; and it sweeps, so that nothing stops when beat does."""
     follow_the_starter()
-    from pkiportal.sweeper import start_sweeping
+    from pkiportal.runtime.sweeper import start_sweeping
 
     start_sweeping()

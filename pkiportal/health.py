@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
 
-from approvals.pulse import beat
-from approvals.queue import signing_health
-from approvals.refusals import Unplanned, unplanned_since
-from audit.availability import is_unavailable
+from approvals.operations.pulse import beat
+from approvals.reading.queue import signing_health
+from approvals.records.refusals import Unplanned, unplanned_since
+from database.availability import is_unavailable
 from pkiportal import watching
 
 #: Seconds. The broker must not hold an answer about the rest.
@@ -26,7 +26,8 @@ FAULTS_SINCE: Final = timedelta(hours=24)
 
 
 def page_fault(request: HttpRequest) -> HttpResponse:
-    """Answer a page that failed: 503 and "try again" where the database is away, 500 for everything else.
+    """Answer a page that failed: 503 and "try again" where the database is away, 500 for everything
+    else.
 
     The templates are drawn without the request: who asks cannot be looked up now.
     """
@@ -38,25 +39,30 @@ def page_fault(request: HttpRequest) -> HttpResponse:
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 as long as this process answers; looks at nothing else."""
-    return HttpResponse("ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+    return HttpResponse(
+        "ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"}
+    )
 
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 when requests can be taken and remembered, 503 with the reasons when not.
 
-    A dead broker or a late sweep is shown (`warnings`) but is no reason: requests wait in the database.
+    A dead broker or a late sweep is shown (`warnings`) but is no reason: requests wait in the
+    database.
     """
     reasons, facts = readiness(timezone.now())
     state = {"ready": not reasons, "reasons": reasons, "version": settings.PORTAL_VERSION, **facts}
-    return JsonResponse(state, status=503 if reasons else 200, headers={"Cache-Control": "no-store"})
+    return JsonResponse(
+        state, status=503 if reasons else 200, headers={"Cache-Control": "no-store"}
+    )
 
 
 def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
     """The reasons against being ready, and facts worth showing.
 
-    A database that answers but takes no writes (a full disk, a standby) is a reason: nothing could be remembered. Each
-    process tries a write of its own, every few seconds at most.
+    A database that answers but takes no writes (a full disk, a standby) is a reason: nothing could
+    be remembered. Each process tries a write of its own, every few seconds at most.
     """
     facts: dict[str, Any] = {"broker": "reachable" if broker_answers() else "unreachable"}
     try:
@@ -64,7 +70,10 @@ def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
         if pending:
             return [f"{len(pending)} migrations are not applied, run `./portal migrate`"], facts
         fault = beat.write(settings.PORTAL_PROCESS, now=now)
-        facts |= signing_facts(now) | {"write": fault or "ok", "unplanned_faults": unplanned_faults(now).count}
+        facts |= signing_facts(now) | {
+            "write": fault or "ok",
+            "unplanned_faults": unplanned_faults(now).count,
+        }
     except (DatabaseError, InterfaceError):
         return ["the database does not answer"], facts
     return [fault] if fault else [], facts
@@ -78,7 +87,9 @@ def pending_migrations() -> list[str]:
 
 
 def signing_facts(now: datetime) -> dict[str, Any]:
-    """How signing goes, when the sweep last ran, and what needs an operator; seconds are counted from `now`."""
+    """How signing goes, when the sweep last ran, and what needs an operator; seconds are counted
+    from `now`.
+    """
     health = signing_health(now)
     return {
         "signing": watching.signing_sentence(now) or "ok",
@@ -91,7 +102,10 @@ def signing_facts(now: datetime) -> dict[str, Any]:
 
 
 def unplanned_faults(now: datetime) -> Unplanned:
-    """Messages of the last 24 hours that ran into an exception nobody planned. Raises DatabaseError."""
+    """Messages of the last 24 hours that ran into an exception nobody planned.
+
+    Raises DatabaseError.
+    """
     return unplanned_since(now - FAULTS_SINCE)
 
 
@@ -111,4 +125,6 @@ def broker_answers() -> bool:
 def broker_client() -> "Redis":
     """A client of the broker with short timeouts; the caller closes it."""
     address = settings.CELERY_BROKER_URL.replace("redis+socket://", "unix://", 1)
-    return Redis.from_url(address, socket_timeout=_BROKER_TIMEOUT, socket_connect_timeout=_BROKER_TIMEOUT)
+    return Redis.from_url(
+        address, socket_timeout=_BROKER_TIMEOUT, socket_connect_timeout=_BROKER_TIMEOUT
+    )

@@ -1,4 +1,6 @@
-"""Logs: one JSON object a line on standard error, ASCII only, so that no name from a certificate can forge a line."""
+"""Logs: one JSON object a line on standard error, ASCII only, so that no name from a certificate
+can forge a line.
+"""
 
 import json
 import logging
@@ -7,11 +9,21 @@ from typing import Any, Final
 
 import structlog
 
-_SECRET_WORDS: Final = ("password", "passphrase", "secret", "challenge", "token", "cookie", "authorization")
+_SECRET_WORDS: Final = (
+    "password",
+    "passphrase",
+    "secret",
+    "challenge",
+    "token",
+    "cookie",
+    "authorization",
+)
 _HIDDEN: Final = "<hidden>"
 
 
-def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+def hide_secrets(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> Mapping[str, Any]:
     """Blank the value of each field whose name tells of a secret."""
     for name in event:
         if any(word in name.lower() for word in _SECRET_WORDS):
@@ -25,9 +37,13 @@ def one_line(value: object, **_: object) -> str:
 
 
 def logging_config(level: str, *, process: str) -> dict[str, Any]:
-    """The `logging.config` dictionary for Django, Celery and granian alike; structlog is set up on the way."""
+    """The `logging.config` dictionary for Django, Celery and granian alike; structlog is set up on
+    the way.
+    """
 
-    def name_process(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    def name_process(
+        _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> Mapping[str, Any]:
         event["process"] = process
         return event
 
@@ -54,17 +70,33 @@ def logging_config(level: str, *, process: str) -> dict[str, Any]:
                 ],
             }
         },
-        "filters": {"refusals": {"()": "pkiportal.refusal_log.OneLineEach"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["refusals"]}},
+        "filters": {"refusals": {"()": "pkiportal.web.refusal_log.OneLineEach"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "filters": ["refusals"],
+            }
+        },
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {
-            # Their own handlers would print a second line in another form.
-            **{name: {"handlers": [], "level": level, "propagate": True} for name in ("django", "django.server")},
-            "celery": {"handlers": [], "level": level, "propagate": True},
-            "_granian": {"handlers": ["stderr"], "level": level, "propagate": False},
-            "granian.access": {"handlers": [], "level": level, "propagate": True},
-            # One line for every poll of every device would bury the rest.
-            **{name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat")},
+        "loggers": _loggers(level),
+    }
+
+
+def _loggers(level: str) -> dict[str, Any]:
+    return {
+        # Their own handlers would print a second line in another form.
+        **{
+            name: {"handlers": [], "level": level, "propagate": True}
+            for name in ("django", "django.server")
+        },
+        "celery": {"handlers": [], "level": level, "propagate": True},
+        "_granian": {"handlers": ["stderr"], "level": level, "propagate": False},
+        "granian.access": {"handlers": [], "level": level, "propagate": True},
+        # One line for every poll of every device would bury the rest.
+        **{
+            name: {"level": "WARNING"}
+            for name in ("celery.worker.strategy", "celery.app.trace", "celery.beat")
         },
     }
 

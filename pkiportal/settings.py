@@ -1,6 +1,9 @@
-"""Django settings: one file, from the environment. Wrong values fail at start, named, in one sentence.
+"""Django settings: one file, from the environment.
 
-`PORTAL_PROCESS` says which part this process is; what a part does not need, it is not given (docs/operations.md).
+Wrong values fail at start, named, in one sentence.
+
+`PORTAL_PROCESS` says which part this process is; what a part does not need, it is not given
+(docs/operations.md).
 """
 
 import os
@@ -8,46 +11,73 @@ import shlex
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from pkiportal import __version__, environment
-from pkiportal.datafolder import DataFolder
-from pkiportal.environment import Network, ProcessKind, Secret, SettingsError, is_set, read, read_text
-from pkiportal.fixed_settings import CONTENT_SECURITY_POLICY, REST_FRAMEWORK  # noqa: F401 - read by Django
+from pkiportal import __version__
+from pkiportal.environment import connections, variables
+from pkiportal.environment.datafolder import DataFolder
+from pkiportal.environment.fixed_settings import (  # noqa: F401 - read by Django
+    AUTH_PASSWORD_VALIDATORS,
+    CELERY_TASK_QUEUES,
+    CELERY_TASK_ROUTES,
+    CONTENT_SECURITY_POLICY,
+    PASSWORD_HASHERS,
+    REST_FRAMEWORK,
+)
+from pkiportal.environment.variables import (
+    Network,
+    ProcessKind,
+    Secret,
+    SettingsError,
+    is_set,
+    read,
+    read_text,
+)
 from pkiportal.logs import logging_config
 
 PORTAL_VERSION: Final = __version__
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 _COMMAND: Final[ProcessKind] = "command"
 
-PORTAL_PROCESS = read("PORTAL_PROCESS", environment.process_kind, default=_COMMAND)
+PORTAL_PROCESS = read("PORTAL_PROCESS", variables.process_kind, default=_COMMAND)
 PORTAL_DATA = DataFolder(read("PORTAL_DATA", Path, default=BASE_DIR / "var").absolute())
 #: What a command next to this portal needs in order to work on the same folder.
 PORTAL_DATA_OPTION: Final = (
     "" if PORTAL_DATA.root == BASE_DIR / "var" else f" --data {shlex.quote(str(PORTAL_DATA.root))}"
 )
-PORTAL_BIND = read("PORTAL_BIND", environment.host_port, default=("127.0.0.1", 8000))
-PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", environment.existing_file, default=None)
-PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", environment.tls_key, default=None)
-PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read("PORTAL_TRUSTED_PROXIES", environment.networks, default=())
+PORTAL_BIND = read("PORTAL_BIND", variables.host_port, default=("127.0.0.1", 8000))
+PORTAL_TLS_CERT = read("PORTAL_TLS_CERT", variables.existing_file, default=None)
+PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", variables.tls_key, default=None)
+PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read(
+    "PORTAL_TRUSTED_PROXIES", variables.networks, default=()
+)
 #: How many proxies a request passes at most; so many entries of PORTAL_PROXY_HEADER are read.
-PORTAL_PROXY_HOPS: int = read("PORTAL_PROXY_HOPS", environment.proxy_hops, default=1)
+PORTAL_PROXY_HOPS: int = read("PORTAL_PROXY_HOPS", variables.proxy_hops, default=1)
 #: The one header that is read. A proxy passes the other one on as any client writes it.
-PORTAL_PROXY_HEADER: str = read("PORTAL_PROXY_HEADER", environment.proxy_header, default="X-Forwarded-For")
+PORTAL_PROXY_HEADER: str = read(
+    "PORTAL_PROXY_HEADER", variables.proxy_header, default="X-Forwarded-For"
+)
 for _name in ("PORTAL_PROXY_HOPS", "PORTAL_PROXY_HEADER"):
     if is_set(_name) and not PORTAL_TRUSTED_PROXIES:
-        raise SettingsError(f"{_name}: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too")
+        raise SettingsError(
+            f"{_name}: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too"
+        )
 if (PORTAL_TLS_CERT is None) != (PORTAL_TLS_KEY is None):
-    raise SettingsError("PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none")
+    raise SettingsError(
+        "PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none"
+    )
 #: A second address, without TLS, for SCEP, certificates and CRLs; pages are refused there.
-PORTAL_HTTP_BIND = read("PORTAL_HTTP_BIND", environment.host_port, default=None)
+PORTAL_HTTP_BIND = read("PORTAL_HTTP_BIND", variables.host_port, default=None)
 if PORTAL_HTTP_BIND is not None and PORTAL_TLS_CERT is None:
-    raise SettingsError("PORTAL_HTTP_BIND: without PORTAL_TLS_CERT the address of PORTAL_BIND has no TLS already")
+    raise SettingsError(
+        "PORTAL_HTTP_BIND: without PORTAL_TLS_CERT the address of PORTAL_BIND has no TLS already"
+    )
 
 
 def _own_address() -> str:
-    """The address to print when none is given: localhost, since browsers allow passkeys there without TLS.
+    """The address to print when none is given: localhost, since browsers allow passkeys there
+    without TLS.
 
     A command beside a running portal takes the one that `up` noted.
     """
@@ -62,50 +92,62 @@ def _own_address() -> str:
     return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
 
-PORTAL_PUBLIC_URL = read("PORTAL_PUBLIC_URL", environment.public_url, default=_own_address())
+PORTAL_PUBLIC_URL = read("PORTAL_PUBLIC_URL", variables.public_url, default=_own_address())
 PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
-#: Host names under which the sign-in pages may be used without TLS, by a browser on the same machine.
+#: Host names under which the sign-in pages may be used without TLS, by a browser on the same
+#: machine.
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 #: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
-#: What profiles may make the portal call: nothing unless named here (approvals.targets).
-PORTAL_WEBHOOK_HOSTS = read("PORTAL_WEBHOOK_HOSTS", environment.call_targets, default=())
-PORTAL_WEBHOOK_NETWORKS: tuple[Network, ...] = read("PORTAL_WEBHOOK_NETWORKS", environment.networks, default=())
-PORTAL_INTUNE_LOGIN_URL = read(
-    "PORTAL_INTUNE_LOGIN_URL", environment.public_url, default="https://login.microsoftonline.com"
+#: What profiles may make the portal call: nothing unless named here (outbound.targets).
+PORTAL_WEBHOOK_HOSTS = read("PORTAL_WEBHOOK_HOSTS", variables.call_targets, default=())
+PORTAL_WEBHOOK_NETWORKS: tuple[Network, ...] = read(
+    "PORTAL_WEBHOOK_NETWORKS", variables.networks, default=()
 )
-PORTAL_INTUNE_GRAPH_URL = read("PORTAL_INTUNE_GRAPH_URL", environment.public_url, default="https://graph.microsoft.com")
+PORTAL_INTUNE_LOGIN_URL = read(
+    "PORTAL_INTUNE_LOGIN_URL", variables.public_url, default="https://login.microsoftonline.com"
+)
+PORTAL_INTUNE_GRAPH_URL = read(
+    "PORTAL_INTUNE_GRAPH_URL", variables.public_url, default="https://graph.microsoft.com"
+)
 PORTAL_INTUNE_API_URL = read(
-    "PORTAL_INTUNE_API_URL", environment.public_url, default="https://api.manage.microsoft.com"
+    "PORTAL_INTUNE_API_URL", variables.public_url, default="https://api.manage.microsoft.com"
 )
 #: Where the service that Graph names may be.
 PORTAL_INTUNE_HOSTS = read(
-    "PORTAL_INTUNE_HOSTS", environment.call_targets, default=environment.call_targets("*.manage.microsoft.com")
+    "PORTAL_INTUNE_HOSTS",
+    variables.call_targets,
+    default=variables.call_targets("*.manage.microsoft.com"),
 )
 #: How the portal names itself to services that it calls.
 PORTAL_CALLER: Final = f"pki-portal/{PORTAL_VERSION}"
 #: After how many days an administrator is reminded to rotate a static challenge.
 PORTAL_STATIC_CHALLENGE_DAYS: Final = read(
-    "PORTAL_STATIC_CHALLENGE_DAYS", environment.static_challenge_days, default=90
+    "PORTAL_STATIC_CHALLENGE_DAYS", variables.static_challenge_days, default=90
 )
 #: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
-PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", environment.crl_days, default=7))
+PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", variables.crl_days, default=7))
 #: How long the bytes of a CRL are kept that a newer one took the place of.
-PORTAL_CRL_KEEP: Final = timedelta(days=read("PORTAL_CRL_KEEP_DAYS", environment.days(1, 36_500), default=365))
-#: How long an RA certificate is good for, and how long before its end the next one is made: None: a third; 0: never.
-PORTAL_RA_LIFE: Final = timedelta(days=read("PORTAL_RA_DAYS", environment.days(2, 3_650), default=730))
+PORTAL_CRL_KEEP: Final = timedelta(
+    days=read("PORTAL_CRL_KEEP_DAYS", variables.days(1, 36_500), default=365)
+)
+#: How long an RA certificate is good for, and how long before its end the next one is made: None: a
+#: third; 0: never.
+PORTAL_RA_LIFE: Final = timedelta(
+    days=read("PORTAL_RA_DAYS", variables.days(2, 3_650), default=730)
+)
 PORTAL_RA_RENEW_BEFORE: Final = read(
     "PORTAL_RA_RENEW_DAYS",
-    lambda text: timedelta(days=environment.days(0, PORTAL_RA_LIFE.days - 1)(text)),
+    lambda text: timedelta(days=variables.days(0, PORTAL_RA_LIFE.days - 1)(text)),
     default=None,
 )
 #: How long decisions are marked after another person set the officer's password or granted a role.
 PORTAL_ACCOUNT_CHANGE_PERIOD: Final = timedelta(
-    days=read("PORTAL_ACCOUNT_CHANGE_DAYS", environment.days(1, 365), default=7)
+    days=read("PORTAL_ACCOUNT_CHANGE_DAYS", variables.days(1, 365), default=7)
 )
 
 
-# Secrets -------------------------------------------------------------------------------------------------------------
+# Secrets ------------------------------------------------------------------------------------------
 def _secret(variable: str, file_name: str, *readers: ProcessKind) -> Secret:
     """A secret from the environment or the data folder, for the named kinds of process only."""
 
@@ -122,12 +164,12 @@ RA_PASSPHRASE = _secret("PORTAL_RA_PASSPHRASE", "ra-passphrase", "web", "command
 CHALLENGE_KEY = _secret("PORTAL_CHALLENGE_KEY", "challenge", "web", "default", "command")
 CA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ca"
 RA_KEY_FOLDER: Path = PORTAL_DATA.keys / "ra"
-SECRET_KEY: str = read("PORTAL_SECRET_KEY", environment.secret_key, default="", secret=True) or PORTAL_DATA.secret(
-    "django"
-)
+SECRET_KEY: str = read(
+    "PORTAL_SECRET_KEY", variables.secret_key, default="", secret=True
+) or PORTAL_DATA.secret("django")
 SECRET_KEY_FALLBACKS: list[str] = []
 
-# Applications --------------------------------------------------------------------------------------------------------
+# Applications -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -154,20 +196,20 @@ INSTALLED_APPS = [
     "pkiportal",
 ]
 MIDDLEWARE = [
-    "pkiportal.middleware.name_request",
-    "pkiportal.middleware.bound_body",
-    "pkiportal.middleware.trusted_proxy",
-    "pkiportal.middleware.open_doors",
+    "pkiportal.web.middleware.name_request",
+    "pkiportal.web.middleware.bound_body",
+    "pkiportal.web.middleware.trusted_proxy",
+    "pkiportal.web.middleware.open_doors",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "pkiportal.middleware.refuse_plain_http",
+    "pkiportal.web.middleware.refuse_plain_http",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "pkiportal.middleware.session_age",
-    "accounts.browsers.remember_browser",
+    "pkiportal.web.middleware.session_age",
+    "accounts.sign_in.browsers.remember_browser",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -192,41 +234,19 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DEBUG = False
 
-# Database ------------------------------------------------------------------------------------------------------------
-_SQLITE_OPTIONS: dict[str, Any] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": (
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON; PRAGMA foreign_keys=ON"
-    ),
-}
-#: Milliseconds. A command may migrate a large table; a page or a worker that waits this long is stuck.
-_LIMITS: Final = {"lock_timeout": 3000} | (
-    {} if PORTAL_PROCESS == _COMMAND else {"statement_timeout": 15_000, "idle_in_transaction_session_timeout": 10_000}
+# Database -----------------------------------------------------------------------------------------
+_DATABASE: Final = connections.database_connection(
+    read("DATABASE_URL", variables.database, default=None, secret=True),
+    process=PORTAL_PROCESS,
+    file=PORTAL_DATA.database,
 )
-
-
-def _database() -> dict[str, Any]:
-    found = read("DATABASE_URL", environment.database, default=None, secret=True)
-    if found is None:
-        found = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(PORTAL_DATA.database)}
-    given: dict[str, Any] = found.get("OPTIONS", {})
-    if found["ENGINE"].endswith("sqlite3"):
-        return found | {"CONN_MAX_AGE": None, "OPTIONS": _SQLITE_OPTIONS | given}
-    options = {
-        "server_side_binding": True,
-        "connect_timeout": 5,
-        "application_name": f"portal-{PORTAL_PROCESS}",
-        "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
-    }
-    return found | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True, "OPTIONS": options | given}
-
-
-DATABASES = {"default": _database() | {"ATOMIC_REQUESTS": False}}
-#: Threads of each of the two web processes; a request holds one from the end of its body to its answer. Each thread
-#: keeps a connection, and PostgreSQL allows 100 unless its settings say otherwise.
+DATABASES = {"default": _DATABASE | {"ATOMIC_REQUESTS": False}}
+#: Threads of each of the two web processes; a request holds one from the end of its body to its
+#: answer. Each thread keeps a connection, and PostgreSQL allows 100 unless its settings say
+#: otherwise.
 PORTAL_WEB_THREADS: Final = 64 if DATABASES["default"]["ENGINE"].endswith("sqlite3") else 32
-#: In the database, not in the broker: who signs in must not depend on Valkey, and limits are shared by all processes.
+#: In the database, not in the broker: who signs in must not depend on Valkey, and limits are shared
+#: by all processes.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -235,12 +255,12 @@ CACHES = {
     }
 }
 
-# Time, language, mail, files -----------------------------------------------------------------------------------------
+# Time, language, mail, files ----------------------------------------------------------------------
 USE_TZ = True
-TIME_ZONE = read("PORTAL_TIME_ZONE", environment.time_zone, default="UTC")
+TIME_ZONE = read("PORTAL_TIME_ZONE", variables.time_zone, default="UTC")
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
-_EMAIL = read("EMAIL_URL", environment.email, default=None, secret=True)
+_EMAIL = read("EMAIL_URL", variables.email, default=None, secret=True)
 PORTAL_SENDS_MAIL: Final = _EMAIL is not None
 globals().update(_EMAIL or {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"})
 EMAIL_TIMEOUT = 10
@@ -256,23 +276,12 @@ STORAGES = {
 }
 WHITENOISE_KEEP_ONLY_HASHED_FILES = False
 
-# Sign-in -------------------------------------------------------------------------------------------------------------
+# Sign-in ------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.ScryptPasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
-_VALIDATION: Final = "django.contrib.auth.password_validation"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"{_VALIDATION}.UserAttributeSimilarityValidator"},
-    {"NAME": f"{_VALIDATION}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
-    {"NAME": f"{_VALIDATION}.NumericPasswordValidator"},
-]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.sign_in.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -281,26 +290,28 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_PREVENT_ENUMERATION = True
-#: Sign-ins are counted by `accounts.sign_in_limits`, which knows the browsers of a person.
+#: Sign-ins are counted by `accounts.sign_in.sign_in_limits`, which knows the browsers of a person.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reauthenticate": "10/m/user"}
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 
-# Browser -------------------------------------------------------------------------------------------------------------
+# Browser ------------------------------------------------------------------------------------------
 _LOCAL_HOSTS: Final = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = [
     *_LOCAL_HOSTS,
     *filter(None, [urlsplit(PORTAL_PUBLIC_URL).hostname]),
-    *read("PORTAL_ALLOWED_HOSTS", environment.names, default=()),
+    *read("PORTAL_ALLOWED_HOSTS", variables.names, default=()),
 ]
 CSRF_TRUSTED_ORIGINS = [PORTAL_PUBLIC_URL]
 APPEND_SLASH = True
-#: Of a form without its files; how large a whole body may be is a matter of its path (pkiportal.bodies).
+#: Of a form without its files; how large a whole body may be is a matter of its path
+#: (pkiportal.web.bodies).
 DATA_UPLOAD_MAX_MEMORY_SIZE = 262_144
-#: Files are kept in memory, from people who are signed in, on the pages that take lists; never on the disk.
-FILE_UPLOAD_HANDLERS = ["pkiportal.uploads.ListUploadHandler"]
+#: Files are kept in memory, from people who are signed in, on the pages that take lists; never on
+#: the disk.
+FILE_UPLOAD_HANDLERS = ["pkiportal.web.uploads.ListUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
 DATA_UPLOAD_MAX_NUMBER_FILES = 1
-SESSION_ENGINE = "accounts.sessions"
+SESSION_ENGINE = "accounts.sign_in.sessions"
 SESSION_COOKIE_AGE = 8 * 3600
 #: Seconds without a request after which a session ends.
 PORTAL_SESSION_IDLE = 3600
@@ -319,10 +330,10 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 
-# Celery: the broker is a doorbell, the database the truth ------------------------------------------------------------
+# Celery: the broker is a doorbell, the database the truth -----------------------------------------
 def _broker_url() -> str:
     return (
-        read("REDIS_URL", environment.redis_url, default="", secret=True)
+        read("REDIS_URL", variables.redis_url, default="", secret=True)
         or f"redis+socket://{PORTAL_DATA.broker_socket}"
     )
 
@@ -336,16 +347,14 @@ CELERY_TASK_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_ACKS_ON_FAILURE = CELERY_TASK_ACKS_ON_TIMEOUT = True  # the sweep tries again, not the broker
+CELERY_TASK_ACKS_ON_FAILURE = CELERY_TASK_ACKS_ON_TIMEOUT = (
+    True  # the sweep tries again, not the broker
+)
 CELERY_TASK_TIME_LIMIT = 30
 CELERY_TASK_SOFT_TIME_LIMIT = 20
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_QUEUES = {
-    name: {"exchange": name, "exchange_type": "direct", "routing_key": name} for name in ("signing", "default")
-}
-CELERY_TASK_ROUTES = {"approvals.issue*": {"queue": "signing"}, "ca.*": {"queue": "signing"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 5_000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
@@ -356,31 +365,24 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
-#: A worker waits on its connection; whoever rings must not hold a click: one second, no retry.
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {
-        "visibility_timeout": 120,
-        "unacked_restore_interval": 5,
-        "unacked_restore_throttle": 1,
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
-        "socket_keepalive": not PORTAL_EMBEDS_BROKER,
-        "health_check_interval": 15,
-    }
-    if PORTAL_PROCESS in {"signing", "default"}
-    else {"visibility_timeout": 120, "socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
+CELERY_BROKER_TRANSPORT_OPTIONS = connections.broker_options(
+    PORTAL_PROCESS, is_embedded=PORTAL_EMBEDS_BROKER
 )
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(PORTAL_DATA.root / "beat-schedule")
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
-#: The sweep only, which rings for the rest: see approvals.sweep.CHORES.
+#: The sweep only, which rings for the rest: see approvals.issuance.sweep.CHORES.
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "approvals.sweep", "schedule": 5.0, "options": {"queue": "default", "expires": 5}},
+    "sweep": {
+        "task": "approvals.sweep",
+        "schedule": 5.0,
+        "options": {"queue": "default", "expires": 5},
+    },
 }
 
-# Logs ----------------------------------------------------------------------------------------------------------------
-PORTAL_LOG_LEVEL = read("PORTAL_LOG_LEVEL", environment.log_level, default="INFO")
+# Logs ---------------------------------------------------------------------------------------------
+PORTAL_LOG_LEVEL = read("PORTAL_LOG_LEVEL", variables.log_level, default="INFO")
 #: Whether the web server writes a line for each request.
-PORTAL_ACCESS_LOG: bool = read("PORTAL_ACCESS_LOG", environment.switch, default=False)
+PORTAL_ACCESS_LOG: bool = read("PORTAL_ACCESS_LOG", variables.switch, default=False)
 LOGGING = logging_config(PORTAL_LOG_LEVEL, process=PORTAL_PROCESS)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")

@@ -18,7 +18,8 @@ admin.site.password_change = RedirectView.as_view(pattern_name="account_change_p
 admin.site.site_header = admin.site.site_title = "PKI portal administration"
 admin.site.site_url = "/"
 
-#: Of allauth's many pages those that this portal uses; the sign-up page only says that it is closed.
+#: Of allauth's many pages those that this portal uses; the sign-up page only says that it is
+#: closed.
 _account: Final[list[URLPattern | URLResolver]] = [
     path("setup/<str:token>", set_up, name="account_setup"),
     path("password/link/<str:token>", password_link, name="account_password_link"),
@@ -26,7 +27,11 @@ _account: Final[list[URLPattern | URLResolver]] = [
     path("logout/", account_views.logout, name="account_logout"),
     path("signup/", account_views.signup, name="account_signup"),
     path("inactive/", account_views.account_inactive, name="account_inactive"),
-    path("password/change/", transaction.atomic(account_views.password_change), name="account_change_password"),
+    path(
+        "password/change/",
+        transaction.atomic(account_views.password_change),
+        name="account_change_password",
+    ),
     path("reauthenticate/", account_views.reauthenticate, name="account_reauthenticate"),
 ]
 
@@ -35,7 +40,7 @@ def _door(route: str, module: str) -> list[URLResolver]:
     return [path(route, include(module))] if find_spec(module) else []
 
 
-handler400 = "pkiportal.refusal_pages.bad_request"
+handler400 = "pkiportal.web.refusal_pages.bad_request"
 handler500 = "pkiportal.health.page_fault"
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -44,7 +49,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/", include(_account)),
     path("admin/", admin.site.urls),
     *_door("", "scep.urls"),
-    *_door("", "scep.ndes_urls"),
+    *_door("", "scep.ndes.urls"),
     *_door("api/", "api.urls"),
     *_door("account/tokens/", "api.token_urls"),
     *_door("", "approvals.urls"),

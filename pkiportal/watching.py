@@ -1,20 +1,25 @@
-"""What monitors and the doctor are told to worry about: sentences, each with its subject; none while all is well."""
+"""What monitors and the doctor are told to worry about: sentences, each with its subject; none
+while all is well.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from accounts.models import AccountNotice
-from approvals import pulse
-from approvals.attention import in_need, signing_fault
-from approvals.models import Alarm, Lease, OutboxMessage
-from approvals.queue import Count, count, duration, signing_health
-from audit.ids import since
-from audit.moments import TOLERANCE
-from ca.expiry import deadlines_of
-from ca.models import CertificateAuthority
+from accounts.models.changes import AccountNotice
+from approvals.models.challenges import Alarm
+from approvals.models.operations import Lease
+from approvals.models.requests import OutboxMessage
+from approvals.operations import pulse
+from approvals.operations.attention import in_need, signing_fault
+from approvals.reading.queue import Count, count, duration, signing_health
+from ca.authorities.expiry import deadlines_of
+from ca.models.authorities import CertificateAuthority
+from database.ids import since
+from database.moments import TOLERANCE
 
-#: A sweep is due each few seconds; after this long none of the workers lives or reaches the database.
+#: A sweep is due each few seconds; after this long none of the workers lives or reaches the
+#: database.
 SWEEP_LATE: Final = timedelta(seconds=60)
 _MAILS_SINCE: Final = timedelta(hours=24)
 
@@ -32,14 +37,21 @@ def swept_at() -> datetime | None:
 
 
 def sweep_fault(now: datetime) -> str:
-    """Return why the sweep cannot be as it should, empty where it is; before the first one nothing is late."""
+    """Return why the sweep cannot be as it should, empty where it is; before the first one nothing
+    is late.
+    """
     moment = swept_at()
     if moment is None:
         return ""
     if moment > now + TOLERANCE:
-        return f"The last sweep lies {duration(moment - now)} ahead of the clock: a clock was set back."
+        return (
+            f"The last sweep lies {duration(moment - now)} ahead of the clock: a clock was set "
+            "back."
+        )
     if now - moment > SWEEP_LATE:
-        return f"No sweep for {duration(now - moment)}: no worker lives, or none reaches the database."
+        return (
+            f"No sweep for {duration(now - moment)}: no worker lives, or none reaches the database."
+        )
     return ""
 
 
@@ -51,7 +63,9 @@ def signing_sentence(now: datetime) -> str:
 
 
 def attention() -> Count:
-    """Return how many requests need attention: with a fault, in quarantine, refused before signing, or held up."""
+    """Return how many requests need attention: with a fault, in quarantine, refused before signing,
+    or held up.
+    """
     return count(in_need())
 
 
@@ -62,7 +76,9 @@ def attention_sentence(number: Count) -> str:
 
 
 def queue_faults(now: datetime) -> Iterator[str]:
-    """Queues whose tasks are not done: the worker is away or stuck, or the broker takes tasks and hands out none."""
+    """Queues whose tasks are not done: the worker is away or stuck, or the broker takes tasks and
+    hands out none.
+    """
     signs = pulse.signs(now=now)
     for queue in pulse.QUEUES:
         sign = signs.get(pulse.queue_name(queue))
@@ -77,17 +93,28 @@ def crl_faults(now: datetime) -> Iterator[str]:
     """CRLs that were not replaced in time."""
     for ca in CertificateAuthority.objects.order_by("name"):
         for deadline in deadlines_of(ca, now=now):
-            if deadline.about == "crl" and (deadline.state == "fail" or now - ca.created_at > SWEEP_LATE * 5):
+            if deadline.about == "crl" and (
+                deadline.state == "fail" or now - ca.created_at > SWEEP_LATE * 5
+            ):
                 yield f"CA {ca.name}: {deadline.text}."
 
 
 def mail_fault(now: datetime) -> str:
     """Return how many mails of the last day the mail server did not take; empty for none.
 
-    Those to officers, alarms, and those about accounts: a password link that no auditor hears of is a worry too.
+    Those to officers, alarms, and those about accounts: a password link that no auditor hears of is
+    a worry too.
     """
-    failed = {"pk__gte": since(now - _MAILS_SINCE), "attempts__gt": 0, "outcome__startswith": "not sent"}
+    failed = {
+        "pk__gte": since(now - _MAILS_SINCE),
+        "attempts__gt": 0,
+        "outcome__startswith": "not sent",
+    }
     outcomes: list[str] = []
     for mails in (OutboxMessage.objects, Alarm.objects, AccountNotice.objects):
         outcomes += mails.filter(**failed).order_by("pk").values_list("outcome", flat=True)[:1000]
-    return f"{len(outcomes)} notices of the last 24 hours were not sent, the last {outcomes[-1]}." if outcomes else ""
+    return (
+        f"{len(outcomes)} notices of the last 24 hours were not sent, the last {outcomes[-1]}."
+        if outcomes
+        else ""
+    )

@@ -14,19 +14,20 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from pkiportal.lifeline import be_followed
-from pkiportal.sockets import BACKLOG, connections_within, raise_descriptor_limit
+from pkiportal.runtime.lifeline import be_followed
+from pkiportal.web.sockets import BACKLOG, connections_within, raise_descriptor_limit
 
 
 def server() -> MPServer:
     """The server as the settings want it; `serve()` runs it until SIGTERM.
 
-    HTTP/1 also with TLS: where both versions are offered, a connection that says nothing after the handshake has no
-    time limit. What granian calls back-pressure counts connections before they are accepted, silent ones included.
+    HTTP/1 also with TLS: where both versions are offered, a connection that says nothing after the
+    handshake has no time limit. What granian calls back-pressure counts connections before they are
+    accepted, silent ones included.
     """
     host, port = settings.PORTAL_BIND
     return MPServer(
-        "pkiportal.rsgi:front",
+        "pkiportal.web.rsgi:front",
         address=host,
         port=port,
         interface=Interfaces.RSGI,
@@ -48,8 +49,8 @@ def server() -> MPServer:
 
 if __name__ == "__main__":
     django.setup()
-    from pkiportal.ra_keeper import SERVING
-    from pkiportal.starts import note_start, refuse_readable_ca_keys
+    from pkiportal.runtime.ra_keeper import SERVING
+    from pkiportal.runtime.starts import note_start, refuse_readable_ca_keys
 
     refuse_readable_ca_keys()
     os.environ[SERVING] = "1"

@@ -7,12 +7,12 @@ os.environ.setdefault("PORTAL_PROCESS", "web")
 
 from django.core.wsgi import get_wsgi_application
 
-from pkiportal.lifeline import follow_the_starter
+from pkiportal.runtime.lifeline import follow_the_starter
 
 
 def _keep_ra_keys() -> None:
     """Start the thread that looks after RA keys, once Django is ready."""
-    from pkiportal.ra_keeper import start_keeping
+    from pkiportal.runtime.ra_keeper import start_keeping
 
     start_keeping()
 

@@ -1,17 +1,17 @@
-"""A SCEP client over the same codec as the server: for the demo, the self-test, the benchmark and tests."""
+"""A SCEP client over the same codec as the server: for the demo, the self-test, the benchmark and
+tests.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Final, Protocol
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePri
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ca.asn1 import der_sequence
+from ca.x509.asn1 import der_sequence
 from scep.protocol.certificates import read_certificate, subject_key_identifier
-from scep.protocol.constants import CipherName, DigestName, MessageType, PKIStatus
+from scep.protocol.constants import CipherName, DigestName, MessageType
 from scep.protocol.messages import Entropy, MessageRules
 from scep.protocol.requests import (
     BadCertRep,
@@ -35,26 +35,10 @@ from scep.protocol.requests import (
     read_certificates,
 )
 from scep.protocol.signatures import HASHES
-
-__all__ = [
-    "BadCertRep",
-    "CaCertificates",
-    "HttpAnswer",
-    "HttpError",
-    "Identity",
-    "PKIStatus",
-    "ReceivedCertRep",
-    "ScepClient",
-    "build_cert_poll",
-    "build_csr",
-    "build_pkcs_req",
-    "decode_cert_rep",
-    "fetch",
-]
+from scep.transport import HttpAnswer, HttpError, Transport, fetch
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 
-_TIMEOUT_SECONDS: Final = 15
 #: What cryptography raises for a certificate that is none.
 _UNREADABLE_CERTIFICATE: Final = (
     ValueError,
@@ -62,65 +46,14 @@ _UNREADABLE_CERTIFICATE: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-_MAX_ANSWER_BYTES: Final = 1 << 20
-_REQUEST_TYPE: Final = "application/x-pki-message"
-
-
-class HttpError(Exception):
-    """The server gave no SCEP answer: it could not be reached, or its HTTP status is not 200."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """Status, Content-Type as sent, and body of one exchange."""
-
-    status: int
-    content_type: str
-    body: bytes = field(repr=False)
-
-
-class Transport(Protocol):
-    """One HTTP exchange. `body` is None for GET. Raises HttpError when the server cannot be reached."""
-
-    def __call__(self, url: str, body: bytes | None) -> HttpAnswer: ...
-
-
-def fetch(url: str, body: bytes | None) -> HttpAnswer:
-    """GET or POST with the standard library; no redirects, 15 s, at most 1 MiB. Raises HttpError."""
-    parts = urlsplit(url)
-    connection_class = {"http": HTTPConnection, "https": HTTPSConnection}.get(parts.scheme)
-    if connection_class is None or parts.hostname is None:
-        raise HttpError(f"URL {url}: http:// or https:// with a host is needed")
-    connection = connection_class(_host_of(parts.hostname), parts.port, timeout=_TIMEOUT_SECONDS)
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    try:
-        headers = {} if body is None else {"Content-Type": _REQUEST_TYPE}
-        connection.request("GET" if body is None else "POST", target, body=body, headers=headers)
-        response = connection.getresponse()
-        content = response.read(_MAX_ANSWER_BYTES)
-        return HttpAnswer(response.status, response.headers.get("Content-Type", ""), content)
-    except (OSError, HTTPException) as error:
-        raise HttpError(f"{parts.scheme}://{parts.netloc}: {error}") from error
-    finally:
-        connection.close()
-
-
-def _host_of(name: str) -> str:
-    """`localhost` is this machine also where nothing resolves it, as without /etc/hosts (RFC 6761 section 6.3)."""
-    if name != "localhost":
-        return name
-    try:
-        socket.getaddrinfo(name, None)
-    except socket.gaierror:
-        return "127.0.0.1"
-    return name
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A certificate and its key: it signs requests, and answers are encrypted to it.
 
-    An EC key cannot decrypt. Answers to it are encrypted with `password`, the challengePassword of its requests.
+    An EC key cannot decrypt. Answers to it are encrypted with `password`, the challengePassword of
+    its requests.
     """
 
     certificate_der: bytes = field(repr=False)
@@ -129,13 +62,28 @@ class Identity:
 
     @classmethod
     def self_signed(
-        cls, key: PrivateKey, common_name: str, *, now: datetime, days: int = 30, password: str | None = None
+        cls,
+        key: PrivateKey,
+        common_name: str,
+        *,
+        now: datetime,
+        days: int = 30,
+        password: str | None = None,
     ) -> Identity:
-        """The certificate with which a device without any certificate signs (RFC 8894 section 2.3)."""
+        """The certificate with which a device without any certificate signs (RFC 8894 section
+        2.3).
+        """
         name = _name(common_name)
-        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+        )
         builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=days))
+        builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(
+            now + timedelta(days=days)
+        )
         return cls(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER), key, password)
 
     @property
@@ -156,7 +104,9 @@ class Identity:
 
     @property
     def transaction_id(self) -> str:
-        """Upper hex SHA-1 of the SubjectPublicKeyInfo, as many clients do: the same for the same key."""
+        """Upper hex SHA-1 of the SubjectPublicKeyInfo, as many clients do: the same for the same
+        key.
+        """
         spki = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha1(spki, usedforsecurity=False).hexdigest().upper()
 
@@ -172,13 +122,17 @@ class Identity:
 
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
         if oaep_hash is not None or not isinstance(self.key, RSAPrivateKey):
-            raise ValueError("answers are decrypted with an RSA key, never by OAEP, or else with a password")
+            raise ValueError(
+                "answers are decrypted with an RSA key, never by OAEP, or else with a password"
+            )
         return self.key.decrypt(ciphertext, padding.PKCS1v15())
 
 
 @dataclass(frozen=True, slots=True)
 class CaCertificates:
-    """What GetCACert answered, in the order received, and which of it encrypts and signs SCEP messages."""
+    """What GetCACert answered, in the order received, and which of it encrypts and signs SCEP
+    messages.
+    """
 
     certificates: tuple[bytes, ...] = field(repr=False)
     encryption_der: bytes = field(repr=False)
@@ -186,15 +140,22 @@ class CaCertificates:
 
     @classmethod
     def from_certificates(cls, certificates: Sequence[bytes]) -> CaCertificates:
-        """Find the roles by basicConstraints and keyUsage: RA certificates before CAs. Raises BadCertRep."""
+        """Find the roles by basicConstraints and keyUsage: RA certificates before CAs.
+
+        Raises BadCertRep.
+        """
         try:
-            loaded = sorted((x509.load_der_x509_certificate(der) for der in certificates), key=_is_ca)
+            loaded = sorted(
+                (x509.load_der_x509_certificate(der) for der in certificates), key=_is_ca
+            )
             encrypting = [item for item in loaded if _has_usage(item, "key_encipherment")]
             signing = [item for item in loaded if _has_usage(item, "digital_signature")]
         except _UNREADABLE_CERTIFICATE as error:
             raise BadCertRep(f"GetCACert: a certificate is not readable: {error}") from error
         if not encrypting or not signing:
-            raise BadCertRep("GetCACert: certificates with keyEncipherment and digitalSignature are needed")
+            raise BadCertRep(
+                "GetCACert: certificates with keyEncipherment and digitalSignature are needed"
+            )
         return cls(
             tuple(certificates),
             encrypting[0].public_bytes(Encoding.DER),
@@ -209,33 +170,55 @@ def build_csr(
     dns_names: Sequence[str] = (),
     challenge_password: str | None = None,
 ) -> bytes:
-    """A PKCS #10 request with CN, DNS names as subjectAltName, and challengePassword where given."""
+    """A PKCS #10 request with CN, DNS names as subjectAltName, and challengePassword where
+    given.
+    """
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name))
     if dns_names:
         builder = builder.add_extension(
             x509.SubjectAlternativeName([x509.DNSName(n) for n in dns_names]), critical=False
         )
     if challenge_password is not None:
-        builder = builder.add_attribute(x509.oid.AttributeOID.CHALLENGE_PASSWORD, challenge_password.encode())
+        builder = builder.add_attribute(
+            x509.oid.AttributeOID.CHALLENGE_PASSWORD, challenge_password.encode()
+        )
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def build_pkcs_req(
-    csr_der: bytes, identity: Identity, ra_certificate_der: bytes, *, transaction_id: str = "", renewal: bool = False
+    csr_der: bytes,
+    identity: Identity,
+    ra_certificate_der: bytes,
+    *,
+    transaction_id: str = "",
+    renewal: bool = False,
 ) -> SentRequest:
-    """PKCSReq, or RenewalReq signed by the certificate to renew. Without transaction_id that of the identity's key."""
+    """PKCSReq, or RenewalReq signed by the certificate to renew.
+
+    Without transaction_id that of the identity's key.
+    """
     message_type = MessageType.RENEWAL_REQ if renewal else MessageType.PKCS_REQ
-    parameters = RequestParameters(message_type, transaction_id or identity.transaction_id, ra_certificate_der)
+    parameters = RequestParameters(
+        message_type, transaction_id or identity.transaction_id, ra_certificate_der
+    )
     return encode_request(csr_der, parameters, signer=identity, entropy=os.urandom)
 
 
 def build_cert_poll(
-    identity: Identity, ra_certificate_der: bytes, *, transaction_id: str = "", subject_der: bytes = b""
+    identity: Identity,
+    ra_certificate_der: bytes,
+    *,
+    transaction_id: str = "",
+    subject_der: bytes = b"",
 ) -> SentRequest:
-    """CertPoll (RFC 8894 section 3.3.3) for the transaction of the identity's key, or for the one named."""
+    """CertPoll (RFC 8894 section 3.3.3) for the transaction of the identity's key, or for the one
+    named.
+    """
     issuer = read_certificate(ra_certificate_der).issuer_der
     content = der_sequence(issuer, subject_der or identity.subject_der)
-    parameters = RequestParameters(MessageType.CERT_POLL, transaction_id or identity.transaction_id, ra_certificate_der)
+    parameters = RequestParameters(
+        MessageType.CERT_POLL, transaction_id or identity.transaction_id, ra_certificate_der
+    )
     return encode_request(content, parameters, signer=identity, entropy=os.urandom)
 
 
@@ -268,18 +251,27 @@ class ScepClient:
     def get_ca_caps(self) -> frozenset[str]:
         """The keywords the server offers."""
         body = self._get("GetCACaps").body
-        return frozenset(line.strip() for line in body.decode("ascii", "replace").splitlines() if line.strip())
+        return frozenset(
+            line.strip() for line in body.decode("ascii", "replace").splitlines() if line.strip()
+        )
 
     def get_ca_cert(self) -> CaCertificates:
-        """RA and CA certificates; asked for once, then remembered. They are trusted as they come."""
+        """RA and CA certificates; asked for once, then remembered.
+
+        They are trusted as they come.
+        """
         if self._ca is None:
             answer = self._get("GetCACert")
             single = answer.content_type == "application/x-x509-ca-cert"
-            self._ca = CaCertificates.from_certificates((answer.body,) if single else read_certificates(answer.body))
+            self._ca = CaCertificates.from_certificates(
+                (answer.body,) if single else read_certificates(answer.body)
+            )
         return self._ca
 
     def get_next_ca_cert(self) -> CaCertificates:
-        """RA and CA certificates of the next CA, vouched for by the current one (RFC 8894 section 4.7)."""
+        """RA and CA certificates of the next CA, vouched for by the current one (RFC 8894 section
+        4.7).
+        """
         answer = self._get("GetNextCACert")
         known = (x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates)
         trusted = [item.public_bytes(Encoding.DER) for item in known if _is_ca(item)]
@@ -297,7 +289,9 @@ class ScepClient:
         message_type = MessageType.RENEWAL_REQ if renewal else MessageType.PKCS_REQ
         return self._exchange(message_type, csr_der, identity, transaction_id)
 
-    def poll(self, identity: Identity, *, transaction_id: str = "", subject_der: bytes = b"") -> ReceivedCertRep:
+    def poll(
+        self, identity: Identity, *, transaction_id: str = "", subject_der: bytes = b""
+    ) -> ReceivedCertRep:
         """Send one CertPoll and return the answer, whatever its status."""
         issuer = read_certificate(self.get_ca_cert().encryption_der).issuer_der
         content = der_sequence(issuer, subject_der or identity.subject_der)
@@ -305,11 +299,15 @@ class ScepClient:
 
     def get_cert(self, issuer_der: bytes, serial_der: bytes, identity: Identity) -> ReceivedCertRep:
         """Ask for an issued certificate by issuer and serial number (RFC 8894 section 3.3.4)."""
-        return self._exchange(MessageType.GET_CERT, der_sequence(issuer_der, serial_der), identity, "")
+        return self._exchange(
+            MessageType.GET_CERT, der_sequence(issuer_der, serial_der), identity, ""
+        )
 
     def get_crl(self, issuer_der: bytes, serial_der: bytes, identity: Identity) -> ReceivedCertRep:
         """Ask for the CRL of an issuer (RFC 8894 section 3.3.4)."""
-        return self._exchange(MessageType.GET_CRL, der_sequence(issuer_der, serial_der), identity, "")
+        return self._exchange(
+            MessageType.GET_CRL, der_sequence(issuer_der, serial_der), identity, ""
+        )
 
     def send(self, sent: SentRequest, identity: Identity) -> ReceivedCertRep:
         """Send a prepared request and verify the answer."""
@@ -320,11 +318,16 @@ class ScepClient:
             recipient=identity,
             trusted=self.get_ca_cert().signing_ders,
             password=identity.reply_password,
-            rules=MessageRules(legacy_algorithms=self._digest == "sha1" or self._cipher == "3des-cbc"),
+            rules=MessageRules(
+                legacy_algorithms=self._digest == "sha1" or self._cipher == "3des-cbc"
+            ),
         )
 
     def send_bytes(self, message: bytes) -> HttpAnswer:
-        """Send any bytes as PKIOperation, by POST or GET. Raises HttpError unless the status is 200."""
+        """Send any bytes as PKIOperation, by POST or GET.
+
+        Raises HttpError unless the status is 200.
+        """
         if self._use_get:
             return self._get("PKIOperation", quote(base64.b64encode(message), safe=""))
         return self._checked(self._http(f"{self._url}?operation=PKIOperation", message))
@@ -340,7 +343,9 @@ class ScepClient:
             self._cipher,
             self.clock() if self.clock else None,
         )
-        return self.send(encode_request(content, parameters, signer=identity, entropy=self._entropy), identity)
+        return self.send(
+            encode_request(content, parameters, signer=identity, entropy=self._entropy), identity
+        )
 
     def _get(self, operation: str, message: str = "") -> HttpAnswer:
         suffix = f"&message={message}" if message else ""
@@ -367,6 +372,8 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 def _has_usage(certificate: x509.Certificate, usage: str) -> bool:
     """Whether keyUsage allows it; a certificate without keyUsage allows everything."""
     try:
-        return bool(getattr(certificate.extensions.get_extension_for_class(x509.KeyUsage).value, usage))
+        return bool(
+            getattr(certificate.extensions.get_extension_for_class(x509.KeyUsage).value, usage)
+        )
     except x509.ExtensionNotFound:
         return True

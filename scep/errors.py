@@ -1,15 +1,18 @@
-"""What reading a stranger's bytes may raise: a closed list. Whatever else comes out is a fault of ours, and is counted.
+"""What reading a stranger's bytes may raise: a closed list.
 
-Each reader promises its own few classes; the readers that stand behind another one (names in a request, keys in a
-certificate) promise them to that one. `./portal fuzz` and the tests hold them to it.
+Whatever else comes out is a fault of ours, and is counted.
+
+Each reader promises its own few classes; the readers that stand behind another one (names in a
+request, keys in a certificate) promise them to that one. `./portal fuzz` and the tests hold them to
+it.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
-from ca.asn1 import Asn1Error
-from ca.csr import CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid
-from ca.names import NameMalformed
+from ca.x509.asn1 import Asn1Error
+from ca.x509.errors import CsrAlgorithmRefused, CsrMalformed, CsrSignatureInvalid
+from ca.x509.names import NameMalformed
 from scep.protocol.certificates import UnusableKeyError
 from scep.protocol.errors import Malformed, Refused
 from scep.protocol.requests import BadCertRep
@@ -29,9 +32,12 @@ PLANNED: Final[Mapping[str, tuple[type[Exception], ...]]] = {
 
 
 class TryLater(Exception):
-    """A message is refused for a while only. No CertRep says that, and a device takes a FAILURE as final: HTTP 503.
+    """A message is refused for a while only.
 
-    Raised once the requested key has signed its request; `str()` is for the records, the device reads nothing of it.
+    No CertRep says that, and a device takes a FAILURE as final: HTTP 503.
+
+    Raised once the requested key has signed its request; `str()` is for the records, the device
+    reads nothing of it.
     """
 
     def __init__(self, text: str, seconds: int) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 
-from approvals.refusals import record_unplanned
+from approvals.records.refusals import record_unplanned
 
 _log = structlog.get_logger(__name__)
 #: What this process met since it started, newest last: module and line, class of the exception.
@@ -17,8 +17,8 @@ seen: Final[deque[str]] = deque(maxlen=100)
 def count(error: Exception, sent: bytes, *, slug: str, address: str, now: datetime) -> None:
     """Log `scep.unplanned` once, and put it on record for `/readyz` and the doctor.
 
-    Class, place in the code and SHA-256 of what was sent; never its content, which may hold a challenge. A fault in
-    recording it, as of a database that is away, takes away the record only.
+    Class, place in the code and SHA-256 of what was sent; never its content, which may hold a
+    challenge. A fault in recording it, as of a database that is away, takes away the record only.
     """
     name, place, digest = type(error).__name__, _place(error), sha256(sent).hexdigest()
     seen.append(f"{place} {name}")

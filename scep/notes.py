@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from approvals.errors import Refusal
-from approvals.policy import UNIFORM_TEXT
+from approvals.rules.errors import Refusal
+from approvals.rules.policy import UNIFORM_TEXT
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The query string of a SCEP request, read as devices write it (RFC 8894 §4.1). PURE.
 
-Not Django's `request.GET`: devices send raw `+` and `/`, line breaks inside base64, and charsets of their own.
+Not Django's `request.GET`: devices send raw `+` and `/`, line breaks inside base64, and charsets of
+their own.
 """
 
 import base64
@@ -12,7 +13,14 @@ from urllib.parse import unquote_to_bytes
 _BLANK = re.compile(rb"[\r\n\t]")
 _OPERATIONS = {
     name.lower(): name
-    for name in ("PKIOperation", "GetCACaps", "GetCACert", "GetNextCACert", "GetCACertChain", "GetCAChain")
+    for name in (
+        "PKIOperation",
+        "GetCACaps",
+        "GetCACert",
+        "GetNextCACert",
+        "GetCACertChain",
+        "GetCAChain",
+    )
 }
 
 
@@ -22,14 +30,18 @@ class QueryInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ScepQuery:
-    """`operation` in the RFC's spelling, empty where none is given; `message` as percent-decoded bytes."""
+    """`operation` in the RFC's spelling, empty where none is given; `message` as percent-decoded
+    bytes.
+    """
 
     operation: str
     message: bytes | None
 
 
 def parse_query(raw: str) -> ScepQuery:
-    """Read a raw query string. Unknown keys are ignored; an operation given twice, or an unknown one, is refused.
+    """Read a raw query string.
+
+    Unknown keys are ignored; an operation given twice, or an unknown one, is refused.
 
     So are two messages, where the message matters: beside GetCACaps and its like it never does.
     """
@@ -48,11 +60,18 @@ def parse_query(raw: str) -> ScepQuery:
 
 
 def decode_message(text: bytes) -> bytes:
-    """Decode the base64 of a GET message: spaces were `+`, line breaks and missing padding do not matter.
+    """Decode the base64 of a GET message: spaces were `+`, line breaks and missing padding do not
+    matter.
 
     Raises QueryInvalid for anything that is not base64 in the standard or the URL-safe alphabet.
     """
-    compact = _BLANK.sub(b"", text).replace(b" ", b"+").replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
+    compact = (
+        _BLANK.sub(b"", text)
+        .replace(b" ", b"+")
+        .replace(b"-", b"+")
+        .replace(b"_", b"/")
+        .rstrip(b"=")
+    )
     try:
         return base64.b64decode(compact + b"=" * (-len(compact) % 4), validate=True)
     except binascii.Error:

@@ -4,11 +4,13 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from ca.asn1 import PRINTABLE_STRING, Asn1Error, der, der_sequence, der_set, prescan_prefix
-from ca.names import NameMalformed, decode_name
+from ca.x509.asn1 import PRINTABLE_STRING, Asn1Error, der, der_sequence, der_set
+from ca.x509.bounds import prescan_prefix
+from ca.x509.names import NameMalformed, decode_name
 from exchanges.storage import keeper
 from scep import service
 from scep.errors import TryLater
+from scep.operations.exchange import Exchange
 from scep.protocol.constants import (
     ATTR_FAIL_INFO,
     ATTR_FAIL_INFO_TEXT,
@@ -20,17 +22,22 @@ from scep.protocol.constants import (
 from scep.protocol.errors import Malformed
 from scep.protocol.signed_data import find_signer, read_signed_data, read_signer_info
 
-#: Stands in each FAILURE of ours. A nonce can hold it too, so it only says where a closer look is worth while.
-_FAILURE: Final = der_sequence(ATTR_PKI_STATUS, der_set(der(PRINTABLE_STRING, b"%d" % PKIStatus.FAILURE)))
+#: Stands in each FAILURE of ours. A nonce can hold it too, so it only says where a closer look is
+#: worth while.
+_FAILURE: Final = der_sequence(
+    ATTR_PKI_STATUS, der_set(der(PRINTABLE_STRING, b"%d" % PKIStatus.FAILURE))
+)
 
 
-def handle_pki_operation(message: bytes, exchange: service.Exchange, *, method: str) -> bytes:
+def handle_pki_operation(message: bytes, exchange: Exchange, *, method: str) -> bytes:
     """Answer as `service.handle_pki_operation` does; raises what it raises."""
     begun = time.perf_counter()
     try:
         answer = service.handle_pki_operation(message, exchange)
     except Malformed as malformed:
-        _keep(message, b"", exchange, method=method, begun=begun, text=str(malformed), http_status=400)
+        _keep(
+            message, b"", exchange, method=method, begun=begun, text=str(malformed), http_status=400
+        )
         raise
     except TryLater as busy:
         _keep(message, b"", exchange, method=method, begun=begun, text=str(busy), http_status=503)
@@ -40,7 +47,13 @@ def handle_pki_operation(message: bytes, exchange: service.Exchange, *, method: 
 
 
 def _keep(
-    message: bytes, answer: bytes, exchange: service.Exchange, *, begun: float, http_status: int = 200, **facts: Any
+    message: bytes,
+    answer: bytes,
+    exchange: Exchange,
+    *,
+    begun: float,
+    http_status: int = 200,
+    **facts: Any,
 ) -> None:
     took = time.perf_counter() - begun
     said = _facts(answer) if _FAILURE in answer else {}
@@ -84,7 +97,11 @@ def _facts(der_bytes: bytes) -> dict[str, Any]:
         for name, oid in (("transaction_id", ATTR_TRANSACTION_ID), ("text", ATTR_FAIL_INFO_TEXT)):
             tlv = signer.single(oid)
             found[name] = _storable(tlv.value) if tlv is not None else ""
-        numbers = (("message_type", ATTR_MESSAGE_TYPE), ("pki_status", ATTR_PKI_STATUS), ("fail_info", ATTR_FAIL_INFO))
+        numbers = (
+            ("message_type", ATTR_MESSAGE_TYPE),
+            ("pki_status", ATTR_PKI_STATUS),
+            ("fail_info", ATTR_FAIL_INFO),
+        )
         for name, oid in numbers:
             tlv = signer.single(oid)
             found[name] = _number(tlv.value) if tlv is not None else None

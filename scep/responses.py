@@ -1,10 +1,12 @@
-"""From what the RA says to what goes over the wire: pkiStatus, and the one failInfo table (RFC 8894 §3.2.1.4)."""
+"""From what the RA says to what goes over the wire: pkiStatus, and the one failInfo table (RFC 8894
+§3.2.1.4).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from approvals.errors import Cause, Refusal
-from ca.models import Certificate
+from approvals.rules.errors import Cause, Refusal
+from ca.models.certificates import Certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.envelope import answer_cipher
 from scep.protocol.errors import Refused
@@ -65,7 +67,9 @@ MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a SUCCESS goes out: what goes with the certificate, by which rules, and under which key to an EC signer."""
+    """How a SUCCESS goes out: what goes with the certificate, by which rules, and under which key
+    to an EC signer.
+    """
 
     chain: tuple[bytes, ...] = ()
     rules: MessageRules = STRICT
@@ -73,13 +77,20 @@ class Delivery:
 
 
 def numbered(text: str, number: str) -> str:
-    """Return a failInfoText with the number of the refusal at its end; the text is cut where both do not fit."""
+    """Return a failInfoText with the number of the refusal at its end; the text is cut where both
+    do not fit.
+    """
     end = f" [{number}]" if number else ""
     return text[: MAX_TEXT - len(end)] + end
 
 
-def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage, delivery: Delivery = Delivery()) -> CertRep:
-    """Return the CertRep for an answer of the RA; None is "not yet". The leaf comes first in a SUCCESS."""
+def cert_rep_for(
+    answer: Certificate | Refusal | None, message: PKIMessage, delivery: Delivery = Delivery()
+) -> CertRep:
+    """Return the CertRep for an answer of the RA; None is "not yet".
+
+    The leaf comes first in a SUCCESS.
+    """
     match answer:
         case None:
             return CertRep(reply=message.reply, status=PKIStatus.PENDING)
@@ -102,7 +113,9 @@ def cert_rep_for(answer: Certificate | Refusal | None, message: PKIMessage, deli
 
 
 def cert_rep_for_fault(refused: Refused) -> CertRep | None:
-    """Return the CertRep for a message that the codec refused, None where there is nothing to echo."""
+    """Return the CertRep for a message that the codec refused, None where there is nothing to
+    echo.
+    """
     if refused.reply is None:
         return None
     return CertRep(

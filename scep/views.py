@@ -1,4 +1,6 @@
-"""SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a CertRep can say."""
+"""SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a
+CertRep can say.
+"""
 
 import structlog
 from django.conf import settings
@@ -6,29 +8,35 @@ from django.db import Error
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.utils import timezone
 
-from accounts.network import client_address
-from approvals.lookup import profiles
-from approvals.models import EnrollmentProfile
-from audit.availability import is_unavailable
-from ca.authority_models import CertificatesShape
+from accounts.network.addresses import client_address
+from approvals.enrollment.look_up import profiles
+from approvals.models.profiles import EnrollmentProfile
+from ca.models.authorities import CertificatesShape
+from database.availability import is_unavailable
 from keys.errors import KeyStoreError
-from scep import faults, recording, service
+from scep import faults, recording
 from scep.errors import UNANSWERABLE, TryLater
+from scep.operations import authority
+from scep.operations.exchange import Exchange
 from scep.protocol.errors import Malformed
 from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
-from scep.ra_keys import RaNotReady, ensure_ra_key
+from scep.ra.keys import RaNotReady, ensure_ra_key
 
 CA_CERTIFICATES = "application/x-x509-ca-ra-cert"
 NEXT_CA_CERTIFICATES = "application/x-x509-next-ca-cert"
 PKI_MESSAGE = "application/x-pki-message"
 RETRY_SECONDS = "30"
-NO_DEFAULT = "this address has no enrollment profile of its own: use /scep/PROFILE/ with the name of yours"
+NO_DEFAULT = (
+    "this address has no enrollment profile of its own: use /scep/PROFILE/ with the name of yours"
+)
 
 _log = structlog.get_logger(__name__)
 
 
 def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Answer any SCEP operation on a profile's address, or on one without a name: the default profile's."""
+    """Answer any SCEP operation on a profile's address, or on one without a name: the default
+    profile's.
+    """
     if request.method not in ("GET", "HEAD", "POST"):
         return _plain(405, "use GET or POST", Allow="GET, HEAD, POST")
     try:
@@ -48,7 +56,9 @@ def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
         _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
         return _fault(503 if is_unavailable(error) else 500)
     except Exception as error:  # noqa: BLE001 - the outermost door: what nobody planned is counted and tells nothing
-        sent = getattr(request, "_body", b"") or request.META.get("QUERY_STRING", "").encode("utf-8", "replace")
+        sent = getattr(request, "_body", b"") or request.META.get("QUERY_STRING", "").encode(
+            "utf-8", "replace"
+        )
         faults.count(error, sent, slug=slug, address=client_address(request), now=timezone.now())
         return _fault(500)
 
@@ -57,7 +67,8 @@ def _operate(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile)
     try:
         return _answer(request, query, profile)
     except RaNotReady:
-        # A CA made by a user who may not make RA keys, or a profile that wants another kind of them now.
+        # A CA made by a user who may not make RA keys, or a profile that wants another kind of them
+        # now.
         is_split = CertificatesShape(profile.ca_certificates).is_split
         ensure_ra_key(profile.ca, now=timezone.now(), is_split=is_split)
         raise
@@ -70,19 +81,23 @@ def _answer(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) 
         return _plain(405, "use GET for this operation", Allow="GET, HEAD")
     match query.operation:
         case "GetCACaps":
-            return HttpResponse(service.ca_capabilities(profile), content_type="text/plain")
+            return HttpResponse(authority.ca_capabilities(profile), content_type="text/plain")
         case "GetNextCACert":
-            answer = service.next_ca_certificates(profile, now=timezone.now())
+            answer = authority.next_ca_certificates(profile, now=timezone.now())
             if answer is None:
                 return _plain(404, "there is no next CA")
             return HttpResponse(answer, content_type=NEXT_CA_CERTIFICATES)
         case _:
-            certificates = service.ca_certificates(profile, now=timezone.now())
+            certificates = authority.ca_certificates(profile, now=timezone.now())
             return HttpResponse(certificates, content_type=CA_CERTIFICATES)
 
 
-def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile) -> HttpResponse:
-    if request.method == "HEAD":  # a safe method must not enroll, and an answer without its body is of no use
+def _pki_operation(
+    request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile
+) -> HttpResponse:
+    if (
+        request.method == "HEAD"
+    ):  # a safe method must not enroll, and an answer without its body is of no use
         return _plain(405, "use GET or POST for this operation", Allow="GET, POST")
     if request.method == "POST":
         message = request.body
@@ -94,7 +109,7 @@ def _pki_operation(request: HttpRequest, query: ScepQuery, profile: EnrollmentPr
         raise Malformed("the message is empty")
     if len(message) > settings.PORTAL_SCEP_MAX_BYTES:  # by GET; a body was not read
         return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
-    exchange = service.Exchange(
+    exchange = Exchange(
         profile=profile,
         address=client_address(request),
         client=request.META.get("HTTP_USER_AGENT", ""),

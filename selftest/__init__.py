@@ -1,0 +1,1 @@
+"""The portal's own test device walks the whole loop over HTTP."""

@@ -4,7 +4,9 @@ from django.apps import AppConfig
 
 
 class SelfTestConfig(AppConfig):
-    """Runs of the self-test and their steps; a door to the use cases of the RA, with rows of its own (ADR 0024)."""
+    """Runs of the self-test and their steps; a door to the use cases of the RA, with rows of its
+    own (ADR 0024).
+    """
 
     name = "selftest"
     verbose_name = "Self-test"

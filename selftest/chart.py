@@ -25,9 +25,12 @@ class Bar(NamedTuple):
 
 
 def bars_of(steps: Sequence[Timed]) -> list[Bar]:
-    """Return the bars of the steps in their order; one too short to be seen is as thin as can be seen."""
+    """Return the bars of the steps in their order; one too short to be seen is as thin as can be
+    seen.
+    """
     end = max((step.begun_us + step.took_us for step in steps), default=0) or 1
     widths = [max(_THINNEST, step.took_us * WIDTH // end) for step in steps]
     return [
-        Bar(min(step.begun_us * WIDTH // end, WIDTH - width), width) for step, width in zip(steps, widths, strict=True)
+        Bar(min(step.begun_us * WIDTH // end, WIDTH - width), width)
+        for step, width in zip(steps, widths, strict=True)
     ]

@@ -1,4 +1,6 @@
-"""The throw-away device of a run: it speaks SCEP over a transport that counts, and believes nothing unchecked."""
+"""The throw-away device of a run: it speaks SCEP over a transport that counts, and believes nothing
+unchecked.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,15 +8,18 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from scep.client import HttpAnswer, Identity, PKIStatus, ReceivedCertRep, ScepClient, Transport, build_csr
-from scep.protocol.constants import FailInfo, MessageType
-from scep.protocol.requests import RequestParameters, SentRequest, encode_request
+from scep.client import Identity, ScepClient, build_csr
+from scep.protocol.constants import FailInfo, MessageType, PKIStatus
+from scep.protocol.requests import ReceivedCertRep, RequestParameters, SentRequest, encode_request
+from scep.transport import HttpAnswer, Transport
 from selftest.errors import StepFailed
 
 
 @dataclass(slots=True)
 class Meter:
-    """A transport that counts what goes through: bodies, and the query of a GET; HTTP headers are not counted."""
+    """A transport that counts what goes through: bodies, and the query of a GET; HTTP headers are
+    not counted.
+    """
 
     http: Transport
     messages: int = 0
@@ -48,7 +53,14 @@ class ThrowawayDevice:
 
     @classmethod
     def new(
-        cls, name: str, key: RSAPrivateKey, meter: Meter, *, url: str, entropy: Callable[[int], bytes], now: datetime
+        cls,
+        name: str,
+        key: RSAPrivateKey,
+        meter: Meter,
+        *,
+        url: str,
+        entropy: Callable[[int], bytes],
+        now: datetime,
     ) -> "ThrowawayDevice":
         """Return a device with a self-signed certificate of a day for its key."""
         identity = Identity.self_signed(key, name, now=now, days=1)
@@ -56,12 +68,16 @@ class ThrowawayDevice:
 
     def enroll(self) -> ReceivedCertRep:
         """Send the PKCSReq: common name and DNS name are the device's."""
-        return self.scep.enroll(build_csr(self.key, self.name, dns_names=[self.name]), self.identity)
+        return self.scep.enroll(
+            build_csr(self.key, self.name, dns_names=[self.name]), self.identity
+        )
 
     def send_with_damaged_signature(self) -> ReceivedCertRep:
         """Send a PKCSReq whose last byte, which is of the signature, is another one."""
         sent = self._message(build_csr(self.key, self.name, dns_names=[self.name]))
-        damaged = SentRequest(sent.der[:-1] + bytes((sent.der[-1] ^ 1,)), sent.transaction_id, sent.sender_nonce)
+        damaged = SentRequest(
+            sent.der[:-1] + bytes((sent.der[-1] ^ 1,)), sent.transaction_id, sent.sender_nonce
+        )
         return self.scep.send(damaged, self.identity)
 
     def send_without_csr(self) -> ReceivedCertRep:
@@ -70,12 +86,16 @@ class ThrowawayDevice:
 
     def _message(self, content: bytes) -> SentRequest:
         recipient = self.scep.get_ca_cert().encryption_der
-        parameters = RequestParameters(MessageType.PKCS_REQ, self.identity.transaction_id, recipient)
+        parameters = RequestParameters(
+            MessageType.PKCS_REQ, self.identity.transaction_id, recipient
+        )
         return encode_request(content, parameters, signer=self.identity, entropy=self.entropy)
 
 
 def expect(answer: ReceivedCertRep, status: PKIStatus, fail_info: FailInfo | None = None) -> str:
-    """Return the answer as text if it is the one wanted, else raise StepFailed with the one that came."""
+    """Return the answer as text if it is the one wanted, else raise StepFailed with the one that
+    came.
+    """
     if (answer.status, answer.fail_info) != (status, fail_info):
         wanted = status.name if fail_info is None else f"{status.name} {fail_info.spelled}"
         raise StepFailed(f"answer {describe(answer)}, expected was {wanted}")

@@ -1,6 +1,6 @@
 """What the self-test says no to, and what it finds wrong."""
 
-from approvals.errors import ApprovalsError
+from approvals.rules.errors import ApprovalsError
 
 
 class SelfTestRefused(ApprovalsError):

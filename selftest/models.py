@@ -5,9 +5,11 @@ from typing import Final
 
 from django.db import models
 
-from accounts.models import User
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
-from audit.ids import uuid7
+from accounts.models.people import User
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from database.ids import uuid7
 
 #: A run that is not over by then never will be: no worker took it, or the one that did has died.
 LOST_AFTER: Final = timedelta(minutes=3)
@@ -33,7 +35,10 @@ UNFINISHED: Final = (RunState.QUEUED, RunState.RUNNING)
 
 
 class SelfTestRun(models.Model):
-    """One walk through the loop. `officer` is who decides on its request, in whose voice `evidence` says."""
+    """One walk through the loop.
+
+    `officer` is who decides on its request, in whose voice `evidence` says.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
@@ -48,19 +53,25 @@ class SelfTestRun(models.Model):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.PROTECT, null=True, related_name="+"
+    )
     fault = models.CharField(max_length=500, blank=True)
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="selftest_state_known"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=RunState.values), name="selftest_state_known"
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=UNFINISHED, finished_at__isnull=True)
                 | (~models.Q(state__in=UNFINISHED) & models.Q(finished_at__isnull=False)),
                 name="selftest_over_means_when",
             ),
             models.UniqueConstraint(
-                fields=["profile"], condition=models.Q(state__in=UNFINISHED), name="selftest_one_at_a_time"
+                fields=["profile"],
+                condition=models.Q(state__in=UNFINISHED),
+                name="selftest_one_at_a_time",
             ),
         ]
 
@@ -88,7 +99,9 @@ class SelfTestRun(models.Model):
 
 
 class SelfTestStep(models.Model):
-    """One step as it went. Bytes are those of HTTP bodies and of the query of a GET, all messages of the step added."""
+    """One step as it went. Bytes are those of HTTP bodies and of the query of a GET, all messages
+    of the step added.
+    """
 
     run = models.ForeignKey(SelfTestRun, on_delete=models.CASCADE, related_name="steps")
     number = models.PositiveSmallIntegerField()

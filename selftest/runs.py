@@ -1,7 +1,10 @@
-"""Start a run, walk it, keep what it found. Commands and the page's worker task are doors to these functions.
+"""Start a run, walk it, keep what it found.
 
-The officer who presses the button, or whom a command names, decides on the run's own request, through the use case of
-every other decision. A run is written down before anything is sent, and each step as it ends.
+Commands and the page's worker task are doors to these functions.
+
+The officer who presses the button, or whom a command names, decides on the run's own request,
+through the use case of every other decision. A run is written down before anything is sent, and
+each step as it ends.
 """
 
 import os
@@ -19,16 +22,18 @@ from django.db import IntegrityError, transaction
 
 from accounts.permissions import can
 from accounts.roles import Verb
-from approvals.doorbell import ring_for
-from approvals.errors import ApprovalsError
-from approvals.models import EnrollmentProfile, Evidence
-from approvals.records import department_of
-from approvals.verdicts import Voice
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.operations.doorbell import ring_for
+from approvals.records.decision_documents import Voice
+from approvals.records.transitions import department_of
+from approvals.rules.errors import ApprovalsError
 from audit.events import Actor, Event, Subject
 from audit.log import record
-from ca.errors import CaError
-from ca.text import visible
-from scep.client import BadCertRep, HttpError, Transport
+from ca.x509.errors import CaError
+from ca.x509.text import visible
+from scep.protocol.requests import BadCertRep
+from scep.transport import HttpError, Transport
 from selftest.device import Meter, ThrowawayDevice
 from selftest.errors import SelfTestRefused, StepFailed
 from selftest.models import UNFINISHED, RunKind, RunState, SelfTestRun, SelfTestStep
@@ -48,8 +53,8 @@ def start_run(
 ) -> SelfTestRun:
     """Write a run down; whoever calls then walks it, or rings for a worker. Raises SelfTestRefused.
 
-    In a profile for self-tests it is the whole loop and needs an officer's voice; in any other nothing is requested,
-    decided or issued, whoever asks.
+    In a profile for self-tests it is the whole loop and needs an officer's voice; in any other
+    nothing is requested, decided or issued, whoever asks.
     """
     kind = RunKind.LOOP if profile.for_self_test else RunKind.READING
     officer = voice.officer if voice and kind == RunKind.LOOP else None
@@ -72,7 +77,9 @@ def start_run(
             run.save(force_insert=True)
             _record(run, Event.SELF_TEST_START, actor=actor, now=now, data={"url": run.url})
     except IntegrityError:
-        raise SelfTestRefused(f"A self-test of {profile.slug} is running already: wait for its end.") from None
+        raise SelfTestRefused(
+            f"A self-test of {profile.slug} is running already: wait for its end."
+        ) from None
     return run
 
 
@@ -81,14 +88,19 @@ def ring_for_run(run: SelfTestRun) -> None:
     ring_for(TASK, queue="default", run_id=str(run.pk))
 
 
-def walk_run(run_id: UUID, *, key: RSAPrivateKey, http: Transport, around: Surroundings) -> SelfTestRun | None:
-    """Walk a run that waits, to its end; None where another worker has it. What goes wrong is the result, no error."""
+def walk_run(
+    run_id: UUID, *, key: RSAPrivateKey, http: Transport, around: Surroundings
+) -> SelfTestRun | None:
+    """Walk a run that waits, to its end; None where another worker has it.
+
+    What goes wrong is the result, no error.
+    """
     taken = SelfTestRun.objects.filter(pk=run_id, state=RunState.QUEUED)
     if not taken.update(state=RunState.RUNNING, started_at=around.clock()):
         return None
-    run = SelfTestRun.objects.select_related("profile__ca", "profile__department", "officer", "started_by").get(
-        pk=run_id
-    )
+    run = SelfTestRun.objects.select_related(
+        "profile__ca", "profile__department", "officer", "started_by"
+    ).get(pk=run_id)
     fault = "broken off, see the log of the process that ran it"
     try:
         fault = _walk(run, key=key, http=http, around=around)
@@ -98,10 +110,14 @@ def walk_run(run_id: UUID, *, key: RSAPrivateKey, http: Transport, around: Surro
 
 
 def close_lost_runs(*, now: datetime) -> int:
-    """Fail what should have been over long ago, so that a dead worker stops no later run; returns how many."""
+    """Fail what should have been over long ago, so that a dead worker stops no later run; returns
+    how many.
+    """
     lost = [
         run
-        for run in SelfTestRun.objects.filter(state__in=UNFINISHED).select_related("profile__department")
+        for run in SelfTestRun.objects.filter(state__in=UNFINISHED).select_related(
+            "profile__department"
+        )
         if run.is_lost(now)
     ]
     for run in lost:
@@ -110,19 +126,28 @@ def close_lost_runs(*, now: datetime) -> int:
 
 
 def _check_officer(profile: EnrollmentProfile, voice: Voice | None) -> None:
-    if voice is None or voice.officer is None or not can(voice.officer, Verb.REQUEST_DECIDE, profile):
+    if (
+        voice is None
+        or voice.officer is None
+        or not can(voice.officer, Verb.REQUEST_DECIDE, profile)
+    ):
         raise SelfTestRefused(
-            "The self-test needs the decision of an RA officer, and you are none: let an officer press the button, or "
+            "The self-test needs the decision of an RA officer, and you are none: let an officer "
+            "press the button, or "
             "run `./portal selftest --officer NAME`."
         )
     if voice.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
-        raise SelfTestRefused(f"Profile {profile.slug} takes decisions from signed-in officers only: use the page.")
+        raise SelfTestRefused(
+            f"Profile {profile.slug} takes decisions from signed-in officers only: use the page."
+        )
 
 
 def _walk(run: SelfTestRun, *, key: RSAPrivateKey, http: Transport, around: Surroundings) -> str:
     """Take the steps until one fails; returns what went wrong, empty if nothing did."""
     name = f"selftest-{secrets.token_hex(4)}.invalid"
-    device = ThrowawayDevice.new(name, key, Meter(http), url=run.url, entropy=os.urandom, now=around.clock())
+    device = ThrowawayDevice.new(
+        name, key, Meter(http), url=run.url, entropy=os.urandom, now=around.clock()
+    )
     walk = Walk(run, device, around)
     voice = Voice(
         evidence=Evidence(run.evidence or Evidence.SESSION),
@@ -162,18 +187,28 @@ def _take(steps: Iterable[Step], run: SelfTestRun, meter: Meter) -> str:
 
 def _finish(run: SelfTestRun, fault: str, *, now: datetime) -> None:
     with transaction.atomic():
-        run.state, run.fault, run.finished_at = (RunState.FAILED if fault else RunState.PASSED), fault, now
+        run.state, run.fault, run.finished_at = (
+            (RunState.FAILED if fault else RunState.PASSED),
+            fault,
+            now,
+        )
         rows = SelfTestRun.objects.filter(pk=run.pk, state__in=UNFINISHED)
         if not rows.update(state=run.state, fault=fault, finished_at=now):
             return
         data = {"result": str(run.state), "fault": fault, "steps": run.steps.count()}
         _record(run, Event.SELF_TEST_FINISH, actor=Actor(kind="system"), now=now, data=data)
-        old = SelfTestRun.objects.filter(profile_id=run.profile_id).order_by("-id").values_list("pk", flat=True)
+        old = (
+            SelfTestRun.objects.filter(profile_id=run.profile_id)
+            .order_by("-id")
+            .values_list("pk", flat=True)
+        )
         SelfTestRun.objects.filter(pk__in=list(old[KEPT : KEPT + 50])).delete()
     _log.info("selftest.finished", profile=run.profile.slug, result=str(run.state), fault=fault)
 
 
-def _record(run: SelfTestRun, event: Event, *, actor: Actor, now: datetime, data: dict[str, object]) -> None:
+def _record(
+    run: SelfTestRun, event: Event, *, actor: Actor, now: datetime, data: dict[str, object]
+) -> None:
     record(
         event,
         actor=actor,

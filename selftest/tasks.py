@@ -8,7 +8,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.utils import timezone
 
-from scep.client import fetch
+from scep.transport import fetch
 from selftest.runs import TASK, walk_run
 from selftest.walks import Surroundings
 

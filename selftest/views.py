@@ -10,39 +10,42 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
-from accounts.network import client_address
+from accounts.doors import actor_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
-from approvals.decisions import session_voice
-from approvals.forms import profiles_of
-from approvals.live import live
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.states import OPEN_STATES
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.pages.filters import profiles_of
+from approvals.pages.polling import live
+from approvals.pages.voices import voice_of
+from approvals.rules.states import OPEN_STATES
 from selftest.chart import WIDTH, bars_of
 from selftest.errors import SelfTestRefused
 from selftest.models import SelfTestRun
 from selftest.runs import ring_for_run, start_run
 
 _SHOWN = 20
-_READ = ["GET", "HEAD"]
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.PROFILE_VIEW)
 def runs(request: HttpRequest) -> HttpResponse:
     """The last runs, what still waits of earlier ones, and what can be tested."""
     rows = _runs_of(request).order_by("-id")[:_SHOWN]
     context = {
-        "runs": list(rows.annotate(sent=Sum("steps__sent_bytes"), received=Sum("steps__received_bytes"))),
+        "runs": list(
+            rows.annotate(sent=Sum("steps__sent_bytes"), received=Sum("steps__received_bytes"))
+        ),
         "loops": profiles_of(request).filter(for_self_test=True).select_related("ca"),
         "others": profiles_of(request)
         .filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
         .filter(for_self_test=False),
-        "waiting": EnrollmentRequest.objects.filter(profile__for_self_test=True, state__in=sorted(OPEN_STATES))
+        "waiting": EnrollmentRequest.objects.filter(
+            profile__for_self_test=True, state__in=sorted(OPEN_STATES)
+        )
         .filter(within(request.user, Verb.REQUEST_VIEW, "profile__department_id"))
         .defer("csr")
         .order_by("-id")[:_SHOWN],
@@ -52,14 +55,14 @@ def runs(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.PROFILE_VIEW)
 def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """One run: its steps with their times and bytes."""
     return render(request, "selftest/run.html", _run_context(request, run_id))
 
 
-@require_http_methods(_READ)
+@require_safe
 @requires(Verb.PROFILE_VIEW)
 def run_live(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The parts of a run's page that move."""
@@ -67,15 +70,17 @@ def run_live(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return live(request, "selftest/run_live.html", context, every=context["every"])
 
 
-@require_http_methods(["POST"])
+@require_POST
 @requires(Verb.PROFILE_MANAGE, Verb.REQUEST_DECIDE)
 def start(request: HttpRequest) -> HttpResponse:
     """Start a run in the name of who pressed the button."""
     profile = get_object_or_404(_startable(request), slug=request.POST.get("profile", ""))
-    voice = session_voice(person(request), client_address(request))
+    voice = voice_of(request)
     try:
         with transaction.atomic():
-            found = start_run(profile=profile, voice=voice, actor=actor_of(request), now=timezone.now())
+            found = start_run(
+                profile=profile, voice=voice, actor=actor_of(request), now=timezone.now()
+            )
             ring_for_run(found)
     except SelfTestRefused as error:
         messages.error(request, str(error))
@@ -84,10 +89,14 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 def _startable(request: HttpRequest) -> Any:
-    """Profiles for self-tests to who decides or administers; ordinary ones to who administers them."""
+    """Profiles for self-tests to who decides or administers; ordinary ones to who administers
+    them.
+    """
     rows = EnrollmentProfile.objects.select_related("ca", "department")
     mine = rows.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
-    return mine | rows.filter(within(request.user, Verb.PROFILE_VIEW, "department_id"), for_self_test=True)
+    return mine | rows.filter(
+        within(request.user, Verb.PROFILE_VIEW, "department_id"), for_self_test=True
+    )
 
 
 def _runs_of(request: HttpRequest) -> Any:

@@ -1,4 +1,7 @@
-"""The steps of the two kinds of run, in their order. Each returns a sentence, or raises StepFailed."""
+"""The steps of the two kinds of run, in their order.
+
+Each returns a sentence, or raises StepFailed.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,21 +11,28 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest, EnrollmentTransaction
-from approvals.review import review_digest
-from approvals.revocations import revoke_certificate
-from approvals.verdicts import Voice
-from scep.client import HttpError, PKIStatus
+from approvals.decisions.decide import approve_request
+from approvals.decisions.review_digest import review_digest
+from approvals.decisions.revocations import revoke_certificate
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.records.decision_documents import Voice
 from scep.protocol.certificates import read_certificate
-from scep.protocol.constants import FailInfo
-from selftest.checks import Chain, check_capabilities, check_certificate, check_chain, check_crl, fingerprints
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.transport import HttpError
+from selftest.checks import (
+    Chain,
+    check_capabilities,
+    check_certificate,
+    check_chain,
+    check_crl,
+    fingerprints,
+)
 from selftest.device import ThrowawayDevice, expect
 from selftest.errors import StepFailed
 from selftest.models import SelfTestRun
 
-#: How long a run waits for the signing worker, for the certificate and again for the CRL, in seconds; and how often
-#: it looks.
+#: How long a run waits for the signing worker, for the certificate and again for the CRL, in
+#: seconds; and how often it looks.
 PATIENCE = 30.0
 LOOK_EVERY = 0.25
 
@@ -100,9 +110,13 @@ class Walk:
             transaction_id=self.device.identity.transaction_id,
             signer_spki_sha256=signer,
         )
-        found = opened.select_related("request__profile", "request__ca", "request__profile_version").first()
+        found = opened.select_related(
+            "request__profile", "request__ca", "request__profile_version"
+        ).first()
         if found is None or found.request.csr_spki_sha256 != signer:
-            raise StepFailed("PKCSReq: answered PENDING, but there is no request of this transaction and key")
+            raise StepFailed(
+                "PKCSReq: answered PENDING, but there is no request of this transaction and key"
+            )
         return found.request
 
     def _poll_before(self) -> str:
@@ -117,7 +131,10 @@ class Walk:
             now=self.around.clock(),
             view_sha256=review_digest(request),
         )
-        return f"{decision.get_verdict_display()} by {decision.officer}, {decision.get_evidence_display()}"
+        return (
+            f"{decision.get_verdict_display()} by {decision.officer}, "
+            f"{decision.get_evidence_display()}"
+        )
 
     def _poll_until_issued(self) -> str:
         def look() -> str:
@@ -126,7 +143,9 @@ class Walk:
                 return ""
             expect(answer, PKIStatus.SUCCESS)
             if len(answer.certificates) != 1:
-                raise StepFailed(f"SUCCESS with {len(answer.certificates)} certificates: one is expected")
+                raise StepFailed(
+                    f"SUCCESS with {len(answer.certificates)} certificates: one is expected"
+                )
             self._certificate = check_certificate(
                 answer.certificates[0],
                 _there(self._chain),
@@ -135,7 +154,10 @@ class Walk:
                 now=self.around.clock(),
             )
             until = f"{self._certificate.not_valid_after_utc:%H:%M:%S} UTC"
-            return f"SUCCESS, serial {self._certificate.serial_number:x}, checked: key, names, chain, until {until}"
+            return (
+                f"SUCCESS, serial {self._certificate.serial_number:x}, checked: key, names, chain, "
+                f"until {until}"
+            )
 
         return self._wait(look, what="no certificate: does the signing worker run?")
 
@@ -177,16 +199,22 @@ class Walk:
         return self._wait(look, what="no CRL with the serial number: does the signing worker run?")
 
     def _poll_after(self) -> str:
-        return expect(self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
+        return expect(
+            self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID
+        )
 
     def _damage_signature(self) -> str:
-        return expect(self.device.send_with_damaged_signature(), PKIStatus.FAILURE, FailInfo.BAD_MESSAGE_CHECK)
+        return expect(
+            self.device.send_with_damaged_signature(), PKIStatus.FAILURE, FailInfo.BAD_MESSAGE_CHECK
+        )
 
     def _send_without_csr(self) -> str:
         return expect(self.device.send_without_csr(), PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
 
     def _poll_unknown(self) -> str:
-        return expect(self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
+        return expect(
+            self.device.scep.poll(self.device.identity), PKIStatus.FAILURE, FailInfo.BAD_CERT_ID
+        )
 
     def _send_noise(self) -> str:
         try:

@@ -14,7 +14,7 @@ from _pytest.terminal import TerminalReporter
 from django.db import connection
 
 from accounts.roles import Role
-from approvals import polls
+from approvals.enrollment import polls
 from scep import faults
 from tests.interop.report import note_cells
 from tests.migrated import copy_migrated_database
@@ -28,14 +28,18 @@ _WANTED: Final = {
     "chaos": "the kill test",
 }
 #: How long it takes to draw an input says something about the machine, and nothing about the code.
-hypothesis.settings.register_profile("portal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "portal", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("portal")
 _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores for `-n auto`: many tests wait for portals and browsers that they have started."""
+    """One more than there are cores for `-n auto`: many tests wait for portals and browsers that
+    they have started.
+    """
     return 1 + (os.cpu_count() or 1)
 
 
@@ -44,7 +48,7 @@ def data_folder() -> Iterator[Path]:
     """The data folder that the settings of the tests name, with mode 0700, for the session."""
     from django.conf import settings
 
-    from pkiportal.datafolder import ensure_data_folder
+    from pkiportal.environment.datafolder import ensure_data_folder
 
     folder = ensure_data_folder(settings.PORTAL_DATA.root)
     yield folder.root
@@ -54,8 +58,12 @@ def data_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def django_db_keepdb(request: pytest.FixtureRequest, data_folder: Path, django_db_modify_db_settings: None) -> bool:
-    """On SQLite the tests begin with a copy of a migrated database; unless tables are to be made from the models."""
+def django_db_keepdb(
+    request: pytest.FixtureRequest, data_folder: Path, django_db_modify_db_settings: None
+) -> bool:
+    """On SQLite the tests begin with a copy of a migrated database; unless tables are to be made
+    from the models.
+    """
     if connection.vendor != "sqlite" or request.config.getoption("nomigrations"):
         return False
     copy_migrated_database(Path(connection.settings_dict["TEST"]["NAME"]))
@@ -111,7 +119,9 @@ def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test makes the SCEP door meet an exception that nobody planned; unless it asks for `unplanned_faults`."""
+    """No test makes the SCEP door meet an exception that nobody planned; unless it asks for
+    `unplanned_faults`.
+    """
     faults.seen.clear()
     yield
     if "unplanned_faults" not in request.fixturenames:
@@ -135,10 +145,14 @@ def within_a_minute() -> None:
 
 
 @pytest.fixture
-def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh process.
+def world(
+    db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh
+    process.
 
-    Counts of polls are written when a test asks for it, never because a second has passed: tests count queries.
+    Counts of polls are written when a test asks for it, never because a second has passed: tests
+    count queries.
     """
     monkeypatch.setattr(polls._counter, "_seconds", math.inf)
     settings.CA_KEY_FOLDER = tmp_path / "ca"
@@ -151,7 +165,8 @@ def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def transactional_db(transactional_db: None) -> Iterator[None]:
-    """Tests that commit: the tables are emptied afterwards, which the triggers refuse, so they go first.
+    """Tests that commit: the tables are emptied afterwards, which the triggers refuse, so they go
+    first.
 
     Emptying ends with post_migrate, which makes the triggers again.
     """
@@ -165,6 +180,8 @@ def drop_triggers() -> None:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")
         else:
-            cursor.execute("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+            cursor.execute(
+                "SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+            )
         for name, table in cursor.fetchall():
             cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))

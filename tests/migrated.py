@@ -1,7 +1,9 @@
-"""An SQLite database as `migrate` leaves it, made once and copied: migrating costs seconds, a copy nothing.
+"""An SQLite database as `migrate` leaves it, made once and copied: migrating costs seconds, a copy
+nothing.
 
-The copy is migrated as any database is when a portal or a test session starts; there is just nothing left to do. What
-`migrate` does with an empty file is shown by `tests/pkiportal/test_up.py` and `test_migrate.py`.
+The copy is migrated as any database is when a portal or a test session starts; there is just
+nothing left to do. What `migrate` does with an empty file is shown by `tests/pkiportal/test_up.py`
+and `test_migrate.py`.
 """
 
 import os
@@ -27,16 +29,32 @@ def copy_migrated_database(target: Path) -> None:
 
 @cache
 def _template() -> Path:
-    """The file for these very migrations; processes that miss it at once make it each, and one stays."""
-    sources = sorted([*ROOT.glob("*/migrations/*.py"), *ROOT.glob("*/triggers*.py"), ROOT / "requirements.lock"])
+    """The file for these very migrations; processes that miss it at once make it each, and one
+    stays.
+    """
+    sources = sorted(
+        [*ROOT.glob("*/migrations/*.py"), *ROOT.glob("*/triggers*.py"), ROOT / "requirements.lock"]
+    )
     digest = sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
     found = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
     if not found.exists():
         _FOLDER.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
-            command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--data", str(data), "--verbosity", "0"]
-            environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+            command = [
+                sys.executable,
+                str(ROOT / "manage.py"),
+                "migrate",
+                "--data",
+                str(data),
+                "--verbosity",
+                "0",
+            ]
+            environment = {
+                name: os.environ[name]
+                for name in ("PATH", "HOME", "LANG", "TMPDIR")
+                if name in os.environ
+            }
             subprocess.run(command, env=environment, check=True, capture_output=True)
             merged = Path(scratch) / "merged.sqlite3"
             _merge(data / "db.sqlite3", merged)

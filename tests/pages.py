@@ -7,11 +7,12 @@ from typing import Any
 
 from django.test import Client
 
-from accounts.models import User
-from approvals.models import EnrollmentProfile, EnrollmentRequest, RequestTerm
-from approvals.states import State
-from audit.ids import uuid7
-from ca.store import normalized_terms
+from accounts.models.people import User
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, RequestTerm
+from approvals.rules.states import State
+from ca.certificates.search_terms import normalized_terms
+from database.ids import uuid7
 from scep.client import Identity, build_csr
 from tests.pki import rsa_key
 from tests.world import now
@@ -25,9 +26,15 @@ def signed_in(user: User) -> Client:
 
 
 def create_requests(
-    profile: EnrollmentProfile, common_names: Iterable[str], *, state: State = State.PENDING, **fields: Any
+    profile: EnrollmentProfile,
+    common_names: Iterable[str],
+    *,
+    state: State = State.PENDING,
+    **fields: Any,
 ) -> list[EnrollmentRequest]:
-    """Insert one request per name, as if devices had sent them, with one CSR and a key digest of its own each."""
+    """Insert one request per name, as if devices had sent them, with one CSR and a key digest of
+    its own each.
+    """
     key = rsa_key("alice")
     csr = build_csr(key, "template")
     signer = Identity.self_signed(key, "template", now=now()).certificate_der
@@ -50,7 +57,9 @@ def create_requests(
         [
             RequestTerm(request=row, term=term)
             for row in created
-            for term in normalized_terms([row.common_name, row.csr_spki_sha256, row.transaction_id, row.address])
+            for term in normalized_terms(
+                [row.common_name, row.csr_spki_sha256, row.transaction_id, row.address]
+            )
         ],
         batch_size=2000,
     )

@@ -1,8 +1,9 @@
 """Command lines run by a real shell, in which `./portal` leads to the process of the test.
 
-A new interpreter for each command would take seconds. The `./portal` of the folder hands its arguments and its standard
-streams over a socket, and the command runs here: in the test's transaction, with the test's settings. Quotes, pipes,
-redirections and variables are the shell's own.
+A new interpreter for each command would take seconds. The `./portal` of the folder hands its
+arguments and its standard streams over a socket, and the command runs here: in the test's
+transaction, with the test's settings. Quotes, pipes, redirections and variables are the shell's
+own.
 """
 
 import array
@@ -32,7 +33,8 @@ _STUB: Final = """#!{python} -ISE
 import json, os, socket, sys
 door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 door.connect({address!r})
-socket.send_fds(door, [json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]]).encode()], [0, 1, 2])
+order = json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]]).encode()
+socket.send_fds(door, [order], [0, 1, 2])
 door.shutdown(socket.SHUT_WR)
 sys.exit(int(door.recv(8) or 70))
 """
@@ -55,11 +57,23 @@ class QuickPortal:
         self._door = door
 
     def sh(self, line: str, variables: Mapping[str, str]) -> Outcome:
-        """Run one command line in the folder, and answer its `./portal` until the shell has ended."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", **variables}
+        """Run one command line in the folder, and answer its `./portal` until the shell has
+        ended.
+        """
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            **variables,
+        }
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             shell = subprocess.Popen(
-                ["sh", "-c", line], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                ["sh", "-c", line],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
             )
             self._serve(shell)
             out.seek(0)
@@ -102,7 +116,9 @@ def _receive(caller: socket.socket) -> tuple[bytes, list[int]]:
         text += part
 
 
-def _run_here(arguments: list[str], folder: Path, environment: Mapping[str, str], streams: list[int]) -> int:
+def _run_here(
+    arguments: list[str], folder: Path, environment: Mapping[str, str], streams: list[int]
+) -> int:
     stdin, stdout, stderr = (
         io.TextIOWrapper(os.fdopen(number, mode), encoding="utf-8", write_through=True)
         for number, mode in zip(streams, ("rb", "wb", "wb"), strict=True)
@@ -123,27 +139,37 @@ def _run_here(arguments: list[str], folder: Path, environment: Mapping[str, str]
             return 2
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
-    raise AssertionError  # pragma: no cover - for mypy, to which an ExitStack may swallow exceptions
+    # For mypy, to which an ExitStack may swallow exceptions.
+    raise AssertionError  # pragma: no cover
 
 
 def _run_command(arguments: list[str], environment: Mapping[str, str]) -> int:
     arguments, variables = settings_options(arguments)
     for name, value in {**environment, **variables}.items():
-        if name.startswith("PORTAL_") and (name != "PORTAL_DATA" or Path(value) != settings.PORTAL_DATA.root):
-            sys.stderr.write(f"{name}={value}: a command of this process has the settings of the tests\n")
+        if name.startswith("PORTAL_") and (
+            name != "PORTAL_DATA" or Path(value) != settings.PORTAL_DATA.root
+        ):
+            sys.stderr.write(
+                f"{name}={value}: a command of this process has the settings of the tests\n"
+            )
             return 70
     text = answer_without_settings(arguments)
     if text is not None:
         sys.stdout.write(f"{text}\n")
         return 0
-    ManagementUtility(["portal", *arguments]).fetch_command(arguments[0]).run_from_argv(["portal", *arguments])
+    ManagementUtility(["portal", *arguments]).fetch_command(arguments[0]).run_from_argv(
+        ["portal", *arguments]
+    )
     return 0
 
 
 @contextmanager
 def quick_portal(folder: Path) -> Iterator[QuickPortal]:
     """Make `./portal` in a folder."""
-    with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door,
+    ):
         address = f"{place}/door"  # the path of a socket is short: pytest's folders are not
         door.bind(address)
         door.listen()

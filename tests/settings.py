@@ -1,4 +1,5 @@
-"""Settings of the tests: nothing of the machine's environment, a private data folder for each process, fast passwords.
+"""Settings of the tests: nothing of the machine's environment, a private data folder for each
+process, fast passwords.
 
 PORTAL_TEST_DATABASE_URL names a PostgreSQL server to use instead of SQLite.
 """
@@ -7,7 +8,11 @@ import os
 import tempfile
 from pathlib import Path
 
-for _name in [name for name in os.environ if name.startswith("PORTAL_") and not name.startswith("PORTAL_TEST_")]:
+for _name in [
+    name
+    for name in os.environ
+    if name.startswith("PORTAL_") and not name.startswith("PORTAL_TEST_")
+]:
     del os.environ[_name]
 for _name in ("DATABASE_URL", "REDIS_URL", "EMAIL_URL"):
     os.environ.pop(_name, None)
@@ -30,9 +35,12 @@ from pkiportal.settings import DATABASES, PORTAL_PLAIN_HTTP_HOSTS, STORAGES  # n
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 PORTAL_PLAIN_HTTP_HOSTS = (*PORTAL_PLAIN_HTTP_HOSTS, "testserver")
-STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
+STORAGES = STORAGES | {
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+}
 CELERY_BROKER_URL = "memory://"
 if _database is None:
-    # A file, not memory: connections of several threads behave as in the product. Without waiting for the disk.
+    # A file, not memory: connections of several threads behave as in the product. Without waiting
+    # for the disk.
     DATABASES["default"]["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
     DATABASES["default"]["TEST"] = {"NAME": str(_FOLDER) + ".sqlite3"}

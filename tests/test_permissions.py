@@ -14,27 +14,23 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import Department, User
+from accounts.models.people import Department, User
 from accounts.permissions import can
 from accounts.roles import Role
 from accounts.tokens import API_VERBS
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request
-from approvals.models import (
-    ChallengePassword,
-    DeviceGroup,
-    EnrollmentProfile,
-    EnrollmentRequest,
-    NdesAccount,
-    RefusalNumber,
-    StaticChallenge,
-)
-from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account
-from approvals.review import review_digest
-from approvals.static_challenges import Maker, set_static
+from approvals.challenge_orders.ndes_accounts import NdesAccountOrder, create_ndes_account
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.challenges.static import Maker, set_static
+from approvals.decisions.decide import approve_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.challenges import ChallengePassword, StaticChallenge
+from approvals.models.devices import DeviceGroup
+from approvals.models.ndes import NdesAccount
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, RefusalNumber
 from audit.events import SYSTEM, Actor
-from ca.crl import issue_due_crls
-from ca.models import Certificate
+from ca.models.certificates import Certificate
+from ca.signing.crl import issue_due_crls
 from exchanges.models import Exchange
 from selftest.models import SelfTestRun
 from selftest.runs import close_lost_runs, start_run
@@ -44,7 +40,8 @@ from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
 
 ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
-#: Who tries the methods that no table names: where the one who may nothing and the one who may most read 405, all do.
+#: Who tries the methods that no table names: where the one who may nothing and the one who may most
+#: read 405, all do.
 UNNAMED_METHODS_BY: Final = ("anonymous", "administrator")
 #: Administrators of one department: everything here belongs to that of `manager`.
 MANAGERS: Final = ("manager", "manager elsewhere")
@@ -69,11 +66,13 @@ SCEP: Final[Mapping[str, str]] = {
     ),
     r"^scep(?:/+pkiclient\.exe)?/*$": "scep",
     r"^cgi-bin/+pkiclient\.exe/*$": "cgi-bin/pkiclient.exe",
-    r"^[Cc]ert[Ss]rv/+mscep/+mscep\.dll(?:/+pkiclient\.exe)?/*$": "certsrv/mscep/mscep.dll/pkiclient.exe",
+    r"^[Cc]ert[Ss]rv/+mscep/+mscep\.dll(?:/+pkiclient\.exe)?/*$": (
+        "certsrv/mscep/mscep.dll/pkiclient.exe"
+    ),
 }
 NDES: Final = "^[Cc]ert[Ss]rv/mscep_admin/?$"
-#: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything here. HEAD is as GET
-#: unless named; a method that is not named is answered 405.
+#: Statuses in the order of ROLES; `elsewhere` is an officer of another department than everything
+#: here. HEAD is as GET unless named; a method that is not named is answered 405.
 PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "": {"GET": "302 302 302 302 302 200"},
     "healthz": {"GET": ALIKE.format(200)},
@@ -91,8 +90,14 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "clients/": {"GET": EVERYBODY_READS},
     "profiles/<slug:slug>/locks/": {"GET": OWN_DEPARTMENT},
     "profiles/<slug:slug>/unlock": {"POST": CHALLENGE_MAKERS_DO},
-    "profiles/<slug:slug>/challenges/new": {"GET": "302 200 404 403 200 403", "POST": "302 422 404 403 422 403"},
-    "profiles/<slug:slug>/challenges/list": {"GET": "302 200 404 403 200 403", "POST": "302 422 404 403 422 403"},
+    "profiles/<slug:slug>/challenges/new": {
+        "GET": "302 200 404 403 200 403",
+        "POST": "302 422 404 403 422 403",
+    },
+    "profiles/<slug:slug>/challenges/list": {
+        "GET": "302 200 404 403 200 403",
+        "POST": "302 422 404 403 422 403",
+    },
     "profiles/<slug:slug>/static/": {"GET": OWN_DEPARTMENT},
     "profiles/<slug:slug>/static/rotate": {"POST": "302 403 403 403 200 403"},
     "static-challenges/<uuid:static_id>/": {"GET": OWN_DEPARTMENT},
@@ -123,7 +128,10 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "history/certificates/<uuid:certificate_id>/pem": {"GET": OWN_DEPARTMENT},
     "history/certificates/<uuid:certificate_id>/chain": {"GET": OWN_DEPARTMENT},
     "history/audit/": {"GET": "302 403 403 200 200 403"},
-    "certificates/<uuid:certificate_id>/revoke": {"GET": "302 200 404 403 403 403", "POST": OFFICERS_DO},
+    "certificates/<uuid:certificate_id>/revoke": {
+        "GET": "302 200 404 403 403 403",
+        "POST": OFFICERS_DO,
+    },
     "certificates/<uuid:certificate_id>/release": {"POST": OFFICERS_DO},
     "inspector/": {"GET": EVERYBODY_READS, "POST": "302 422 422 422 422 403"},
     "inspector/messages/": {"GET": EVERYBODY_READS},
@@ -145,7 +153,10 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "ca/<slug:name>/resume": {"POST": ADMINISTRATORS_DO},
     "keys/": {"GET": EVERYBODY_READS, "POST": "302 403 403 403 422 403"},
     "keys/unblock": {"POST": ADMINISTRATORS_DO},
-    **{route: {"GET": ALIKE.format(400), "HEAD": ALIKE.format(405), "POST": ALIKE.format(400)} for route in SCEP},
+    **{
+        route: {"GET": ALIKE.format(400), "HEAD": ALIKE.format(405), "POST": ALIKE.format(400)}
+        for route in SCEP
+    },
     NDES: {"GET": ALIKE.format(401), "HEAD": ALIKE.format(405), "POST": ALIKE.format(401)},
     "account/tokens/": {"GET": "302 200 200 200 200 403", "POST": "302 201 201 201 201 403"},
     "account/tokens/<uuid:token_id>/revoke": {"POST": "302 404 404 404 302 403"},
@@ -153,7 +164,8 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "account/password/link/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
     "account/setup/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
 }
-#: What MANAGERS get where an administrator of everything gets something else; the rest: `status_of`.
+#: What MANAGERS get where an administrator of everything gets something else; the rest:
+#: `status_of`.
 BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "ca/<slug:name>/pause"): "403 403",
     ("POST", "ca/<slug:name>/resume"): "403 403",
@@ -163,7 +175,8 @@ BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "ndes/"): "201 422",
     ("POST", "selftest/start"): "302 404",
 }
-#: The REST door, by a token of the role for everything that the role may; without a session. `nobody` gets no token.
+#: The REST door, by a token of the role for everything that the role may; without a session.
+#: `nobody` gets no token.
 API: Final[Mapping[str, Mapping[str, str]]] = {
     "api/v1/challenges": {"POST": "401 201 403 403 201 401"},
     "api/v1/challenges/<uuid:challenge_id>": {
@@ -179,10 +192,17 @@ ACCOUNT: Final[Mapping[str, Mapping[str, str]]] = {
     "account/logout/": {"GET": "302 200 200 200 200 200", "POST": ALIKE.format(302)},
     "account/signup/": {"GET": "200 302 302 302 302 302", "POST": "200 302 302 302 302 302"},
     "account/inactive/": {"GET": ALIKE.format(200), "POST": ALIKE.format(405)},
-    "account/password/change/": {"GET": "302 200 200 200 200 200", "POST": "302 200 200 200 200 200"},
-    "account/reauthenticate/": {"GET": "302 200 200 200 200 200", "POST": "302 200 200 200 200 200"},
+    "account/password/change/": {
+        "GET": "302 200 200 200 200 200",
+        "POST": "302 200 200 200 200 200",
+    },
+    "account/reauthenticate/": {
+        "GET": "302 200 200 200 200 200",
+        "POST": "302 200 200 200 200 200",
+    },
 }
-#: The admin: strangers and everybody but administrators are sent to sign in. By model what an administrator may do.
+#: The admin: strangers and everybody but administrators are sent to sign in. By model what an
+#: administrator may do.
 ADMIN_MODELS: Final[Mapping[str, frozenset[str]]] = {
     "accounts/user": frozenset({"add", "change"}),
     "accounts/department": frozenset({"add", "change"}),
@@ -279,7 +299,12 @@ class Stage:
     def ndes_form(self) -> dict[str, object]:
         """Return what makes an NDES account."""
         limits = {"max_unused": 5, "minutes": 60, "encoding": "utf-8"}
-        return {"name": "fleet", "profile": self.ndes_account.profile_id, "owner": "Mobile team", **limits}
+        return {
+            "name": "fleet",
+            "profile": self.ndes_account.profile_id,
+            "owner": "Mobile team",
+            **limits,
+        }
 
     def admin_object(self, model: str) -> object:
         """Return the key of an object of a model of the admin."""
@@ -304,7 +329,9 @@ class Stage:
 
 @pytest.fixture
 def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setattr(settings, "PORTAL_PUBLIC_URL", "http://pki.example:8000")  # configurations are written
+    monkeypatch.setattr(
+        settings, "PORTAL_PUBLIC_URL", "http://pki.example:8000"
+    )  # configurations are written
     monkeypatch.setattr("pkiportal.health.broker_answers", lambda: True)
     here = Department.objects.create(slug="here", name="Here")
     elsewhere = Department.objects.create(slug="elsewhere", name="Elsewhere")
@@ -326,12 +353,16 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
         "nobody": create_person("nora"),
     }
     certificate = Certificate.objects.get(order_id=issued.pk)
-    run = start_run(profile=world.profile, voice=None, actor=Actor(kind="command", name="root"), now=now())
+    run = start_run(
+        profile=world.profile, voice=None, actor=Actor(kind="command", name="root"), now=now()
+    )
     close_lost_runs(now=now() + timedelta(hours=1))
     post(b"no message")
     phones = create_profile(world.ca, "phones", challenge="one-time")
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
-    account, _ = create_ndes_account(NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now())
+    account, _ = create_ndes_account(
+        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+    )
     return Stage(
         *(
             request,
@@ -349,14 +380,19 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def sessions_of(people: Mapping[str, User]) -> dict[str, str]:
     """Sign everybody in once: the keys of their sessions."""
-    return {role: signed_in(user).cookies[settings.SESSION_COOKIE_NAME].value for role, user in people.items()}
+    return {
+        role: signed_in(user).cookies[settings.SESSION_COOKIE_NAME].value
+        for role, user in people.items()
+    }
 
 
 def challenges_here(profile: EnrollmentProfile) -> tuple[ChallengePassword, StaticChallenge]:
     """One challenge of each kind, in whose profile now neither is taken."""
     EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="one-time")
     profile.refresh_from_db()
-    ((one_time, _),) = create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
+    ((one_time, _),) = create_challenges(
+        ChallengeOrder(profile), actor=SYSTEM, user=None, now=now()
+    )
     EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="none")
     static = set_static(profile, "a secret of the routers", maker=Maker(SYSTEM), now=now())
     profile.refresh_from_db()
@@ -410,7 +446,12 @@ def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_t
 
 ODD_FORMS: Final[tuple[Mapping[str, object], ...]] = (
     {},
-    {"comment": "", "verdict": "neither", "rows": ["no-uuid:no-digest"], "view_sha256": "\N{SNOWMAN}"},
+    {
+        "comment": "",
+        "verdict": "neither",
+        "rows": ["no-uuid:no-digest"],
+        "view_sha256": "\N{SNOWMAN}",
+    },
     {
         "comment": "x" * 5000,
         "rows": [":"],
@@ -419,16 +460,38 @@ ODD_FORMS: Final[tuple[Mapping[str, object], ...]] = (
         "hours": "1e9",
         "days": "never",
     },
-    {"reason": "no reason", "rows": [f"{UUID(int=0)}:"], "lifetime": "0", "overlap": "-", "name": "x" * 500},
-    {"comment": "a\x00b", "name": "\x00", "reason": "\x00", "subject": "\x00", "created_for": "\x00", "pasted": "\x00"},
-    {"reason": "", "networks": "10.0.0.1/8", "names": "a\nb\nc", "lines": "=1+1", "scopes": "everything", "count": "²"},
+    {
+        "reason": "no reason",
+        "rows": [f"{UUID(int=0)}:"],
+        "lifetime": "0",
+        "overlap": "-",
+        "name": "x" * 500,
+    },
+    {
+        "comment": "a\x00b",
+        "name": "\x00",
+        "reason": "\x00",
+        "subject": "\x00",
+        "created_for": "\x00",
+        "pasted": "\x00",
+    },
+    {
+        "reason": "",
+        "networks": "10.0.0.1/8",
+        "names": "a\nb\nc",
+        "lines": "=1+1",
+        "scopes": "everything",
+        "count": "²",
+    },
 )
 
 
 @pytest.mark.parametrize("role", ["officer", "administrator", *MANAGERS])
 def test_no_form_however_odd_makes_a_page_run_into_a_fault(stage: Stage, role: str) -> None:
     faults = []
-    for route in (route for route, by_method in {**PAGES, **ACCOUNT}.items() if "POST" in by_method):
+    for route in (
+        route for route, by_method in {**PAGES, **ACCOUNT}.items() if "POST" in by_method
+    ):
         for form in ODD_FORMS:
             path = stage.path(route)
             status = answer(stage, role, "POST", path, {**stage.form(path), **form} if form else {})
@@ -437,7 +500,9 @@ def test_no_form_however_odd_makes_a_page_run_into_a_fault(stage: Stage, role: s
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_rest_door_answers_each_method_as_the_token_of_a_role_deserves(stage: Stage, role: str) -> None:
+def test_the_rest_door_answers_each_method_as_the_token_of_a_role_deserves(
+    stage: Stage, role: str
+) -> None:
     faults = []
     program = stage.programs.get(role)
     for route, by_method in API.items():
@@ -459,13 +524,17 @@ def test_the_rest_door_answers_each_method_as_the_token_of_a_role_deserves(stage
 def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None:
     client = signed_in(stage.people["elsewhere"])
     answers = [client.get(f"/requests/{key}/") for key in (stage.request.pk, UUID(int=7))]
-    pages = [re.sub(rb'name="csrfmiddlewaretoken" value="[^"]+"', b"", page.content) for page in answers]
+    pages = [
+        re.sub(rb'name="csrfmiddlewaretoken" value="[^"]+"', b"", page.content) for page in answers
+    ]
     assert [page.status_code for page in answers] == [404, 404]
     assert pages[0] == pages[1]
 
 
 def status_of(role: str, method: str, route: str, statuses: list[str]) -> int:
-    """Return what the tables say a role gets; an administrator of another department knows of no object here."""
+    """Return what the tables say a role gets; an administrator of another department knows of no
+    object here.
+    """
     if role not in MANAGERS:
         return int(statuses[ROLES.index(role)])
     if beyond := BEYOND_A_DEPARTMENT.get((method, route)):
@@ -475,8 +544,12 @@ def status_of(role: str, method: str, route: str, statuses: list[str]) -> int:
     return 404 if role == "manager elsewhere" and is_hidden else as_administrator
 
 
-def answer(stage: Stage, role: str, method: str, path: str, form: Mapping[str, object] | None = None) -> int:
-    """Return the status for one request, 500 for an exception that no page expects, and undo what it did."""
+def answer(
+    stage: Stage, role: str, method: str, path: str, form: Mapping[str, object] | None = None
+) -> int:
+    """Return the status for one request, 500 for an exception that no page expects, and undo what
+    it did.
+    """
     client = Client(raise_request_exception=False)
     if role in stage.sessions:
         client.cookies[settings.SESSION_COOKIE_NAME] = stage.sessions[role]
@@ -484,7 +557,9 @@ def answer(stage: Stage, role: str, method: str, path: str, form: Mapping[str, o
         data = (stage.form(path) if form is None else form) if method == "POST" else None
         if urlsplit(path).path == "/queue/changes":
             path += f"?top={UUID(int=0)}"
-        if method == "POST" and path.strip("/") in {address.strip("/") for address in SCEP.values()}:
+        if method == "POST" and path.strip("/") in {
+            address.strip("/") for address in SCEP.values()
+        }:
             status = client.post(path, b"0", content_type="application/x-pki-message").status_code
         elif method == "POST":
             status = client.post(path, data).status_code
@@ -511,7 +586,11 @@ def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str
 def admin_routes() -> Iterator[str]:
     """The routes of the models of the admin."""
     for model in ADMIN_MODELS:
-        for page in ("", "add/", *(f"<path:object_id>/{name}" for name in ("history/", "delete/", "change/", ""))):
+        for page in (
+            "",
+            "add/",
+            *(f"<path:object_id>/{name}" for name in ("history/", "delete/", "change/", "")),
+        ):
             yield f"admin/{model}/{page}"
 
 

@@ -11,7 +11,10 @@ import pytest
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
-DRAW = "from tests.ports import free_port; print(*(free_port() for _ in range({})), flush=True); input()"
+DRAW = (
+    "from tests.ports import free_port; print(*(free_port() for _ in range({})), flush=True); "
+    "input()"
+)
 
 pytestmark = pytest.mark.enable_socket
 
@@ -20,7 +23,9 @@ pytestmark = pytest.mark.enable_socket
 def test_processes_at_the_same_time_get_different_ports(processes: int, each: int) -> None:
     def start(_: int) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", DRAW.format(each)]
-        return subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        return subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
 
     with ThreadPoolExecutor(processes) as pool:
         running = list(pool.map(start, range(processes)))

@@ -1,4 +1,6 @@
-"""A small organization for tests: a CA, profiles, Alice the officer, devices that speak SCEP to the test client."""
+"""A small organization for tests: a CA, profiles, Alice the officer, devices that speak SCEP to the
+test client.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,26 +15,29 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.db import connection
 from django.test import Client
 
-from accounts.models import Department, RoleAssignment, User
+from accounts.models.people import Department, RoleAssignment, User
 from accounts.roles import Role
-from approvals import polls
 from approvals.apps import TRIGGERS
-from approvals.issuance import BatchResult, issue_certificates
-from approvals.limits import open_requests
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
-from approvals.profiles import ProfileRequest, create_enrollment_profile
-from approvals.verdicts import Voice
+from approvals.enrollment import polls
+from approvals.enrollment.limits import open_requests
+from approvals.issuance.issue import BatchResult, issue_certificates
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
+from approvals.records.decision_documents import Voice
 from audit.events import SYSTEM
-from audit.triggers import install
-from ca.authorities import AuthorityRequest, create_authority
-from ca.models import CertificateAuthority
-from ca.profiles import ProfileSpec
-from ca.service_keys import certify_service_keys
-from ca.store import label_of, resolve_version
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.certificates.profile_versions import label_of, resolve_version
+from ca.content.csr_review import ProfileSpec
+from ca.models.authorities import CertificateAuthority
+from ca.signing.service_keys import certify_service_keys
+from database.triggers import install
 from exchanges.storage import keeper
-from scep.client import HttpAnswer, HttpError, Identity, ScepClient, Transport, build_csr
+from scep.client import Identity, ScepClient, build_csr
 from scep.protocol.requests import ReceivedCertRep
-from scep.ra_keys import ensure_ra_key, ra_keys
+from scep.ra.keys import ensure_ra_key, ra_keys
+from scep.transport import HttpAnswer, HttpError, Transport
 from tests.pki import ec_key, rsa_key
 
 
@@ -50,11 +55,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_ca(name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "ra") -> CertificateAuthority:
+def create_ca(
+    name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "ra"
+) -> CertificateAuthority:
     """Create a root CA that is ready for SCEP, from recorded keys."""
-    with mock.patch("keys.file.generate", lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("ca")):
+    with mock.patch(
+        "keys.file.generate", lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("ca")
+    ):
         ca = create_authority(
-            AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type=key_type), actor=SYSTEM, now=now()
+            AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type=key_type),
+            actor=SYSTEM,
+            now=now(),
         )
     with mock.patch("keys.file.generate", return_value=rsa_key(ra_key)):
         ensure_ra_key(ca, now=now())
@@ -63,9 +74,15 @@ def create_ca(name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "r
 
 
 def create_profile(
-    ca: CertificateAuthority, slug: str = "routers", *, spec: ProfileSpec | None = None, **wanted: object
+    ca: CertificateAuthority,
+    slug: str = "routers",
+    *,
+    spec: ProfileSpec | None = None,
+    **wanted: object,
 ) -> EnrollmentProfile:
-    """Create an enrollment profile; by default without challenge, with manual approval and decisions by command."""
+    """Create an enrollment profile; by default without challenge, with manual approval and
+    decisions by command.
+    """
     defaults: dict[str, object] = {"challenge": "none", "allow_asserted_decisions": True}
     request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **(defaults | wanted))  # type: ignore[arg-type]
     return create_enrollment_profile(request, actor=SYSTEM, user=None, now=now())
@@ -73,7 +90,9 @@ def create_profile(
 
 def create_person(name: str, *roles: Role, department: Department | None = None) -> User:
     """Create a user with roles; the password is the name twice."""
-    user = User.objects.create_user(name, email=f"{name}@example.org", password=name * 2, full_name=name.title())
+    user = User.objects.create_user(
+        name, email=f"{name}@example.org", password=name * 2, full_name=name.title()
+    )
     for role in roles:
         RoleAssignment.objects.create(user=user, role=role, department=department)
     return user
@@ -91,7 +110,9 @@ def through(client: Client, **extra: str) -> Transport:
         parts = urlsplit(url)
         path = f"{parts.path}?{parts.query}"
         answer = client.generic("GET" if body is None else "POST", path, body or b"", "", **extra)  # type: ignore[arg-type]  # WSGI environ keys
-        return HttpAnswer(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
+        return HttpAnswer(
+            answer.status_code, answer.headers.get("Content-Type", ""), answer.content
+        )
 
     return fetch
 
@@ -106,7 +127,9 @@ class Device:
     identity: Identity
 
     @classmethod
-    def named(cls, name: str, key: str = "alice", profile: str = "routers", **extra: str) -> "Device":
+    def named(
+        cls, name: str, key: str = "alice", profile: str = "routers", **extra: str
+    ) -> "Device":
         """Return a device with one of the recorded keys."""
         private = rsa_key(key)
         url = f"http://testserver/scep/{profile}/"
@@ -117,7 +140,9 @@ class Device:
             identity=Identity.self_signed(private, name, now=now()),
         )
 
-    def enroll(self, *, challenge: str | None = None, transaction_id: str = "", **csr: object) -> ReceivedCertRep:
+    def enroll(
+        self, *, challenge: str | None = None, transaction_id: str = "", **csr: object
+    ) -> ReceivedCertRep:
         """Send a PKCSReq."""
         request = build_csr(self.key, self.name, challenge_password=challenge, **csr)  # type: ignore[arg-type]
         return self.scep.enroll(request, self.identity, transaction_id=transaction_id)

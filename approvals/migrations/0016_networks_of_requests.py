@@ -2,7 +2,7 @@
 
 import ipaddress
 
-import approvals.states
+import approvals.rules.states
 from django.db import migrations, models
 from django.db.models import F
 
@@ -52,11 +52,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='enrollmentrequest',
-            index=models.Index(condition=models.Q(('state__in', [approvals.states.State['APPROVED'], approvals.states.State['FAILED'], approvals.states.State['ISSUING'], approvals.states.State['PENDING']])), fields=['profile', 'network'], name='approvals_open_by_network'),
+            index=models.Index(condition=models.Q(('state__in', [approvals.rules.states.State['APPROVED'], approvals.rules.states.State['FAILED'], approvals.rules.states.State['ISSUING'], approvals.rules.states.State['PENDING']])), fields=['profile', 'network'], name='approvals_open_by_network'),
         ),
         migrations.AddIndex(
             model_name='enrollmentrequest',
-            index=models.Index(condition=models.Q(('state', approvals.states.State['ISSUED'])), fields=['profile', 'network'], name='approvals_issued_by_network'),
+            index=models.Index(condition=models.Q(('state', approvals.rules.states.State['ISSUED'])), fields=['profile', 'network'], name='approvals_issued_by_network'),
         ),
         migrations.RunPython(fill, migrations.RunPython.noop),  # last: no table changes after rows in one transaction
     ]

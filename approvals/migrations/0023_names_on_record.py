@@ -2,8 +2,9 @@
 
 from django.db import migrations
 
-from ca.csr import CsrError, read_stored_csr
-from ca.name_matching import identities
+from ca.x509.csr import read_stored_csr
+from ca.x509.errors import CsrError
+from ca.x509.name_matching import identities
 
 BATCH = 500
 
@@ -16,8 +17,13 @@ def fill(apps, schema_editor):
     issued = requests.filter(state="ISSUED", certificate__status__in=["ISSUED", "ON_HOLD"])
     for rows in (live, issued):
         batch = []
-        for key, profile_id, csr in rows.values_list("pk", "profile_id", "csr").iterator(chunk_size=BATCH):
-            batch += [names(request_id=key, profile_id=profile_id, name=name) for name in names_of(bytes(csr))]
+        for key, profile_id, csr in rows.values_list("pk", "profile_id", "csr").iterator(
+            chunk_size=BATCH
+        ):
+            batch += [
+                names(request_id=key, profile_id=profile_id, name=name)
+                for name in names_of(bytes(csr))
+            ]
             if len(batch) >= BATCH:
                 names.objects.bulk_create(batch)
                 batch = []
@@ -33,9 +39,8 @@ def names_of(csr):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('approvals', '0022_names_in_use'),
+        ("approvals", "0022_names_in_use"),
     ]
 
     operations = [

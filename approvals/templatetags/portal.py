@@ -1,4 +1,7 @@
-"""How the pages show time, names, fingerprints and icons. Text of a certificate goes through `visible`."""
+"""How the pages show time, names, fingerprints and icons.
+
+Text of a certificate goes through `visible`.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -15,19 +18,21 @@ from django.utils.safestring import SafeString
 from lucide import IconDoesNotExist
 from lucide.templatetags.lucide import lucide
 
-from accounts.changes import sentence
-from accounts.models import User
+from accounts.models.people import User
+from accounts.people.changes import sentence
 from accounts.permissions import can, roles_of
 from accounts.roles import Verb
-from approvals.lockouts import locks_of
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, FailedChallenges
-from approvals.queue import SigningHealth, duration, signing_health
-from approvals.refusal_numbers import number_in, number_of_request, refusals_with
-from approvals.states import REFUSED_STATES
-from approvals.static_challenges import warnings_of
-from ca.models import Certificate
-from ca.text import display_name
-from ca.text import visible as visible_text
+from approvals.challenges.lockouts import locks_of
+from approvals.challenges.static import warnings_of
+from approvals.models.challenges import ChallengePassword, FailedChallenges
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.queue import SigningHealth, duration, signing_health
+from approvals.records.refusal_numbers import number_in, number_of_request, refusals_with
+from approvals.rules.states import REFUSED_STATES
+from ca.models.certificates import Certificate
+from ca.x509.text import display_name
+from ca.x509.text import visible as visible_text
 
 register = template.Library()
 
@@ -44,12 +49,19 @@ _LABELS = {
     "renewal-changed": "differs from the renewed one",
     "renewed-already": "renewed before",
 }
-_SEVERITIES = {"officer": "an officer decides", "warn": "warning", "info": "note", "refuse": "refused"}
+_SEVERITIES = {
+    "officer": "an officer decides",
+    "warn": "warning",
+    "info": "note",
+    "refuse": "refused",
+}
 
 
 @register.simple_tag
 def icon(name: str, size: int = 16) -> SafeString:
-    """A lucide icon as inline SVG, hidden from assistive technology: it always stands beside a word."""
+    """A lucide icon as inline SVG, hidden from assistive technology: it always stands beside a
+    word.
+    """
     try:
         return SafeString(lucide(name, size=size, aria_hidden="true", focusable="false"))
     except IconDoesNotExist:
@@ -58,7 +70,9 @@ def icon(name: str, size: int = 16) -> SafeString:
 
 @register.filter
 def visible(value: object) -> str:
-    """The text with control, bidi and zero-width characters written out; escaped by the template as usual."""
+    """The text with control, bidi and zero-width characters written out; escaped by the template as
+    usual.
+    """
     return visible_text(str(value))
 
 
@@ -92,13 +106,17 @@ def middle(value: object, length: int = _SHORT) -> str:
 
 @register.filter
 def short_name(request: EnrollmentRequest) -> str:
-    """What to call a request in links and headings: common name, subject, first alternative name, or "(no name)"."""
+    """What to call a request in links and headings: common name, subject, first alternative name,
+    or "(no name)".
+    """
     return display_name(request.common_name, request.subject, names=request.names)
 
 
 @register.filter
 def full_name(item: EnrollmentRequest | Certificate) -> str:
-    """The subject of a request or certificate; where it is empty the first alternative name, or "(no name)"."""
+    """The subject of a request or certificate; where it is empty the first alternative name, or
+    "(no name)".
+    """
     return display_name(item.subject, names=item.names)
 
 
@@ -143,7 +161,9 @@ def hexadecimal(value: bytes) -> str:
 def fingerprint(value: str) -> SafeString:
     """A hexadecimal digest in groups of four, in capitals."""
     text = value.upper()
-    groups = format_html_join("", "<span>{}</span>", ((text[start : start + 4],) for start in range(0, len(text), 4)))
+    groups = format_html_join(
+        "", "<span>{}</span>", ((text[start : start + 4],) for start in range(0, len(text), 4))
+    )
     return format_html('<span class="fp">{}</span>', groups)
 
 
@@ -151,7 +171,8 @@ def fingerprint(value: str) -> SafeString:
 def copy(value: object, label: str) -> SafeString:
     """A button that copies the visible text of `value`; shown only where the script runs."""
     return format_html(
-        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}" title="Copy {}">{}</button>',
+        '<button type="button" class="copy" data-copy="{}" aria-label="Copy {}" title="Copy '
+        '{}">{}</button>',
         visible_text(str(value)),
         label,
         label,
@@ -161,9 +182,12 @@ def copy(value: object, label: str) -> SafeString:
 
 @register.simple_tag
 def copy_from(prefix: str, number: int) -> SafeString:
-    """A button that copies the text of the element with the id `prefix` + `number`, line breaks and all."""
+    """A button that copies the text of the element with the id `prefix` + `number`, line breaks and
+    all.
+    """
     return format_html(
-        '<button type="button" class="copy" data-copy-from="{}{}" aria-label="Copy step {}" title="Copy step {}">{}'
+        '<button type="button" class="copy" data-copy-from="{}{}" aria-label="Copy step {}" '
+        'title="Copy step {}">{}'
         "</button>",
         prefix,
         number,
@@ -177,8 +201,12 @@ def copy_from(prefix: str, number: int) -> SafeString:
 def qr(text: str, label: str) -> SafeString:
     """A QR code as inline SVG with attributes only, dark on light in both schemes."""
     code = segno.make(text, error="m", micro=False)
-    drawing = code.svg_inline(border=3, dark="#000", light="#fff", omitsize=True, svgclass=None, lineclass=None)
-    return format_html('<span class="qr" role="img" aria-label="QR code: {}">{}</span>', label, SafeString(drawing))
+    drawing = code.svg_inline(
+        border=3, dark="#000", light="#fff", omitsize=True, svgclass=None, lineclass=None
+    )
+    return format_html(
+        '<span class="qr" role="img" aria-label="QR code: {}">{}</span>', label, SafeString(drawing)
+    )
 
 
 @register.simple_tag
@@ -201,20 +229,28 @@ def exact(value: datetime | None) -> SafeString:
     if value is None:
         return SafeString("-")
     local = timezone.localtime(value)
-    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), _full(local))
+    return format_html(
+        '<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), _full(local)
+    )
 
 
 @register.simple_tag(takes_context=True)
 def refusal_number(context: Context, text: str | None) -> str:
-    """The number of a refusal that the person of this page may open; empty where the text is none."""
+    """The number of a refusal that the person of this page may open; empty where the text is
+    none.
+    """
     number = number_in(text or "")
     user = _user(context)
-    return number if number and isinstance(user, User) and refusals_with(number, user).exists() else ""
+    return (
+        number if number and isinstance(user, User) and refusals_with(number, user).exists() else ""
+    )
 
 
 @register.filter
 def as_refusal_number(value: object) -> str:
-    """The number of a refusal in the facts of a log entry; empty where the number is that of something else."""
+    """The number of a refusal in the facts of a log entry; empty where the number is that of
+    something else.
+    """
     return number_in(value) if isinstance(value, str) else ""
 
 
@@ -252,12 +288,16 @@ def bound_to(challenge: ChallengePassword) -> Sequence[str]:
 def role_names(context: Context) -> str:
     """The roles of the person of this page, as words."""
     user = _user(context)
-    return ", ".join(sorted(role.label for role in roles_of(user))) if isinstance(user, User) else ""
+    return (
+        ", ".join(sorted(role.label for role in roles_of(user))) if isinstance(user, User) else ""
+    )
 
 
 @register.simple_tag
 def demo_command() -> str:
-    """Return the command by which a throw-away device enrolls at this portal, with the data folder that it needs."""
+    """Return the command by which a throw-away device enrolls at this portal, with the data folder
+    that it needs.
+    """
     folder: str = settings.PORTAL_DATA_OPTION
     return f"./portal demo{folder}"
 
@@ -279,7 +319,9 @@ def signing(context: Context) -> SigningHealth | None:
 def current(context: Context, *prefixes: str) -> SafeString:
     """The attribute that marks the navigation's entry of this page."""
     path = context["request"].path
-    return SafeString('aria-current="page"' if any(path.startswith(prefix) for prefix in prefixes) else "")
+    return SafeString(
+        'aria-current="page"' if any(path.startswith(prefix) for prefix in prefixes) else ""
+    )
 
 
 def _user(context: Context) -> User | AnonymousUser:

@@ -1,4 +1,6 @@
-"""What other pages show of the inspector: names of numbers on the wire, and which profiles record."""
+"""What other pages show of the inspector: names of numbers on the wire, and which profiles
+record.
+"""
 
 from datetime import datetime
 

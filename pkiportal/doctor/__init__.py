@@ -1,1 +1,4 @@
-"""The looks of the doctor, one module for each place. `pkiportal.diagnosis` lists them; none of them writes."""
+"""The looks of the doctor, one module for each place.
+
+`pkiportal.doctor.diagnosis` lists them; none of them writes.
+"""

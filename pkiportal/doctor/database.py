@@ -30,13 +30,18 @@ def _pragmas() -> Iterator[Finding]:
         with connection.cursor() as cursor:
             value = cursor.execute(f"PRAGMA {name}").fetchone()[0]
         state: State = "ok" if value == needed else "fail"
-        yield Finding("sqlite", state, f"{name} is {value}" + ("" if state == "ok" else f", {needed} is needed"))
+        yield Finding(
+            "sqlite",
+            state,
+            f"{name} is {value}" + ("" if state == "ok" else f", {needed} is needed"),
+        )
 
 
 def _server() -> Iterator[Finding]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('max_connections')"
+            "SELECT current_setting('server_version'), current_setting('fsync'), "
+            "current_setting('max_connections')"
         )
         version, fsync, most = cursor.fetchone()
     yield Finding("postgresql", "ok", f"version {version}, {most} connections allowed")
@@ -53,7 +58,9 @@ def clock(now: Clock) -> Iterator[Finding]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         value = cursor.fetchone()[0]
-    there = value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    there = (
+        value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    )
     offset = abs((now() - there).total_seconds())
     state: State = "ok" if offset < _CLOCK_WARN else "warn" if offset < _CLOCK_FAIL else "fail"
     yield Finding("clock", state, f"differs by {offset:.1f} s from the database")
@@ -64,6 +71,8 @@ def system_checks(_: Clock) -> Iterator[Finding]:
     messages = checks.run_checks(databases=["default"], include_deployment_checks=False)
     for message in messages:
         state: State = "fail" if message.level >= checks.ERROR else "warn"
-        yield Finding("checks", state, str(message.msg) + (f", {message.hint}" if message.hint else ""))
+        yield Finding(
+            "checks", state, str(message.msg) + (f", {message.hint}" if message.hint else "")
+        )
     if not messages:
         yield Finding("checks", "ok", "triggers and settings are as they should be")

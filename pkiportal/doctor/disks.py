@@ -11,8 +11,8 @@ from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
 from django.db import connection
 
-from approvals.models import Pulse
-from approvals.pulse import LEAST_ROOM
+from approvals.models.operations import Pulse
+from approvals.operations.pulse import LEAST_ROOM
 from pkiportal.doctor.finding import Clock, Finding
 
 _LOW_SHARE: Final = 0.05
@@ -23,7 +23,9 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 def room(_: Clock) -> Iterator[Finding]:
     """Free space where the portal writes."""
     folder = settings.PORTAL_DATA
-    places = {path for path in (folder.root, folder.logs, Path(settings.RA_KEY_FOLDER)) if path.is_dir()}
+    places = {
+        path for path in (folder.root, folder.logs, Path(settings.RA_KEY_FOLDER)) if path.is_dir()
+    }
     if connection.vendor == "sqlite":
         places |= {Path(str(connection.settings_dict["NAME"])).absolute().parent}
     seen: set[int] = set()
@@ -60,14 +62,19 @@ def database_files(_: Clock) -> Iterator[Finding]:
             "WHERE grantee = 'PUBLIC' AND table_schema = 'public'"
         )
         (public,) = cursor.fetchone()
-        # The doctor makes its own transactions read-only, so the setting of the role is looked at, not its own.
+        # The doctor makes its own transactions read-only, so the setting of the role is looked at,
+        # not its own.
         cursor.execute(
             "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_settings "
             "WHERE name = 'default_transaction_read_only' AND reset_val = 'on')"
         )
         (read_only,) = cursor.fetchone()
     if public:
-        yield Finding("database", "fail", f"{public} tables are open to every login of the server: ./portal grants")
+        yield Finding(
+            "database",
+            "fail",
+            f"{public} tables are open to every login of the server: ./portal grants",
+        )
     if read_only:
         yield Finding("database", "fail", "is read-only (a standby?): nothing can be remembered")
     if not public and not read_only:
@@ -83,10 +90,18 @@ def _sqlite_files() -> Iterator[Finding]:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _OTHERS:
             fine = False
-            yield Finding("database", "fail", f"{path} has mode {mode:04o}, others may read it: chmod 600 {path}")
+            yield Finding(
+                "database",
+                "fail",
+                f"{path} has mode {mode:04o}, others may read it: chmod 600 {path}",
+            )
         elif not mode & stat.S_IWUSR:
             fine = False
-            yield Finding("database", "fail", f"{path} has mode {mode:04o} and takes no writes: chmod 600 {path}")
+            yield Finding(
+                "database",
+                "fail",
+                f"{path} has mode {mode:04o} and takes no writes: chmod 600 {path}",
+            )
     if fine:
         yield Finding("database", "ok", f"{database} is private and takes writes")
 
@@ -102,10 +117,18 @@ def static_files(_: Clock) -> Iterator[Finding]:
         paths = json.loads(manifest.read_text())["paths"].values()
     except (OSError, ValueError, KeyError):
         has_run = Pulse.objects.filter(name__startswith="web@").exists()
-        yield Finding("static files", "fail" if has_run else "warn", f"{manifest} is missing or damaged: {todo}")
+        yield Finding(
+            "static files",
+            "fail" if has_run else "warn",
+            f"{manifest} is missing or damaged: {todo}",
+        )
         return
     missing = sorted(path for path in paths if not (root / path).is_file())
     if missing:
-        yield Finding("static files", "fail", f"{len(missing)} are missing, the first {root / missing[0]}: {todo}")
+        yield Finding(
+            "static files",
+            "fail",
+            f"{len(missing)} are missing, the first {root / missing[0]}: {todo}",
+        )
     else:
         yield Finding("static files", "ok", f"{len(paths)} are there")

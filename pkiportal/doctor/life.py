@@ -1,4 +1,6 @@
-"""Whether the portal lives: its processes, the sweep, the queues, CRLs, mails, and the secrets that machines share."""
+"""Whether the portal lives: its processes, the sweep, the queues, CRLs, mails, and the secrets that
+machines share.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,20 +8,24 @@ from typing import Final
 
 from django.db.models import Q
 
-from approvals import pulse
-from approvals.models import Lease
-from approvals.queue import duration, signing_health
-from audit.moments import TOLERANCE
-from ca.authority_models import CertificateAuthority
-from ca.models import Certificate
-from ca.store import LISTED_STATUSES, crl_is_due, latest_crl
+from approvals.models.operations import Lease
+from approvals.operations import pulse
+from approvals.reading.queue import duration, signing_health
+from ca.certificates.crls import LISTED_STATUSES, crl_is_due, latest_crl
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from database.moments import TOLERANCE
 from pkiportal import watching
 from pkiportal.doctor.finding import Clock, Finding, State
-from pkiportal.fingerprints import compare
+from pkiportal.environment.fingerprints import compare
 
 #: A process writes a sign of life every ten seconds or so.
 _ALIVE: Final = timedelta(seconds=60)
-_DUTIES: Final = {"signing": "nothing is signed", "default": "no mail is sent", "web": "devices get no answer"}
+_DUTIES: Final = {
+    "signing": "nothing is signed",
+    "default": "no mail is sent",
+    "web": "devices get no answer",
+}
 #: No lease is longer.
 _LONGEST_LEASE: Final = timedelta(minutes=10)
 _CRL_GRACE: Final = timedelta(minutes=5)
@@ -31,12 +37,18 @@ def processes(now: Clock) -> Iterator[Finding]:
     for kind, duty in _DUTIES.items():
         ages = [abs(sign.age) for sign in signs if sign.name.startswith(f"{kind}@")]
         if not ages:
-            yield Finding("processes", "warn", f"{kind} has never run with this database: ./portal up")
+            yield Finding(
+                "processes", "warn", f"{kind} has never run with this database: ./portal up"
+            )
         elif min(ages) > _ALIVE:
             state: State = "warn" if kind == "web" else "fail"
-            yield Finding("processes", state, f"{kind} gave no sign of life for {duration(min(ages))}: {duty}")
+            yield Finding(
+                "processes", state, f"{kind} gave no sign of life for {duration(min(ages))}: {duty}"
+            )
         else:
-            yield Finding("processes", "ok", f"{kind} gave a sign of life {duration(min(ages))} ago")
+            yield Finding(
+                "processes", "ok", f"{kind} gave a sign of life {duration(min(ages))} ago"
+            )
 
 
 def sweep(now: Clock) -> Iterator[Finding]:
@@ -48,15 +60,22 @@ def sweep(now: Clock) -> Iterator[Finding]:
         yield Finding("sweep", "warn", "none has run with this database: ./portal up")
     else:
         yield Finding("sweep", "ok", f"the last one began {duration(now() - moment)} ago")
-    for lease in Lease.objects.filter(held_until__gt=now() + _LONGEST_LEASE + TOLERANCE).order_by("name"):
-        text = f"{lease.name} is leased {duration(lease.held_until - now())} ahead: a clock was set back"
+    for lease in Lease.objects.filter(held_until__gt=now() + _LONGEST_LEASE + TOLERANCE).order_by(
+        "name"
+    ):
+        text = (
+            f"{lease.name} is leased {duration(lease.held_until - now())} ahead: a clock was set "
+            "back"
+        )
         yield Finding("sweep", "fail", text)
 
 
 def signing(now: Clock) -> Iterator[Finding]:
     """Whether approved requests become certificates, and which do not."""
     sentence = signing_health(now()).sentence
-    yield Finding("signing", "fail" if sentence else "ok", sentence or "nothing approved lies about")
+    yield Finding(
+        "signing", "fail" if sentence else "ok", sentence or "nothing approved lies about"
+    )
     attention = watching.attention_sentence(watching.attention())
     if attention:
         yield Finding("attention", "warn", attention)
@@ -74,8 +93,12 @@ def queues(now: Clock) -> Iterator[Finding]:
 
 
 def crls(now: Clock) -> Iterator[Finding]:
-    """CRLs that are due and were not made: of half of their life, or since something was revoked."""
-    for ca in CertificateAuthority.objects.filter(not_before__lte=now(), not_after__gte=now()).order_by("name"):
+    """CRLs that are due and were not made: of half of their life, or since something was
+    revoked.
+    """
+    for ca in CertificateAuthority.objects.filter(
+        not_before__lte=now(), not_after__gte=now()
+    ).order_by("name"):
         newest = latest_crl(ca)
         if newest is None:
             is_late = ca.created_at < now() - _CRL_GRACE
@@ -95,10 +118,16 @@ def secrets(_: Clock) -> Iterator[Finding]:
         if item.outcome == "same":
             yield Finding("secret", "ok", f"{item.name} is the one on record")
         elif item.outcome == "new":
-            yield Finding("secret", "ok", f"{item.name} is not on record yet: the next process that starts records it")
+            yield Finding(
+                "secret",
+                "ok",
+                f"{item.name} is not on record yet: the next process that starts records it",
+            )
         else:
             text = (
-                f"{item.name} is another one than on {item.machine}, where it was recorded: copy it from there, or "
-                f"from the backup; if it was changed on every machine: ./portal secrets accept {item.name}"
+                f"{item.name} is another one than on {item.machine}, where it was recorded: copy "
+                "it from there, or "
+                "from the backup; if it was changed on every machine: ./portal secrets accept "
+                f"{item.name}"
             )
             yield Finding("secret", "fail", text)

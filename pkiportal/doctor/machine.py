@@ -9,11 +9,11 @@ from typing import Final
 
 from django.conf import settings
 
-from accounts import proxy_notice
+from accounts.network import proxy_notice
 from pkiportal.doctor.finding import Clock, Finding
-from pkiportal.environment import SettingsError, is_set
+from pkiportal.environment.variables import SettingsError, is_set
 from pkiportal.health import broker_answers
-from pkiportal.sockets import CONNECTIONS, OTHER_DESCRIPTORS, cure, raise_descriptor_limit
+from pkiportal.web.sockets import CONNECTIONS, OTHER_DESCRIPTORS, cure, raise_descriptor_limit
 
 #: Seconds for which the doctor remembers what a proxy wrote.
 _NOTICED: Final = 86_400.0
@@ -23,7 +23,11 @@ def python(_: Clock) -> Iterator[Finding]:
     """The version of the interpreter."""
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding("version", "ok", f"PKI portal {settings.PORTAL_VERSION}")
-    yield Finding("python", "ok" if sys.version_info >= (3, 11) else "fail", f"Python {version}, 3.11 is needed")
+    yield Finding(
+        "python",
+        "ok" if sys.version_info >= (3, 11) else "fail",
+        f"Python {version}, 3.11 is needed",
+    )
 
 
 def folders(_: Clock) -> Iterator[Finding]:
@@ -36,7 +40,9 @@ def folders(_: Clock) -> Iterator[Finding]:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             yield Finding(
-                "folder", "fail", f"{path} has mode {mode:04o}, others may enter it: chmod 700 {quote(str(path))}"
+                "folder",
+                "fail",
+                f"{path} has mode {mode:04o}, others may enter it: chmod 700 {quote(str(path))}",
             )
         else:
             yield Finding("folder", "ok", f"{path} is private (mode {mode:04o})")
@@ -60,15 +66,21 @@ def authority_keys(_: Clock) -> Iterator[Finding]:
     paths = sorted(folder.glob("*.pem")) if folder.is_dir() else []
     for path in paths:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield Finding("authority keys", "fail", f"{path} can be read by others: chmod 600 {quote(str(path))}")
+            yield Finding(
+                "authority keys",
+                "fail",
+                f"{path} can be read by others: chmod 600 {quote(str(path))}",
+            )
     if not paths:
         yield Finding("authority keys", "ok", f"none in {folder}")
     elif os.access(folder, os.R_OK):
         yield Finding(
             "authority keys",
             "warn",
-            f"{len(paths)} encrypted, all readable by this user: the operating system does not separate web and "
-            "signing here, one user runs both. To separate them run the signing worker as a user of its own",
+            f"{len(paths)} encrypted, all readable by this user: the operating system does not "
+            "separate web and "
+            "signing here, one user runs both. To separate them run the signing worker as a user "
+            "of its own",
         )
 
 
@@ -78,7 +90,11 @@ def broker(_: Clock) -> Iterator[Finding]:
     if broker_answers():
         yield Finding("broker", "ok", f"{where} answers")
     else:
-        yield Finding("broker", "warn", f"{where} does not answer: signing waits until it does, nothing is lost")
+        yield Finding(
+            "broker",
+            "warn",
+            f"{where} does not answer: signing waits until it does, nothing is lost",
+        )
 
 
 def transport(_: Clock) -> Iterator[Finding]:
@@ -87,7 +103,9 @@ def transport(_: Clock) -> Iterator[Finding]:
         yield Finding("https", "ok", f"pages are served as {settings.PORTAL_PUBLIC_URL}")
         return
     yield Finding(
-        "https", "warn", "no TLS: the sign-in pages work on this machine only (--tls-cert, --tls-key, or a proxy)"
+        "https",
+        "warn",
+        "no TLS: the sign-in pages work on this machine only (--tls-cert, --tls-key, or a proxy)",
     )
 
 
@@ -95,7 +113,11 @@ def open_files(_: Clock) -> Iterator[Finding]:
     """Whether a web process may hold as many connections as it should."""
     limit = raise_descriptor_limit()
     few = limit < CONNECTIONS + OTHER_DESCRIPTORS
-    yield Finding("open files", "warn" if few else "ok", cure(limit) if few else f"{limit} are allowed, enough")
+    yield Finding(
+        "open files",
+        "warn" if few else "ok",
+        cure(limit) if few else f"{limit} are allowed, enough",
+    )
 
 
 def proxies(clock: Clock) -> Iterator[Finding]:
@@ -110,7 +132,12 @@ def proxies(clock: Clock) -> Iterator[Finding]:
     yield Finding("proxies", "ok", f"{names} may say who the client is, in {header}, {way}")
     notice = proxy_notice.last(now=clock().timestamp(), within=_NOTICED)
     if notice:
-        cure = f"let the proxy write the client's address into {header}, or name its header in PORTAL_PROXY_HEADER"
+        cure = (
+            f"let the proxy write the client's address into {header}, or name its header in "
+            "PORTAL_PROXY_HEADER"
+        )
         yield Finding(
-            "proxies", "warn", f"{notice}: such clients have the proxy's address and share its limits; {cure}"
+            "proxies",
+            "warn",
+            f"{notice}: such clients have the proxy's address and share its limits; {cure}",
         )

@@ -8,10 +8,11 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError
 
-from accounts.setup import has_administrator
-from approvals.models import ApprovalMode, ChallengePolicy, EnrollmentProfile
-from ca.expiry import deadlines_of
-from ca.models import CertificateAuthority, ServiceKey
+from accounts.people.setup import has_administrator
+from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
+from ca.authorities.expiry import deadlines_of
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey
 from pkiportal.doctor.finding import Clock, Finding
 from pkiportal.health import unplanned_faults
 
@@ -20,15 +21,23 @@ def authorities(now: Clock) -> Iterator[Finding]:
     """Certificates and CRLs near their end; RA keys that this user should have and has not."""
     for ca in CertificateAuthority.objects.order_by("name"):
         deadlines = deadlines_of(ca, now=now())
-        yield from (Finding(f"authority {ca.name}", deadline.state, deadline.text) for deadline in deadlines)
+        yield from (
+            Finding(f"authority {ca.name}", deadline.state, deadline.text) for deadline in deadlines
+        )
         if not deadlines:
             yield Finding(f"authority {ca.name}", "ok", "certificates and CRL are good")
     folder = Path(settings.RA_KEY_FOLDER)
     if not os.access(folder, os.R_OK | os.X_OK):
         return  # another user's: this machine, or this user, has no business with RA keys
-    for name in ServiceKey.objects.filter(retired_at__isnull=True).values_list("key_name", flat=True):
+    for name in ServiceKey.objects.filter(retired_at__isnull=True).values_list(
+        "key_name", flat=True
+    ):
         if not (folder / name).exists():
-            yield Finding("RA keys", "warn", f"{folder / name} is missing: copy it from the machine that made it")
+            yield Finding(
+                "RA keys",
+                "warn",
+                f"{folder / name} is missing: copy it from the machine that made it",
+            )
 
 
 def people(_: Clock) -> Iterator[Finding]:
@@ -44,7 +53,9 @@ def people(_: Clock) -> Iterator[Finding]:
 
 
 def asserted_decisions(_: Clock) -> Iterator[Finding]:
-    """Profiles that take decisions by command: the machine's users of the portal can speak for any officer there."""
+    """Profiles that take decisions by command: the machine's users of the portal can speak for any
+    officer there.
+    """
     profiles = EnrollmentProfile.objects.filter(allow_asserted_decisions=True, is_test=False)
     try:
         slugs = list(profiles.order_by("slug").values_list("slug", flat=True))
@@ -52,13 +63,19 @@ def asserted_decisions(_: Clock) -> Iterator[Finding]:
         yield Finding("decisions", "ok", "not to be seen with this database login")
         return
     if not slugs:
-        yield Finding("decisions", "ok", "signed-in officers decide; only test profiles take decisions by command")
+        yield Finding(
+            "decisions",
+            "ok",
+            "signed-in officers decide; only test profiles take decisions by command",
+        )
         return
     yield Finding(
         "decisions",
         "warn",
-        f"profiles that take decisions by command, for an officer who is named and not authenticated: "
-        f"{', '.join(slugs)}. Untick 'allow asserted decisions' there (People and settings) unless scripts need it",
+        "profiles that take decisions by command, for an officer who is named and not "
+        "authenticated: "
+        f"{', '.join(slugs)}. Untick 'allow asserted decisions' there (People and settings) unless "
+        "scripts need it",
     )
 
 
@@ -70,22 +87,36 @@ def messages(now: Clock) -> Iterator[Finding]:
         yield Finding("messages", "ok", "not to be seen with this database login")
         return
     if not faults.count:
-        yield Finding("messages", "ok", "none of the last 24 hours ran into a fault that nobody planned")
+        yield Finding(
+            "messages", "ok", "none of the last 24 hours ran into a fault that nobody planned"
+        )
         return
-    text = f"{faults.count} of the last 24 hours ran into a fault that nobody planned, the newest {faults.newest}"
-    yield Finding("messages", "warn", f"{text}: see `scep.unplanned` in the log of `web`, and report it")
+    text = (
+        f"{faults.count} of the last 24 hours ran into a fault that nobody planned, the newest "
+        f"{faults.newest}"
+    )
+    yield Finding(
+        "messages", "warn", f"{text}: see `scep.unplanned` in the log of `web`, and report it"
+    )
 
 
 def open_profiles(_: Clock) -> Iterator[Finding]:
     """Each profile that issues automatically to anybody: who has the one shared secret, or none."""
-    rows = EnrollmentProfile.objects.filter(approval=ApprovalMode.AUTOMATIC, for_self_test=False).order_by("slug")
+    rows = EnrollmentProfile.objects.filter(
+        approval=ApprovalMode.AUTOMATIC, for_self_test=False
+    ).order_by("slug")
     found = [profile for profile in rows if _is_open_to_anybody(profile)]
     for profile in found:
-        who = "knows its static challenge" if profile.challenge == ChallengePolicy.STATIC else "names a listed device"
+        who = (
+            "knows its static challenge"
+            if profile.challenge == ChallengePolicy.STATIC
+            else "names a listed device"
+        )
         yield Finding(
             f"profile {profile.slug}",
             "warn",
-            f"issues automatically to anybody who {who}, from any network: set networks, one-time challenges, "
+            f"issues automatically to anybody who {who}, from any network: set networks, one-time "
+            "challenges, "
             "or let officers decide",
         )
     if not found:
@@ -102,4 +133,6 @@ def _are_everything(networks: Sequence[str]) -> bool:
     parsed = [ip_network(text) for text in networks]
     old = collapse_addresses(network for network in parsed if isinstance(network, IPv4Network))
     new = collapse_addresses(network for network in parsed if isinstance(network, IPv6Network))
-    return any(network.prefixlen == 0 for network in old) or any(network.prefixlen == 0 for network in new)
+    return any(network.prefixlen == 0 for network in old) or any(
+        network.prefixlen == 0 for network in new
+    )

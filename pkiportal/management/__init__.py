@@ -1,0 +1,1 @@
+"""What commands share: arguments, output, the catalogue. The commands are doors."""

@@ -1,4 +1,6 @@
-"""What commands take: names of things that must exist, durations, secrets that never stand on the command line."""
+"""What commands take: names of things that must exist, durations, secrets that never stand on the
+command line.
+"""
 
 import os
 import pwd
@@ -13,12 +15,14 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from accounts.models import Department, User
+from accounts.models.people import Department, User
 from accounts.roles import Role
-from approvals.models import DeviceGroup, EnrollmentProfile, Evidence
-from approvals.verdicts import Voice
+from approvals.models.decisions import Evidence
+from approvals.models.devices import DeviceGroup
+from approvals.models.profiles import EnrollmentProfile
+from approvals.records.decision_documents import Voice
 from audit.events import Actor
-from ca.models import CertificateAuthority
+from ca.models.authorities import CertificateAuthority
 
 USAGE: Final = 2  # exit status of a command that was called wrongly
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -37,7 +41,9 @@ def operating_system_user() -> str:
 def command_actor(on_behalf_of: User | None = None) -> Actor:
     """Return who did it, for the log."""
     return Actor(
-        kind="command", name=operating_system_user(), on_behalf_of=on_behalf_of.username if on_behalf_of else ""
+        kind="command",
+        name=operating_system_user(),
+        on_behalf_of=on_behalf_of.username if on_behalf_of else "",
     )
 
 
@@ -78,7 +84,9 @@ def authority_named(name: str) -> CertificateAuthority:
     """Return an authority with its parents loaded."""
     found = CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
     if found is None:
-        raise unknown("authority", name, CertificateAuthority.objects.values_list("name", flat=True))
+        raise unknown(
+            "authority", name, CertificateAuthority.objects.values_list("name", flat=True)
+        )
     return found
 
 
@@ -109,7 +117,9 @@ def device_group_named(slug: str) -> DeviceGroup:
 
 
 def officer_named(name: str) -> User:
-    """Return an active user who is an officer somewhere; each request is asked for on its own later."""
+    """Return an active user who is an officer somewhere; each request is asked for on its own
+    later.
+    """
     officers = User.objects.filter(role_assignments__role=Role.OFFICER, is_active=True).distinct()
     found = officers.filter(username=name).first()
     if found is None:
@@ -124,7 +134,9 @@ def maker_named(name: str | None) -> User | None:
 
 def asserted_voice(name: str) -> Voice:
     """Return the voice of an officer for whom a command speaks: asserted, not authenticated."""
-    return Voice(evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user())
+    return Voice(
+        evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user()
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:

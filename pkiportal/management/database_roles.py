@@ -1,4 +1,6 @@
-"""The database roles: nobody changes the log, the web does not change certificates, auditors change nothing."""
+"""The database roles: nobody changes the log, the web does not change certificates, auditors change
+nothing.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +15,8 @@ _APPEND: Final = "SELECT, INSERT"
 _EDIT: Final = "SELECT, INSERT, UPDATE"
 _ALL: Final = "SELECT, INSERT, UPDATE, DELETE"
 _PROGRESS: Final = (
-    "state, version, round, expires_at, decided_at, effective_at, reason, next_attempt_at, lease_until, attempts, "
+    "state, version, round, expires_at, decided_at, effective_at, reason, next_attempt_at, "
+    "lease_until, attempts, "
     "quarantined_at, last_fault, finished_at"
 )
 _COLUMNS_OF_PERSON: Final = "SELECT (id, username, full_name, is_active)"
@@ -36,7 +39,11 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         AUDITOR: _READ,
     },
     "ca_blockedkey": {WEB: "SELECT, INSERT, DELETE", SIGNER: _READ, AUDITOR: _READ},
-    "ca_crlissue": {WEB: _READ, SIGNER: f"{_APPEND}, UPDATE (tbs_sha256, der, sha256, pruned_at)", AUDITOR: _READ},
+    "ca_crlissue": {
+        WEB: _READ,
+        SIGNER: f"{_APPEND}, UPDATE (tbs_sha256, der, sha256, pruned_at)",
+        AUDITOR: _READ,
+    },
     "ca_certificateterm": {WEB: _READ, SIGNER: _APPEND, AUDITOR: _READ},
     "ca_servicekey": {
         WEB: f"{_APPEND}, UPDATE (retired_at)",
@@ -59,7 +66,8 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "approvals_staticchallenge": {
         WEB: f"{_APPEND}, UPDATE (retires_at, reminded_at)",
-        SIGNER: "SELECT (id, profile_id, created_at, created_by_id, created_by_name, origin, retires_at, reminded_at), "
+        SIGNER: "SELECT (id, profile_id, created_at, created_by_id, created_by_name, origin, "
+        "retires_at, reminded_at), "
         "UPDATE (reminded_at)",
     },
     "approvals_devicegroup": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
@@ -78,10 +86,17 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "approvals_requestterm": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_requestname": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
-    "approvals_enrollmenttransaction": {WEB: f"{_APPEND}, UPDATE (request_id)", SIGNER: _READ, AUDITOR: _READ},
+    "approvals_enrollmenttransaction": {
+        WEB: f"{_APPEND}, UPDATE (request_id)",
+        SIGNER: _READ,
+        AUDITOR: _READ,
+    },
     "approvals_decision": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_keptcsr": {WEB: "SELECT, INSERT, UPDATE, DELETE", SIGNER: "SELECT, DELETE"},
-    "approvals_validationservice": {WEB: _EDIT, AUDITOR: "SELECT (profile_id, kind, url, tenant, client_id, reports)"},
+    "approvals_validationservice": {
+        WEB: _EDIT,
+        AUDITOR: "SELECT (profile_id, kind, url, tenant, client_id, reports)",
+    },
     "approvals_validation": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
     "approvals_refusalnumber": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
     "approvals_pollrecord": {WEB: _EDIT, SIGNER: _READ, AUDITOR: _READ},
@@ -128,7 +143,9 @@ def rights_of(table: str) -> Mapping[str, str]:
     try:
         return RIGHTS[table]
     except KeyError:
-        raise LookupError(f"table {table}: no rights are defined, add them to {__name__}.RIGHTS") from None
+        raise LookupError(
+            f"table {table}: no rights are defined, add them to {__name__}.RIGHTS"
+        ) from None
 
 
 def statements() -> list[str]:

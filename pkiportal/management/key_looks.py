@@ -1,4 +1,5 @@
-"""The doctor's look at private keys: each is opened with its passphrase and compared with its certificate.
+"""The doctor's look at private keys: each is opened with its passphrase and compared with its
+certificate.
 
 Here and not in `pkiportal.doctor`, since no module that a web process imports may open keys.
 """
@@ -13,20 +14,24 @@ from typing import Final
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from approvals import pulse
-from ca.authority_models import CertificateAuthority
-from ca.issuers import IssuerFacts
-from ca.models import ServiceKey
+from approvals.operations import pulse
+from ca.content.issuers import IssuerFacts
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey
 from keys import file as key_file
 from keys.errors import KeyStoreError
 from pkiportal.doctor.finding import Clock, Finding
 
-#: Seconds for opening keys: each passphrase takes a moment to stretch, and the doctor must come to an end.
+#: Seconds for opening keys: each passphrase takes a moment to stretch, and the doctor must come to
+#: an end.
 _BUDGET: Final = 20.0
 
 
 def authority_keys(now: Clock) -> Iterator[Finding]:
-    """What signs: the key of each authority that has not ended. A missing key is right where another machine signs."""
+    """What signs: the key of each authority that has not ended.
+
+    A missing key is right where another machine signs.
+    """
     authorities = list(CertificateAuthority.objects.filter(not_after__gte=now()).order_by("name"))
     if not authorities:
         return
@@ -35,7 +40,9 @@ def authority_keys(now: Clock) -> Iterator[Finding]:
         yield Finding("signing", "ok", f"another user signs: {folder} is not for this one")
         return
     if not list(folder.glob("*.pem")) and (elsewhere := _signers_elsewhere(now)):
-        yield Finding("signing", "ok", f"no CA key lies here; the worker {', '.join(elsewhere)} signs")
+        yield Finding(
+            "signing", "ok", f"no CA key lies here; the worker {', '.join(elsewhere)} signs"
+        )
         return
     end = time.monotonic() + _BUDGET
     for ca in authorities:
@@ -44,7 +51,8 @@ def authority_keys(now: Clock) -> Iterator[Finding]:
             yield Finding(name, "warn", "its key was not opened: time was up")
             continue
         fault = _fault(folder / ca.key_name, ca)
-        text = fault or f"{folder / ca.key_name} ({ca.key_type}) opens and belongs to its certificate: it signs"
+        key = f"{folder / ca.key_name} ({ca.key_type})"
+        text = fault or f"{key} opens and belongs to its certificate: it signs"
         yield Finding(name, "fail" if fault else "ok", text)
 
 
@@ -89,4 +97,8 @@ def _ra_fault(path: Path, row: ServiceKey) -> str:
 def _signers_elsewhere(now: Clock) -> list[str]:
     own = pulse.process_name("signing")
     signs = pulse.signs(now=now()).values()
-    return [sign.name for sign in signs if sign.name.startswith("signing@") and sign.name != own and sign.is_fresh]
+    return [
+        sign.name
+        for sign in signs
+        if sign.name.startswith("signing@") and sign.name != own and sign.is_fresh
+    ]

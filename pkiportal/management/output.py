@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from ca.text import visible
+from ca.x509.text import visible
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -15,12 +15,16 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def to_json(document: Any) -> str:
-    """Return a document as ASCII: what strangers wrote cannot reach a terminal as control or bidi characters."""
+    """Return a document as ASCII: what strangers wrote cannot reach a terminal as control or bidi
+    characters.
+    """
     return json.dumps(document, indent=2, ensure_ascii=True)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as aligned columns under a line; nothing is cut, so that what is copied from it is whole."""
+    """Return rows as aligned columns under a line; nothing is cut, so that what is copied from it
+    is whole.
+    """
     cells = [list(headings), *([shown(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
     lines = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in cells]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from accounts.password_links import IssuedLink
+from accounts.people.password_links import IssuedLink
 from pkiportal.management.output import iso
 
 
@@ -21,6 +21,7 @@ def link_text(link: IssuedLink) -> str:
     if link.mailed_to:
         return f"The password link went to {link.mailed_to}. {until}"
     return (
-        f"Password link, shown once: {link.url}\n{until} You see it: hand it over by a way that only its owner reads. "
+        f"Password link, shown once: {link.url}\n{until} You see it: hand it over by a way that "
+        "only its owner reads. "
         "Your name stays with the password, and on the decisions made soon after."
     )

@@ -1,4 +1,6 @@
-"""What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2 for wrong usage)."""
+"""What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2
+for wrong usage).
+"""
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser
@@ -10,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from approvals.errors import ApprovalsError
-from ca.errors import CaError
-from ca.profile_spec import ProfileError
+from approvals.rules.errors import ApprovalsError
+from ca.content.profile_spec import ProfileError
+from ca.x509.errors import CaError
 from keys.errors import KeyStoreError
 from pkiportal.management.output import to_json
 
@@ -21,13 +23,17 @@ _INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class PortalCommand(BaseCommand, ABC):
-    """A door for scripts: subclasses do their work in `run`; anticipated errors become one sentence."""
+    """A door for scripts: subclasses do their work in `run`; anticipated errors become one
+    sentence.
+    """
 
     requires_system_checks = []
 
     def add_json(self, parser: ArgumentParser) -> None:
         """Give a parser the option for scripts."""
-        parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON document and nothing else"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run, and turn what may go wrong into a sentence on stderr."""
@@ -46,7 +52,9 @@ class PortalCommand(BaseCommand, ABC):
         """Do the work. Raises CommandError and the refusals of the use cases."""
 
     def say(self, options: dict[str, Any], document: Any, text: str | Callable[[], str]) -> None:
-        """Print the document for scripts, or the text for people; a text that takes long is given as a function."""
+        """Print the document for scripts, or the text for people; a text that takes long is given
+        as a function.
+        """
         if options["json"]:
             self.stdout.write(to_json(document))
         else:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 
 
 def scep_url(slug: str) -> str:
@@ -13,7 +13,9 @@ def scep_url(slug: str) -> str:
 
 
 def nearby_scep_url(slug: str) -> str:
-    """Return the address for a client on this machine: one without TLS where the running portal has it."""
+    """Return the address for a client on this machine: one without TLS where the running portal has
+    it.
+    """
     return f"{settings.PORTAL_DATA.recorded_nearby() or settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
 
 

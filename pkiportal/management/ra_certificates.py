@@ -6,16 +6,23 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from ca.authority_models import CertificatesShape
-from ca.models import CertificateAuthority, ServiceKey
-from ca.ra_certificates import certificates_of, halves_of, offered_certificates, ra_keys_of
-from ca.service_keys import certify_service_keys
+from ca.authorities.ra_certificates import (
+    certificates_of,
+    halves_of,
+    offered_certificates,
+    ra_keys_of,
+)
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.keys import ServiceKey
+from ca.signing.service_keys import certify_service_keys
 from keys.errors import KeyStoreError
 from pkiportal.management.output import iso
-from scep.ra_keys import ensure_ra_key
+from scep.ra.keys import ensure_ra_key
 
 
-def make_ready(authority: CertificateAuthority, *, note: Callable[[str], None], is_split: bool = False) -> bool:
+def make_ready(
+    authority: CertificateAuthority, *, note: Callable[[str], None], is_split: bool = False
+) -> bool:
     """Make and certify the RA key at once; where this user may not, say what is left to do."""
     try:
         key = ensure_ra_key(authority, now=timezone.now(), is_split=is_split)
@@ -33,7 +40,9 @@ def make_ready(authority: CertificateAuthority, *, note: Callable[[str], None], 
 def ra_documents(authority: CertificateAuthority) -> list[dict[str, Any]]:
     """Return the RA certificates of an authority as scripts read them, newest first."""
     given_out = {
-        der for shape in CertificatesShape for der in offered_certificates(authority, shape, now=timezone.now()) or ()
+        der
+        for shape in CertificatesShape
+        for der in offered_certificates(authority, shape, now=timezone.now()) or ()
     }
     found = []
     for is_split in (False, True):
@@ -44,13 +53,17 @@ def ra_documents(authority: CertificateAuthority) -> list[dict[str, Any]]:
 
 def _document(key: ServiceKey, ca: str, given_out: set[bytes]) -> dict[str, Any]:
     certificate = key.certificate
-    der = bytes(certificate.der) if certificate is not None and certificate.der is not None else None
+    der = (
+        bytes(certificate.der) if certificate is not None and certificate.der is not None else None
+    )
     return {
         "ca": ca,
         "purpose": str(key.purpose),
         "key": key.key_name,
         "serial": certificate.serial_hex if certificate else None,
-        "certified_at": iso(certificate.issued_at) if certificate and certificate.issued_at else None,
+        "certified_at": iso(certificate.issued_at)
+        if certificate and certificate.issued_at
+        else None,
         "not_after": iso(certificate.not_after) if certificate else None,
         "given_out": der in given_out,
     }

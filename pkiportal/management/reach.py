@@ -1,10 +1,12 @@
-"""How people and devices reach a portal: the addresses that `./portal up` prints, and what to do where none works."""
+"""How people and devices reach a portal: the addresses that `./portal up` prints, and what to do
+where none works.
+"""
 
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from approvals.configurations.addresses import names_this_machine
+from approvals.device_setup.configurations.addresses import names_this_machine
 
 #: Addresses to listen on that mean every interface.
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
@@ -23,7 +25,10 @@ class Reach:
 
     @property
     def pages(self) -> str:
-        """The address of the pages; without TLS the one on this machine, since no other is served. May be empty."""
+        """The address of the pages; without TLS the one on this machine, since no other is served.
+
+        May be empty.
+        """
         if self.public_url.startswith("https://"):
             return self.public_url
         host, port = self.bind
@@ -39,30 +44,46 @@ class Reach:
 
     @property
     def nearby(self) -> str:
-        """The address by which a client on this machine reaches SCEP, without TLS where there is a way."""
+        """The address by which a client on this machine reaches SCEP, without TLS where there is a
+        way.
+        """
         if self.has_tls and self.http_bind is None:
             return self.public_url
         host, port = self.http_bind or self.bind
-        return f"http://{'localhost' if host in EVERYWHERE or _is_loopback(host) else _in_url(host)}:{port}"
+        is_local = host in EVERYWHERE or _is_loopback(host)
+        return f"http://{'localhost' if is_local else _in_url(host)}:{port}"
 
     def advice(self) -> list[str]:
-        """Return what to do so that browsers and devices elsewhere reach this portal; nothing where they do."""
+        """Return what to do so that browsers and devices elsewhere reach this portal; nothing where
+        they do.
+        """
         return [*self._browsers(), *self._devices()]
 
     def _browsers(self) -> list[str]:
         if self.public_url.startswith("https://"):
             return []
         host, port = self.bind
-        tls = "start with --tls-cert FILE --tls-key FILE, or put a proxy with TLS before it (docs/operations.md)"
+        tls = (
+            "start with --tls-cert FILE --tls-key FILE, or put a proxy with TLS before it "
+            "(docs/operations.md)"
+        )
         if not self.pages:
             return [
-                f"The pages need TLS, or localhost, and this portal listens on {host} alone: no browser can use them.",
+                (
+                    f"The pages need TLS, or localhost, and this portal listens on {host} alone: "
+                    "no "
+                    "browser can use them."
+                ),
                 f"    Listen on this machine too, with --bind 0.0.0.0:{port}, or",
                 f"    {tls}",
             ]
         return [
             "Without TLS the pages open on this machine only. From another machine:",
-            f"    ssh -L {port}:localhost:{port} {self.host_name}    and open {self.pages}/ there, or",
+            (
+                f"    ssh -L {port}:localhost:{port} {self.host_name}    and open {self.pages}/ "
+                "there, "
+                "or"
+            ),
             f"    {tls}",
         ]
 
@@ -71,8 +92,16 @@ class Reach:
             return []
         port = (self.http_bind or self.bind)[1]
         scheme = "https" if self.has_tls else "http"
-        lines = ["Devices cannot use this address, it means themselves. Name the portal as they reach it, with"]
-        lines.append(f"    PORTAL_PUBLIC_URL={scheme}://{self.host_name}:{self.bind[1]} ./portal up ...")
+        lines = [
+            (
+                "Devices cannot use this address, it means themselves. Name the portal as they "
+                "reach "
+                "it, with"
+            )
+        ]
+        lines.append(
+            f"    PORTAL_PUBLIC_URL={scheme}://{self.host_name}:{self.bind[1]} ./portal up ..."
+        )
         if _is_loopback((self.http_bind or self.bind)[0]):
             lines.append(f"    and let it listen for them: --bind 0.0.0.0:{port}")
         return lines

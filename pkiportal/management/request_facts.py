@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from accounts.changes import sentence
-from approvals.models import Decision, EnrollmentRequest, PollRecord
-from approvals.review import Review, review_of
+from accounts.people.changes import sentence
+from approvals.decisions.review_digest import Review, review_of
+from approvals.models.decisions import Decision
+from approvals.models.requests import EnrollmentRequest, PollRecord
 from pkiportal.management.output import facts, iso
 
 #: What `requests list` reads: wide columns (CSR, signer certificate) stay in the database.
-LISTED = ("id", "state", "profile__slug", "subject", "transaction_id", "submitted_at", "certificate__serial_hex")
+LISTED = (
+    "id",
+    "state",
+    "profile__slug",
+    "subject",
+    "transaction_id",
+    "submitted_at",
+    "certificate__serial_hex",
+)
 
 
 def listed(row: Sequence[Any]) -> dict[str, Any]:
@@ -54,16 +63,16 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
         "would_issue": _would_issue(review),
         "requested_extensions": list(review.requested_extensions),
         "not_copied": list(review.dropped),
-        "same_key": [str(other.pk) for other in review.same_key_requests],
-        "same_name": [str(other.pk) for other in review.same_name_requests],
-        "decisions": [_decision(found) for found in request.decisions.select_related("officer").order_by("id")],
-        "signing": {
-            "attempts": request.attempts,
-            "next_attempt_at": iso(request.next_attempt_at),
-            "needs_attention": request.quarantined_at is not None,
-            "last_fault": request.last_fault,
+        "same_key": [str(other.pk) for other in review.past.same_key_requests],
+        "same_name": [str(other.pk) for other in review.past.same_name_requests],
+        "decisions": [
+            _decision(found) for found in request.decisions.select_related("officer").order_by("id")
+        ],
+        "signing": _signing(request),
+        "polls": {
+            "count": polls.count if polls else 0,
+            "last_at": iso(polls.last_at) if polls else None,
         },
-        "polls": {"count": polls.count if polls else 0, "last_at": iso(polls.last_at) if polls else None},
         "certificate": str(certificate.pk) if certificate else None,
     }
 
@@ -99,7 +108,9 @@ def request_text(document: dict[str, Any]) -> str:
         ("needs attention", "yes, see `requests retry`" if signing["needs_attention"] else None),
         ("serial", document["serial"]),
     ]
-    pairs += [("finding", f"{finding['severity']}: {finding['text']}") for finding in document["findings"]]
+    pairs += [
+        ("finding", f"{finding['severity']}: {finding['text']}") for finding in document["findings"]
+    ]
     pairs += [(found["verdict"], _decision_text(found)) for found in document["decisions"]]
     return facts(pairs)
 
@@ -126,6 +137,15 @@ def _would_issue(review: Review) -> dict[str, Any]:
     }
 
 
+def _signing(request: EnrollmentRequest) -> dict[str, Any]:
+    return {
+        "attempts": request.attempts,
+        "next_attempt_at": iso(request.next_attempt_at),
+        "needs_attention": request.quarantined_at is not None,
+        "last_fault": request.last_fault,
+    }
+
+
 def _validity(would: dict[str, Any]) -> str:
     minutes = would["validity_minutes"]
     return f"{minutes} minutes" if minutes else f"{would['validity_days']} days"
@@ -148,5 +168,7 @@ def _decision_text(found: dict[str, Any]) -> str:
     who = f"by {found['officer']}" if found["officer"] else "by policy"
     by = f" through {found['asserted_by']}" if found["asserted_by"] else ""
     comment = f": {found['comment']}" if found["comment"] else ""
-    changes = "".join(f"; account changed shortly before: {change}" for change in found["account_changes"])
+    changes = "".join(
+        f"; account changed shortly before: {change}" for change in found["account_changes"]
+    )
     return f"{who}{by} at {found['decided_at']} ({found['evidence']}){changes}{comment}"

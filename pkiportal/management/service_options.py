@@ -3,19 +3,27 @@
 from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
-from approvals.models import ServiceKind, ValidationService
-from approvals.validation_services import ServiceOrder, host_of
+from approvals.models.validations import ServiceKind, ValidationService
+from approvals.validation.services import ServiceOrder, host_of
 from pkiportal.management.arguments import secret_from
 from pkiportal.management.output import iso
 
 
 def add_service_options(parser: ArgumentParser) -> None:
     """Take the target of a webhook, or a tenant of Intune with its application."""
-    parser.add_argument("--url", default="", metavar="URL", help="webhook: https address that is asked")
-    parser.add_argument("--tenant", default="", metavar="NAME", help="Intune: tenant, as contoso.onmicrosoft.com")
-    parser.add_argument("--client-id", default="", metavar="ID", help="Intune: application (client) id in Entra")
     parser.add_argument(
-        "--report", action="store_true", help="tell the webhook what became of each request (Intune is always told)"
+        "--url", default="", metavar="URL", help="webhook: https address that is asked"
+    )
+    parser.add_argument(
+        "--tenant", default="", metavar="NAME", help="Intune: tenant, as contoso.onmicrosoft.com"
+    )
+    parser.add_argument(
+        "--client-id", default="", metavar="ID", help="Intune: application (client) id in Entra"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="tell the webhook what became of each request (Intune is always told)",
     )
     parser.add_argument(
         "--deliver-after-report",
@@ -25,7 +33,9 @@ def add_service_options(parser: ArgumentParser) -> None:
 
 
 def service_order(options: dict[str, Any], kind: str) -> ServiceOrder:
-    """Return whom to ask, as the options say; Intune wants to be told before the device gets its certificate."""
+    """Return whom to ask, as the options say; Intune wants to be told before the device gets its
+    certificate.
+    """
     source, waits = options["secret_file"], options["deliver_after_report"]
     return ServiceOrder(
         kind=kind,

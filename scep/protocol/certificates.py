@@ -1,7 +1,8 @@
 """What SCEP needs of a certificate, read from its own bytes without judging the rest.
 
-Devices send certificates that strict parsers refuse (X.509 v1, 32-byte serial numbers, unknown critical extensions);
-nothing but the key matters here (RFC 8894 section 2.3), so nothing else is looked at.
+Devices send certificates that strict parsers refuse (X.509 v1, 32-byte serial numbers, unknown
+critical extensions); nothing but the key matters here (RFC 8894 section 2.3), so nothing else is
+looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     BIT_STRING,
     CONSTRUCTED,
     CONTEXT,
@@ -29,9 +30,9 @@ from ca.asn1 import (
     explicit,
     octets,
     parse_exact,
-    prescan,
     sequence,
 )
+from ca.x509.bounds import prescan
 from scep.protocol.constants import (
     EC_PUBLIC_KEY,
     MAX_RSA_EXPONENT_BYTES,
@@ -75,7 +76,10 @@ def issuer_and_serial(certificate: SignerCertificate) -> bytes:
 
 
 def read_issuer_and_serial(der: bytes) -> tuple[bytes, bytes]:
-    """The complete Name and INTEGER of an IssuerAndSerialNumber (RFC 5652 section 10.2.4). Raises Asn1Error."""
+    """The complete Name and INTEGER of an IssuerAndSerialNumber (RFC 5652 section 10.2.4).
+
+    Raises Asn1Error.
+    """
     prescan(der)
     members = sequence(parse_exact(der))
     if len(members) != 2:
@@ -96,13 +100,18 @@ def subject_key_identifier(der: bytes) -> bytes | None:
 
 @lru_cache(maxsize=512)
 def load_public_key(spki_der: bytes) -> PublicKey:
-    """The RSA or EC key of a SubjectPublicKeyInfo. Sizes are bounded before any arithmetic. Raises UnusableKeyError."""
+    """The RSA or EC key of a SubjectPublicKeyInfo.
+
+    Sizes are bounded before any arithmetic. Raises UnusableKeyError.
+    """
     try:
         algorithm, bits = sequence(parse_exact(spki_der), 2)[:2]
         kind = sequence(algorithm, 1)[0].raw
         if kind == RSA_ENCRYPTION:
             _check_rsa_size(bit_string(bits))
-        elif kind != EC_PUBLIC_KEY:  # also RSA under the name of PSS, which would come past the size
+        elif (
+            kind != EC_PUBLIC_KEY
+        ):  # also RSA under the name of PSS, which would come past the size
             raise Asn1Error("neither RSA nor EC")
         return cast("PublicKey", load_der_public_key(spki_der))
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -110,7 +119,9 @@ def load_public_key(spki_der: bytes) -> PublicKey:
 
 
 def _tbs_members(der: bytes) -> list[TLV]:
-    """The members of the TBSCertificate from serialNumber on, whether or not a version stands before it."""
+    """The members of the TBSCertificate from serialNumber on, whether or not a version stands
+    before it.
+    """
     members = sequence(sequence(parse_exact(der), 1)[0], 6)
     members = members[1:] if members[0].tag == _VERSION_TAG else members
     if len(members) < 6:
@@ -128,7 +139,11 @@ def _read_spki(spki: TLV) -> tuple[Literal["rsa", "ec", "other"], bytes]:
 
 def _check_rsa_size(key: bytes) -> None:
     modulus, exponent = sequence(parse_exact(key), 2)[:2]
-    if len(modulus.value) > MAX_RSA_MODULUS_BYTES + 1 or len(exponent.value) > MAX_RSA_EXPONENT_BYTES:
+    if (
+        len(modulus.value) > MAX_RSA_MODULUS_BYTES + 1
+        or len(exponent.value) > MAX_RSA_EXPONENT_BYTES
+    ):
         raise Asn1Error(
-            f"RSA modulus of {len(modulus.value)} bytes, exponent of {len(exponent.value)} bytes: too large"
+            f"RSA modulus of {len(modulus.value)} bytes, exponent of {len(exponent.value)} bytes: "
+            "too large"
         )

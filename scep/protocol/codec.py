@@ -1,7 +1,8 @@
-"""Bytes to PKIMessage, CertRep to bytes: the outer layer of SCEP (RFC 8894 sections 3.1, 3.2 and 3.3.2).
+"""Bytes to PKIMessage, CertRep to bytes: the outer layer of SCEP (RFC 8894 sections 3.1, 3.2 and
+3.3.2).
 
-Checks run from cheap and public to expensive: size and nesting, structure, what an answer must echo, digest
-algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
+Checks run from cheap and public to expensive: size and nesting, structure, what an answer must
+echo, digest algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Final
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     GENERALIZED_TIME,
     IA5_STRING,
     OCTET_STRING,
@@ -23,9 +24,9 @@ from ca.asn1 import (
     der_octets,
     der_sequence,
     der_set,
-    prescan_prefix,
 )
-from ca.cms import encode_degenerate
+from ca.x509.bounds import prescan_prefix
+from ca.x509.cms import encode_degenerate
 from scep.protocol.constants import (
     ATTR_FAIL_INFO,
     ATTR_FAIL_INFO_TEXT,
@@ -77,17 +78,20 @@ _TYPES_BY_TEXT: Final = {str(int(message_type)): message_type for message_type i
 
 _CERT_REP_TYPE: Final = der_sequence(ATTR_MESSAGE_TYPE, der_set(der(PRINTABLE_STRING, b"3")))
 _STATUS_ATTRIBUTES: Final = {
-    status: der_sequence(ATTR_PKI_STATUS, der_set(der(PRINTABLE_STRING, b"%d" % status))) for status in PKIStatus
+    status: der_sequence(ATTR_PKI_STATUS, der_set(der(PRINTABLE_STRING, b"%d" % status)))
+    for status in PKIStatus
 }
 _FAIL_INFO_ATTRIBUTES: Final = {
-    info: der_sequence(ATTR_FAIL_INFO, der_set(der(PRINTABLE_STRING, b"%d" % info))) for info in FailInfo
+    info: der_sequence(ATTR_FAIL_INFO, der_set(der(PRINTABLE_STRING, b"%d" % info)))
+    for info in FailInfo
 }
 
 
 def decode_pki_message(der: bytes, rules: MessageRules = STRICT) -> PKIMessage:
     """Read a request and verify its outer signature, under the rules of its profile.
 
-    Raises Malformed when no answer can be built, else Refused with the `reply` to echo (RFC 8894 section 3.2.1).
+    Raises Malformed when no answer can be built, else Refused with the `reply` to echo (RFC 8894
+    section 3.2.1).
     """
     try:
         signed = read_signed_data(_without_trailing_bytes(der))
@@ -103,15 +107,22 @@ def decode_pki_message(der: bytes, rules: MessageRules = STRICT) -> PKIMessage:
         refusal.reply = reply
         raise
     except Asn1Error as error:
-        raise Refused(FailInfo.BAD_REQUEST, "message is not readable", cause=str(error), reply=reply) from error
+        raise Refused(
+            FailInfo.BAD_REQUEST, "message is not readable", cause=str(error), reply=reply
+        ) from error
 
 
 def encode_cert_rep(
-    rep: CertRep, *, signer: ResponseSigner, entropy: Entropy, empty_content: EmptyContent = "octets"
+    rep: CertRep,
+    *,
+    signer: ResponseSigner,
+    entropy: Entropy,
+    empty_content: EmptyContent = "octets",
 ) -> bytes:
     """The signed answer as DER. `entropy` gives the sender nonce, the content key and the IV.
 
-    `empty_content` is the spelling of an answer that delivers nothing (RFC 8894 sections 3.3.2.2 and 3.3.2.3).
+    `empty_content` is the spelling of an answer that delivers nothing (RFC 8894 sections 3.3.2.2
+    and 3.3.2.3).
     """
     content = b""
     if rep.recipient is not None and rep.status is PKIStatus.SUCCESS:
@@ -129,7 +140,11 @@ def encode_cert_rep(
         text = der(UTF8_STRING, rep.fail_info_text.encode())
         attributes.append(der_sequence(ATTR_FAIL_INFO_TEXT, der_set(text)))
     return encode_signed_data(
-        content, attributes, digest=rep.reply.digest_algorithm, signer=signer, empty_content=empty_content
+        content,
+        attributes,
+        digest=rep.reply.digest_algorithm,
+        signer=signer,
+        empty_content=empty_content,
     )
 
 
@@ -149,13 +164,18 @@ def _without_trailing_bytes(message: bytes) -> bytes:
 
 
 def _reply_context(signer: SignerInfo, rules: MessageRules) -> ReplyContext:
-    """What an answer echoes. Without a readable transactionID there is no answer: raises Malformed."""
+    """What an answer echoes.
+
+    Without a readable transactionID there is no answer: raises Malformed.
+    """
     tlv = signer.single(ATTR_TRANSACTION_ID)
     if tlv is None or tlv.tag not in _TEXT_TAGS:
         raise Malformed("transactionID: one text value is needed")
     raw = tlv.value
     if not 0 < len(raw) <= MAX_TRANSACTION_ID or b"\x00" in raw:
-        raise Malformed(f"transactionID of {len(raw)} bytes: 1 to {MAX_TRANSACTION_ID} without NUL are needed")
+        raise Malformed(
+            f"transactionID of {len(raw)} bytes: 1 to {MAX_TRANSACTION_ID} without NUL are needed"
+        )
     try:
         transaction_id = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -173,13 +193,19 @@ def _is_nonce(tlv: TLV) -> bool:
     return tlv.tag == OCTET_STRING and 0 < len(tlv.value) <= MAX_SENDER_NONCE
 
 
-def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContext, rules: MessageRules) -> PKIMessage:
+def _verified_message(
+    signed: SignedData, signer: SignerInfo, reply: ReplyContext, rules: MessageRules
+) -> PKIMessage:
     if len(signed.signer_infos) > MAX_SIGNERS:
-        raise Refused(FailInfo.BAD_REQUEST, f"{len(signed.signer_infos)} signers: exactly one is needed")
+        raise Refused(
+            FailInfo.BAD_REQUEST, f"{len(signed.signer_infos)} signers: exactly one is needed"
+        )
     digest = accepted_digest(signer, rules)
     certificate = find_signer(signed, signer)
     if certificate is None:
-        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signer certificate: exactly one must be in the message")
+        raise Refused(
+            FailInfo.BAD_MESSAGE_CHECK, "signer certificate: exactly one must be in the message"
+        )
     check_signature(signer, certificate, digest)
     if signed.content_type != ID_DATA:
         raise Refused(FailInfo.BAD_REQUEST, "content type of the signed data: id-data is needed")
@@ -199,47 +225,72 @@ def _verified_message(signed: SignedData, signer: SignerInfo, reply: ReplyContex
 
 
 def _check_time(signer: SignerInfo, rules: MessageRules) -> None:
-    """signingTime within its bounds, where the profile has any; then it must be there (RFC 8894 section 3.2.1.4)."""
+    """signingTime within its bounds, where the profile has any; then it must be there (RFC 8894
+    section 3.2.1.4).
+    """
     if rules.signed_between is None:
         return
     tlv = signer.single(ATTR_SIGNING_TIME)
     if tlv is None:
-        raise Refused(FailInfo.BAD_TIME, "signingTime is missing: it is checked here, so the device has to send it")
+        raise Refused(
+            FailInfo.BAD_TIME,
+            "signingTime is missing: it is checked here, so the device has to send it",
+        )
     moment = _time(tlv)
     earliest, latest = rules.signed_between
     if not earliest <= moment <= latest:
-        text = f"signingTime {moment:%Y-%m-%dT%H:%M:%SZ} is too far off: set the clock of the device"
+        text = (
+            f"signingTime {moment:%Y-%m-%dT%H:%M:%SZ} is too far off: set the clock of the device"
+        )
         raise Refused(FailInfo.BAD_TIME, text, cause="signingTime is too far off")
 
 
 def _time(tlv: TLV) -> datetime:
-    """UTCTime or GeneralizedTime to the second, in UTC (RFC 5652 section 11.3). Raises Refused badTime."""
+    """UTCTime or GeneralizedTime to the second, in UTC (RFC 5652 section 11.3).
+
+    Raises Refused badTime.
+    """
     try:
-        return datetime.strptime(tlv.value.decode("ascii"), _TIME_FORMS.get(tlv.tag, "")).replace(tzinfo=UTC)
+        return datetime.strptime(tlv.value.decode("ascii"), _TIME_FORMS.get(tlv.tag, "")).replace(
+            tzinfo=UTC
+        )
     except ValueError as error:  # UnicodeDecodeError is one
-        text = "signingTime is not readable: UTCTime or GeneralizedTime with seconds and Z is needed"
+        text = (
+            "signingTime is not readable: UTCTime or GeneralizedTime with seconds and Z is needed"
+        )
         raise Refused(FailInfo.BAD_TIME, text) from error
 
 
 def _message_type(signer: SignerInfo) -> MessageType:
-    """A request's messageType: a decimal number without sign or leading zero (RFC 8894 section 3.2.1.2)."""
+    """A request's messageType: a decimal number without sign or leading zero (RFC 8894 section
+    3.2.1.2).
+    """
     tlv = signer.single(ATTR_MESSAGE_TYPE)
     if tlv is None or tlv.tag not in _TEXT_TAGS:
         raise Refused(FailInfo.BAD_REQUEST, "messageType: one text value is needed")
     message_type = _TYPES_BY_TEXT.get(tlv.value.decode("ascii", "replace"))
     if message_type is None:
-        raise Refused(FailInfo.BAD_REQUEST, "messageType is not supported", cause=f"messageType {tlv.value[:32]!r}")
+        raise Refused(
+            FailInfo.BAD_REQUEST,
+            "messageType is not supported",
+            cause=f"messageType {tlv.value[:32]!r}",
+        )
     return message_type
 
 
 def _acceptable_transaction_id(reply: ReplyContext) -> str:
     text = reply.transaction_id
-    if not text.isprintable() and any(unicodedata.category(character) == "Cc" for character in text):
+    if not text.isprintable() and any(
+        unicodedata.category(character) == "Cc" for character in text
+    ):
         raise Refused(FailInfo.BAD_REQUEST, "transactionID contains control characters")
     return reply.transaction_id
 
 
 def _sender_nonce(reply: ReplyContext) -> bytes:
     if not reply.sender_nonce:
-        raise Refused(FailInfo.BAD_REQUEST, f"senderNonce: one value of 1 to {MAX_SENDER_NONCE} bytes is needed")
+        raise Refused(
+            FailInfo.BAD_REQUEST,
+            f"senderNonce: one value of 1 to {MAX_SENDER_NONCE} bytes is needed",
+        )
     return reply.sender_nonce

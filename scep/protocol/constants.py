@@ -1,11 +1,13 @@
-"""Numbers and names of SCEP (RFC 8894) and of the CMS parts it uses (RFC 5652), as complete DER values."""
+"""Numbers and names of SCEP (RFC 8894) and of the CMS parts it uses (RFC 5652), as complete DER
+values.
+"""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import Final, Literal
 
-from ca.asn1 import DER_NULL, der_oid, der_sequence
+from ca.x509.asn1 import DER_NULL, der_oid, der_sequence
 
 DigestName = Literal["sha1", "sha256", "sha384", "sha512"]
 CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "3des-cbc"]
@@ -14,7 +16,10 @@ EmptyContent = Literal["octets", "absent"]
 
 
 class MessageType(IntEnum):
-    """messageType, RFC 8894 section 3.2.1.2. Every other number, 18 of the old drafts included, is an error."""
+    """messageType, RFC 8894 section 3.2.1.2.
+
+    Every other number, 18 of the old drafts included, is an error.
+    """
 
     CERT_REP = 3
     RENEWAL_REQ = 17
@@ -104,7 +109,9 @@ DIGESTS: Final[dict[bytes, DigestName]] = {
     der_oid("2.16.840.1.101.3.4.2.3"): "sha512",
 }
 LEGACY_DIGESTS: Final[dict[bytes, DigestName]] = {SHA_1: "sha1"}
-DIGEST_OIDS: Final[dict[DigestName, bytes]] = {name: oid for oid, name in (DIGESTS | LEGACY_DIGESTS).items()}
+DIGEST_OIDS: Final[dict[DigestName, bytes]] = {
+    name: oid for oid, name in (DIGESTS | LEGACY_DIGESTS).items()
+}
 REFUSED_DIGESTS: Final = {
     der_oid("1.2.840.113549.2.5"): "MD5",
     SHA_1: "SHA-1",
@@ -137,7 +144,9 @@ CIPHERS: Final[dict[bytes, CipherName]] = {
     der_oid("2.16.840.1.101.3.4.1.42"): "aes-256-cbc",
 }
 LEGACY_CIPHERS: Final[dict[bytes, CipherName]] = {der_oid("1.2.840.113549.3.7"): "3des-cbc"}
-CIPHER_OIDS: Final[dict[CipherName, bytes]] = {name: oid for oid, name in (CIPHERS | LEGACY_CIPHERS).items()}
+CIPHER_OIDS: Final[dict[CipherName, bytes]] = {
+    name: oid for oid, name in (CIPHERS | LEGACY_CIPHERS).items()
+}
 CIPHER_KEY_BYTES: Final[dict[CipherName, int]] = {
     "aes-128-cbc": 16,
     "aes-192-cbc": 24,
@@ -171,7 +180,8 @@ MIN_PBKDF2_SALT: Final = 8
 MAX_PBKDF2_SALT: Final = 64
 MAX_PBKDF2_ITERATIONS: Final = 1_000_000  # a third of a second
 
-# AlgorithmIdentifiers as written. Some clients read nothing but these spellings: NULL parameters, rsaEncryption.
+# AlgorithmIdentifiers as written. Some clients read nothing but these spellings: NULL parameters,
+# rsaEncryption.
 RSA_ENCRYPTION_ALGORITHM: Final = der_sequence(RSA_ENCRYPTION, DER_NULL)
 DIGEST_ALGORITHMS: Final[dict[DigestName, bytes]] = {
     name: der_sequence(oid, DER_NULL) for name, oid in DIGEST_OIDS.items()

@@ -1,8 +1,10 @@
-"""pkcsPKIEnvelope: CMS EnvelopedData around the messageData (RFC 8894 section 3.1, RFC 5652 section 6).
+"""pkcsPKIEnvelope: CMS EnvelopedData around the messageData (RFC 8894 section 3.1, RFC 5652 section
+6).
 
-Opening somebody's envelope must not tell what was wrong with it. Facts everybody can read in the message (the
-algorithms named) are refused by name before any decryption; everything after that is one refusal, and a content key
-of the wrong length is replaced by a random one, so that bad RSA padding ends like bad content (RFC 3218 section 2.3.2).
+Opening somebody's envelope must not tell what was wrong with it. Facts everybody can read in the
+message (the algorithms named) are refused by name before any decryption; everything after that is
+one refusal, and a content key of the wrong length is replaced by a random one, so that bad RSA
+padding ends like bad content (RFC 3218 section 2.3.2).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     CONSTRUCTED,
     CONTEXT,
     OCTET_STRING,
@@ -37,9 +39,9 @@ from ca.asn1 import (
     octets,
     oid,
     parse_exact,
-    prescan,
     sequence,
 )
+from ca.x509.bounds import prescan
 from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key
 from scep.protocol.constants import (
     AES_BLOCK_BYTES,
@@ -82,7 +84,9 @@ _ENCRYPTED_CONTENT_TAG: Final = CONTEXT
 _KEY_IDENTIFIER_TAG: Final = CONTEXT
 _VERSION_0: Final = b"\x02\x01\x00"
 _VERSION_3: Final = b"\x02\x01\x03"
-_OAEP_HASHES: Final = {SHA_1: "sha1"} | {oid_der: name for oid_der, name in DIGESTS.items() if name == "sha256"}
+_OAEP_HASHES: Final = {SHA_1: "sha1"} | {
+    oid_der: name for oid_der, name in DIGESTS.items() if name == "sha256"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,16 @@ class _Sealed:
 
 
 def open_envelope(
-    message: PKIMessage, *, recipients: Sequence[Recipient], entropy: Entropy, rules: MessageRules = STRICT
+    message: PKIMessage,
+    *,
+    recipients: Sequence[Recipient],
+    entropy: Entropy,
+    rules: MessageRules = STRICT,
 ) -> bytes:
     """The messageData inside, one well-formed BER value. At most one RSA operation is done.
 
-    Raises Refused: badAlg for algorithms refused by name, the uniform `unreadable` for everything else. Whoever parses
-    the messageData raises the same `unreadable` for what cannot be parsed.
+    Raises Refused: badAlg for algorithms refused by name, the uniform `unreadable` for everything
+    else. Whoever parses the messageData raises the same `unreadable` for what cannot be parsed.
     """
     try:
         return open_content(message.envelope, recipients, entropy, rules)
@@ -115,7 +123,10 @@ def open_envelope(
 def open_content(
     envelope: bytes, recipients: Sequence[Recipient], entropy: Entropy, rules: MessageRules = STRICT
 ) -> bytes:
-    """Decrypt a ContentInfo with EnvelopedData. Raises Refused badAlg, or Asn1Error for everything else."""
+    """Decrypt a ContentInfo with EnvelopedData.
+
+    Raises Refused badAlg, or Asn1Error for everything else.
+    """
     sealed = _read_sealed(envelope, rules)
     key_size = CIPHER_KEY_BYTES[sealed.cipher]
     transport, recipient = _choose(sealed.recipients, recipients)
@@ -130,21 +141,27 @@ def open_content(
 
 
 def answer_cipher(message: PKIMessage, rules: MessageRules = STRICT) -> CipherName:
-    """What the answer to a message is encrypted with: 3DES for 3DES where that is allowed, AES-128 for all others.
+    """What the answer to a message is encrypted with: 3DES for 3DES where that is allowed, AES-128
+    for all others.
 
     Nothing is decrypted for it: the name of the cipher stands in the open.
     """
     try:
-        is_legacy = rules.legacy_algorithms and _read_sealed(message.envelope, rules).cipher == "3des-cbc"
+        is_legacy = (
+            rules.legacy_algorithms and _read_sealed(message.envelope, rules).cipher == "3des-cbc"
+        )
     except (Refused, Asn1Error):  # of a poll: nobody looked into its envelope before
         is_legacy = False
     return "3des-cbc" if is_legacy else "aes-128-cbc"
 
 
 def addressed_recipient(message: PKIMessage, recipients: Sequence[RecipientT]) -> RecipientT | None:
-    """Which of our keys a message is encrypted to, as it says itself; None where it names none. Nothing is decrypted.
+    """Which of our keys a message is encrypted to, as it says itself; None where it names none.
 
-    It is the one that `open_envelope` would use; who signs the answer follows from it, also where nothing is opened.
+    Nothing is decrypted.
+
+    It is the one that `open_envelope` would use; who signs the answer follows from it, also where
+    nothing is opened.
     """
     try:
         infos, _ = _read_enveloped(message.envelope)
@@ -155,9 +172,14 @@ def addressed_recipient(message: PKIMessage, recipients: Sequence[RecipientT]) -
 
 
 def seal_envelope(
-    content: bytes, recipient: SignerCertificate, cipher: CipherName = "aes-128-cbc", *, entropy: Entropy
+    content: bytes,
+    recipient: SignerCertificate,
+    cipher: CipherName = "aes-128-cbc",
+    *,
+    entropy: Entropy,
 ) -> bytes:
-    """Encrypt to the RSA key of a certificate: EnvelopedData version 0, issuerAndSerialNumber, PKCS #1 v1.5.
+    """Encrypt to the RSA key of a certificate: EnvelopedData version 0, issuerAndSerialNumber, PKCS
+    #1 v1.5.
 
     Raises UnusableKeyError when the key is not RSA.
     """
@@ -172,21 +194,31 @@ def seal_envelope(
         der_octets(key.encrypt(content_key, padding.PKCS1v15())),
     )
     encrypted = _encrypted_content(content, content_key, cipher, entropy)
-    return der_sequence(ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_0, der_set(transport), encrypted)))
+    return der_sequence(
+        ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_0, der_set(transport), encrypted))
+    )
 
 
 def seal_for_password(
-    content: bytes, password_key: PasswordKey, cipher: CipherName = "aes-128-cbc", *, entropy: Entropy
+    content: bytes,
+    password_key: PasswordKey,
+    cipher: CipherName = "aes-128-cbc",
+    *,
+    entropy: Entropy,
 ) -> bytes:
     """Encrypt to who knows a password: EnvelopedData version 3 with one PasswordRecipientInfo."""
     content_key = entropy(CIPHER_KEY_BYTES[cipher])
     recipient = encode_password_recipient(content_key, password_key, entropy=entropy)
     encrypted = _encrypted_content(content, content_key, cipher, entropy)
-    return der_sequence(ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_3, der_set(recipient), encrypted)))
+    return der_sequence(
+        ID_ENVELOPED_DATA, der_context(0, der_sequence(_VERSION_3, der_set(recipient), encrypted))
+    )
 
 
 def open_with_password(envelope: bytes, password: str, rules: MessageRules = STRICT) -> bytes:
-    """Decrypt a ContentInfo with EnvelopedData for one password. Raises Refused badAlg, else Asn1Error.
+    """Decrypt a ContentInfo with EnvelopedData for one password.
+
+    Raises Refused badAlg, else Asn1Error.
 
     One recipient alone: each costs a stretching.
     """
@@ -234,7 +266,9 @@ def _block_cipher(cipher: CipherName, key: bytes) -> AES | TripleDES:
 
 
 def _read_enveloped(envelope: bytes) -> tuple[list[TLV], TLV]:
-    """The RecipientInfos of an EnvelopedData and its EncryptedContentInfo, which is not looked into."""
+    """The RecipientInfos of an EnvelopedData and its EncryptedContentInfo, which is not looked
+    into.
+    """
     prescan(envelope)
     content_info = sequence(parse_exact(envelope), 2)
     if content_info[0].raw == ID_AUTH_ENVELOPED_DATA:
@@ -257,10 +291,15 @@ def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
     body = octets(ciphertext) if ciphertext.tag & ~CONSTRUCTED == _ENCRYPTED_CONTENT_TAG else b""
     size = _block_size(cipher)
     if content_type.raw != ID_DATA:  # it stands in the open, so its sender may read it
-        text = f"contentType of the encrypted content is {_type_name(content_type)}: id-data is needed"
+        text = (
+            f"contentType of the encrypted content is {_type_name(content_type)}: id-data is needed"
+        )
         raise Refused(FailInfo.BAD_REQUEST, text)
     if len(iv) != size or not body or len(body) % size:
-        raise Asn1Error(f"encrypted content of {len(body)} bytes with an IV of {len(iv)}: whole blocks are needed")
+        raise Asn1Error(
+            f"encrypted content of {len(body)} bytes with an IV of {len(iv)}: whole blocks are "
+            "needed"
+        )
     return _Sealed(tuple(recipients), cipher, iv, body)
 
 
@@ -278,8 +317,8 @@ def _read_cipher(algorithm: list[TLV], rules: MessageRules) -> tuple[CipherName,
 def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list[TLV], Recipient]:
     """Members of the KeyTransRecipientInfo to decrypt, and the key for it.
 
-    That is the first which names one of our keys; or the only one there is, when there is one key: names go stale or
-    are re-encoded on the way.
+    That is the first which names one of our keys; or the only one there is, when there is one key:
+    names go stale or are re-encoded on the way.
     """
     transports = _transports(infos)
     found = _named(transports, recipients)
@@ -291,11 +330,16 @@ def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list
 
 
 def named_recipients(envelope: bytes) -> tuple[bytes, ...]:
-    """Whom an envelope is for, as it says itself: IssuerAndSerialNumber in DER, or a key identifier."""
+    """Whom an envelope is for, as it says itself: IssuerAndSerialNumber in DER, or a key
+    identifier.
+    """
     try:
         infos, _ = _read_enveloped(envelope)
         rids = [transport[1] for transport in _transports(infos)]
-        return tuple(octets(rid) if rid.tag & ~CONSTRUCTED == _KEY_IDENTIFIER_TAG else rid.raw for rid in rids)
+        return tuple(
+            octets(rid) if rid.tag & ~CONSTRUCTED == _KEY_IDENTIFIER_TAG else rid.raw
+            for rid in rids
+        )
     except (Asn1Error, Refused):
         return ()
 
@@ -310,7 +354,9 @@ def _transports(infos: Sequence[TLV]) -> list[list[TLV]]:
     return [sequence(tlv, 4) for tlv in infos if tlv.tag == SEQUENCE]
 
 
-def _named(transports: Sequence[list[TLV]], recipients: Sequence[RecipientT]) -> tuple[list[TLV], RecipientT] | None:
+def _named(
+    transports: Sequence[list[TLV]], recipients: Sequence[RecipientT]
+) -> tuple[list[TLV], RecipientT] | None:
     """The first KeyTransRecipientInfo that names one of our keys, and that key."""
     for transport in transports:
         for recipient in recipients:
@@ -335,7 +381,9 @@ def _read_key_transport(algorithm: list[TLV]) -> str | None:
 
 
 def _read_oaep(algorithm: list[TLV]) -> str:
-    """RSAES-OAEP-params (RFC 4055 section 4.1): one hash for OAEP and MGF1, SHA-1 or SHA-256, no label."""
+    """RSAES-OAEP-params (RFC 4055 section 4.1): one hash for OAEP and MGF1, SHA-1 or SHA-256, no
+    label.
+    """
     members = sequence(algorithm[1]) if len(algorithm) > 1 else []
     parameters = {tlv.tag & 0x1F: sequence(explicit(tlv, tlv.tag), 1) for tlv in members}
     hash_oid = parameters[0][0].raw if 0 in parameters else SHA_1
@@ -344,5 +392,7 @@ def _read_oaep(algorithm: list[TLV]) -> str:
     label = parameters.get(2, [])
     is_labelled = len(label) > 1 and (label[0].raw != P_SPECIFIED or octets(label[1]) != b"")
     if hash_oid != mask_hash_oid or hash_oid not in _OAEP_HASHES or is_labelled:
-        raise Refused(FailInfo.BAD_ALG, "RSAES-OAEP parameters: use one hash, SHA-1 or SHA-256, and no label")
+        raise Refused(
+            FailInfo.BAD_ALG, "RSAES-OAEP parameters: use one hash, SHA-1 or SHA-256, and no label"
+        )
     return _OAEP_HASHES[hash_oid]

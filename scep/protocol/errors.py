@@ -8,8 +8,9 @@ from scep.protocol.constants import FailInfo
 from scep.protocol.messages import ReplyContext
 
 UNREADABLE: Final = "message could not be decrypted or read"
-#: The one cause in the log for everything that only a private key shows: a wrong key, wrong padding, a content that is
-#: no certificate request. People who read the log could read captured envelopes, too, if it told these apart.
+#: The one cause in the log for everything that only a private key shows: a wrong key, wrong
+#: padding, a content that is no certificate request. People who read the log could read captured
+#: envelopes, too, if it told these apart.
 NOT_OPENED: Final = "encrypted to another key, damaged, or without a readable certificate request"
 
 
@@ -24,13 +25,15 @@ class Malformed(ScepProtocolError):
 class Refused(ScepProtocolError):
     """The message can be answered with a CertRep FAILURE.
 
-    `text` is public (failInfoText); `cause` is for the audit log and never sent. `reply` says what to echo, `number`
-    is told with the text.
+    `text` is public (failInfoText); `cause` is for the audit log and never sent. `reply` says what
+    to echo, `number` is told with the text.
     """
 
     number = ""
 
-    def __init__(self, fail_info: FailInfo, text: str, *, cause: str = "", reply: ReplyContext | None = None) -> None:
+    def __init__(
+        self, fail_info: FailInfo, text: str, *, cause: str = "", reply: ReplyContext | None = None
+    ) -> None:
         super().__init__(text)
         self.fail_info = fail_info
         self.text = text
@@ -41,8 +44,8 @@ class Refused(ScepProtocolError):
 def unreadable(reply: ReplyContext | None, cause: str = NOT_OPENED) -> Refused:
     """The one refusal for everything from RSA decryption to the signature of the request inside.
 
-    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher, Vaudenay; or with blocks
-    of a captured message put together anew), so the text never says more. `cause` does for what stands in the
-    open, and for a request whose key was read.
+    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher,
+    Vaudenay; or with blocks of a captured message put together anew), so the text never says more.
+    `cause` does for what stands in the open, and for a request whose key was read.
     """
     return Refused(FailInfo.BAD_REQUEST, UNREADABLE, cause=cause, reply=reply)

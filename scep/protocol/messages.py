@@ -1,4 +1,7 @@
-"""What a SCEP message says, once nobody has to look at ASN.1 any more. An inconsistent CertRep cannot exist."""
+"""What a SCEP message says, once nobody has to look at ASN.1 any more.
+
+An inconsistent CertRep cannot exist.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ Entropy = Callable[[int], bytes]
 class MessageRules:
     """What a profile makes of messages; the default is the strict one.
 
-    `legacy_algorithms` accepts SHA-1 and 3DES, never MD5 or DES. `signed_between` are the bounds of signingTime; where
-    it is None, that attribute is not looked at.
+    `legacy_algorithms` accepts SHA-1 and 3DES, never MD5 or DES. `signed_between` are the bounds of
+    signingTime; where it is None, that attribute is not looked at.
     """
 
     legacy_algorithms: bool = False
@@ -29,9 +32,12 @@ STRICT: Final = MessageRules()
 
 @dataclass(frozen=True, slots=True)
 class SignerCertificate:
-    """The certificate whose key signed a message. `serial_der` is a complete INTEGER, the names complete Names.
+    """The certificate whose key signed a message.
 
-    `spki_der` of an RSA key always has NULL parameters, so that one key has one `spki_sha256` however it was wrapped.
+    `serial_der` is a complete INTEGER, the names complete Names.
+
+    `spki_der` of an RSA key always has NULL parameters, so that one key has one `spki_sha256`
+    however it was wrapped.
     """
 
     der: bytes = field(repr=False)
@@ -46,7 +52,9 @@ class SignerCertificate:
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """What a CertRep has to echo: transactionID as received, tag included, and the sender's nonce (may be empty)."""
+    """What a CertRep has to echo: transactionID as received, tag included, and the sender's nonce
+    (may be empty).
+    """
 
     transaction_id: str
     transaction_id_tlv: bytes = field(repr=False)
@@ -56,7 +64,9 @@ class ReplyContext:
 
 @dataclass(frozen=True, slots=True)
 class PKIMessage:
-    """A request whose outer signature has been verified. `envelope` is the inner ContentInfo, still encrypted.
+    """A request whose outer signature has been verified.
+
+    `envelope` is the inner ContentInfo, still encrypted.
 
     `transaction_id_tlv` is the transactionID as received, tag included.
     """
@@ -81,7 +91,10 @@ class PKIMessage:
 
 
 class Recipient(Protocol):
-    """A key that requests may be encrypted to. The names are complete DER values, `ski` the bare key identifier."""
+    """A key that requests may be encrypted to.
+
+    The names are complete DER values, `ski` the bare key identifier.
+    """
 
     @property
     def issuer_der(self) -> bytes: ...
@@ -90,14 +103,16 @@ class Recipient(Protocol):
     @property
     def ski(self) -> bytes: ...
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        """RSA decryption, PKCS #1 v1.5 when `oaep_hash` is None, with implicit rejection of bad padding.
+        """RSA decryption, PKCS #1 v1.5 when `oaep_hash` is None, with implicit rejection of bad
+        padding.
 
         ValueError only for what everybody may know (wrong length, number too large) and for OAEP.
         """
 
 
 class ResponseSigner(Protocol):
-    """The certificate and key that sign a message: PKCS #1 v1.5 or ECDSA over `data` with the digest named.
+    """The certificate and key that sign a message: PKCS #1 v1.5 or ECDSA over `data` with the
+    digest named.
 
     The RA's are RSA: every client can verify that, and encrypt to it.
     """
@@ -109,7 +124,9 @@ class ResponseSigner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PasswordKey:
-    """A wrapping key that was stretched from a challengePassword, and with which salt and count (`password`)."""
+    """A wrapping key that was stretched from a challengePassword, and with which salt and count
+    (`password`).
+    """
 
     salt: bytes
     iterations: int
@@ -118,10 +135,11 @@ class PasswordKey:
 
 @dataclass(frozen=True, slots=True)
 class CertRep:
-    """An answer, RFC 8894 section 3.3.2: `fail_info` exactly with FAILURE, something to deliver exactly with SUCCESS.
+    """An answer, RFC 8894 section 3.3.2: `fail_info` exactly with FAILURE, something to deliver
+    exactly with SUCCESS.
 
-    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered. For a key that
-    cannot do that, `password_key` does.
+    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered.
+    For a key that cannot do that, `password_key` does.
     """
 
     reply: ReplyContext
@@ -136,14 +154,19 @@ class CertRep:
 
     def __post_init__(self) -> None:
         if (self.status is PKIStatus.FAILURE) != (self.fail_info is not None):
-            raise ValueError(f"CertRep {self.status.name}: failInfo {self.fail_info!r} does not belong to it")
+            raise ValueError(
+                f"CertRep {self.status.name}: failInfo {self.fail_info!r} does not belong to it"
+            )
         if self.fail_info is None and self.fail_info_text is not None:
             raise ValueError(f"CertRep {self.status.name}: failInfoText without failInfo")
         delivers = bool(self.certificates or self.crls)
         if (self.status is PKIStatus.SUCCESS) != delivers:
             raise ValueError(
-                f"CertRep {self.status.name}: {len(self.certificates)} certificates, {len(self.crls)} CRLs"
+                f"CertRep {self.status.name}: {len(self.certificates)} certificates, "
+                f"{len(self.crls)} CRLs"
             )
         has_rsa_key = self.recipient is not None and self.recipient.key_algorithm == "rsa"
         if delivers and has_rsa_key == (self.password_key is not None):
-            raise ValueError("CertRep SUCCESS: a recipient with an RSA key is needed, or else a password")
+            raise ValueError(
+                "CertRep SUCCESS: a recipient with an RSA key is needed, or else a password"
+            )

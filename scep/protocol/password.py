@@ -1,8 +1,10 @@
-"""PasswordRecipientInfo: a content key under a password, for who cannot decrypt with a key (RFC 8894 section 3.1).
+"""PasswordRecipientInfo: a content key under a password, for who cannot decrypt with a key (RFC
+8894 section 3.1).
 
-The password is the challengePassword. A key is stretched from it (PBKDF2, RFC 8018), and with that the content key is
-wrapped as RFC 3211 section 2.3 says: a length, three octets that check themselves, padding, encrypted twice in CBC, so
-that no octet can be changed without changing all of them.
+The password is the challengePassword. A key is stretched from it (PBKDF2, RFC 8018), and with that
+the content key is wrapped as RFC 3211 section 2.3 says: a length, three octets that check
+themselves, padding, encrypted twice in CBC, so that no octet can be changed without changing all of
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     CONSTRUCTED,
     CONTEXT,
     DER_NULL,
@@ -49,7 +51,8 @@ from scep.protocol.constants import (
 )
 from scep.protocol.messages import Entropy, PasswordKey
 
-#: Of what is written. Measured: 15 ms, and a device's password is stretched once in a process, not for every answer.
+#: Of what is written. Measured: 15 ms, and a device's password is stretched once in a process, not
+#: for every answer.
 ITERATIONS: Final = 50_000
 SALT_BYTES: Final = 16
 PASSWORD_RECIPIENT_TAG: Final = CONTEXT | CONSTRUCTED | 3
@@ -61,16 +64,24 @@ _VERSION_0: Final = b"\x02\x01\x00"
 
 
 def stretch_password(password: str, *, salt: bytes, iterations: int = ITERATIONS) -> PasswordKey:
-    """The wrapping key of a challengePassword: its UTF-8 octets through PBKDF2 with HMAC-SHA-256."""
+    """The wrapping key of a challengePassword: its UTF-8 octets through PBKDF2 with
+    HMAC-SHA-256.
+    """
     size = CIPHER_KEY_BYTES[_KEK_CIPHER]
-    return PasswordKey(salt, iterations, hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations, size))
+    return PasswordKey(
+        salt, iterations, hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations, size)
+    )
 
 
-def encode_password_recipient(content_key: bytes, password_key: PasswordKey, *, entropy: Entropy) -> bytes:
+def encode_password_recipient(
+    content_key: bytes, password_key: PasswordKey, *, entropy: Entropy
+) -> bytes:
     """The RecipientInfo with the wrapped content key (RFC 5652 section 6.2.4)."""
     iv = entropy(AES_BLOCK_BYTES)
     parameters = der_sequence(
-        der_octets(password_key.salt), der_integer(password_key.iterations), der_sequence(HMAC_SHA_256, DER_NULL)
+        der_octets(password_key.salt),
+        der_integer(password_key.iterations),
+        der_sequence(HMAC_SHA_256, DER_NULL),
     )
     return der_context(
         3,
@@ -82,20 +93,27 @@ def encode_password_recipient(content_key: bytes, password_key: PasswordKey, *, 
 
 
 def open_password_recipient(tlv: TLV, password: str) -> bytes:
-    """The content key of a PasswordRecipientInfo. Everything is bounded before anything is stretched. Raises Asn1Error.
+    """The content key of a PasswordRecipientInfo.
+
+    Everything is bounded before anything is stretched. Raises Asn1Error.
 
     A wrong password and a wrapping that was changed look alike.
     """
     members = children(expect(tlv, PASSWORD_RECIPIENT_TAG))
     if len(members) != 4 or integer(members[0]) != 0:
-        raise Asn1Error("PasswordRecipientInfo: version 0, derivation, encryption and key are needed")
+        raise Asn1Error(
+            "PasswordRecipientInfo: version 0, derivation, encryption and key are needed"
+        )
     cipher, iv = _read_wrapping(members[2])
     kek = _derived(members[1], password, CIPHER_KEY_BYTES[cipher])
     return unwrap_key(octets(expect(members[3], OCTET_STRING)), kek, iv)
 
 
 def wrap_key(content_key: bytes, kek: bytes, iv: bytes, *, entropy: Entropy) -> bytes:
-    """RFC 3211 section 2.3.1, with AES. At least two blocks, so that the second pass depends on the first."""
+    """RFC 3211 section 2.3.1, with AES.
+
+    At least two blocks, so that the second pass depends on the first.
+    """
     check = bytes(octet ^ 0xFF for octet in content_key[:_CHECK_BYTES])
     block = bytes((len(content_key),)) + check + content_key
     size = max(2 * AES_BLOCK_BYTES, -(-len(block) // AES_BLOCK_BYTES) * AES_BLOCK_BYTES)
@@ -104,14 +122,19 @@ def wrap_key(content_key: bytes, kek: bytes, iv: bytes, *, entropy: Entropy) -> 
 
 
 def unwrap_key(wrapped: bytes, kek: bytes, iv: bytes) -> bytes:
-    """RFC 3211 section 2.3.2. Raises Asn1Error for a length that cannot be, and where the check does not hold."""
+    """RFC 3211 section 2.3.2.
+
+    Raises Asn1Error for a length that cannot be, and where the check does not hold.
+    """
     if len(wrapped) < 2 * AES_BLOCK_BYTES or len(wrapped) % AES_BLOCK_BYTES:
         raise Asn1Error(f"wrapped key of {len(wrapped)} bytes: two blocks or more are needed")
     before, last = wrapped[:-AES_BLOCK_BYTES], wrapped[-AES_BLOCK_BYTES:]
     inner_last = _decrypted(last, kek, before[-AES_BLOCK_BYTES:])
     block = _decrypted(_decrypted(before, kek, inner_last) + inner_last, kek, iv)
     length, check, rest = block[0], block[1 : 1 + _CHECK_BYTES], block[1 + _CHECK_BYTES :]
-    is_right = all(octet ^ mark == 0xFF for octet, mark in zip(rest[:_CHECK_BYTES], check, strict=True))
+    is_right = all(
+        octet ^ mark == 0xFF for octet, mark in zip(rest[:_CHECK_BYTES], check, strict=True)
+    )
     if not is_right or not _CHECK_BYTES <= length <= len(rest):
         raise Asn1Error("wrapped key: another password")
     return rest[:length]
@@ -129,7 +152,9 @@ def _read_wrapping(tlv: TLV) -> tuple[CipherName, bytes]:
 
 
 def _derived(tlv: TLV, password: str, size: int) -> bytes:
-    """PBKDF2-params (RFC 8018 appendix A.2): salt, count, length if given, and a PRF, HMAC-SHA-1 if none is."""
+    """PBKDF2-params (RFC 8018 appendix A.2): salt, count, length if given, and a PRF, HMAC-SHA-1 if
+    none is.
+    """
     algorithm, parameters = _two(children(expect(tlv, _DERIVATION_TAG)))
     if algorithm.raw != PBKDF2:
         raise Asn1Error("key derivation: PBKDF2 is needed")

@@ -1,4 +1,6 @@
-"""The client's half of SCEP: requests out, CertReps in (RFC 8894 sections 3.3.1, 3.3.3 and 3.3.2)."""
+"""The client's half of SCEP: requests out, CertReps in (RFC 8894 sections 3.3.1, 3.3.3 and
+3.3.2).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     PRINTABLE_STRING,
     UTC_TIME,
     Asn1Error,
@@ -16,8 +18,8 @@ from ca.asn1 import (
     der_sequence,
     der_set,
     octets,
-    prescan,
 )
+from ca.x509.bounds import prescan
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import (
     ATTR_FAIL_INFO,
@@ -51,12 +53,17 @@ _CERT_REP: Final = str(int(MessageType.CERT_REP))
 
 
 class BadCertRep(ScepProtocolError):
-    """An answer that a client must not believe: unreadable, wrongly signed, or not for this request."""
+    """An answer that a client must not believe: unreadable, wrongly signed, or not for this
+    request.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """What a client chooses for one message. `recipient_certificate_der` is the RA's certificate."""
+    """What a client chooses for one message.
+
+    `recipient_certificate_der` is the RA's certificate.
+    """
 
     message_type: MessageType
     transaction_id: str
@@ -77,7 +84,9 @@ class SentRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCertRep:
-    """A verified answer. `certificates` and `crls` are DER in the order received, empty unless SUCCESS."""
+    """A verified answer. `certificates` and `crls` are DER in the order received, empty unless
+    SUCCESS.
+    """
 
     status: PKIStatus
     fail_info: FailInfo | None
@@ -110,7 +119,9 @@ def encode_request(
 
 @dataclass(frozen=True, slots=True)
 class _Keyring:
-    """What opens an answer: a key that decrypts, or for one that cannot the challengePassword of the request."""
+    """What opens an answer: a key that decrypts, or for one that cannot the challengePassword of
+    the request.
+    """
 
     recipient: Recipient
     password: str | None = field(default=None, repr=False)
@@ -126,7 +137,8 @@ def decode_cert_rep(
     password: str | None = None,
     rules: MessageRules = STRICT,
 ) -> ReceivedCertRep:
-    """Verify an answer to `sent`: signed by a trusted RA certificate, same transactionID, our nonce; open a SUCCESS.
+    """Verify an answer to `sent`: signed by a trusted RA certificate, same transactionID, our
+    nonce; open a SUCCESS.
 
     With a `password` it is that which opens it, not the recipient's key. Raises BadCertRep.
     """
@@ -138,7 +150,10 @@ def decode_cert_rep(
 
 
 def read_certificates(der: bytes) -> tuple[bytes, ...]:
-    """The certificates of a degenerate SignedData (GetCACert), in the order received. Raises BadCertRep."""
+    """The certificates of a degenerate SignedData (GetCACert), in the order received.
+
+    Raises BadCertRep.
+    """
     try:
         prescan(der)
         return tuple(tlv.raw for tlv in read_signed_data(der).certificates)
@@ -147,7 +162,8 @@ def read_certificates(der: bytes) -> tuple[bytes, ...]:
 
 
 def decode_next_certificates(der: bytes, *, trusted: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The certificates of a GetNextCACert answer, signed first by a trusted CA certificate (RFC 8894 section 4.7.1).
+    """The certificates of a GetNextCACert answer, signed first by a trusted CA certificate (RFC
+    8894 section 4.7.1).
 
     What stands beside that signature decides nothing. Raises BadCertRep.
     """
@@ -169,7 +185,9 @@ def decode_next_certificates(der: bytes, *, trusted: Sequence[bytes]) -> tuple[b
     return read_certificates(content)
 
 
-def _decode_cert_rep(der: bytes, sent: SentRequest, keyring: _Keyring, trusted: Sequence[bytes]) -> ReceivedCertRep:
+def _decode_cert_rep(
+    der: bytes, sent: SentRequest, keyring: _Keyring, trusted: Sequence[bytes]
+) -> ReceivedCertRep:
     signed = read_signed_data(der)
     if len(signed.signer_infos) != 1:
         raise BadCertRep(f"{len(signed.signer_infos)} signers: exactly one is needed")
@@ -184,7 +202,9 @@ def _decode_cert_rep(der: bytes, sent: SentRequest, keyring: _Keyring, trusted: 
     status, fail_info = _read_status(signer)
     if status is not PKIStatus.SUCCESS:
         text = signer.single(ATTR_FAIL_INFO_TEXT)
-        return ReceivedCertRep(status, fail_info, text.value.decode("utf-8", "replace") if text else None)
+        return ReceivedCertRep(
+            status, fail_info, text.value.decode("utf-8", "replace") if text else None
+        )
     delivered = read_signed_data(_opened(signed.content or b"", keyring))
     return ReceivedCertRep(
         status,
@@ -198,7 +218,8 @@ def _decode_cert_rep(der: bytes, sent: SentRequest, keyring: _Keyring, trusted: 
 def _opened(envelope: bytes, keyring: _Keyring) -> bytes:
     if keyring.password is not None:
         return open_with_password(envelope, keyring.password, keyring.rules)
-    # A key of the wrong length may become any key here: a client is no decryption oracle for others.
+    # A key of the wrong length may become any key here: a client is no decryption oracle for
+    # others.
     return open_content(envelope, (keyring.recipient,), bytes, keyring.rules)
 
 
@@ -217,7 +238,11 @@ def _check_belongs(signer: SignerInfo, sent: SentRequest) -> None:
 def _read_status(signer: SignerInfo) -> tuple[PKIStatus, FailInfo | None]:
     try:
         status = PKIStatus(int(_read_text(signer, ATTR_PKI_STATUS)))
-        fail_info = FailInfo(int(_read_text(signer, ATTR_FAIL_INFO))) if status is PKIStatus.FAILURE else None
+        fail_info = (
+            FailInfo(int(_read_text(signer, ATTR_FAIL_INFO)))
+            if status is PKIStatus.FAILURE
+            else None
+        )
     except ValueError as error:
         raise BadCertRep(f"pkiStatus or failInfo: {error}") from error
     return status, fail_info

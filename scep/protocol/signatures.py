@@ -1,4 +1,6 @@
-"""Verification of a SignerInfo (RFC 5652 sections 5.4 and 5.6, RFC 4056 for PSS, RFC 5754 for SHA-2)."""
+"""Verification of a SignerInfo (RFC 5652 sections 5.4 and 5.6, RFC 4056 for PSS, RFC 5754 for
+SHA-2).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from ca.asn1 import CONSTRUCTED, CONTEXT, TLV, explicit, integer, octets, oid, parse_exact, sequence
+from ca.x509.asn1 import (
+    CONSTRUCTED,
+    CONTEXT,
+    TLV,
+    explicit,
+    integer,
+    octets,
+    oid,
+    parse_exact,
+    sequence,
+)
 from scep.protocol.certificates import UnusableKeyError, load_public_key
 from scep.protocol.constants import (
     ATTR_CONTENT_TYPE,
@@ -66,15 +78,23 @@ def accepted_digest(signer: SignerInfo, rules: MessageRules = STRICT) -> DigestN
     """The digest of a SignerInfo. Raises Refused badAlg naming one that is not accepted."""
     name = known_digest(signer, rules)
     if name is None:
-        raise Refused(FailInfo.BAD_ALG, f"digest algorithm {_named(signer.digest_oid, REFUSED_DIGESTS)}: use SHA-256")
+        raise Refused(
+            FailInfo.BAD_ALG,
+            f"digest algorithm {_named(signer.digest_oid, REFUSED_DIGESTS)}: use SHA-256",
+        )
     return name
 
 
 def check_digest(signer: SignerInfo, content: bytes, digest: DigestName) -> None:
-    """contentType and messageDigest must be there once and fit the content. Raises Refused badMessageCheck."""
+    """contentType and messageDigest must be there once and fit the content.
+
+    Raises Refused badMessageCheck.
+    """
     content_type = signer.single(ATTR_CONTENT_TYPE)
     if content_type is None or content_type.raw != ID_DATA:
-        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signed attribute contentType: id-data is needed once")
+        raise Refused(
+            FailInfo.BAD_MESSAGE_CHECK, "signed attribute contentType: id-data is needed once"
+        )
     message_digest = signer.single(ATTR_MESSAGE_DIGEST)
     if message_digest is None:
         raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signed attribute messageDigest: needed once")
@@ -83,27 +103,40 @@ def check_digest(signer: SignerInfo, content: bytes, digest: DigestName) -> None
 
 
 def check_signature(signer: SignerInfo, certificate: SignerCertificate, digest: DigestName) -> None:
-    """The signature must be made by the certificate's key over the signed attributes. Raises Refused, Asn1Error."""
+    """The signature must be made by the certificate's key over the signed attributes.
+
+    Raises Refused, Asn1Error.
+    """
     scheme = _read_scheme(signer.signature_algorithm, digest)
     try:
         key = load_public_key(certificate.spki_der)
     except UnusableKeyError as error:
-        raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signer key is not supported", cause=str(error)) from error
+        raise Refused(
+            FailInfo.BAD_MESSAGE_CHECK, "signer key is not supported", cause=str(error)
+        ) from error
     if scheme.is_rsa != isinstance(key, RSAPublicKey):
         raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signature algorithm does not fit the signer key")
-    if not any(_verifies(key, signer.signature, data, scheme, digest) for data in signer.signed_bytes()):
+    if not any(
+        _verifies(key, signer.signature, data, scheme, digest) for data in signer.signed_bytes()
+    ):
         raise Refused(FailInfo.BAD_MESSAGE_CHECK, "signature does not verify")
 
 
 def _verifies(
-    key: RSAPublicKey | EllipticCurvePublicKey, signature: bytes, data: bytes, scheme: _Scheme, digest: DigestName
+    key: RSAPublicKey | EllipticCurvePublicKey,
+    signature: bytes,
+    data: bytes,
+    scheme: _Scheme,
+    digest: DigestName,
 ) -> bool:
     algorithm = HASHES[digest]
     try:
         if isinstance(key, EllipticCurvePublicKey):
             key.verify(signature, data, ec.ECDSA(algorithm))
         elif scheme.salt_length is not None:
-            key.verify(signature, data, padding.PSS(padding.MGF1(algorithm), scheme.salt_length), algorithm)
+            key.verify(
+                signature, data, padding.PSS(padding.MGF1(algorithm), scheme.salt_length), algorithm
+            )
         else:
             key.verify(signature, data, padding.PKCS1v15(), algorithm)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
@@ -125,14 +158,17 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
     named = rsa_signatures.get(algorithm) or ecdsa_signatures.get(algorithm)
     if named is None:
         raise Refused(
-            FailInfo.BAD_ALG, f"signature algorithm {_named(algorithm, REFUSED_SIGNATURES)}: use RSA with SHA-256"
+            FailInfo.BAD_ALG,
+            f"signature algorithm {_named(algorithm, REFUSED_SIGNATURES)}: use RSA with SHA-256",
         )
     _require_same(named, digest)
     return _Scheme(is_rsa=is_rsa)
 
 
 def _read_pss(members: list[TLV], digest: DigestName) -> _Scheme:
-    """RSASSA-PSS-params (RFC 4055 section 3.1): the digest of the message for hash and MGF1, a salt, trailer 1."""
+    """RSASSA-PSS-params (RFC 4055 section 3.1): the digest of the message for hash and MGF1, a
+    salt, trailer 1.
+    """
     parameters = _explicit_parameters(members[1]) if len(members) > 1 else {}
     _require_same(_hash_name(parameters.get(0), digest), digest)
     mask = sequence(parameters[1], 2) if 1 in parameters else []
@@ -141,7 +177,9 @@ def _read_pss(members: list[TLV], digest: DigestName) -> _Scheme:
     _require_same(_hash_name(mask[1] if mask else None, digest), digest)
     salt_length = integer(parameters[2]) if 2 in parameters else 20
     if not MIN_PSS_SALT <= salt_length <= 512:
-        raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS salt of {salt_length} bytes: at least {MIN_PSS_SALT}")
+        raise Refused(
+            FailInfo.BAD_ALG, f"RSASSA-PSS salt of {salt_length} bytes: at least {MIN_PSS_SALT}"
+        )
     if 3 in parameters and integer(parameters[3]) != 1:
         raise Refused(FailInfo.BAD_ALG, "RSASSA-PSS trailer field: 1 is needed")
     return _Scheme(is_rsa=True, salt_length=salt_length)
@@ -158,14 +196,17 @@ def _hash_name(algorithm: TLV | None, digest: DigestName) -> DigestName:
     digest_oid = sequence(algorithm, 1)[0].raw if algorithm is not None else SHA_1
     name = (DIGESTS | LEGACY_DIGESTS if digest == "sha1" else DIGESTS).get(digest_oid)
     if name is None:
-        raise Refused(FailInfo.BAD_ALG, f"RSASSA-PSS hash {_named(digest_oid, REFUSED_DIGESTS)}: use SHA-256")
+        raise Refused(
+            FailInfo.BAD_ALG, f"RSASSA-PSS hash {_named(digest_oid, REFUSED_DIGESTS)}: use SHA-256"
+        )
     return name
 
 
 def _require_same(named: DigestName, digest: DigestName) -> None:
     if named != digest:
         raise Refused(
-            FailInfo.BAD_MESSAGE_CHECK, f"signature algorithm with {named}: digest algorithm is {digest}, use one"
+            FailInfo.BAD_MESSAGE_CHECK,
+            f"signature algorithm with {named}: digest algorithm is {digest}, use one",
         )
 
 

@@ -1,4 +1,6 @@
-"""CMS SignedData around a SCEP message (RFC 5652 section 5), read over the original bytes and written as DER."""
+"""CMS SignedData around a SCEP message (RFC 5652 section 5), read over the original bytes and
+written as DER.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     CONSTRUCTED,
     CONTEXT,
     OCTET_STRING,
@@ -49,7 +51,8 @@ _CRLS_TAG: Final = CONTEXT | CONSTRUCTED | 1
 _KEY_IDENTIFIER_TAG: Final = CONTEXT
 
 _VERSION_1: Final = b"\x02\x01\x01"
-# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the spelling that every client tried reads.
+# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the spelling that every
+# client tried reads.
 _EMPTY_CONTENTS: Final[dict[EmptyContent, bytes]] = {
     "octets": der_sequence(ID_DATA, der_context(0, b"\x04\x00")),
     "absent": der_sequence(ID_DATA),
@@ -59,7 +62,10 @@ _CONTENT_TYPE_IS_DATA: Final = der_sequence(ATTR_CONTENT_TYPE, der_set(ID_DATA))
 
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
-    """One SignerInfo, not verified yet. `attributes` maps a complete type OID to all values it has anywhere."""
+    """One SignerInfo, not verified yet.
+
+    `attributes` maps a complete type OID to all values it has anywhere.
+    """
 
     sid: TLV
     digest_oid: bytes
@@ -69,12 +75,16 @@ class SignerInfo:
     attributes: dict[bytes, list[TLV]]
 
     def single(self, oid: bytes) -> TLV | None:
-        """The value of a signed attribute that is there once with one value, else None (RFC 5652 section 5.3)."""
+        """The value of a signed attribute that is there once with one value, else None (RFC 5652
+        section 5.3).
+        """
         values = self.attributes.get(oid, ())
         return values[0] if len(values) == 1 else None
 
     def signed_bytes(self) -> Iterator[bytes]:
-        """What the signature may cover: the attributes as received with the tag of a SET, then in DER order."""
+        """What the signature may cover: the attributes as received with the tag of a SET, then in
+        DER order.
+        """
         received = self.signed_attributes
         as_received = bytes((SET,)) + received.raw[1:]
         if not received.is_indefinite:
@@ -86,7 +96,10 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class SignedData:
-    """A SignedData taken apart. `content` is None where eContent is absent; `signers` in the order received."""
+    """A SignedData taken apart.
+
+    `content` is None where eContent is absent; `signers` in the order received.
+    """
 
     content_type: bytes
     content: bytes | None = field(repr=False)
@@ -114,7 +127,10 @@ def read_signed_data(der: bytes) -> SignedData:
 
 
 def read_signer_info(tlv: TLV) -> SignerInfo:
-    """Take one SignerInfo with signed attributes apart; unsigned attributes are never looked at. Raises Asn1Error."""
+    """Take one SignerInfo with signed attributes apart; unsigned attributes are never looked at.
+
+    Raises Asn1Error.
+    """
     members = sequence(tlv, 6)
     integer(members[0])
     attributes: dict[bytes, list[TLV]] = {}
@@ -132,7 +148,8 @@ def read_signer_info(tlv: TLV) -> SignerInfo:
 
 
 def find_signer(signed: SignedData, signer: SignerInfo) -> SignerCertificate | None:
-    """The embedded certificate that `sid` names, or the only one there is (its key must verify then).
+    """The embedded certificate that `sid` names, or the only one there is (its key must verify
+    then).
 
     None when there is none, or when two fit. Raises Asn1Error.
     """
@@ -155,12 +172,15 @@ def encode_signed_data(
 ) -> bytes:
     """Sign `content` and the encoded `attributes`; contentType and messageDigest are added.
 
-    The spelling (NULL parameters, rsaEncryption, SignerInfo version 1) is the one that every client tried can read.
+    The spelling (NULL parameters, rsaEncryption, SignerInfo version 1) is the one that every client
+    tried can read.
     """
     signed = der_sequence(
         _VERSION_1,
         der_set(DIGEST_ALGORITHMS[digest]),
-        der_sequence(ID_DATA, der_context(0, der_octets(content))) if content else _EMPTY_CONTENTS[empty_content],
+        der_sequence(ID_DATA, der_context(0, der_octets(content)))
+        if content
+        else _EMPTY_CONTENTS[empty_content],
         der_context(0, signer.certificate_der),
         der_set(_signer_info(content, attributes, digest, signer)),
     )
@@ -168,7 +188,9 @@ def encode_signed_data(
 
 
 def sign_beside(signed_data: bytes, *, digest: DigestName, signer: ResponseSigner) -> bytes:
-    """Add a signature over the same content after those that are there; they and their order stay. Raises Asn1Error.
+    """Add a signature over the same content after those that are there; they and their order stay.
+
+    Raises Asn1Error.
 
     Of a SignedData with certificates and content (RFC 5652 section 5.1).
     """
@@ -182,14 +204,25 @@ def sign_beside(signed_data: bytes, *, digest: DigestName, signer: ResponseSigne
         version.raw,
         der_set(*known),
         encapsulated.raw,
-        der_context(0, *(tlv.raw for tlv in children(expect(certificates, _EXPLICIT_0))), signer.certificate_der),
-        der_set(*(tlv.raw for tlv in children(signers)), _signer_info(content or b"", (), digest, signer)),
+        der_context(
+            0,
+            *(tlv.raw for tlv in children(expect(certificates, _EXPLICIT_0))),
+            signer.certificate_der,
+        ),
+        der_set(
+            *(tlv.raw for tlv in children(signers)),
+            _signer_info(content or b"", (), digest, signer),
+        ),
     )
     return der_sequence(ID_SIGNED_DATA, der_context(0, signed))
 
 
-def _signer_info(content: bytes, attributes: Iterable[bytes], digest: DigestName, signer: ResponseSigner) -> bytes:
-    message_digest = der_sequence(ATTR_MESSAGE_DIGEST, der_set(der_octets(hashlib.new(digest, content).digest())))
+def _signer_info(
+    content: bytes, attributes: Iterable[bytes], digest: DigestName, signer: ResponseSigner
+) -> bytes:
+    message_digest = der_sequence(
+        ATTR_MESSAGE_DIGEST, der_set(der_octets(hashlib.new(digest, content).digest()))
+    )
     signed_attributes = der_set_of(_CONTENT_TYPE_IS_DATA, message_digest, *attributes)
     return der_sequence(
         _VERSION_1,

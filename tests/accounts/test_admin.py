@@ -6,11 +6,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Department, RoleAssignment, User
+from accounts.models.people import Department, RoleAssignment, User
 from accounts.roles import Role
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from audit.models import AuditEntry
-from ca.models import CertificateProfile
+from ca.models.profiles import CertificateProfile
 from tests.pages import create_requests, signed_in
 from tests.selftest.walking import create_loop
 from tests.world import Device, World, create_person
@@ -24,8 +24,14 @@ def charlie(world: World) -> Client:
 def form_of(answer: Any) -> dict[str, Any]:
     """Return what a browser would send back: the values of the admin form and of its inlines."""
     form = answer.context["adminform"].form
-    data = {f"{name}": form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-    data = {name: form.fields[name].prepare_value(value) for name, value in data.items() if value not in (None, False)}
+    data = {
+        f"{name}": form.get_initial_for_field(field, name) for name, field in form.fields.items()
+    }
+    data = {
+        name: form.fields[name].prepare_value(value)
+        for name, value in data.items()
+        if value not in (None, False)
+    }
     for formset in answer.context["inline_admin_formsets"]:
         management = formset.formset.management_form
         data |= {management.add_prefix(name): value for name, value in management.initial.items()}
@@ -72,7 +78,11 @@ def test_saving_a_certificate_profile_makes_a_new_version(world: World, charlie:
     profile.refresh_from_db()
     assert profile.current
     assert profile.current.number == 1
-    changed = form | {"validity_days": 90, "san_patterns": "dns: .*[.]example", "other_purposes": "1.2.3.4"}
+    changed = form | {
+        "validity_days": 90,
+        "san_patterns": "dns: .*[.]example",
+        "other_purposes": "1.2.3.4",
+    }
     assert charlie.post(url, changed).status_code == 302
     profile.refresh_from_db()
     assert profile.current.number == 2
@@ -102,7 +112,9 @@ def test_rules_that_make_no_sense_are_named_at_their_field(
     assert sentence in answer.content.decode()
 
 
-def test_an_enrollment_profile_is_made_and_changed_in_the_admin(world: World, charlie: Client) -> None:
+def test_an_enrollment_profile_is_made_and_changed_in_the_admin(
+    world: World, charlie: Client
+) -> None:
     add = reverse("admin:approvals_enrollmentprofile_add")
     form = form_of(charlie.get(add)) | {
         "slug": "printers",
@@ -115,7 +127,10 @@ def test_an_enrollment_profile_is_made_and_changed_in_the_admin(world: World, ch
     assert "Set one, or choose another" in charlie.post(add, form).content.decode()
     weak = charlie.post(add, form | {"new_static_challenge": "short"}).content.decode()
     assert "12 to 255 printable characters" in weak
-    assert charlie.post(add, form | {"new_static_challenge": "a secret of the printers"}).status_code == 302
+    assert (
+        charlie.post(add, form | {"new_static_challenge": "a secret of the printers"}).status_code
+        == 302
+    )
     profile = EnrollmentProfile.objects.get(slug="printers")
     assert (profile.networks, profile.version) == (["10.0.0.0/8", "2001:db8::/32"], 1)
     assert profile.static_challenges.get().created_by == User.objects.get(username="charlie")
@@ -123,12 +138,17 @@ def test_an_enrollment_profile_is_made_and_changed_in_the_admin(world: World, ch
     page = charlie.get(url)
     assert "a secret of" not in page.content.decode()
     assert (
-        "write it like 10.20.0.0/16" in charlie.post(url, form_of(page) | {"networks": "10.0.0.1/8"}).content.decode()
+        "write it like 10.20.0.0/16"
+        in charlie.post(url, form_of(page) | {"networks": "10.0.0.1/8"}).content.decode()
     )
     assert charlie.post(url, form_of(page) | {"required_approvals": 2}).status_code == 302
     profile.refresh_from_db()
     assert (profile.required_approvals, profile.version) == (2, 2)
-    events = AuditEntry.objects.filter(subject_id="printers").order_by("id").values_list("event", flat=True)
+    events = (
+        AuditEntry.objects.filter(subject_id="printers")
+        .order_by("id")
+        .values_list("event", flat=True)
+    )
     assert list(events) == ["profile:create", "profile:change"]
 
 
@@ -141,7 +161,9 @@ def test_the_log_shows_who_moved_a_profile_to_which_department_and_that_a_challe
     assert charlie.post(url, form_of(charlie.get(url)) | moved).status_code == 302
     secret = {"challenge": "static", "new_static_challenge": "canary of the routers"}
     assert charlie.post(url, form_of(charlie.get(url)) | secret).status_code == 302
-    created, move, replacement = AuditEntry.objects.filter(subject_kind="profile", subject_id="routers").order_by("id")
+    created, move, replacement = AuditEntry.objects.filter(
+        subject_kind="profile", subject_id="routers"
+    ).order_by("id")
     assert (created.data["department"], created.data["owner"], created.department) == ("", "", "")
     expected = {"department": "lab", "owner": str(world.alice.pk), "name": "Lab routers"}
     assert {name: move.data[name] for name in expected} == expected
@@ -150,7 +172,9 @@ def test_the_log_shows_who_moved_a_profile_to_which_department_and_that_a_challe
     assert "canary" not in str(replacement.data)
 
 
-def test_without_a_challenge_only_manual_approval_is_accepted(world: World, charlie: Client) -> None:
+def test_without_a_challenge_only_manual_approval_is_accepted(
+    world: World, charlie: Client
+) -> None:
     url = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
     answer = charlie.post(url, form_of(charlie.get(url)) | {"approval": "automatic"})
     assert "Without a challenge only manual approval is possible" in answer.content.decode()
@@ -166,13 +190,20 @@ def test_a_ca_of_self_tests_is_refused_at_its_field(world: World, charlie: Clien
 def test_records_are_shown_and_never_changed(world: World, charlie: Client) -> None:
     Device.named("r1.example").enroll()
     create_requests(world.profile, ["r2.example"])
-    for model in ("approvals_enrollmentrequest", "approvals_decision", "ca_certificate", "ca_certificateauthority"):
+    for model in (
+        "approvals_enrollmentrequest",
+        "approvals_decision",
+        "ca_certificate",
+        "ca_certificateauthority",
+    ):
         page = charlie.get(reverse(f"admin:{model}_changelist"))
         assert page.status_code == 200
         assert "addlink" not in page.content.decode().split('id="content"')[1]
 
 
-def test_an_administrator_of_a_department_pauses_its_profiles_and_does_not_open_the_admin(world: World) -> None:
+def test_an_administrator_of_a_department_pauses_its_profiles_and_does_not_open_the_admin(
+    world: World,
+) -> None:
     here = Department.objects.create(slug="here", name="Here")
     dave = signed_in(create_person("dave", Role.ADMINISTRATOR, department=here))
     assert dave.get(reverse("admin:index")).status_code == 302

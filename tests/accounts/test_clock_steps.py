@@ -5,13 +5,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core import mail
 
-from accounts.models import AccountNotice, Tries
-from accounts.notices import MAX_ATTEMPTS, WAITS, deliver_account_notices
-from accounts.sign_in_limits import PERSON, PERSON_AND_NETWORK
-from accounts.throttle import BackOff, Limit, forget_old
+from accounts.models.changes import AccountNotice
+from accounts.models.people import Tries
+from accounts.people.notices import MAX_ATTEMPTS, WAITS, deliver_account_notices
+from accounts.sign_in.sign_in_limits import PERSON, PERSON_AND_NETWORK
+from accounts.sign_in.throttle import BackOff, Limit, forget_old
 
 #: How far the clock was ahead, before it was set back.
-STEPS = [timedelta(minutes=20), timedelta(minutes=53), timedelta(hours=1), timedelta(hours=30), timedelta(days=800)]
+STEPS = [
+    timedelta(minutes=20),
+    timedelta(minutes=53),
+    timedelta(hours=1),
+    timedelta(hours=30),
+    timedelta(days=800),
+]
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +41,9 @@ def test_a_pause_of_a_time_ahead_is_over(step: timedelta) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_pause_longer_than_pauses_are_is_over_though_its_window_began_before(step: timedelta) -> None:
+def test_a_pause_longer_than_pauses_are_is_over_though_its_window_began_before(
+    step: timedelta,
+) -> None:
     back_off = BackOff("person", 1, timedelta(days=1), timedelta(minutes=15))
     assert back_off.take("olga", now=NOW)
     assert back_off.take("olga", now=NOW)
@@ -60,7 +69,12 @@ def test_counts_of_a_time_ahead_are_forgotten_and_those_of_now_are_kept(step: ti
 
 def _notice(*, attempts: int, at: datetime) -> None:
     AccountNotice.objects.create(
-        address="olga@example.org", subject="s", text="t", created_at=NOW, next_attempt_at=at, attempts=attempts
+        address="olga@example.org",
+        subject="s",
+        text="t",
+        created_at=NOW,
+        next_attempt_at=at,
+        attempts=attempts,
     )
 
 

@@ -1,4 +1,6 @@
-"""What proxies say of the client: each spelling of an address, in either header, and nothing that a stranger writes."""
+"""What proxies say of the client: each spelling of an address, in either header, and nothing that a
+stranger writes.
+"""
 
 import ipaddress
 import logging
@@ -13,9 +15,9 @@ from django.test import RequestFactory, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import proxy_notice
-from accounts.forwarding import Hop, hops_of_forwarded, hops_of_x_forwarded_for, parse_node
-from accounts.network import client_address, forwarded_scheme
+from accounts.network import proxy_notice
+from accounts.network.addresses import client_address, forwarded_scheme
+from accounts.network.forwarding import Hop, hops_of_forwarded, hops_of_x_forwarded_for, parse_node
 
 PROXY = "192.0.2.1"
 _ADDRESSES = st.ip_addresses()
@@ -90,7 +92,10 @@ def test_what_is_no_address_is_none(node: str) -> None:
 
 @given(_ADDRESSES, st.integers(0, 65_535), st.booleans(), st.booleans())
 def test_every_address_is_read_with_and_without_port_and_quotes(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, has_port: bool, is_quoted: bool
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    port: int,
+    has_port: bool,
+    is_quoted: bool,
 ) -> None:
     node = f"[{address}]" if address.version == 6 else str(address)
     node = f"{node}:{port}" if has_port else node
@@ -101,7 +106,10 @@ def test_every_address_is_read_with_and_without_port_and_quotes(
 @given(st.text(max_size=60))
 def test_no_text_makes_the_readers_fail(text: str) -> None:
     parse_node(text)
-    assert all(isinstance(hop, Hop) for hop in (*hops_of_forwarded(text, 3), *hops_of_x_forwarded_for(text, 3)))
+    assert all(
+        isinstance(hop, Hop)
+        for hop in (*hops_of_forwarded(text, 3), *hops_of_x_forwarded_for(text, 3))
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,15 +153,30 @@ _ELEMENTS = {
 }
 
 
-_HOSTILE = ('for="', '"', "\\", 'for="\\', "for=1.2.3.4", "1.2.3.4, 5.6.7.8", 'for="1.2.3.4;', ";,=")
+_HOSTILE = (
+    'for="',
+    '"',
+    "\\",
+    'for="\\',
+    "for=1.2.3.4",
+    "1.2.3.4, 5.6.7.8",
+    'for="1.2.3.4;',
+    ";,=",
+)
 
 
-@pytest.mark.parametrize(("header", "element"), [(name, each) for name, every in _ELEMENTS.items() for each in every])
+@pytest.mark.parametrize(
+    ("header", "element"), [(name, each) for name, every in _ELEMENTS.items() for each in every]
+)
 @given(left=st.text(st.characters(max_codepoint=255), max_size=40) | st.sampled_from(_HOSTILE))
-def test_nothing_that_stands_further_left_changes_the_entry_of_the_proxy(header: str, element: str, left: str) -> None:
+def test_nothing_that_stands_further_left_changes_the_entry_of_the_proxy(
+    header: str, element: str, left: str
+) -> None:
     meta: dict[str, Any] = {f"HTTP_{header.upper().replace('-', '_')}": f"{left},{element}"}
     with override_settings(PORTAL_PROXY_HEADER=header):
-        assert client_address(RequestFactory().get("/", REMOTE_ADDR=PROXY, **meta)) == "198.51.100.23"
+        assert (
+            client_address(RequestFactory().get("/", REMOTE_ADDR=PROXY, **meta)) == "198.51.100.23"
+        )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +199,9 @@ def test_of_forwarded_no_more_proxies_are_believed_than_there_are(
 
 
 @pytest.mark.parametrize("other", ["10.9.9.9", "10.9.9.9:80", "unknown", "127.0.0.1", "[::1]:1"])
-def test_the_header_that_is_not_chosen_is_never_read(settings: LazySettings, rf: RequestFactory, other: str) -> None:
+def test_the_header_that_is_not_chosen_is_never_read(
+    settings: LazySettings, rf: RequestFactory, other: str
+) -> None:
     both = {"x-forwarded-for": other, "forwarded": "for=203.0.113.5;proto=https"}
     settings.PORTAL_PROXY_HEADER = "Forwarded"
     assert client_address(rf.get("/", REMOTE_ADDR=PROXY, headers=both)) == "203.0.113.5"
@@ -192,8 +217,16 @@ def test_the_header_that_is_not_chosen_is_never_read(settings: LazySettings, rf:
         ("X-Forwarded-For", {"x-forwarded-proto": " HTTPS "}, "https"),
         ("X-Forwarded-For", {"forwarded": "for=203.0.113.5;proto=https"}, ""),
         ("X-Forwarded-For", {"x-forwarded-proto": "ftp"}, ""),
-        ("Forwarded", {"forwarded": "for=203.0.113.5;proto=https", "x-forwarded-proto": "http"}, "https"),
-        ("Forwarded", {"forwarded": "for=203.0.113.5;proto=http", "x-forwarded-proto": "https"}, "http"),
+        (
+            "Forwarded",
+            {"forwarded": "for=203.0.113.5;proto=https", "x-forwarded-proto": "http"},
+            "https",
+        ),
+        (
+            "Forwarded",
+            {"forwarded": "for=203.0.113.5;proto=http", "x-forwarded-proto": "https"},
+            "http",
+        ),
         ("Forwarded", {"forwarded": "for=203.0.113.5", "x-forwarded-proto": "https"}, ""),
         ("Forwarded", {"forwarded": "proto=https;for=unknown"}, "https"),
         ("Forwarded", {"forwarded": "proto=https;for=1.2.3.4, for=203.0.113.5"}, ""),
@@ -226,7 +259,11 @@ def test_the_scheme_comes_from_the_same_header(
             {"x-forwarded-for": "device\x1b[7m"},
             "wrote 'device?[7m' into X-Forwarded-For, which is no address",
         ),
-        ("X-Forwarded-For", {"forwarded": "for=203.0.113.5"}, "sends Forwarded and no X-Forwarded-For"),
+        (
+            "X-Forwarded-For",
+            {"forwarded": "for=203.0.113.5"},
+            "sends Forwarded and no X-Forwarded-For",
+        ),
         (
             "Forwarded",
             {"forwarded": "for=_gazonk;by=x"},
@@ -273,22 +310,31 @@ def test_the_file_is_written_again_after_an_hour_and_the_log_is_not(
     settings: LazySettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moments = iter([100.0, 3_699.0, 3_701.0])
-    monkeypatch.setattr("accounts.proxy_notice.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("accounts.network.proxy_notice.time.monotonic", lambda: next(moments))
     for entry in ("one", "two", "three"):
         proxy_notice.note("Forwarded", entry, proxy=PROXY)
     assert "'three'" in notice(settings)
     assert sum("proxy.no_address" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_a_folder_that_cannot_be_written_harms_no_request(settings: LazySettings, rf: RequestFactory) -> None:
+def test_a_folder_that_cannot_be_written_harms_no_request(
+    settings: LazySettings, rf: RequestFactory
+) -> None:
     settings.PORTAL_DATA = SimpleNamespace(proxy_notice=Path("/nowhere/at/all"))
-    assert client_address(rf.get("/", REMOTE_ADDR=PROXY, headers={"x-forwarded-for": "unknown"})) == PROXY
+    assert (
+        client_address(rf.get("/", REMOTE_ADDR=PROXY, headers={"x-forwarded-for": "unknown"}))
+        == PROXY
+    )
     assert proxy_notice.last(now=0.0, within=1.0) == ""
 
 
 def test_a_fleet_behind_a_gateway_that_adds_ports_is_told_apart(rf: RequestFactory) -> None:
     entries = [f"203.0.113.{number}:{50_000 + number}" for number in range(1, 6)]
     entries += [f"[2001:db8:{number}::7]:{443 + number}" for number in range(1, 6)]
-    requests = [rf.get("/", REMOTE_ADDR=PROXY, headers={"x-forwarded-for": entry}) for entry in entries]
-    expected = {f"203.0.113.{number}" for number in range(1, 6)} | {f"2001:db8:{number}::7" for number in range(1, 6)}
+    requests = [
+        rf.get("/", REMOTE_ADDR=PROXY, headers={"x-forwarded-for": entry}) for entry in entries
+    ]
+    expected = {f"203.0.113.{number}" for number in range(1, 6)} | {
+        f"2001:db8:{number}::7" for number in range(1, 6)
+    }
     assert {client_address(request) for request in requests} == expected

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client, RequestFactory
 from hypothesis import given, strategies
 
-from accounts.adapter import is_same_origin
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
+from accounts.sign_in.adapter import is_same_origin
 from tests.world import create_person
 
 ELSEWHERE = (
@@ -52,7 +52,13 @@ ELSEWHERE = (
     "/queue/\x00",
     "/" + "a" * 5000,
 )
-HERE = ("/", "/queue/", "/requests/1/?q=a%2F%2Fb&next=//x", "/queue/#top", "https://testserver/queue/")
+HERE = (
+    "/",
+    "/queue/",
+    "/requests/1/?q=a%2F%2Fb&next=//x",
+    "/queue/#top",
+    "https://testserver/queue/",
+)
 ALSO_HERE = (
     "https://TestServer/queue/",
     "https://testserver:443/queue/",
@@ -108,11 +114,15 @@ def test_the_port_counts_too(rf: RequestFactory, host: str, target: str, is_here
 
 @given(
     prefix=strategies.text("/\\ \t\r\n\x0b\x0c\x00:@?#.", max_size=6),
-    host=strategies.sampled_from(["evil.example", "localhost", "127.0.0.1", "testserver.evil.example"]),
+    host=strategies.sampled_from(
+        ["evil.example", "localhost", "127.0.0.1", "testserver.evil.example"]
+    ),
     rest=strategies.text("/\\ \t@:?#ab", max_size=6),
     scheme=strategies.sampled_from(["", "http:", "https:", "HTTPS:", "h\tttps:"]),
 )
-def test_no_spelling_of_another_host_is_here(prefix: str, host: str, rest: str, scheme: str) -> None:
+def test_no_spelling_of_another_host_is_here(
+    prefix: str, host: str, rest: str, scheme: str
+) -> None:
     target = f"{scheme}{prefix}{host}{rest}"
     if is_same_origin(target, RequestFactory().get("/", secure=True)):
         assert target.startswith("/")

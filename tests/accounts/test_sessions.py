@@ -17,9 +17,10 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, strategies
 from hypothesis import settings as hypothesis_settings
 
-from accounts.models import StoredSession, User
+from accounts.models.people import User
+from accounts.models.sessions import StoredSession
 from accounts.roles import Role
-from accounts.sessions import SessionStore
+from accounts.sign_in.sessions import SessionStore
 from tests.world import create_person
 
 NAMES = ("alice", "bob", "charlie", "dora", "emil")
@@ -70,7 +71,9 @@ def test_what_stands_in_the_table_opens_no_session(db: None, name: str) -> None:
 
 @given(key=strategies.text(min_size=1, max_size=80))
 @hypothesis_settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_browser_cannot_choose_its_key(db: None, key: str) -> None:
     store = SessionStore(key)
@@ -115,7 +118,9 @@ def test_the_same_holds_for_code_that_awaits(transactional_db: None) -> None:
         await SessionStore().adelete()
         assert not await StoredSession.objects.aexists()
 
-    with ThreadPoolExecutor(1) as thread:  # the tests with a browser leave a running loop in this one
+    with ThreadPoolExecutor(
+        1
+    ) as thread:  # the tests with a browser leave a running loop in this one
         thread.submit(asyncio.run, walk()).result()
 
 
@@ -126,16 +131,25 @@ def test_signing_out_removes_the_row_and_clearsessions_what_is_over(db: None) ->
     browsers[0].post("/account/logout/", secure=True)
     signed_in = [row for row in StoredSession.objects.all() if "_auth_user_id" in row.get_decoded()]
     assert len(signed_in) == len(NAMES) - 1
-    StoredSession.objects.filter(pk=signed_in[0].pk).update(expire_date=timezone.now() - timedelta(seconds=1))
+    StoredSession.objects.filter(pk=signed_in[0].pk).update(
+        expire_date=timezone.now() - timedelta(seconds=1)
+    )
     call_command("clearsessions", stdout=StringIO())
     assert not StoredSession.objects.filter(pk=signed_in[0].pk).exists()
-    assert sum(browser.get("/queue/", secure=True).status_code == 200 for browser in browsers) == len(NAMES) - 2
+    assert (
+        sum(browser.get("/queue/", secure=True).status_code == 200 for browser in browsers)
+        == len(NAMES) - 2
+    )
 
 
 def test_a_changed_password_ends_the_other_sessions_of_the_person(db: None) -> None:
     create_person("alice", Role.OFFICER)
     here, elsewhere = sign_in("alice"), sign_in("alice")
-    form = {"oldpassword": "alicealice", "password1": "a password 2 of Alice", "password2": "a password 2 of Alice"}
+    form = {
+        "oldpassword": "alicealice",
+        "password1": "a password 2 of Alice",
+        "password2": "a password 2 of Alice",
+    }
     assert here.post("/account/password/change/", form, secure=True).status_code == 302
     assert here.get("/queue/", secure=True).status_code == 200
     assert elsewhere.get("/queue/", secure=True).status_code == 302
@@ -149,7 +163,9 @@ def test_the_upgrade_ends_sessions_whose_keys_stood_in_clear(db: None) -> None:
     from django.contrib.sessions.models import Session
 
     for name in NAMES:
-        Session.objects.create(session_key=name * 4, session_data="x", expire_date=timezone.now() + timedelta(hours=1))
+        Session.objects.create(
+            session_key=name * 4, session_data="x", expire_date=timezone.now() + timedelta(hours=1)
+        )
     migration: Any = import_module("accounts.migrations.0005_sessions")
     migration.end_sessions(apps, None)
     assert not Session.objects.exists()

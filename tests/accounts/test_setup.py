@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.test import Client
 
-from accounts.models import User
-from accounts.roles import Role
-from accounts.setup import (
+from accounts.models.people import User
+from accounts.people.setup import (
     FirstAdministrator,
     SetupLinkInvalid,
     check_setup_link,
@@ -15,9 +14,12 @@ from accounts.setup import (
     has_administrator,
     use_setup_link,
 )
+from accounts.roles import Role
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ALICE = FirstAdministrator(username="alice", password="a long sentence", also_officer=True, address="192.0.2.7")
+ALICE = FirstAdministrator(
+    username="alice", password="a long sentence", also_officer=True, address="192.0.2.7"
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +43,9 @@ def test_the_first_administrator_is_created_once() -> None:
 
 
 def test_an_administrator_need_not_be_an_officer() -> None:
-    alone = FirstAdministrator(username="alice", password="a long sentence", also_officer=False, address="192.0.2.7")
+    alone = FirstAdministrator(
+        username="alice", password="a long sentence", also_officer=False, address="192.0.2.7"
+    )
     assert roles(use_setup_link(new_link(), alone, now=NOW)) == {Role.ADMINISTRATOR}
 
 
@@ -93,7 +97,10 @@ def test_alice_follows_the_link_and_is_signed_in() -> None:
         "also_officer": "on",
     }
     assert client.post(address, typed | {"password_again": "another"}).status_code == 422
-    assert client.post(address, typed | {"password": "short", "password_again": "short"}).status_code == 422
+    assert (
+        client.post(address, typed | {"password": "short", "password_again": "short"}).status_code
+        == 422
+    )
     answer = client.post(address, typed)
     assert (answer.status_code, answer.headers["Location"]) == (302, "/")
     assert client.session["_auth_user_id"] == str(User.objects.get(username="alice").pk)

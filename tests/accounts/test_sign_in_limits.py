@@ -14,10 +14,10 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from accounts import sign_in_limits
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from accounts.throttle import BackOff, Limit
+from accounts.sign_in import sign_in_limits
+from accounts.sign_in.throttle import BackOff, Limit
 from audit.models import AuditEntry
 from tests.pages import signed_in
 from tests.world import create_person
@@ -41,7 +41,9 @@ def one_moment() -> Iterator[None]:
 
 
 def post(client: Client, name: str, password: str, address: str) -> HttpResponse:
-    answer = client.post(LOGIN, {"login": name, "password": password}, secure=True, REMOTE_ADDR=address)
+    answer = client.post(
+        LOGIN, {"login": name, "password": password}, secure=True, REMOTE_ADDR=address
+    )
     assert isinstance(answer, HttpResponse)
     return answer
 
@@ -52,7 +54,9 @@ def is_in(answer: HttpResponse) -> bool:
 
 def wrong(times: int, *, name: str = "alice", address: str = ATTACKER) -> list[str]:
     """Try so many wrong passwords, and return what is said to each."""
-    answers = [post(Client(), name, f"wrong {number}", address).content.decode() for number in range(times)]
+    answers = [
+        post(Client(), name, f"wrong {number}", address).content.decode() for number in range(times)
+    ]
     return [PAUSE if PAUSE in text else WRONG if WRONG in text else text for text in answers]
 
 
@@ -72,21 +76,26 @@ def fingers(times: int) -> None:
         ("::ffff:198.51.100.7", "198.51.100.9"),
     ],
 )
-def test_wrong_passwords_from_one_network_keep_no_one_out_elsewhere(alice: User, attacker: str, officer: str) -> None:
+def test_wrong_passwords_from_one_network_keep_no_one_out_elsewhere(
+    alice: User, attacker: str, officer: str
+) -> None:
     assert wrong(7, address=attacker) == [WRONG] * 5 + [PAUSE] * 2
     assert not is_in(post(Client(), "alice", "alicealice", attacker))
     assert is_in(post(Client(), "alice", "alicealice", officer))
 
 
 @pytest.mark.parametrize(
-    "same", ["2001:db8:1::2", "2001:db8:1:0:ffff::1", "2001:db8:1::", "2001:db8:1:0::8", "2001:db8:1::3"]
+    "same",
+    ["2001:db8:1::2", "2001:db8:1:0:ffff::1", "2001:db8:1::", "2001:db8:1:0::8", "2001:db8:1::3"],
 )
 def test_another_address_of_the_same_network_escapes_no_pause(alice: User, same: str) -> None:
     wrong(5, address="2001:db8:1::1")
     assert wrong(1, address=same) == [PAUSE]
 
 
-@pytest.mark.parametrize("spelling", ["ALICE", "Alice", " alice ", "\uff41\uff4c\uff49\uff43\uff45", "alIce"])
+@pytest.mark.parametrize(
+    "spelling", ["ALICE", "Alice", " alice ", "\uff41\uff4c\uff49\uff43\uff45", "alIce"]
+)
 def test_another_spelling_of_a_name_escapes_no_pause(alice: User, spelling: str) -> None:
     wrong(5)
     assert wrong(1, name=spelling) == [PAUSE]
@@ -105,12 +114,18 @@ def test_a_name_that_does_not_exist_is_answered_like_one_that_does(alice: User, 
         assert PAUSE in post(guesser, name, "wrong", ATTACKER).content.decode()
 
 
-@pytest.mark.parametrize("address", [ATTACKER, OFFICE, "2001:db8::1", "203.0.113.1", "::ffff:198.51.100.7"])
-def test_a_browser_that_has_signed_in_before_passes_whatever_others_try(alice: User, address: str) -> None:
+@pytest.mark.parametrize(
+    "address", [ATTACKER, OFFICE, "2001:db8::1", "203.0.113.1", "::ffff:198.51.100.7"]
+)
+def test_a_browser_that_has_signed_in_before_passes_whatever_others_try(
+    alice: User, address: str
+) -> None:
     browser = Client()
     assert is_in(post(browser, "alice", "alicealice", OFFICE))
     browser.post("/account/logout/", secure=True)
-    with mock.patch.object(sign_in_limits, "PERSON", BackOff("sign-in as", 6, timedelta(days=1), timedelta(hours=1))):
+    with mock.patch.object(
+        sign_in_limits, "PERSON", BackOff("sign-in as", 6, timedelta(days=1), timedelta(hours=1))
+    ):
         fingers(4)
         wrong(12)
         assert not is_in(post(Client(), "alice", "alicealice", "192.0.2.200"))
@@ -123,7 +138,9 @@ def test_wrong_passwords_from_many_networks_are_slowed_down(alice: User, free: i
     with mock.patch.object(sign_in_limits, "PERSON", limit):
         said = [wrong(1, address=f"203.0.113.{number}")[0] for number in range(free + 4)]
         assert said == [WRONG] * (free + 1) + [PAUSE] * 3
-        with mock.patch("django.utils.timezone.now", return_value=timezone.now() + timedelta(seconds=1)):
+        with mock.patch(
+            "django.utils.timezone.now", return_value=timezone.now() + timedelta(seconds=1)
+        ):
             assert is_in(post(Client(), "alice", "alicealice", OFFICE))
 
 
@@ -131,7 +148,9 @@ def test_a_known_browser_is_counted_by_itself_and_then_like_any_other(alice: Use
     browser = Client()
     post(browser, "alice", "alicealice", OFFICE)
     browser.post("/account/logout/", secure=True)
-    said = [post(browser, "alice", f"wrong {number}", OFFICE).content.decode() for number in range(17)]
+    said = [
+        post(browser, "alice", f"wrong {number}", OFFICE).content.decode() for number in range(17)
+    ]
     assert [PAUSE in text for text in said] == [False] * 15 + [True] * 2
 
 
@@ -144,7 +163,9 @@ def test_one_network_tries_no_more_names_than_it_may(alice: User) -> None:
 def test_right_passwords_are_no_failures_and_yet_bounded(alice: User) -> None:
     statuses = [is_in(post(Client(), "alice", "alicealice", OFFICE)) for _ in range(31)]
     assert statuses == [True] * 30 + [False]
-    with mock.patch("django.utils.timezone.now", return_value=timezone.now() + timedelta(minutes=1)):
+    with mock.patch(
+        "django.utils.timezone.now", return_value=timezone.now() + timedelta(minutes=1)
+    ):
         assert is_in(post(Client(), "alice", "alicealice", OFFICE))
 
 
@@ -181,7 +202,7 @@ def test_many_wrong_passwords_at_once_are_all_counted(transactional_db: None) ->
     assert sum(PAUSE in text for text in looked_at) == 3
 
 
-# ------------------------------------------------------------------------------------------------------ the cookie
+# --------------------------------------------------------------------------------------- the cookie
 
 
 def cookie(client: Client) -> Morsel[str]:
@@ -205,9 +226,20 @@ def signed_out(name: str = "alice", client: Client | None = None) -> Client:
 
 def test_the_cookie_lasts_and_no_script_reads_it(alice: User) -> None:
     browser = signed_out()
-    flags = {name: cookie(browser)[name] for name in ("httponly", "samesite", "path", "max-age", "domain")}
-    assert flags == {"httponly": True, "samesite": "Lax", "path": "/", "max-age": 31_536_000, "domain": ""}
-    assert "alice" not in signing.b64_decode(cookie(browser).value.partition(":")[0].encode()).decode("latin-1")
+    flags = {
+        name: cookie(browser)[name]
+        for name in ("httponly", "samesite", "path", "max-age", "domain")
+    }
+    assert flags == {
+        "httponly": True,
+        "samesite": "Lax",
+        "path": "/",
+        "max-age": 31_536_000,
+        "domain": "",
+    }
+    assert "alice" not in signing.b64_decode(
+        cookie(browser).value.partition(":")[0].encode()
+    ).decode("latin-1")
     assert is_known(browser)
     assert not is_known(Client())
 
@@ -218,7 +250,9 @@ def test_a_failed_sign_in_gives_no_cookie(alice: User) -> None:
     assert settings.PORTAL_BROWSER_COOKIE_NAME not in browser.cookies
 
 
-@pytest.mark.parametrize("change", ["", "x", "a:b:c", "cut", "turned", "of another key", "long", "foreign"])
+@pytest.mark.parametrize(
+    "change", ["", "x", "a:b:c", "cut", "turned", "of another key", "long", "foreign"]
+)
 def test_a_cookie_that_was_changed_knows_no_one(alice: User, change: str) -> None:
     browser = signed_out()
     value = cookie(browser).value
@@ -226,17 +260,25 @@ def test_a_cookie_that_was_changed_knows_no_one(alice: User, change: str) -> Non
         "cut": value[:-1],
         "turned": value[::-1],
         "of another key": signing.dumps(
-            [[alice.pk.hex, "b", 2_000_000_000, "c"]], key="another", salt="accounts.browsers"
+            [[alice.pk.hex, "b", 2_000_000_000, "c"]],
+            key="another",
+            salt="accounts.browsers",
         ),
         "long": value + "x" * 3000,
-        "foreign": signing.dumps([[alice.pk.hex, "b", 2_000_000_000, "c"]], salt="accounts.browsers"),
+        "foreign": signing.dumps(
+            [[alice.pk.hex, "b", 2_000_000_000, "c"]], salt="accounts.browsers"
+        ),
     }
     browser.cookies[settings.PORTAL_BROWSER_COOKIE_NAME] = forged.get(change, change)
     assert not is_known(browser)
 
 
 def test_a_new_password_makes_other_browsers_strangers_and_keeps_this_one(alice: User) -> None:
-    new = {"oldpassword": "alicealice", "password1": "canary of Alice 17", "password2": "canary of Alice 17"}
+    new = {
+        "oldpassword": "alicealice",
+        "password1": "canary of Alice 17",
+        "password2": "canary of Alice 17",
+    }
     other, browser = signed_out(), signed_in(alice)
     assert browser.post("/account/password/change/", new, secure=True).status_code == 302
     assert not is_known(other)
@@ -267,7 +309,9 @@ def test_people_who_share_a_browser_are_known_in_it_and_others_are_not(alice: Us
     ("days", "renewed", "known"),
     [(0, False, True), (29, False, True), (31, True, True), (364, True, True), (366, True, False)],
 )
-def test_the_cookie_is_renewed_by_use_and_ends_without(alice: User, days: int, *, renewed: bool, known: bool) -> None:
+def test_the_cookie_is_renewed_by_use_and_ends_without(
+    alice: User, days: int, *, renewed: bool, known: bool
+) -> None:
     browser = signed_out()
     before = cookie(browser).value
     moment = timezone.now() + timedelta(days=days)

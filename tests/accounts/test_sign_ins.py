@@ -43,7 +43,11 @@ def test_signing_out_without_having_been_in_is_no_fact(db: None) -> None:
     assert not AuditEntry.objects.filter(event="user:sign-out").exists()
 
 
-NEW = {"oldpassword": "alicealice", "password1": "canary of Alice 17", "password2": "canary of Alice 17"}
+NEW = {
+    "oldpassword": "alicealice",
+    "password1": "canary of Alice 17",
+    "password2": "canary of Alice 17",
+}
 
 
 def test_a_new_password_of_ones_own_is_in_the_log_without_the_password(db: None) -> None:
@@ -54,7 +58,11 @@ def test_a_new_password_of_ones_own_is_in_the_log_without_the_password(db: None)
     alice.refresh_from_db()
     assert alice.check_password("canary of Alice 17")
     entry = AuditEntry.objects.get(event="user:change")
-    assert (entry.subject_id, entry.actor_id, entry.data) == (str(alice.pk), str(alice.pk), {"changed": ["password"]})
+    assert (entry.subject_id, entry.actor_id, entry.data) == (
+        str(alice.pk),
+        str(alice.pk),
+        {"changed": ["password"]},
+    )
     assert private("user:change") == {"actor.name": "alice", "actor.address": "192.0.2.9"}
     assert "canary" not in repr(list(AuditEntry.objects.values()))
 
@@ -63,7 +71,7 @@ def test_a_password_whose_change_cannot_be_recorded_stays_as_it_was(db: None) ->
     alice = create_person("alice", Role.OFFICER)
     client = Client(raise_request_exception=False)
     client.force_login(alice)
-    with mock.patch("accounts.sign_ins.record", side_effect=OSError("the disk is full")):
+    with mock.patch("accounts.sign_in.sign_ins.record", side_effect=OSError("the disk is full")):
         assert client.post("/account/password/change/", NEW, secure=True).status_code == 500
     alice.refresh_from_db()
     assert alice.check_password("alicealice")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from accounts.models import Tries
-from accounts.throttle import BackOff, Limit, forget_old
+from accounts.models.people import Tries
+from accounts.sign_in.throttle import BackOff, Limit, forget_old
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -37,7 +37,9 @@ class LimitsCount(TestCase):
 
     @examples
     @given(st.integers(1, 6), st.integers(1, 12))
-    def test_after_the_free_tries_each_pause_is_twice_the_one_before(self, free: int, further: int) -> None:
+    def test_after_the_free_tries_each_pause_is_twice_the_one_before(
+        self, free: int, further: int
+    ) -> None:
         longest = timedelta(seconds=100)
         back_off = BackOff("person", free, timedelta(days=1), longest)
         assert all(back_off.take("alice", now=NOW) for _ in range(free))
@@ -49,7 +51,10 @@ class LimitsCount(TestCase):
             moment += pause
 
     @examples
-    @given(st.lists(st.text(max_size=5), min_size=1, max_size=3), st.lists(st.text(max_size=5), min_size=1, max_size=3))
+    @given(
+        st.lists(st.text(max_size=5), min_size=1, max_size=3),
+        st.lists(st.text(max_size=5), min_size=1, max_size=3),
+    )
     def test_what_is_counted_apart_stays_apart(self, one: list[str], other: list[str]) -> None:
         limit = Limit("door", 1, MINUTE)
         assert limit.take("one", *one, now=NOW)

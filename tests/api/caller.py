@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from accounts.models import ApiToken, User
+from accounts.models.people import ApiToken, User
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenOrder, create_token
 from audit.events import SYSTEM

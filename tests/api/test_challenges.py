@@ -9,16 +9,18 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.decisions import approve_request
-from approvals.device_groups import add_devices, create_group
-from approvals.errors import OwnChallenge
-from approvals.models import ApiOrder, ChallengePassword, EnrollmentProfile, EnrollmentRequest
+from approvals.challenges.device_groups import add_devices, create_group
+from approvals.decisions.decide import approve_request
+from approvals.models.challenges import ChallengePassword
+from approvals.models.orders import ApiOrder
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import OwnChallenge
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.api.caller import Program
 from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
 
@@ -44,7 +46,9 @@ def only(answer: Any, status: int = 201) -> dict[str, Any]:
     return document
 
 
-def test_a_challenge_is_shown_once_and_seen_to_its_certificate(program: Program, world: World) -> None:
+def test_a_challenge_is_shown_once_and_seen_to_its_certificate(
+    program: Program, world: World
+) -> None:
     answer = program.order(created_for="asset 4711", lifetime_seconds=600)
     made = only(answer)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -56,7 +60,11 @@ def test_a_challenge_is_shown_once_and_seen_to_its_certificate(program: Program,
     device = phone()
     assert device.enroll(challenge=made["challenge"]).status is PKIStatus.PENDING
     seen = program.call("GET", path).body
-    assert (seen["state"], seen["request"]["state"], seen["used_from"]) == ("used", "pending", "127.0.0.1")
+    assert (seen["state"], seen["request"]["state"], seen["used_from"]) == (
+        "used",
+        "pending",
+        "127.0.0.1",
+    )
     request = EnrollmentRequest.objects.get()
     bob = create_person("bob", Role.OFFICER)
     approve_request(request_id=request.pk, voice=voice_of(bob), comment="", now=now())
@@ -69,20 +77,29 @@ def test_a_challenge_is_shown_once_and_seen_to_its_certificate(program: Program,
     assert (again.status, again.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
 
 
-def test_who_owns_the_token_may_not_approve_what_used_its_challenge(program: Program, world: World) -> None:
+def test_who_owns_the_token_may_not_approve_what_used_its_challenge(
+    program: Program, world: World
+) -> None:
     made = only(program.order())
     phone().enroll(challenge=made["challenge"])
     request = EnrollmentRequest.objects.get()
     with pytest.raises(OwnChallenge):
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     challenge = ChallengePassword.objects.get()
-    assert (challenge.created_by, challenge.api_challenge.order.token) == (world.alice, program.token)
+    assert (challenge.created_by, challenge.api_challenge.order.token) == (
+        world.alice,
+        program.token,
+    )
 
 
 def test_the_log_names_the_token_and_the_person(program: Program, world: World) -> None:
     made = only(program.order())
     entry = AuditEntry.objects.get(event="challenge:create")
-    assert (entry.subject_id, entry.actor_kind, entry.actor_id) == (made["id"], "token", str(program.token.pk))
+    assert (entry.subject_id, entry.actor_kind, entry.actor_id) == (
+        made["id"],
+        "token",
+        str(program.token.pk),
+    )
     private = dict(entry.private_values.values_list("path", "value"))
     assert (private["actor.name"], private["actor.on_behalf_of"]) == ("mdm sync", "alice")
 
@@ -101,28 +118,42 @@ def test_a_binding_holds_and_is_shown(program: Program) -> None:
     foreign = phone("bob", "r2.example").enroll(challenge=made["challenge"])
     assert (foreign.status, foreign.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     elsewhere = only(program.order(bound_to={"networks": ["192.0.2.0/24"]}))
-    assert phone("bob", "r2.example").enroll(challenge=elsewhere["challenge"]).status is PKIStatus.FAILURE
+    assert (
+        phone("bob", "r2.example").enroll(challenge=elsewhere["challenge"]).status
+        is PKIStatus.FAILURE
+    )
     assert phone().enroll(challenge=made["challenge"]).status is PKIStatus.PENDING
 
 
-def test_a_binding_to_a_serial_number_and_a_device_group_holds_and_is_shown(program: Program, world: World) -> None:
+def test_a_binding_to_a_serial_number_and_a_device_group_holds_and_is_shown(
+    program: Program, world: World
+) -> None:
     group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
     add_devices(group, b"name\nr1.example", actor=SYSTEM, user=None, now=now())
     bound = only(program.order("order-1", bound_to={"serial_number": "FOC1"}))
     assert bound["bound_to"]["serial_number"] == "FOC1"
     other = program.order("order-1", bound_to={"serial_number": "FOC2"})
     assert (other.status_code, "another order" in other.body["detail"]) == (422, True)
-    assert phone("bob", "r1.example").enroll(challenge=bound["challenge"]).status is PKIStatus.FAILURE
+    assert (
+        phone("bob", "r1.example").enroll(challenge=bound["challenge"]).status is PKIStatus.FAILURE
+    )
     listed = only(program.order(bound_to={"device_group": "switches"}))
-    assert program.call("GET", f"/challenges/{listed['id']}").body["bound_to"]["device_group"] == "switches"
-    assert phone("bob", "r9.example").enroll(challenge=listed["challenge"]).status is PKIStatus.FAILURE
+    assert (
+        program.call("GET", f"/challenges/{listed['id']}").body["bound_to"]["device_group"]
+        == "switches"
+    )
+    assert (
+        phone("bob", "r9.example").enroll(challenge=listed["challenge"]).status is PKIStatus.FAILURE
+    )
     assert phone().enroll(challenge=listed["challenge"]).status is PKIStatus.PENDING
 
 
 def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_is_none(
     world: World, phones: EnrollmentProfile
 ) -> None:
-    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+    here, elsewhere = (
+        Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
+    )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
     create_group("switches", department=elsewhere, actor=SYSTEM, user=None, now=now())
     bob = create_person("bob", Role.OFFICER, department=here)
@@ -165,8 +196,12 @@ def test_what_is_misspelled_empty_or_out_of_bounds_binds_nothing_and_makes_nothi
     assert not ChallengePassword.objects.exists()
 
 
-@pytest.mark.parametrize("bound_to", [{"sans": ["nonsense"]}, {"networks": ["10.0.0.1/8"]}, {"subject": "nonsense"}])
-def test_a_binding_that_is_none_is_refused_with_its_reason(program: Program, bound_to: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "bound_to", [{"sans": ["nonsense"]}, {"networks": ["10.0.0.1/8"]}, {"subject": "nonsense"}]
+)
+def test_a_binding_that_is_none_is_refused_with_its_reason(
+    program: Program, bound_to: dict[str, object]
+) -> None:
     answer = program.order(bound_to=bound_to)
     assert answer.status_code == 422
     assert answer.body["detail"]
@@ -179,7 +214,7 @@ def test_a_profile_without_one_time_challenges_is_named(program: Program) -> Non
     assert (answer.status_code, "not one-time challenges" in answer.body["detail"]) == (422, True)
 
 
-# --------------------------------------------------------------------------------------------------- made once: retries
+# ------------------------------------------------------------------------------- made once: retries
 
 
 def test_a_retry_makes_no_second_challenge_and_shows_none_again(program: Program) -> None:
@@ -227,7 +262,7 @@ def test_equal_orders_at_once_make_one(world: World) -> None:
     assert ChallengePassword.objects.count() == 1
 
 
-# ----------------------------------------------------------------------------------------------- withdrawn, and foreign
+# --------------------------------------------------------------------------- withdrawn, and foreign
 
 
 def test_a_withdrawn_challenge_is_worth_nothing_and_a_used_one_stays(program: Program) -> None:
@@ -235,7 +270,9 @@ def test_a_withdrawn_challenge_is_worth_nothing_and_a_used_one_stays(program: Pr
     assert phone().enroll(challenge=used["challenge"]).status is PKIStatus.PENDING
     gone = program.call("DELETE", f"/challenges/{unused['id']}")
     assert (gone.status_code, gone.body["state"]) == (200, "withdrawn")
-    assert phone("bob", "r2.example").enroll(challenge=unused["challenge"]).status is PKIStatus.FAILURE
+    assert (
+        phone("bob", "r2.example").enroll(challenge=unused["challenge"]).status is PKIStatus.FAILURE
+    )
     for path in (f"/challenges/{unused['id']}", f"/challenges/{used['id']}"):
         assert program.call("DELETE", path).status_code == 422
     entry = AuditEntry.objects.get(event="challenge:withdraw")
@@ -248,8 +285,12 @@ def test_an_expired_one_says_so(program: Program) -> None:
     assert program.call("GET", f"/challenges/{made['id']}").body["state"] == "expired"
 
 
-def test_a_foreign_challenge_and_request_look_like_none(program: Program, phones: EnrollmentProfile) -> None:
-    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+def test_a_foreign_challenge_and_request_look_like_none(
+    program: Program, phones: EnrollmentProfile
+) -> None:
+    here, elsewhere = (
+        Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
+    )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
     made = only(program.order())
     phone().enroll(challenge=made["challenge"])

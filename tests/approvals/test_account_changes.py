@@ -1,4 +1,6 @@
-"""Decisions of an account that another person changed shortly before are marked; a profile may refuse them."""
+"""Decisions of an account that another person changed shortly before are marked; a profile may
+refuse them.
+"""
 
 import json
 from datetime import timedelta
@@ -6,20 +8,24 @@ from typing import Any
 
 import pytest
 
-from accounts.changes import Author, note_change
-from accounts.models import ChangeKind, RoleAssignment, User
-from accounts.password_links import issue_link, redeem_link
-from accounts.people import NewPerson, create_person, grant_role
+from accounts.models.changes import ChangeKind
+from accounts.models.people import RoleAssignment, User
+from accounts.people.changes import Author, note_change
+from accounts.people.manage import NewPerson, create_person, grant_role
+from accounts.people.password_links import issue_link, redeem_link
+from accounts.people.setup import FirstAdministrator, create_setup_link, use_setup_link
 from accounts.roles import Role
-from accounts.setup import FirstAdministrator, create_setup_link, use_setup_link
-from approvals.decisions import approve_request, decide_many, reject_request, reopen_request
-from approvals.errors import NotPermitted
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, Verdict
-from approvals.revocations import release_hold, revoke_certificate
-from approvals.states import State
+from approvals.decisions.batch import decide_many
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.decisions.revocations import release_hold, revoke_certificate
+from approvals.models.decisions import Decision, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import NotPermitted
+from approvals.rules.states import State
 from audit.events import Actor
 from audit.models import AuditEntry
-from ca.models import Certificate
+from ca.models.certificates import Certificate
 from tests.pages import create_requests, signed_in
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, now, run_worker, voice_of
@@ -48,7 +54,9 @@ def first_administrator(_: World, __: User) -> User:
     """A portal's first person, who is an officer as well."""
     RoleAssignment.objects.filter(role=Role.ADMINISTRATOR).delete()
     token = create_setup_link(now()) or ""
-    return use_setup_link(token, FirstAdministrator("frida", PASSWORD, also_officer=True, address=""), now=now())
+    return use_setup_link(
+        token, FirstAdministrator("frida", PASSWORD, also_officer=True, address=""), now=now()
+    )
 
 
 def with_password_by_link(world: World, charlie: User) -> User:
@@ -99,11 +107,17 @@ def test_a_decision_soon_after_a_change_is_marked_everywhere(
     expected = MARKED[change]
 
     document = json.loads(bytes(decision.document))["account_changes"]
-    assert {fact["kind"] for fact in document} == {fact["kind"] for fact in decision.account_changes}
-    assert CHARLIE not in json.dumps(document)  # people stand there by identifier, as the officer does
+    assert {fact["kind"] for fact in document} == {
+        fact["kind"] for fact in decision.account_changes
+    }
+    assert CHARLIE not in json.dumps(
+        document
+    )  # people stand there by identifier, as the officer does
     entry = AuditEntry.objects.get(event=f"request:{verdict}")
     assert expected in entry.private_values.get(path="data.account_changes").value
-    assert expected in signed_in(world.alice).get(f"/requests/{request.pk}/").content.decode().replace("&#x27;", "'")
+    assert expected in signed_in(world.alice).get(
+        f"/requests/{request.pk}/"
+    ).content.decode().replace("&#x27;", "'")
     shown = run_json("requests", "show", str(request.pk))["decisions"][0]
     assert expected in "; ".join(shown["account_changes"])
     assert expected in run("requests", "show", str(request.pk))
@@ -119,21 +133,36 @@ def test_a_decision_soon_after_a_change_is_marked_everywhere(
 @pytest.mark.parametrize(
     ("days", "is_marked"), [(0, True), (1, True), (6, True), (8, False), (40, False), (400, False)]
 )
-def test_the_mark_ends_with_the_period(world: World, charlie: User, settings: Any, days: int, is_marked: bool) -> None:
+def test_the_mark_ends_with_the_period(
+    world: World, charlie: User, settings: Any, days: int, is_marked: bool
+) -> None:
     settings.PORTAL_ACCOUNT_CHANGE_PERIOD = timedelta(days=7)
     moment = now() - timedelta(days=days)
-    note_change(world.alice, ChangeKind.PASSWORD, author=Author.of(actor(charlie)), now=moment, detail="shown")
+    note_change(
+        world.alice,
+        ChangeKind.PASSWORD,
+        author=Author.of(actor(charlie)),
+        now=moment,
+        detail="shown",
+    )
     (request,) = create_requests(world.profile, ["r1.example"])
-    decision = reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
+    decision = reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now()
+    )
     assert bool(decision.account_changes) is is_marked
     assert ("account_changes" in json.loads(bytes(decision.document))) is is_marked
 
 
-def test_decisions_of_other_officers_and_of_the_policy_carry_no_mark(world: World, charlie: User) -> None:
+def test_decisions_of_other_officers_and_of_the_policy_carry_no_mark(
+    world: World, charlie: User
+) -> None:
     take_over(person_of_test("olga", Role.OFFICER), charlie)
     (request,) = create_requests(world.profile, ["r1.example"])
     assert (
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()).account_changes == []
+        approve_request(
+            request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+        ).account_changes
+        == []
     )
 
 
@@ -141,7 +170,9 @@ def test_each_decision_of_a_bulk_is_marked(world: World, charlie: User) -> None:
     take_over(world.alice, charlie)
     requests = create_requests(world.profile, [f"r{number}.example" for number in range(5)])
     items = [(request.pk, None) for request in requests]
-    decide_many(items=items, verdict=Verdict.APPROVE, voice=voice_of(world.alice), comment="", now=now())
+    decide_many(
+        items=items, verdict=Verdict.APPROVE, voice=voice_of(world.alice), comment="", now=now()
+    )
     decisions = Decision.objects.all()
     assert [len(decision.account_changes) for decision in decisions] == [1] * 5
 
@@ -159,14 +190,20 @@ def test_no_verdict_is_taken_and_the_reason_names_the_change(
     officer: User = change(world, charlie)
     pending, rejected = create_requests(world.profile, ["r1.example", "r2.example"])
     EnrollmentRequest.objects.filter(pk=rejected.pk).update(state=State.PENDING)
-    reject_request(request_id=rejected.pk, voice=voice_of(unchanged(world)), comment="no", now=now())
+    reject_request(
+        request_id=rejected.pk, voice=voice_of(unchanged(world)), comment="no", now=now()
+    )
     voice = voice_of(officer)
     for step in (approve_request, reject_request):
-        with pytest.raises(NotPermitted, match=r"routers refuses decisions for 7 days.*Ask another officer"):
+        with pytest.raises(
+            NotPermitted, match=r"routers refuses decisions for 7 days.*Ask another officer"
+        ):
             step(request_id=pending.pk, voice=voice, comment="x", now=now())
     with pytest.raises(NotPermitted):
         reopen_request(request_id=rejected.pk, voice=voice, comment="", now=now())
-    (result,) = decide_many(items=[(pending.pk, None)], verdict=Verdict.REJECT, voice=voice, comment="x", now=now())
+    (result,) = decide_many(
+        items=[(pending.pk, None)], verdict=Verdict.REJECT, voice=voice, comment="x", now=now()
+    )
     assert MARKED[change] in result.text
     assert EnrollmentRequest.objects.get(pk=pending.pk).state == State.PENDING
     assert Decision.objects.count() == 1
@@ -182,7 +219,9 @@ def test_the_page_says_why(strict: None, world: World, charlie: User) -> None:
     assert "Ask another officer" in answer.content.decode()
 
 
-def test_another_officer_and_the_same_one_after_the_period_decide(strict: None, world: World, charlie: User) -> None:
+def test_another_officer_and_the_same_one_after_the_period_decide(
+    strict: None, world: World, charlie: User
+) -> None:
     take_over(world.alice, charlie)
     first, second = create_requests(world.profile, ["r1.example", "r2.example"])
     approve_request(request_id=first.pk, voice=voice_of(unchanged(world)), comment="", now=now())
@@ -200,7 +239,9 @@ def test_a_certificate_is_revoked_at_any_time_and_released_by_another(
     take_over(world.alice, charlie)
     key = Certificate.objects.get(order_id=request.pk).pk
     alice = voice_of(world.alice)
-    revoke_certificate(certificate_id=key, voice=alice, reason="certificateHold", comment="lost", now=now())
+    revoke_certificate(
+        certificate_id=key, voice=alice, reason="certificateHold", comment="lost", now=now()
+    )
     entry = AuditEntry.objects.get(event="certificate:hold")
     assert "charlie issued" in entry.private_values.get(path="data.account_changes").value
     with pytest.raises(NotPermitted, match="Ask another officer"):
@@ -213,7 +254,9 @@ def unchanged(_: World) -> User:
     return User.objects.filter(username="olga").first() or person_of_test("olga", Role.OFFICER)
 
 
-def test_a_reopened_request_says_in_the_log_that_the_account_was_changed(world: World, charlie: User) -> None:
+def test_a_reopened_request_says_in_the_log_that_the_account_was_changed(
+    world: World, charlie: User
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
     take_over(world.alice, charlie)
@@ -228,4 +271,6 @@ def test_createprofile_turns_the_refusal_on_and_leaves_it_off_otherwise(world: W
     run("createprofile", "strict", *options, "--refuse-after-account-change")
     profiles = dict(EnrollmentProfile.objects.values_list("slug", "refuse_after_account_change"))
     assert profiles == {"routers": False, "vpn": False, "strict": True}
-    assert AuditEntry.objects.get(event="profile:create", subject_id="strict").data["refuse_after_account_change"]
+    assert AuditEntry.objects.get(event="profile:create", subject_id="strict").data[
+        "refuse_after_account_change"
+    ]

@@ -1,10 +1,12 @@
-"""What a challenge is bound to: whatever a request claims beyond it makes the challenge worthless."""
+"""What a challenge is bound to: whatever a request claims beyond it makes the challenge
+worthless.
+"""
 
 from typing import Any
 
 import pytest
 
-from approvals.bindings import (
+from approvals.rules.bindings import (
     MAX_SANS,
     Binding,
     Claims,
@@ -15,10 +17,11 @@ from approvals.bindings import (
     parse_subject,
     written_subject,
 )
-from approvals.errors import Cause, ChallengeInvalid
-from approvals.submission import Submission
-from ca.csr import decode_csr
-from ca.names import build_name, general_name
+from approvals.rules.errors import Cause, ChallengeInvalid
+from approvals.rules.submission import Submission
+from ca.x509.csr import decode_csr
+from ca.x509.general_names import general_name
+from ca.x509.names import build_name
 from tests.ca.forge import extension_request, request_der, san
 
 NAME, SUBJECT = Cause.CHALLENGE_FOREIGN_NAME, Cause.CHALLENGE_FOREIGN_SUBJECT
@@ -48,20 +51,40 @@ def claims(subject: str = "", *sans: str, address: str = "192.0.2.7") -> Claims:
         ({"common_name": "r1.example"}, claims("CN=r1.example", "dns:r2.example"), NAME),
         ({"common_name": "r1.example"}, claims("CN=r1.example, UID=admin"), NAME),
         ({"common_name": "r1.example"}, claims("CN=r1.example, emailAddress=a@example.org"), NAME),
-        ({"common_name": "r1.example"}, claims("CN=r1.example, unstructuredName=dc1.example"), NAME),
-        ({"common_name": "r1.example"}, claims("CN=r1.example, unstructuredAddress=192.0.2.9"), NAME),
+        (
+            {"common_name": "r1.example"},
+            claims("CN=r1.example, unstructuredName=dc1.example"),
+            NAME,
+        ),
+        (
+            {"common_name": "r1.example"},
+            claims("CN=r1.example, unstructuredAddress=192.0.2.9"),
+            NAME,
+        ),
         ({"common_name": "r1.example"}, claims("CN=r1.example, unstructuredName=R1.example"), None),
         ({"common_name": "r1.example"}, claims("unstructuredName=r1.example"), None),
         ({"common_name": "r1.example"}, claims("O=Example"), NAME),
         ({"common_name": "r1.example"}, claims(), NAME),
         ({"common_name": "key.example"}, claims("CN=\u212aey.example"), NAME),
         ({"common_name": "r1.example"}, claims("CN= r1.example"), NAME),
-        ({"subject": WHOLE}, claims("serialNumber=FOC1, O=Example, CN=R1.example", "dns:r1.example"), None),
+        (
+            {"subject": WHOLE},
+            claims("serialNumber=FOC1, O=Example, CN=R1.example", "dns:r1.example"),
+            None,
+        ),
         ({"subject": WHOLE}, claims("CN=r1.example, O=Example"), SUBJECT),
         ({"subject": WHOLE}, claims("CN=r1.example, O=Example, serialNumber=FOC1, OU=IT"), SUBJECT),
-        ({"subject": WHOLE}, claims("CN=r1.example, O=Example, serialNumber=FOC1", "dns:r2.example"), NAME),
+        (
+            {"subject": WHOLE},
+            claims("CN=r1.example, O=Example, serialNumber=FOC1", "dns:r2.example"),
+            NAME,
+        ),
         ({"sans": BOUND}, claims("CN=r1.example", *BOUND), None),
-        ({"sans": BOUND}, claims("unstructuredName=r1.example, unstructuredAddress=192.0.2.7", *BOUND), None),
+        (
+            {"sans": BOUND},
+            claims("unstructuredName=r1.example, unstructuredAddress=192.0.2.7", *BOUND),
+            None,
+        ),
         ({"sans": BOUND}, claims("unstructuredName=r2.example", *BOUND), NAME),
         ({"sans": BOUND}, claims("", "ip:192.0.2.7"), None),
         ({"sans": BOUND}, claims("CN=r1.example"), None),
@@ -72,7 +95,11 @@ def claims(subject: str = "", *sans: str, address: str = "192.0.2.7") -> Claims:
         ({"common_name": "r1", "sans": BOUND}, claims("CN=r1", *BOUND), None),
         ({"common_name": "r1", "sans": BOUND}, claims("", *BOUND), NAME),
         ({"sans": ["uri:https://r1.example/A"]}, claims("", "uri:https://r1.example/a"), SAN),
-        ({"subject": "CN=r1, unstructuredName=r1.example"}, claims("CN=r1, unstructuredName=r1.example"), None),
+        (
+            {"subject": "CN=r1, unstructuredName=r1.example"},
+            claims("CN=r1, unstructuredName=r1.example"),
+            None,
+        ),
         ({"subject": "2.5.4.3=r1, O=Example"}, claims("CN=r1, O=Example"), None),
         ({"subject": "2.5.4.3=r1, O=Example"}, claims("CN=r1, O=Example", "dns:r2"), NAME),
         ({"networks": ["192.0.2.0/24"]}, claims("CN=x"), None),
@@ -101,7 +128,10 @@ def test_a_request_keeps_to_what_the_challenge_is_bound_to(
         ({"sans": ["ip:r1"]}, "'ip:r1': 'r1' does not appear to be"),
         ({"sans": ["dns:r-1-"]}, "'dns:r-1-': labels of a-z"),
         ({"sans": ["email:nobody"]}, "'email:nobody': mailbox@domain is needed"),
-        ({"sans": [f"dns:r{n}.example" for n in range(MAX_SANS + 1)]}, "101 alternative names: at most 100"),
+        (
+            {"sans": [f"dns:r{n}.example" for n in range(MAX_SANS + 1)]},
+            "101 alternative names: at most 100",
+        ),
         ({"networks": ["10.0.0.1/8"]}, "network '10.0.0.1/8': write it like"),
     ],
 )
@@ -124,9 +154,13 @@ def test_a_subject_is_read_as_people_write_it() -> None:
 
 def test_a_binding_is_kept_normalized_and_said_in_phrases() -> None:
     bound = normalized(
-        common_name=" r1 ", sans=["DNS:R1.example", "dns:r1.example", "ip:2001:DB8::0:1"], networks=["192.0.2.7"]
+        common_name=" r1 ",
+        sans=["DNS:R1.example", "dns:r1.example", "ip:2001:DB8::0:1"],
+        networks=["192.0.2.7"],
     )
-    assert bound == Binding(common_name="r1", sans=("dns:r1.example", "ip:2001:db8::1"), networks=("192.0.2.7/32",))
+    assert bound == Binding(
+        common_name="r1", sans=("dns:r1.example", "ip:2001:db8::1"), networks=("192.0.2.7/32",)
+    )
     assert described(bound, "switches") == [
         "name r1", "dns:r1.example", "ip:2001:db8::1", "device group switches", "from 192.0.2.7/32"
     ]  # fmt: skip
@@ -137,5 +171,7 @@ def test_a_binding_is_kept_normalized_and_said_in_phrases() -> None:
 
 def test_names_are_gathered_from_subject_and_alternative_names() -> None:
     wanted = extension_request(san(general_name("dns", "r1.example").der))
-    csr = decode_csr(request_der(build_name([("CN", "r1"), ("O", "Example"), ("UID", "7")]), wanted))
+    csr = decode_csr(
+        request_der(build_name([("CN", "r1"), ("O", "Example"), ("UID", "7")]), wanted)
+    )
     assert names_of(csr) == ["r1", "7", "r1.example"]

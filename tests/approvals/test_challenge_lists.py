@@ -1,4 +1,6 @@
-"""Lists of challenges: checked as a whole before anything is made, handed out once, harmless in a spreadsheet."""
+"""Lists of challenges: checked as a whole before anything is made, handed out once, harmless in a
+spreadsheet.
+"""
 
 import csv
 import io
@@ -10,15 +12,24 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError
 from django.test import Client
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from approvals.challenge_lists import MAX_BYTES, ListInvalid, harmless, make_list, read_list, write_list
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
-from approvals.sealing import Secret
+from approvals.challenges.lists import (
+    MAX_BYTES,
+    ListInvalid,
+    harmless,
+    make_list,
+    read_list,
+    write_list,
+)
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from scep.client import PKIStatus
+from database.encryption import Secret
+from scep.protocol.constants import PKIStatus
 from tests.pages import signed_in
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, create_person, create_profile, later, now
@@ -57,17 +68,27 @@ def test_each_row_becomes_a_challenge_bound_to_what_it_says(phones: EnrollmentPr
     assert (second["network"], second["serial_number"]) == ("192.0.2.0/24 2001:db8::/32", "FOC2")
     assert second["for"] == "'=cmd|'/c calc'!A1"
     one, two = ChallengePassword.objects.order_by("id")
-    assert (one.expires_at - start, two.expires_at - start, one.origin) == (timedelta(days=2), WEEK, "bulk")
+    assert (one.expires_at - start, two.expires_at - start, one.origin) == (
+        timedelta(days=2),
+        WEEK,
+        "bulk",
+    )
     assert told == [1, 2]
     device = Device.named("r1.example", profile="phones")
-    assert device.enroll(challenge=first["challenge"], dns_names=["r1.example"]).status is PKIStatus.PENDING
+    assert (
+        device.enroll(challenge=first["challenge"], dns_names=["r1.example"]).status
+        is PKIStatus.PENDING
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "faults"),
     [
         (b"", ["row 1: headings none not known"]),
-        (b"name,colour\nr1,red\n", ["row 1: headings 'name', 'colour' not known, there are common_name"]),
+        (
+            b"name,colour\nr1,red\n",
+            ["row 1: headings 'name', 'colour' not known, there are common_name"],
+        ),
         (b"for,for\na,b\n", ["row 1: heading for stands there twice"]),
         (b"common_name\n", ["the list has no rows below its headings"]),
         (b"common_name\n\xff\n", ["the list is not UTF-8 text: byte 12"]),
@@ -94,12 +115,14 @@ def test_a_list_with_a_fault_makes_nothing_and_names_every_row(
 def test_a_list_of_too_many_rows_is_split_by_its_maker(
     phones: EnrollmentProfile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("approvals.challenge_lists.MAX_COUNT", 2)
+    monkeypatch.setattr("approvals.challenges.lists.MAX_COUNT", 2)
     with pytest.raises(ListInvalid, match="more than 2 rows"):
         read_list(b"for\na\nb\nc\n", profile=phones, lifetime=WEEK)
 
 
-def test_a_list_is_made_whole_or_not_at_all(phones: EnrollmentProfile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_made_whole_or_not_at_all(
+    phones: EnrollmentProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     orders = read_list(LIST.encode(), profile=phones, lifetime=WEEK)
 
     def stop(number: int) -> None:
@@ -118,7 +141,7 @@ def test_no_cell_is_a_formula(cell: str) -> None:
     assert harmless(f"x{cell}") == f"x{cell}"
 
 
-# ----------------------------------------------------------------------------------------------------------- the pages
+# ---------------------------------------------------------------------------------------- the pages
 
 
 def upload(client: Client, content: str) -> Any:
@@ -130,11 +153,17 @@ def test_the_page_answers_with_the_list_once(world: World, phones: EnrollmentPro
     alice = signed_in(world.alice)
     assert "CSV file" in alice.get("/profiles/phones/challenges/list").content.decode()
     answer = upload(alice, LIST)
-    assert (answer["Content-Type"], "no-store" in answer["Cache-Control"]) == ("text/csv; charset=utf-8", True)
+    assert (answer["Content-Type"], "no-store" in answer["Cache-Control"]) == (
+        "text/csv; charset=utf-8",
+        True,
+    )
     assert answer["Content-Disposition"] == 'attachment; filename="challenges-phones.csv"'
     secrets = [row["challenge"] for row in rows_of(answer.content)]
     assert {row.created_by for row in ChallengePassword.objects.all()} == {world.alice}
-    page = alice.get("/challenges/").content.decode() + alice.get("/history/requests/").content.decode()
+    page = (
+        alice.get("/challenges/").content.decode()
+        + alice.get("/history/requests/").content.decode()
+    )
     assert not any(secret in page for secret in secrets)
 
 
@@ -147,29 +176,56 @@ def test_the_page_names_the_rows_that_cannot_be(world: World, phones: Enrollment
     assert not ChallengePassword.objects.exists()
 
 
-def test_the_page_makes_one_challenge_and_shows_it_once(world: World, phones: EnrollmentProfile) -> None:
+def test_the_page_makes_one_challenge_and_shows_it_once(
+    world: World, phones: EnrollmentProfile
+) -> None:
     alice = signed_in(world.alice)
-    form = {"subject": "r1.example", "sans": "dns:r1.example\nip:192.0.2.1", "created_for": "Jana", "lifetime": "2h"}
+    form = {
+        "subject": "r1.example",
+        "sans": "dns:r1.example\nip:192.0.2.1",
+        "created_for": "Jana",
+        "lifetime": "2h",
+    }
     answer = alice.post("/profiles/phones/challenges/new", form | {"count": "1"})
     ((row, secret),) = answer.context["made"]
-    assert (secret.reveal() in answer.content.decode(), "no-store" in answer["Cache-Control"]) == (True, True)
-    assert (row.origin, row.created_by, row.sans) == ("page", world.alice, ["dns:r1.example", "ip:192.0.2.1"])
+    assert (secret.reveal() in answer.content.decode(), "no-store" in answer["Cache-Control"]) == (
+        True,
+        True,
+    )
+    assert (row.origin, row.created_by, row.sans) == (
+        "page",
+        world.alice,
+        ["dns:r1.example", "ip:192.0.2.1"],
+    )
     page = alice.get(f"/challenges/{row.pk}/").content.decode()
     assert "name r1.example" in page
     assert secret.reveal() not in page
-    wrong = alice.post("/profiles/phones/challenges/new", form | {"count": "1", "sans": "r1.example"})
+    wrong = alice.post(
+        "/profiles/phones/challenges/new", form | {"count": "1", "sans": "r1.example"}
+    )
     assert "write it like dns:r1.example" in wrong.content.decode()
-    assert alice.post("/profiles/phones/challenges/new", form | {"count": "1000"}).status_code == 422
+    assert (
+        alice.post("/profiles/phones/challenges/new", form | {"count": "1000"}).status_code == 422
+    )
 
 
-def test_the_family_tree_leads_from_the_maker_to_the_certificate(world: World, phones: EnrollmentProfile) -> None:
+def test_the_family_tree_leads_from_the_maker_to_the_certificate(
+    world: World, phones: EnrollmentProfile
+) -> None:
     bob = create_person("bob", Role.OFFICER)
     secret = made_by(bob, phones, subject="d1.example", created_for="Jana")
     Device.named("d1.example", "device-1", "phones").enroll(challenge=secret.reveal())
     request, row = EnrollmentRequest.objects.get(), ChallengePassword.objects.get()
     auditor = signed_in(create_person("carla", Role.AUDITOR))
     page = auditor.get(f"/challenges/{row.pk}/").content.decode()
-    for part in ("Bob", "Jana", "name d1.example", f"/requests/{request.pk}/", "Challenge used", "127.0.0.1"):
+    for part in (
+        "Bob",
+        "Jana",
+        "name d1.example",
+        f"/requests/{request.pk}/",
+        "Challenge used",
+        "127.0.0.1",
+    ):
         assert part in page, part
     assert f"/challenges/{row.pk}/" in auditor.get(f"/requests/{request.pk}/").content.decode()
     assert "Withdraw it" not in page
@@ -179,18 +235,29 @@ def test_a_challenge_is_withdrawn_on_its_page(world: World, phones: EnrollmentPr
     made_by(world.alice, phones)
     row, alice = ChallengePassword.objects.get(), signed_in(world.alice)
     assert "Withdraw it" in alice.get(f"/challenges/{row.pk}/").content.decode()
-    assert "opens nothing any more" in alice.post(f"/challenges/{row.pk}/withdraw", follow=True).content.decode()
-    assert "withdrawn already" in alice.post(f"/challenges/{row.pk}/withdraw", follow=True).content.decode()
+    assert (
+        "opens nothing any more"
+        in alice.post(f"/challenges/{row.pk}/withdraw", follow=True).content.decode()
+    )
+    assert (
+        "withdrawn already"
+        in alice.post(f"/challenges/{row.pk}/withdraw", follow=True).content.decode()
+    )
 
 
 def made_by(user: User, profile: EnrollmentProfile, **order: Any) -> Secret:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=user, now=now())[0][1]
+    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=user, now=now())[
+        0
+    ][1]
 
 
 def test_the_list_is_filtered_and_paged(world: World, phones: EnrollmentProfile) -> None:
     for number in range(60):
         made_by(world.alice, phones, subject=f"r{number}.example")
-    oldest, newest = ChallengePassword.objects.earliest("id"), ChallengePassword.objects.latest("id")
+    oldest, newest = (
+        ChallengePassword.objects.earliest("id"),
+        ChallengePassword.objects.latest("id"),
+    )
     ChallengePassword.objects.filter(pk=oldest.pk).update(expires_at=later(seconds=-1))
     Device.named("r59.example", profile="phones").enroll(challenge="wrong")
     alice = signed_in(world.alice)
@@ -211,19 +278,30 @@ def test_the_list_is_filtered_and_paged(world: World, phones: EnrollmentProfile)
     assert shown("?q=nothing") == []
 
 
-# ---------------------------------------------------------------------------------------------------------- by command
+# --------------------------------------------------------------------------------------- by command
 
 
-def test_the_command_makes_lists_shows_and_withdraws(world: World, phones: EnrollmentProfile, tmp_path: Any) -> None:
+def test_the_command_makes_lists_shows_and_withdraws(
+    world: World, phones: EnrollmentProfile, tmp_path: Any
+) -> None:
     file = tmp_path / "devices.csv"
     file.write_text(LIST)
     rows = rows_of(run("challenges", "make", "phones", str(file), "--officer", "alice").encode())
     assert len({row["challenge"] for row in rows}) == 2
     listed = run_json("challenges", "list", "--profile", "phones")
-    assert [(row["state"], row["created_by"], row["origin"]) for row in listed] == [("unused", "alice", "bulk")] * 2
+    assert [(row["state"], row["created_by"], row["origin"]) for row in listed] == [
+        ("unused", "alice", "bulk")
+    ] * 2
     one = run_json("challenges", "show", rows[0]["id"])
-    assert one["bound_to"] == ["name r1.example", "dns:r1.example", "dns:www.r1.example", "ip:192.0.2.1"]
-    assert run_json("challenges", "withdraw", rows[0]["id"]) == [{"id": rows[0]["id"], "state": "withdrawn"}]
+    assert one["bound_to"] == [
+        "name r1.example",
+        "dns:r1.example",
+        "dns:www.r1.example",
+        "ip:192.0.2.1",
+    ]
+    assert run_json("challenges", "withdraw", rows[0]["id"]) == [
+        {"id": rows[0]["id"], "state": "withdrawn"}
+    ]
     assert run_json("challenges", "show", rows[0]["id"])["state"] == "withdrawn"
     file.write_text("common_name,ip\nr1,999\n")
     for arguments, words in (
@@ -238,10 +316,14 @@ def test_the_command_makes_lists_shows_and_withdraws(world: World, phones: Enrol
 
 
 def test_the_command_rotates_and_reveals_a_static_challenge(world: World, tmp_path: Any) -> None:
-    create_profile(world.ca, "printers", challenge="static", static_challenge="the old secret of the printers")
+    create_profile(
+        world.ca, "printers", challenge="static", static_challenge="the old secret of the printers"
+    )
     file = tmp_path / "new.txt"
     file.write_text("the new secret of the printers\n")
-    document = run_json("challenges", "rotate", "printers", "--secret-file", str(file), "--overlap", "7d")
+    document = run_json(
+        "challenges", "rotate", "printers", "--secret-file", str(file), "--overlap", "7d"
+    )
     assert document["old_until"] is not None
     assert run("challenges", "reveal", "printers").strip() == "the new secret of the printers"
     assert AuditEntry.objects.get(event="challenge:reveal").actor_kind == "command"

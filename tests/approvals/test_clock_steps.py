@@ -1,4 +1,6 @@
-"""A clock that was set forward and back leaves times ahead of it in the database: none of them stops anything."""
+"""A clock that was set forward and back leaves times ahead of it in the database: none of them
+stops anything.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,38 +12,53 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.roles import Role
-from approvals import due as dueness
-from approvals import issuance, validations
-from approvals.alarms import deliver_alarms, raise_alarm
-from approvals.challenge_models import AlarmKind, FailedChallenges
-from approvals.decisions import approve_request, reject_request
-from approvals.due import LEASE, backoff, due, free, is_due
-from approvals.errors import Cause
-from approvals.issuance import BatchResult
-from approvals.leases import acquire
-from approvals.lockouts import LOCKED_FOR, forget_old, lock_end, locks_of, note_failure
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Lease, OutboxMessage, Validation
-from approvals.notifications import deliver_due, notify
-from approvals.queue import signing_health
-from approvals.states import State
-from approvals.sweep import sweep
+from approvals.challenges.lockouts import LOCKED_FOR, forget_old, lock_end, locks_of, note_failure
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.issuance import issue
+from approvals.issuance.issue import BatchResult
+from approvals.issuance.sweep import sweep
+from approvals.models.challenges import AlarmKind, FailedChallenges
+from approvals.models.operations import Lease
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.models.validations import Validation
+from approvals.operations.alarms import deliver_alarms, raise_alarm
+from approvals.operations.leases import acquire
+from approvals.reading.queue import signing_health
+from approvals.records import due as dueness
+from approvals.records import validation_gate
+from approvals.records.due import LEASE, backoff, due, free, is_due
+from approvals.records.notifications import deliver_due, notify
+from approvals.rules.errors import Cause
+from approvals.rules.states import State
 from audit.events import SYSTEM, Event
 from audit.log import close_minutes, record_repeated
 from audit.models import RepeatedEvent
-from ca.crl import issue_crl, issue_due_crls
-from ca.issuance import sign_prepared
-from ca.models import Certificate, CrlIssue
-from ca.store import CRL_LEASE, crl_is_due, latest_crl
+from ca.certificates.crls import CRL_LEASE, crl_is_due, latest_crl
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
+from ca.signing.crl import issue_crl, issue_due_crls
+from ca.signing.issuance import sign_prepared
 from tests.flows.wire import bare
 from tests.pages import create_requests
 from tests.world import Device, World, create_person, now, run_worker, voice_of
 
 #: How far the clock was ahead, before it was set back.
-STEPS = [timedelta(minutes=20), timedelta(minutes=53), timedelta(hours=5), timedelta(days=2), timedelta(days=800)]
+STEPS = [
+    timedelta(minutes=20),
+    timedelta(minutes=53),
+    timedelta(hours=5),
+    timedelta(days=2),
+    timedelta(days=800),
+]
 _HYPOTHESIS = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-_SECONDS = st.integers(min_value=15 * 60, max_value=400 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
+_SECONDS = st.integers(min_value=15 * 60, max_value=400 * 86_400).map(
+    lambda seconds: timedelta(seconds=seconds)
+)
 
 
 @pytest.fixture
@@ -55,13 +72,15 @@ def approved(world: World) -> EnrollmentRequest:
 
 @pytest.fixture(autouse=True)
 def no_bells() -> Iterator[None]:
-    with mock.patch("approvals.doorbell._breaker.send", return_value=True):
+    with mock.patch("approvals.operations.doorbell._breaker.send", return_value=True):
         yield
 
 
 @_HYPOTHESIS
 @given(step=_SECONDS, length=st.integers(1, 30).map(lambda seconds: timedelta(seconds=seconds)))
-def test_a_lease_further_ahead_than_its_length_is_void(world: World, step: timedelta, length: timedelta) -> None:
+def test_a_lease_further_ahead_than_its_length_is_void(
+    world: World, step: timedelta, length: timedelta
+) -> None:
     Lease.objects.update_or_create(
         name="x", defaults={"held_until": now() + step + length, "last_run_at": now() + step}
     )
@@ -86,7 +105,7 @@ def test_of_two_processes_that_hold_a_lease_for_void_one_gets_it(world: World) -
 @pytest.mark.parametrize("step", STEPS)
 def test_the_sweep_goes_on_after_a_step_back(world: World, step: timedelta) -> None:
     ahead = now() + step
-    with mock.patch("approvals.leases.database_now", return_value=ahead):
+    with mock.patch("approvals.operations.leases.database_now", return_value=ahead):
         assert sweep().ran
     assert sweep().ran
     assert not Lease.objects.filter(last_run_at__gt=now()).exists()
@@ -94,11 +113,15 @@ def test_the_sweep_goes_on_after_a_step_back(world: World, step: timedelta) -> N
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_what_was_approved_under_a_clock_ahead_is_signed_at_once(world: World, step: timedelta) -> None:
+def test_what_was_approved_under_a_clock_ahead_is_signed_at_once(
+    world: World, step: timedelta
+) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now() + step)
-    with mock.patch("approvals.sweep.ring_now") as ring:
+    approve_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="", now=now() + step
+    )
+    with mock.patch("approvals.issuance.sweep.ring_now") as ring:
         sweep()
     ring.assert_called_once_with([request.pk])
     assert run_worker().issued == [request.pk]
@@ -109,11 +132,17 @@ def test_a_lease_and_a_pause_from_a_clock_ahead_hold_up_nothing(
     approved: EnrollmentRequest, step: timedelta, attempts: int
 ) -> None:
     then = now() + step
-    values = {"attempts": attempts, "lease_until": then + LEASE, "next_attempt_at": then + LEASE + backoff(attempts)}
+    values = {
+        "attempts": attempts,
+        "lease_until": then + LEASE,
+        "next_attempt_at": then + LEASE + backoff(attempts),
+    }
     EnrollmentRequest.objects.update(**values)
     assert EnrollmentRequest.objects.filter(due(now=now()), free(now=now())).exists()
     result = run_worker()
-    assert (result.issued or result.failed) == [approved.pk]  # too many attempts: looked at, and given to an officer
+    assert (result.issued or result.failed) == [
+        approved.pk
+    ]  # too many attempts: looked at, and given to an officer
     assert result.failed == ([approved.pk] if attempts >= 8 else [])
 
 
@@ -125,7 +154,11 @@ def test_a_lease_and_a_pause_from_a_clock_ahead_hold_up_nothing(
     window=st.sampled_from([0, 60, 4000]),
 )
 def test_rows_and_objects_are_due_by_the_same_rule(
-    approved: EnrollmentRequest, attempts: int, lease: int | None, next_attempt: int | None, window: int
+    approved: EnrollmentRequest,
+    attempts: int,
+    lease: int | None,
+    next_attempt: int | None,
+    window: int,
 ) -> None:
     moment = now()
     EnrollmentProfile.objects.update(undo_window=timedelta(seconds=window))
@@ -133,9 +166,14 @@ def test_rows_and_objects_are_due_by_the_same_rule(
     def at(seconds: int | None) -> datetime | None:
         return None if seconds is None else moment + timedelta(seconds=seconds)
 
-    EnrollmentRequest.objects.update(attempts=attempts, lease_until=at(lease), next_attempt_at=at(next_attempt))
+    EnrollmentRequest.objects.update(
+        attempts=attempts, lease_until=at(lease), next_attempt_at=at(next_attempt)
+    )
     row = EnrollmentRequest.objects.select_related("profile").get()
-    assert is_due(row, now=moment) == EnrollmentRequest.objects.filter(due(now=moment), free(now=moment)).exists()
+    assert (
+        is_due(row, now=moment)
+        == EnrollmentRequest.objects.filter(due(now=moment), free(now=moment)).exists()
+    )
 
 
 @pytest.mark.parametrize("seconds", [1, 20, 59, 60, 61])
@@ -144,7 +182,9 @@ def test_a_living_lease_is_left_alone(approved: EnrollmentRequest, seconds: int)
     assert run_worker().skipped == [approved.pk]
 
 
-def test_a_decision_that_can_be_undone_waits_for_its_time_whatever_its_length(approved: EnrollmentRequest) -> None:
+def test_a_decision_that_can_be_undone_waits_for_its_time_whatever_its_length(
+    approved: EnrollmentRequest,
+) -> None:
     EnrollmentProfile.objects.update(undo_window=timedelta(hours=2))
     EnrollmentRequest.objects.update(next_attempt_at=now() + timedelta(hours=2))
     assert run_worker().skipped == [approved.pk]
@@ -153,8 +193,12 @@ def test_a_decision_that_can_be_undone_waits_for_its_time_whatever_its_length(ap
 
 
 @pytest.mark.parametrize("step", [*STEPS, -timedelta(hours=2)])
-def test_a_worker_that_loses_its_lease_to_a_step_stores_nothing(approved: EnrollmentRequest, step: timedelta) -> None:
-    """Both ways: the clock moves while a worker signs, another takes the request over, and one certificate exists."""
+def test_a_worker_that_loses_its_lease_to_a_step_stores_nothing(
+    approved: EnrollmentRequest, step: timedelta
+) -> None:
+    """Both ways: the clock moves while a worker signs, another takes the request over, and one
+    certificate exists.
+    """
     rivals: list[BatchResult] = []
     calls: list[datetime] = []
 
@@ -164,12 +208,15 @@ def test_a_worker_that_loses_its_lease_to_a_step_stores_nothing(approved: Enroll
             row = EnrollmentRequest.objects.get()
             assert row.lease_until is not None
             assert row.next_attempt_at is not None
-            values = {"lease_until": row.lease_until + step, "next_attempt_at": row.next_attempt_at + step}
+            values = {
+                "lease_until": row.lease_until + step,
+                "next_attempt_at": row.next_attempt_at + step,
+            }
             EnrollmentRequest.objects.update(**values)
             rivals.append(run_worker())
         return sign_prepared(certificate, now=now)
 
-    with mock.patch.object(issuance, "sign_prepared", sign):
+    with mock.patch.object(issue, "sign_prepared", sign):
         first = run_worker()
     assert rivals[0].issued == [approved.pk]
     assert first.issued == []
@@ -179,24 +226,30 @@ def test_a_worker_that_loses_its_lease_to_a_step_stores_nothing(approved: Enroll
 
 
 @pytest.mark.parametrize(("step", "attempts"), list(zip(STEPS, (0, 1, 4, 12, 30), strict=True)))
-def test_a_validation_from_a_clock_ahead_is_due(world: World, step: timedelta, attempts: int) -> None:
+def test_a_validation_from_a_clock_ahead_is_due(
+    world: World, step: timedelta, attempts: int
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
-    wait = validations.backoff(attempts) if attempts else timedelta(0)
+    wait = validation_gate.backoff(attempts) if attempts else timedelta(0)
     Validation.objects.create(
         request=request,
         kind="webhook",
         challenge_hash="0" * 64,
         attempts=attempts,
         next_attempt_at=now() + step + wait,
-        lease_until=now() + step + validations.LEASE,
+        lease_until=now() + step + validation_gate.LEASE,
     )
-    assert Validation.objects.filter(validations.due(now())).exists()
-    Validation.objects.update(next_attempt_at=now() + wait, lease_until=now() + validations.LEASE)
-    assert not Validation.objects.filter(validations.due(now())).exists()
+    assert Validation.objects.filter(validation_gate.due(now())).exists()
+    Validation.objects.update(
+        next_attempt_at=now() + wait, lease_until=now() + validation_gate.LEASE
+    )
+    assert not Validation.objects.filter(validation_gate.due(now())).exists()
 
 
 @pytest.mark.parametrize(("step", "attempts"), list(zip(STEPS, (0, 1, 2, 3, 4), strict=True)))
-def test_mails_from_a_clock_ahead_are_sent(world: World, settings: object, step: timedelta, attempts: int) -> None:
+def test_mails_from_a_clock_ahead_are_sent(
+    world: World, settings: object, step: timedelta, attempts: int
+) -> None:
     create_person("anna", Role.ADMINISTRATOR)
     (request,) = create_requests(world.profile, ["r1.example"])
     OutboxMessage.objects.all().delete()
@@ -206,24 +259,39 @@ def test_mails_from_a_clock_ahead_are_sent(world: World, settings: object, step:
     with mock.patch("django.conf.settings.PORTAL_SENDS_MAIL", new=True):
         assert deliver_due(now=now()) == 1
         notify("request-pending", request, now=now() - timedelta(minutes=2))
-        assert deliver_due(now=now()) == 1  # the notice of the hour that was not is none of the last minute
+        assert (
+            deliver_due(now=now()) == 1
+        )  # the notice of the hour that was not is none of the last minute
         assert deliver_alarms(now=now()) == 1
-    assert {name for message in mail.outbox for name in message.to} >= {"alice@example.org", "anna@example.org"}
+    assert {name for message in mail.outbox for name in message.to} >= {
+        "alice@example.org",
+        "anna@example.org",
+    }
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_lock_from_a_clock_ahead_holds_nobody_out(world: World, step: timedelta) -> None:
     then = now() + step
     FailedChallenges.objects.create(
-        profile=world.profile, address="192.0.2.7", failures=4, since=then, locked_until=then + LOCKED_FOR
+        profile=world.profile,
+        address="192.0.2.7",
+        failures=4,
+        since=then,
+        locked_until=then + LOCKED_FOR,
     )
     assert lock_end(world.profile, "192.0.2.7", "x", now=now()) is None
     assert locks_of(world.profile, now=now()) == []
     note_failure(world.profile, "192.0.2.7", cause=Cause.CHALLENGE_WRONG, now=now())
     row = FailedChallenges.objects.get(address="192.0.2.7")
-    assert (row.failures, row.since <= now()) == (1, True)  # counted afresh, not on top of the other hour
+    assert (row.failures, row.since <= now()) == (
+        1,
+        True,
+    )  # counted afresh, not on top of the other hour
     FailedChallenges.objects.update(since=then, locked_until=then + LOCKED_FOR)
-    assert forget_old(now=now()) == FailedChallenges.objects.count() + 2 or not FailedChallenges.objects.exists()
+    assert (
+        forget_old(now=now()) == FailedChallenges.objects.count() + 2
+        or not FailedChallenges.objects.exists()
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -263,12 +331,16 @@ def test_a_refusal_of_the_other_hour_reaches_the_device(world: World, step: time
     device = Device.named("r1.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now() + step)
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now() + step
+    )
     assert bare(device.poll().fail_info_text) == "no"
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_times_ahead_of_the_clock_are_a_fault_and_no_health(approved: EnrollmentRequest, step: timedelta) -> None:
+def test_times_ahead_of_the_clock_are_a_fault_and_no_health(
+    approved: EnrollmentRequest, step: timedelta
+) -> None:
     EnrollmentRequest.objects.update(next_attempt_at=now() + step)
     health = signing_health(now())
     assert health.stalled
@@ -284,8 +356,10 @@ def test_what_was_signed_in_the_other_hour_hides_nothing(world: World, step: tim
     for request in EnrollmentRequest.objects.all():
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     done, left = EnrollmentRequest.objects.order_by("id")
-    with mock.patch.object(issuance, "database_now", return_value=now() + step):
-        issuance.issue_certificates([done.pk])
-    EnrollmentRequest.objects.filter(pk=left.pk).update(next_attempt_at=now() - timedelta(minutes=7))
+    with mock.patch.object(issue, "database_now", return_value=now() + step):
+        issue.issue_certificates([done.pk])
+    EnrollmentRequest.objects.filter(pk=left.pk).update(
+        next_attempt_at=now() - timedelta(minutes=7)
+    )
     assert signing_health(now()).sentence == "Nothing signed for 7 min, 1 waiting."
     assert dueness.is_due(EnrollmentRequest.objects.get(pk=left.pk), now=now())

@@ -8,18 +8,22 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, transaction
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals import decisions
-from approvals.decisions import (
+from approvals.decisions import decide
+from approvals.decisions.batch import decide_many
+from approvals.decisions.decide import (
     approve_request,
-    decide_many,
     reject_request,
     reopen_request,
-    retry_request,
-    session_voice,
 )
-from approvals.errors import (
+from approvals.decisions.retry import retry_request
+from approvals.decisions.review_digest import review_digest, review_of
+from approvals.models.decisions import Decision, Evidence, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.records.decision_documents import Voice, write_decision
+from approvals.rules.errors import (
     AlreadyDecided,
     AlreadyVoted,
     NothingToRetry,
@@ -27,10 +31,7 @@ from approvals.errors import (
     ReasonMissing,
     RequestChanged,
 )
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, Evidence, Verdict
-from approvals.review import review_digest, review_of
-from approvals.states import State
-from approvals.verdicts import Voice, write_decision
+from approvals.rules.states import State
 from audit.models import AuditEntry, AuditPrivateValue
 from tests.world import Device, World, create_person, now, run_worker, voice_of
 
@@ -50,11 +51,19 @@ def fresh() -> EnrollmentRequest:
 def test_an_approval_records_who_decided_on_what(world: World, pending: EnrollmentRequest) -> None:
     digest = review_digest(fresh())
     decision = approve_request(
-        request_id=pending.pk, voice=session_voice(world.alice), comment=" on the list ", now=now(), view_sha256=digest
+        request_id=pending.pk,
+        voice=Voice(evidence=Evidence.SESSION, officer=world.alice),
+        comment=" on the list ",
+        now=now(),
+        view_sha256=digest,
     )
     request = fresh()
     assert (request.state, request.version) == (State.APPROVED, 2)
-    assert (decision.officer, decision.verdict, decision.comment) == (world.alice, Verdict.APPROVE, "on the list")
+    assert (decision.officer, decision.verdict, decision.comment) == (
+        world.alice,
+        Verdict.APPROVE,
+        "on the list",
+    )
     assert f'"view_sha256":"{digest}"'.encode() in bytes(decision.document)
     entry = AuditEntry.objects.get(event="request:approve")
     assert entry.data["document_sha256"] == decision.document_sha256
@@ -68,25 +77,49 @@ def test_a_rejection_needs_a_reason(world: World, pending: EnrollmentRequest) ->
     assert fresh().state == State.PENDING
 
 
-def test_the_second_officer_is_told_who_was_faster(world: World, pending: EnrollmentRequest) -> None:
+def test_the_second_officer_is_told_who_was_faster(
+    world: World, pending: EnrollmentRequest
+) -> None:
     bob = create_person("bob", Role.OFFICER)
     digest = review_digest(fresh())
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now(), view_sha256=digest)
-    with pytest.raises(AlreadyDecided, match=r"Already approved by Alice at .* UTC\. Nothing was done twice\."):
-        reject_request(request_id=pending.pk, voice=voice_of(bob), comment="no", now=now(), view_sha256=digest)
+    approve_request(
+        request_id=pending.pk,
+        voice=voice_of(world.alice),
+        comment="",
+        now=now(),
+        view_sha256=digest,
+    )
+    with pytest.raises(
+        AlreadyDecided, match=r"Already approved by Alice at .* UTC\. Nothing was done twice\."
+    ):
+        reject_request(
+            request_id=pending.pk, voice=voice_of(bob), comment="no", now=now(), view_sha256=digest
+        )
     with pytest.raises(AlreadyDecided, match="Already approved by Alice"):
         approve_request(request_id=pending.pk, voice=voice_of(bob), comment="", now=now())
     assert Decision.objects.count() == 1
 
 
-def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(world: World, pending: EnrollmentRequest) -> None:
+def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(
+    world: World, pending: EnrollmentRequest
+) -> None:
     with pytest.raises(RequestChanged, match="look at it again"):
-        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now(), view_sha256="0" * 64)
+        approve_request(
+            request_id=pending.pk,
+            voice=voice_of(world.alice),
+            comment="",
+            now=now(),
+            view_sha256="0" * 64,
+        )
     assert fresh().state == State.PENDING
 
 
-@pytest.mark.parametrize("roles", [(), (Role.AUDITOR,), (Role.ADMINISTRATOR,), (Role.ADMINISTRATOR, Role.AUDITOR)])
-def test_only_officers_decide(world: World, pending: EnrollmentRequest, roles: tuple[Role, ...]) -> None:
+@pytest.mark.parametrize(
+    "roles", [(), (Role.AUDITOR,), (Role.ADMINISTRATOR,), (Role.ADMINISTRATOR, Role.AUDITOR)]
+)
+def test_only_officers_decide(
+    world: World, pending: EnrollmentRequest, roles: tuple[Role, ...]
+) -> None:
     charlie = create_person("charlie", *roles)
     with pytest.raises(NotPermitted):
         approve_request(request_id=pending.pk, voice=voice_of(charlie), comment="", now=now())
@@ -95,7 +128,9 @@ def test_only_officers_decide(world: World, pending: EnrollmentRequest, roles: t
     assert fresh().state == State.PENDING
 
 
-def test_an_officer_of_another_department_finds_no_such_request(world: World, pending: EnrollmentRequest) -> None:
+def test_an_officer_of_another_department_finds_no_such_request(
+    world: World, pending: EnrollmentRequest
+) -> None:
     north, south = (Department.objects.create(slug=name, name=name) for name in ("north", "south"))
     EnrollmentProfile.objects.update(department=north)
     southerner = create_person("bob", Role.OFFICER, department=south)
@@ -111,9 +146,13 @@ def test_a_request_that_does_not_exist_looks_like_one_of_others(world: World) ->
         approve_request(request_id=uuid4(), voice=voice_of(world.alice), comment="", now=now())
 
 
-def test_the_policy_has_no_voice_in_these_functions(world: World, pending: EnrollmentRequest) -> None:
+def test_the_policy_has_no_voice_in_these_functions(
+    world: World, pending: EnrollmentRequest
+) -> None:
     with pytest.raises(NotPermitted):
-        approve_request(request_id=pending.pk, voice=Voice(evidence=Evidence.POLICY), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, voice=Voice(evidence=Evidence.POLICY), comment="", now=now()
+        )
 
 
 def test_a_quorum_needs_different_officers(world: World, pending: EnrollmentRequest) -> None:
@@ -128,7 +167,9 @@ def test_a_quorum_needs_different_officers(world: World, pending: EnrollmentRequ
     assert run_worker().issued == [pending.pk]
 
 
-def test_a_decision_by_command_is_marked_and_may_be_refused(world: World, pending: EnrollmentRequest) -> None:
+def test_a_decision_by_command_is_marked_and_may_be_refused(
+    world: World, pending: EnrollmentRequest
+) -> None:
     voice = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="operator")
     EnrollmentProfile.objects.update(allow_asserted_decisions=False)
     with pytest.raises(NotPermitted, match="signed-in officers only"):
@@ -158,18 +199,37 @@ def test_many_are_decided_each_on_its_own(world: World) -> None:
     assert results[0].text == "approved"
     assert "Already rejected by Alice" in results[1].text
     rejected = decide_many(
-        items=[(ids[2], None)], verdict=Verdict.REJECT, voice=voice_of(world.alice), comment="no", now=now()
+        items=[(ids[2], None)],
+        verdict=Verdict.REJECT,
+        voice=voice_of(world.alice),
+        comment="no",
+        now=now(),
     )
     assert rejected[0].done
     states = dict(EnrollmentRequest.objects.values_list("pk", "state"))
-    assert [states[request_id] for request_id in ids] == [State.APPROVED, State.REJECTED, State.REJECTED]
+    assert [states[request_id] for request_id in ids] == [
+        State.APPROVED,
+        State.REJECTED,
+        State.REJECTED,
+    ]
 
 
-def test_a_rejected_request_can_be_reopened_in_a_new_round(world: World, pending: EnrollmentRequest) -> None:
-    reject_request(request_id=pending.pk, voice=voice_of(world.alice), comment="wrong site", now=now())
-    reopen_request(request_id=pending.pk, voice=voice_of(world.alice), comment="site corrected", now=now())
+def test_a_rejected_request_can_be_reopened_in_a_new_round(
+    world: World, pending: EnrollmentRequest
+) -> None:
+    reject_request(
+        request_id=pending.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+    )
+    reopen_request(
+        request_id=pending.pk, voice=voice_of(world.alice), comment="site corrected", now=now()
+    )
     request = fresh()
-    assert (request.state, request.round, request.reason, request.decided_at) == (State.PENDING, 2, "", None)
+    assert (request.state, request.round, request.reason, request.decided_at) == (
+        State.PENDING,
+        2,
+        "",
+        None,
+    )
     approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
     assert run_worker().issued == [pending.pk]
 
@@ -181,7 +241,9 @@ def test_an_issued_request_is_not_reopened(world: World, pending: EnrollmentRequ
         reopen_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
 
 
-def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(world: World, pending: EnrollmentRequest) -> None:
+def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(
+    world: World, pending: EnrollmentRequest
+) -> None:
     reject_request(request_id=pending.pk, voice=voice_of(world.alice), comment="no", now=now())
     EnrollmentProfile.objects.update(refused_ttl=timedelta(0))
     Device.named("r1.example").enroll(transaction_id="a new one")
@@ -211,23 +273,29 @@ def test_a_decision_never_changes(world: World, pending: EnrollmentRequest) -> N
         Decision.objects.all()._raw_delete("default")
 
 
-def test_the_review_shows_the_past_of_key_and_name(world: World, pending: EnrollmentRequest) -> None:
+def test_the_review_shows_the_past_of_key_and_name(
+    world: World, pending: EnrollmentRequest
+) -> None:
     approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
     run_worker()
     Device.named("r1.example", key="bob").enroll(dns_names=["r1.example"])
     second = EnrollmentRequest.objects.order_by("-id")[0]
     review = review_of(second)
-    assert [request.pk for request in review.same_name_requests] == [pending.pk]
-    assert [certificate.order_id for certificate in review.same_name_certificates] == [pending.pk]
-    assert review.same_key_requests == ()
-    assert review.same_key_certificates == ()
+    assert [request.pk for request in review.past.same_name_requests] == [pending.pk]
+    assert [certificate.order_id for certificate in review.past.same_name_certificates] == [
+        pending.pk
+    ]
+    assert review.past.same_key_requests == ()
+    assert review.past.same_key_certificates == ()
     assert review.would_issue.subject == "CN=r1.example"
     assert review.would_issue.names == ("dns:r1.example",)
     assert review.requested_extensions == ("subjectAltName",)
     assert review.fingerprints.public_key == second.csr_spki_sha256
 
 
-def test_a_vote_on_a_row_that_moved_meanwhile_is_told_so(world: World, pending: EnrollmentRequest) -> None:
+def test_a_vote_on_a_row_that_moved_meanwhile_is_told_so(
+    world: World, pending: EnrollmentRequest
+) -> None:
     EnrollmentProfile.objects.update(required_approvals=2)
     write = write_decision
 
@@ -235,12 +303,17 @@ def test_a_vote_on_a_row_that_moved_meanwhile_is_told_so(world: World, pending: 
         EnrollmentRequest.objects.update(version=9)
         return write(request, *arguments, **named)
 
-    with mock.patch.object(decisions, "write_decision", move), pytest.raises(AlreadyDecided, match="was faster"):
+    with (
+        mock.patch.object(decide, "write_decision", move),
+        pytest.raises(AlreadyDecided, match="was faster"),
+    ):
         approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
     assert not Decision.objects.exists()
 
 
-def test_a_request_that_expired_while_it_was_open_says_so(world: World, pending: EnrollmentRequest) -> None:
+def test_a_request_that_expired_while_it_was_open_says_so(
+    world: World, pending: EnrollmentRequest
+) -> None:
     EnrollmentRequest.objects.update(state=State.EXPIRED)
     with pytest.raises(AlreadyDecided, match="This request is expired already"):
         approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())

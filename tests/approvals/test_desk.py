@@ -1,4 +1,6 @@
-"""The desk: each verb with words of its own, the digest of what was seen, votes, drafts over a sign-in, names."""
+"""The desk: each verb with words of its own, the digest of what was seen, votes, drafts over a
+sign-in, names.
+"""
 
 import json
 import re
@@ -15,15 +17,18 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.drafts import MAX_LENGTH, take_draft
 from accounts.roles import Role
-from approvals.decisions import approve_request, decide_many, reject_request
-from approvals.errors import AlreadyVoted
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, OutboxMessage, Verdict
-from approvals.notifications import _send
-from approvals.review import review_digest
-from approvals.states import State
-from ca.text import NO_NAME, display_name
+from accounts.sign_in.drafts import MAX_LENGTH, take_draft
+from approvals.decisions.batch import decide_many
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.decisions import Decision, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.records.notifications import _send
+from approvals.rules.errors import AlreadyVoted
+from approvals.rules.states import State
+from ca.x509.text import NO_NAME, display_name
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, now, run_worker, voice_of
 
@@ -60,39 +65,53 @@ def hidden(page: str, name: str) -> str:
     return unescape(match[1])
 
 
-def sign_in_with(client: Client, page: str, *, password: str = "alice" * 2, draft: str | None = None) -> Any:
+def sign_in_with(
+    client: Client, page: str, *, password: str = "alice" * 2, draft: str | None = None
+) -> Any:
     """Send the sign-in form of a page, with its hidden fields."""
     form = {"login": "alice", "password": password, "next": hidden(page, "next")}
-    return client.post(reverse("account_login"), form | {"draft": hidden(page, "draft") if draft is None else draft})
+    return client.post(
+        reverse("account_login"),
+        form | {"draft": hidden(page, "draft") if draft is None else draft},
+    )
 
 
-# Whose digest, whose words --------------------------------------------------------------------------------------------
+# Whose digest, whose words ------------------------------------------------------------------------
 @pytest.mark.parametrize("verb", ["approve", "reject", "reopen"])
 def test_what_was_seen_of_one_request_decides_on_no_other(world: World, verb: str) -> None:
     seen, other = create_requests(world.profile, ["r1.example", "r2.example"])
     if verb == "reopen":
         reject_request(request_id=other.pk, voice=voice_of(world.alice), comment="no", now=now())
     form = {"view_sha256": review_digest(seen), "comment": "a word"}
-    answer = signed_in(world.alice).post(reverse(f"request_{verb}", args=[other.pk]), form, follow=True)
+    answer = signed_in(world.alice).post(
+        reverse(f"request_{verb}", args=[other.pk]), form, follow=True
+    )
     assert "The request changed after you opened it" in answer.content.decode()
     other.refresh_from_db()
     assert (other.state, other.round) == (State.REJECTED if verb == "reopen" else State.PENDING, 1)
 
 
 @pytest.mark.parametrize("sent", ["", "0" * 64, "x" * 64, "A" * 65, None])
-def test_a_decision_without_the_digest_of_what_was_seen_is_refused(world: World, sent: str | None) -> None:
+def test_a_decision_without_the_digest_of_what_was_seen_is_refused(
+    world: World, sent: str | None
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     alice = signed_in(world.alice)
     form = {"comment": "a word"} | ({} if sent is None else {"view_sha256": sent})
     for verb in ("approve", "reject"):
-        assert alice.post(reverse(f"request_{verb}", args=[request.pk]), form).status_code in {409, 422}
+        assert alice.post(reverse(f"request_{verb}", args=[request.pk]), form).status_code in {
+            409,
+            422,
+        }
     rows = {"rows": [f"{request.pk}:{sent or ''}"], "verdict": "approve"}
     alice.post(reverse("queue_decide"), rows)
     assert not Decision.objects.exists()
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_reason_of_a_rejection_never_becomes_the_comment_of_an_approval(world: World, reason: str) -> None:
+def test_a_reason_of_a_rejection_never_becomes_the_comment_of_an_approval(
+    world: World, reason: str
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     alice = signed_in(world.alice)
     for verdict in ("approve", "", "nonsense"):
@@ -102,9 +121,14 @@ def test_a_reason_of_a_rejection_never_becomes_the_comment_of_an_approval(world:
         page = alice.get(answer["Location"]).content.decode()
         assert "Nothing was decided" in page
         assert field(page, "bulk-reason") == reason
-        assert f'value="{pick(request)}" aria-label="Tick CN=r1.example,O=Example" autocomplete="off" checked' in page
+        assert (
+            f'value="{pick(request)}" aria-label="Tick CN=r1.example,O=Example" autocomplete="off" '
+            "checked" in page
+        )
     form = {"rows": [pick(request)], "verdict": "reject", "comment": reason}
-    assert "Write a reason" in alice.post(reverse("queue_decide"), form, follow=True).content.decode()
+    assert (
+        "Write a reason" in alice.post(reverse("queue_decide"), form, follow=True).content.decode()
+    )
     assert not Decision.objects.exists()
 
 
@@ -117,7 +141,9 @@ def test_a_row_that_changed_or_left_the_page_is_not_ticked_again(world: World) -
     assert "except 2 requests that changed, or left this page: look at them first" in page
 
 
-def test_the_button_names_its_request_and_every_field_of_a_verdict_is_of_one_form(world: World) -> None:
+def test_the_button_names_its_request_and_every_field_of_a_verdict_is_of_one_form(
+    world: World,
+) -> None:
     for name in ("ap-0053.example", "<b>&", "x" * 200, "evil\u202eexe", "ap 7"):
         (request,) = create_requests(world.profile, [name])
         page = page_of(signed_in(world.alice), request)
@@ -130,7 +156,7 @@ def test_the_button_names_its_request_and_every_field_of_a_verdict_is_of_one_for
         assert "\u202e" not in shown
 
 
-# Votes ----------------------------------------------------------------------------------------------------------------
+# Votes --------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("needed", [2, 3, 4, 5, 6])
 def test_each_vote_but_the_last_says_how_many_there_are(world: World, needed: int) -> None:
     EnrollmentProfile.objects.update(required_approvals=needed)
@@ -141,13 +167,18 @@ def test_each_vote_but_the_last_says_how_many_there_are(world: World, needed: in
         assert f"{number - 1} of {needed} approvals" in page_of(client, request)
         assert f">{number - 1}/{needed}</span>" in client.get(reverse("queue")).content.decode()
         form = {"view_sha256": review_digest(request), "comment": ""}
-        page = client.post(reverse("request_approve", args=[request.pk]), form, follow=True).content.decode()
+        page = client.post(
+            reverse("request_approve", args=[request.pk]), form, follow=True
+        ).content.decode()
         if number == needed:
             assert "Approved. The certificate is being signed." in page
             continue
         assert f"{number} of {needed} approvals. {needed - number} more " in page
         assert "being signed" not in page
-        assert f"{number} of {needed} approvals, one of them yours. It waits for another officer." in page
+        assert (
+            f"{number} of {needed} approvals, one of them yours. It waits for another officer."
+            in page
+        )
         assert "data-approve" not in page
         assert "data-reject" not in page
         assert 'name="rows"' not in client.get(reverse("queue")).content.decode()
@@ -182,7 +213,11 @@ def test_a_vote_of_an_earlier_round_does_not_count(world: World) -> None:
     reject_request(request_id=request.pk, voice=voice_of(dora), comment="no", now=now())
     request.refresh_from_db()
     form = {"view_sha256": review_digest(request), "comment": "again"}
-    page = signed_in(dora).post(reverse("request_reopen", args=[request.pk]), form, follow=True).content.decode()
+    page = (
+        signed_in(dora)
+        .post(reverse("request_reopen", args=[request.pk]), form, follow=True)
+        .content.decode()
+    )
     assert "0 of 2 approvals" in page
     assert "data-approve" in page_of(signed_in(world.alice), request)
 
@@ -196,16 +231,24 @@ def test_votes_of_others_appear_by_themselves(world: World) -> None:
     rows = alice.get(reverse("queue_changes"), asked).content.decode()
     assert ">1/2</span>" in rows
     assert f'<span id="pick-{request.pk.hex}" hx-swap-oob="innerHTML"></span>' in rows
-    other = signed_in(create_person("dora", Role.OFFICER)).get(reverse("queue_changes"), asked).content.decode()
+    other = (
+        signed_in(create_person("dora", Role.OFFICER))
+        .get(reverse("queue_changes"), asked)
+        .content.decode()
+    )
     assert "pick-" not in other
-    live = alice.get(reverse("request_live", args=[request.pk]), {"was": "PENDING"}).content.decode()
+    live = alice.get(
+        reverse("request_live", args=[request.pk]), {"was": "PENDING"}
+    ).content.decode()
     assert "1 of 2 approvals" in live
 
 
-# The session ends while an officer decides ----------------------------------------------------------------------------
+# The session ends while an officer decides --------------------------------------------------------
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize(("verb", "place"), [("approve", "id_comment"), ("reject", "id_reason")])
-def test_after_signing_in_again_the_words_are_in_their_field(world: World, verb: str, place: str, reason: str) -> None:
+def test_after_signing_in_again_the_words_are_in_their_field(
+    world: World, verb: str, place: str, reason: str
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     client = Client()
     form = {"view_sha256": review_digest(request), "comment": reason}
@@ -228,7 +271,13 @@ def test_after_signing_in_again_the_ticks_are_in_the_queue_with_its_filters(worl
     rows = create_requests(world.profile, ["r1.example", "r2.example", "s3.example"])
     client = Client()
     picks = [pick(rows[0]), pick(rows[1])]
-    form = {"rows": picks, "verdict": "reject", "reason": "unknown", "comment": "", "back": "q=r&order=oldest"}
+    form = {
+        "rows": picks,
+        "verdict": "reject",
+        "reason": "unknown",
+        "comment": "",
+        "back": "q=r&order=oldest",
+    }
     page = client.post(reverse("queue_decide"), form).content.decode()
     answer = sign_in_with(client, page)
     assert answer["Location"] == reverse("queue") + "?q=r&order=oldest"
@@ -258,7 +307,9 @@ def test_the_largest_draft_passes_the_bound_of_a_body(world: World) -> None:
     rows = create_requests(world.profile, [f"r{number}.example" for number in range(200)])
     client = Client()
     words = {"comment": "\U0001d11e" * 1000, "reason": "\u8a2d" * 1000}
-    page = client.post(reverse("queue_decide"), words | {"rows": [pick(row) for row in rows], "verdict": "approve"})
+    page = client.post(
+        reverse("queue_decide"), words | {"rows": [pick(row) for row in rows], "verdict": "approve"}
+    )
     assert page.status_code == 403
     assert sign_in_with(client, page.content.decode())["Location"] == reverse("queue")
     shown = client.get(reverse("queue")).content.decode()
@@ -289,7 +340,9 @@ def test_a_draft_that_no_page_wrote_is_left_alone(world: World, draft: str) -> N
     assert field(page, "bulk-comment") == ""
 
 
-@pytest.mark.parametrize("address", ["https://evil.example/", "//evil.example/requests/", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "address", ["https://evil.example/", "//evil.example/requests/", "javascript:alert(1)"]
+)
 def test_a_draft_leads_to_no_other_site(world: World, address: str) -> None:
     client = Client()
     draft = json.dumps({"page": address, "fields": {"words": "x"}})
@@ -311,10 +364,15 @@ def test_a_page_that_refreshes_itself_leads_back_to_itself_after_the_sign_in(wor
         assert answer["HX-Redirect"] == reverse("account_login") + query
 
 
-# Names ----------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------
 NAMELESS: tuple[tuple[str, str, list[str], str], ...] = (
     ("", "", ["dns:ap-7.example", "ip:192.0.2.1"], "ap-7.example"),
-    ("", "", ["uri:urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"], "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+    (
+        "",
+        "",
+        ["uri:urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"],
+        "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+    ),
     ("   ", " ", ["email:jana@example.org"], "jana@example.org"),
     ("\u3000", "", ["dns: ", "ip:2001:db8::7"], "2001:db8::7"),
     ("", "", [], NO_NAME),
@@ -326,7 +384,12 @@ NAMELESS: tuple[tuple[str, str, list[str], str], ...] = (
 
 @pytest.mark.parametrize(("common_name", "subject", "names", "shown"), NAMELESS)
 def test_a_request_without_a_subject_has_a_name_on_every_page(
-    world: World, common_name: str, subject: str, names: list[str], shown: str, mailoutbox: list[Any]
+    world: World,
+    common_name: str,
+    subject: str,
+    names: list[str],
+    shown: str,
+    mailoutbox: list[Any],
 ) -> None:
     fields: dict[str, Any] = {"common_name": common_name, "subject": subject, "names": names}
     (request,) = create_requests(world.profile, ["template"], **fields)
@@ -336,14 +399,19 @@ def test_a_request_without_a_subject_has_a_name_on_every_page(
     assert f"<title>{shown} · PKI portal</title>" in page
     assert f"Approve {shown[:20]}" in unescape(page)
     for name in ("queue", "history_requests"):
-        assert re.search(rf"<a [^>]*data-open[^>]*>{re.escape(shown)}</a>", alice.get(reverse(name)).content.decode())
+        assert re.search(
+            rf"<a [^>]*data-open[^>]*>{re.escape(shown)}</a>",
+            alice.get(reverse(name)).content.decode(),
+        )
     assert f"<h1>{shown}</h1>" in alice.get(reverse("walk", args=[request.pk])).content.decode()
     _send("alice@example.org", [OutboxMessage(kind="request-pending", request=request)])
     full = shown if common_name != "ap-9" else "CN=ap-9"
     assert f"Waits for a decision: {full}\n" in mailoutbox[0].body
     form = {"rows": [pick(request)], "verdict": "approve"}
     results = alice.post(reverse("queue_decide"), form, follow=True).content.decode()
-    assert re.search(rf'<a href="{reverse("request", args=[request.pk])}">{re.escape(full)}</a>', results)
+    assert re.search(
+        rf'<a href="{reverse("request", args=[request.pk])}">{re.escape(full)}</a>', results
+    )
 
 
 @given(st.lists(st.text(max_size=20), max_size=3), st.lists(st.text(max_size=20), max_size=3))
@@ -356,8 +424,14 @@ def test_a_name_is_never_blank(texts: list[str], names: list[str]) -> None:
 def test_a_certificate_without_a_subject_has_a_name_on_every_page(world: World) -> None:
     device = Device.named("ap-7.example")
     names = x509.SubjectAlternativeName([x509.DNSName("ap-7.example")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
-    device.scep.enroll(csr.sign(device.key, hashes.SHA256()).public_bytes(Encoding.DER), device.identity)
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(names, critical=True)
+    )
+    device.scep.enroll(
+        csr.sign(device.key, hashes.SHA256()).public_bytes(Encoding.DER), device.identity
+    )
     request = EnrollmentRequest.objects.get()
     assert request.subject == ""
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
@@ -375,7 +449,9 @@ def test_a_certificate_without_a_subject_has_a_name_on_every_page(world: World) 
     assert re.search(r"<a [^>]*data-open[^>]*>ap-7\.example</a>", listed)
 
 
-@pytest.mark.parametrize(("site", "is_shown"), [("same-origin", True), ("cross-site", False), ("", False)])
+@pytest.mark.parametrize(
+    ("site", "is_shown"), [("same-origin", True), ("cross-site", False), ("", False)]
+)
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_form_that_expired_by_a_sign_in_elsewhere_shows_what_was_written(
     world: World, reason: str, site: str, *, is_shown: bool
@@ -383,7 +459,11 @@ def test_a_form_that_expired_by_a_sign_in_elsewhere_shows_what_was_written(
     (request,) = create_requests(world.profile, ["r1.example"])
     client = Client(enforce_csrf_checks=True)
     client.force_login(world.alice, backend="allauth.account.auth_backends.AuthenticationBackend")
-    form = {"view_sha256": review_digest(request), "comment": reason, "csrfmiddlewaretoken": "x" * 64}
+    form = {
+        "view_sha256": review_digest(request),
+        "comment": reason,
+        "csrfmiddlewaretoken": "x" * 64,
+    }
     address = reverse("request_reject", args=[request.pk])
     answer = client.post(address, form, headers={"Sec-Fetch-Site": site})
     page = answer.content.decode()
@@ -398,7 +478,9 @@ def test_a_draft_of_another_page_waits_for_its_own(world: World, rf: Any) -> Non
     request.session = {"draft": {"page": "/requests/7/", "fields": {"words": "x"}}}
     assert take_draft(request) is None
     request = rf.get("/requests/7/")
-    request.session = {"draft": {"page": "/requests/7/?a=b", "fields": {"words": "x", "rows": ["y"]}}}
+    request.session = {
+        "draft": {"page": "/requests/7/?a=b", "fields": {"words": "x", "rows": ["y"]}}
+    }
     draft = take_draft(request)
     assert draft is not None
     assert (draft.text("words"), draft.values("rows")) == ("x", ["y"])

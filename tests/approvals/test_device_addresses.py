@@ -1,4 +1,6 @@
-"""A portal that is known as localhost writes no configuration for devices, unless it is for this very machine."""
+"""A portal that is known as localhost writes no configuration for devices, unless it is for this
+very machine.
+"""
 
 import html
 from typing import Any
@@ -8,8 +10,9 @@ from django.conf import LazySettings
 from django.core.management import CommandError
 from django.test import Client
 
-from approvals.configurations.clients import CLIENTS
-from approvals.models import ChallengePassword, EnrollmentProfile
+from approvals.device_setup.configurations.clients import CLIENTS
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
 from tests.pages import signed_in
 from tests.pkiportal.commands import run
 from tests.world import World, create_profile
@@ -38,7 +41,9 @@ def test_the_command_refuses_and_says_what_to_set(
     settings.PORTAL_PUBLIC_URL = address
     with pytest.raises(CommandError) as refusal:
         run("deviceconfig", "routers", client, "--out", "/proc/none")
-    assert str(refusal.value).startswith(f"address {address}: on a device it means the device itself")
+    assert str(refusal.value).startswith(
+        f"address {address}: on a device it means the device itself"
+    )
     assert "PORTAL_PUBLIC_URL=" in str(refusal.value)
 
 
@@ -59,7 +64,9 @@ def test_no_challenge_is_made_for_a_configuration_that_leads_nowhere(
 
 @at_each_local_address
 @pytest.mark.parametrize("client", FOR_DEVICES)
-def test_a_page_shows_no_steps_and_no_qr_code(world: World, settings: LazySettings, client: str, address: str) -> None:
+def test_a_page_shows_no_steps_and_no_qr_code(
+    world: World, settings: LazySettings, client: str, address: str
+) -> None:
     settings.PORTAL_PUBLIC_URL = address
     answer = signed_in(world.alice).get(f"/profiles/routers/devices/{client}/")
     text = answer.content.decode()
@@ -70,7 +77,9 @@ def test_a_page_shows_no_steps_and_no_qr_code(world: World, settings: LazySettin
 
 
 @at_each_local_address
-def test_the_page_of_the_profile_shows_no_qr_code(world: World, settings: LazySettings, address: str) -> None:
+def test_the_page_of_the_profile_shows_no_qr_code(
+    world: World, settings: LazySettings, address: str
+) -> None:
     settings.PORTAL_PUBLIC_URL = address
     answer = signed_in(world.alice).get("/profiles/routers/devices/")
     assert answer.status_code == 200
@@ -81,7 +90,9 @@ def test_the_page_of_the_profile_shows_no_qr_code(world: World, settings: LazySe
 
 
 @at_each_local_address
-def test_the_test_client_runs_on_this_machine(world: World, settings: LazySettings, address: str) -> None:
+def test_the_test_client_runs_on_this_machine(
+    world: World, settings: LazySettings, address: str
+) -> None:
     settings.PORTAL_PUBLIC_URL = address
     assert f"{address}/scep/routers/" in run("deviceconfig", "routers", "demo")
     assert signed_in(world.alice).get("/profiles/routers/devices/demo/").status_code == 200
@@ -89,7 +100,9 @@ def test_the_test_client_runs_on_this_machine(world: World, settings: LazySettin
 
 @at_each_local_address
 @pytest.mark.parametrize("client", ["strongswan", "certmonger", "sscep"])
-def test_the_demo_profile_is_for_this_machine(world: World, settings: LazySettings, client: str, address: str) -> None:
+def test_the_demo_profile_is_for_this_machine(
+    world: World, settings: LazySettings, client: str, address: str
+) -> None:
     settings.PORTAL_PUBLIC_URL = address
     create_profile(world.ca, "demo")
     EnrollmentProfile.objects.filter(slug="demo").update(is_test=True)
@@ -101,9 +114,17 @@ def test_the_demo_profile_is_for_this_machine(world: World, settings: LazySettin
 
 @pytest.mark.parametrize(
     "address",
-    ["http://pki.example", "https://ra.example:8443", "http://192.0.2.1", "http://10.9.8.7:1", "http://[2001:db8::5]"],
+    [
+        "http://pki.example",
+        "https://ra.example:8443",
+        "http://192.0.2.1",
+        "http://10.9.8.7:1",
+        "http://[2001:db8::5]",
+    ],
 )
-def test_a_name_of_the_network_is_written(world: World, settings: LazySettings, address: str) -> None:
+def test_a_name_of_the_network_is_written(
+    world: World, settings: LazySettings, address: str
+) -> None:
     settings.PORTAL_PUBLIC_URL = address
     assert address in run("deviceconfig", "routers", "sscep")
     assert "qrline" in signed_in(world.alice).get("/profiles/routers/devices/").content.decode()

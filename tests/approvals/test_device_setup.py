@@ -1,4 +1,6 @@
-"""The pages Set up devices: names by the profile's rules, challenges made by POST and shown once, signed files."""
+"""The pages Set up devices: names by the profile's rules, challenges made by POST and shown once,
+signed files.
+"""
 
 import html
 import plistlib
@@ -15,12 +17,17 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.urls import reverse
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.configuration_keys import RENEWED_BEFORE, ensure_configuration_key, sign_configuration
-from approvals.configurations.clients import CLIENTS
-from approvals.configurations.facts import Names
-from approvals.device_setup import (
+from approvals.device_setup.client_matrix import Outcome, published_run
+from approvals.device_setup.configuration_keys import (
+    RENEWED_BEFORE,
+    ensure_configuration_key,
+    sign_configuration,
+)
+from approvals.device_setup.configurations.clients import CLIENTS
+from approvals.device_setup.configurations.facts import Names
+from approvals.device_setup.setup import (
     NamesRefused,
     Recipient,
     WantedNames,
@@ -28,17 +35,19 @@ from approvals.device_setup import (
     configuration_facts,
     create_configuration_challenge,
 )
-from approvals.errors import NotPermitted, ProfileInvalid
-from approvals.interop import Outcome, published_run
-from approvals.models import ChallengePassword, EnrollmentProfile
-from approvals.profiles import ProtocolSwitches
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.profiles.manage import ProtocolSwitches
+from approvals.rules.errors import NotPermitted, ProfileInvalid
 from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.authorities import AuthorityRequest, create_authority
-from ca.models import Certificate, CertificateAuthority, ServiceKey, ServicePurpose
-from ca.names import build_name
-from ca.profiles import ProfileSpec
-from ca.service_keys import certify_service_keys
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.content.csr_review import ProfileSpec
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.keys import ServiceKey, ServicePurpose
+from ca.signing.service_keys import certify_service_keys
+from ca.x509.names import build_name
 from scep.protocol.constants import PKIStatus
 from tests.ca.forge import challenge, request_der
 from tests.flows import wire
@@ -88,7 +97,15 @@ def test_an_unknown_client_is_not_there(world: World) -> None:
 
 def test_the_overview_has_what_any_client_needs(world: World) -> None:
     text = signed_in(world.alice).get("/profiles/routers/devices/").content.decode()
-    for wanted in ("/scep/routers/", "SHA-256", "SHA-1", "MD5", "RSA 2048, 3072, 4096", "every 60 seconds", "<svg"):
+    for wanted in (
+        "/scep/routers/",
+        "SHA-256",
+        "SHA-1",
+        "MD5",
+        "RSA 2048, 3072, 4096",
+        "every 60 seconds",
+        "<svg",
+    ):
         assert wanted in text
     assert 'style="' not in text
 
@@ -116,7 +133,9 @@ def test_names_are_put_in_and_go_along_to_the_other_clients(world: World) -> Non
 def test_the_profile_refuses_names_before_a_device_asks_for_them(
     world: World, names: dict[str, str], said: str
 ) -> None:
-    text = signed_in(world.alice).get("/profiles/routers/devices/cisco-ios/", names).content.decode()
+    text = (
+        signed_in(world.alice).get("/profiles/routers/devices/cisco-ios/", names).content.decode()
+    )
     assert said in text
     assert "CN=device.example" in text, "a placeholder stands in the steps"
 
@@ -128,11 +147,17 @@ def test_a_name_that_a_console_cannot_be_given_is_said_and_no_steps_are_shown(wo
     assert "crypto pki" not in page.content.decode()
 
 
-def test_a_challenge_is_made_by_post_shown_once_and_serves_a_device(world: World, one_time: EnrollmentProfile) -> None:
+def test_a_challenge_is_made_by_post_shown_once_and_serves_a_device(
+    world: World, one_time: EnrollmentProfile
+) -> None:
     page = post(world, "/profiles/vpn/devices/strongswan/challenge", cn="alice.example")
     (secret,) = SECRET.findall(page.content.decode())
     assert page["Cache-Control"] == "no-store"
-    again = signed_in(world.alice).get("/profiles/vpn/devices/strongswan/?cn=alice.example").content.decode()
+    again = (
+        signed_in(world.alice)
+        .get("/profiles/vpn/devices/strongswan/?cn=alice.example")
+        .content.decode()
+    )
     assert secret not in again
     assert "--password CHALLENGE" in again
     device = Device.named("alice.example", profile="vpn")
@@ -157,7 +182,10 @@ def test_a_challenge_for_an_organization_alone_is_bound_to_that_subject(
     recipient = Recipient(one_time, CLIENTS["strongswan"], names)
     secret = create_configuration_challenge(recipient, actor=SYSTEM, user=None, now=now()).reveal()
     assert ChallengePassword.objects.get().subject_dn == "O=Example AG"
-    for name, value, status in (("CN", "dc1.example", PKIStatus.FAILURE), ("O", "Example AG", PKIStatus.PENDING)):
+    for name, value, status in (
+        ("CN", "dc1.example", PKIStatus.FAILURE),
+        ("O", "Example AG", PKIStatus.PENDING),
+    ):
         csr = request_der(build_name([(name, value)]), challenge(secret))
         assert wire.post(wire.message(world, csr), "vpn").status is status
 
@@ -170,7 +198,9 @@ def test_the_log_says_who_took_which_configuration_and_holds_no_challenge(
     entry = AuditEntry.objects.get(event="configuration:export")
     assert entry.subject_id == str(ChallengePassword.objects.get().pk)
     assert (entry.data["profile"], entry.data["client"]) == ("vpn", "strongswan")
-    assert secret not in str(list(AuditEntry.objects.values())) + str(list(AuditPrivateValue.objects.values()))
+    assert secret not in str(list(AuditEntry.objects.values())) + str(
+        list(AuditPrivateValue.objects.values())
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,9 +239,14 @@ def test_a_static_challenge_is_not_shown(world: World) -> None:
     assert "--password CHALLENGE" in text
 
 
-def test_an_auditor_reads_the_steps_and_makes_no_challenge(world: World, one_time: EnrollmentProfile) -> None:
+def test_an_auditor_reads_the_steps_and_makes_no_challenge(
+    world: World, one_time: EnrollmentProfile
+) -> None:
     bob = create_person("bob", Role.AUDITOR)
-    assert "Officers and administrators make it" in signed_in(bob).get("/profiles/vpn/devices/sscep/").content.decode()
+    assert (
+        "Officers and administrators make it"
+        in signed_in(bob).get("/profiles/vpn/devices/sscep/").content.decode()
+    )
     assert signed_in(bob).post("/profiles/vpn/devices/sscep/challenge").status_code == 403
 
 
@@ -222,7 +257,10 @@ def test_an_officer_of_another_department_gets_no_challenge_by_any_door(
     EnrollmentProfile.objects.filter(pk=one_time.pk).update(department=here)
     one_time.refresh_from_db()
     bob = create_person("bob", Role.OFFICER, department=there)
-    assert signed_in(bob).post("/profiles/vpn/devices/sscep/challenge", {"lifetime": "1h"}).status_code == 404
+    assert (
+        signed_in(bob).post("/profiles/vpn/devices/sscep/challenge", {"lifetime": "1h"}).status_code
+        == 404
+    )
     recipient = Recipient(one_time, CLIENTS["sscep"], Names((("CN", "a"),)))
     with pytest.raises(NotPermitted):
         create_configuration_challenge(recipient, actor=voice_of(bob).actor(), user=bob, now=now())
@@ -251,9 +289,16 @@ def test_placeholders_fit_what_the_profile_lets_a_device_ask_for(world: World) -
 
 def test_the_facts_follow_the_profile(world: World) -> None:
     spec = ProfileSpec(rsa_min_bits=3072)
-    profile = create_profile(world.ca, "kiosk", spec=spec, approval="automatic", challenge="one-time")
+    profile = create_profile(
+        world.ca, "kiosk", spec=spec, approval="automatic", challenge="one-time"
+    )
     facts = configuration_facts(profile, check_wanted(profile, WantedNames("a.example")))
-    assert (facts.key_bits, facts.is_manual, facts.is_one_time, facts.renews) == (3072, False, True, False)
+    assert (facts.key_bits, facts.is_manual, facts.is_one_time, facts.renews) == (
+        3072,
+        False,
+        True,
+        False,
+    )
     assert facts.challenge == "CHALLENGE"
     assert [authority.name for authority in facts.authorities] == ["issuing"]
     assert (facts.takes_legacy, facts.is_split, facts.gives_root) == (False, False, True)
@@ -271,7 +316,9 @@ def test_the_facts_follow_the_profile(world: World) -> None:
 def test_the_facts_say_what_the_profile_takes_and_gives_out(
     world: World, recorded_key: None, name: str, shape: str, told: tuple[bool, bool]
 ) -> None:
-    wanted = AuthorityRequest(name="below", subject="CN=below CA,O=Example", key_type="rsa:2048", parent=world.ca)
+    wanted = AuthorityRequest(
+        name="below", subject="CN=below CA,O=Example", key_type="rsa:2048", parent=world.ca
+    )
     ca = {"issuing": world.ca, "below": create_authority(wanted, actor=SYSTEM, now=now())}[name]
     switches = ProtocolSwitches(legacy_algorithms=True)
     profile = create_profile(ca, "kiosk", ca_certificates=shape, switches=switches)
@@ -280,7 +327,7 @@ def test_the_facts_say_what_the_profile_takes_and_gives_out(
     assert facts.takes_legacy
 
 
-# ---------------------------------------------------------------------------------------------------- Apple's file
+# ------------------------------------------------------------------------------------- Apple's file
 
 
 def test_the_first_file_is_not_signed_and_the_next_is_once_the_worker_was_there(
@@ -291,7 +338,9 @@ def test_the_first_file_is_not_signed_and_the_next_is_once_the_worker_was_there(
     first = client.get("/profiles/routers/devices/apple/mobileconfig", {"cn": "mac.example"})
     assert first["Content-Type"] == "application/x-apple-aspen-config"
     assert first["Content-Disposition"] == 'attachment; filename="portal-routers.mobileconfig"'
-    assert plistlib.loads(first.content)["PayloadContent"][0]["PayloadContent"]["Subject"] == [[["CN", "mac.example"]]]
+    assert plistlib.loads(first.content)["PayloadContent"][0]["PayloadContent"]["Subject"] == [
+        [["CN", "mac.example"]]
+    ]
     assert certify_service_keys(now=now()) == 1
     assert "is signed by issuing" in client.get("/profiles/routers/devices/apple/").content.decode()
     second = client.get("/profiles/routers/devices/apple/mobileconfig", {"cn": "mac.example"})
@@ -322,14 +371,20 @@ def verified(signed: bytes, world: World, folder: Path) -> bytes:
     return (folder / "content").read_bytes()
 
 
-def test_the_certificate_of_the_key_signs_and_does_nothing_else(world: World, recorded_key: None) -> None:
+def test_the_certificate_of_the_key_signs_and_does_nothing_else(
+    world: World, recorded_key: None
+) -> None:
     service = ensure_configuration_key(world.ca, now=now())
     certify_service_keys(now=now())
     service.refresh_from_db()
     assert service.certificate is not None
     found = x509.load_der_x509_certificate(service.certificate.certificate_der).extensions
     usage = found.get_extension_for_class(x509.KeyUsage).value
-    assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (True, False, False)
+    assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (
+        True,
+        False,
+        False,
+    )
     purposes = list(found.get_extension_for_class(x509.ExtendedKeyUsage).value)
     assert purposes == [ExtendedKeyUsageOID.EMAIL_PROTECTION]
 
@@ -348,7 +403,9 @@ def test_a_file_with_a_challenge_is_recorded_and_kept_nowhere(
 
 
 def test_names_that_are_refused_give_no_file(world: World) -> None:
-    answer = signed_in(world.alice).get("/profiles/routers/devices/apple/mobileconfig", {"cn": "x" * 65})
+    answer = signed_in(world.alice).get(
+        "/profiles/routers/devices/apple/mobileconfig", {"cn": "x" * 65}
+    )
     assert answer.status_code == 422
     assert answer["Content-Type"].startswith("text/html")
 
@@ -366,7 +423,9 @@ def test_downloads_share_a_key_also_where_its_certificate_never_lasts_a_month(
     assert ensure_configuration_key(world.ca, now=later(hours=3)) == first
 
 
-def test_a_key_that_cannot_be_read_leaves_the_file_unsigned(world: World, recorded_key: None) -> None:
+def test_a_key_that_cannot_be_read_leaves_the_file_unsigned(
+    world: World, recorded_key: None
+) -> None:
     service = ensure_configuration_key(world.ca, now=now())
     certify_service_keys(now=now())
     assert sign_configuration(world.ca, b"content", now=now()) is not None
@@ -392,11 +451,15 @@ def test_a_new_key_is_made_before_the_certificate_of_the_old_one_ends(
 def test_the_page_of_clients_is_the_published_run(world: World) -> None:
     run = published_run()
     page = signed_in(world.alice).get(reverse("working_clients")).content.decode()
-    assert all(name in page for name in (*run.clients, run.platform, *(row.title for row in run.scenarios)))
+    assert all(
+        name in page for name in (*run.clients, run.platform, *(row.title for row in run.scenarios))
+    )
     assert all(html.escape(item.reason) in page for item in run.reasons)
     document = (settings.BASE_DIR / "docs/interop.md").read_text()
     for row in run.scenarios:
-        assert f"| {row.title} | {' | '.join(outcome.text for outcome in row.outcomes)} |" in document
+        assert (
+            f"| {row.title} | {' | '.join(outcome.text for outcome in row.outcomes)} |" in document
+        )
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,33 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts.roles import Role
-from approvals import issuance
-from approvals.decisions import approve_request
-from approvals.device_groups import add_devices, create_group
-from approvals.due import LEASE, MAX_ATTEMPTS, backoff
-from approvals.issuance import issue_certificates
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest, ExpectedDevice, OutboxMessage
-from approvals.states import State
-from approvals.sweep import sweep
-from approvals.verdicts import DecisionInvalid, verify_decisions
+from approvals.challenges.device_groups import add_devices, create_group
+from approvals.decisions.decide import approve_request
+from approvals.issuance import issue
+from approvals.issuance.issue import issue_certificates
+from approvals.issuance.sweep import sweep
+from approvals.models.decisions import Decision
+from approvals.models.devices import ExpectedDevice
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.records.decision_documents import DecisionInvalid, verify_decisions
+from approvals.records.due import LEASE, MAX_ATTEMPTS, backoff
+from approvals.rules.states import State
 from audit.canonical import canonical_json
 from audit.events import SYSTEM
-from audit.ids import uuid7
 from audit.models import AuditEntry
-from ca.errors import RecordMismatch
-from ca.issuance import CertificateOrder, prepare_certificate, record_issued, sign_prepared, store_prepared
-from ca.models import Certificate, CertificateAuthority, CertificateProfileVersion
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.profiles import CertificateProfileVersion
+from ca.signing.issuance import (
+    CertificateOrder,
+    prepare_certificate,
+    record_issued,
+    sign_prepared,
+    store_prepared,
+)
+from ca.x509.errors import RecordMismatch
+from database.ids import uuid7
 from scep.protocol.constants import PKIStatus
 from tests.flows.wire import bare
 from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
@@ -67,10 +78,12 @@ def test_the_certificate_is_what_was_approved(approved: EnrollmentRequest) -> No
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_who_confirmed_the_challenge_is_told_and_nobody_else(approved: EnrollmentRequest, elsewhere: bool) -> None:
+def test_who_confirmed_the_challenge_is_told_and_nobody_else(
+    approved: EnrollmentRequest, elsewhere: bool
+) -> None:
     with (
-        mock.patch.object(issuance, "is_validated_elsewhere", return_value=elsewhere),
-        mock.patch.object(issuance, "ring_for_validations") as ring,
+        mock.patch.object(issue, "is_validated_elsewhere", return_value=elsewhere),
+        mock.patch.object(issue, "ring_for_validations") as ring,
     ):
         assert run_worker().issued == [approved.pk]
     assert ring.call_args_list == ([mock.call([approved.pk])] if elsewhere else [])
@@ -86,7 +99,10 @@ def test_a_task_delivered_twice_makes_one_certificate(approved: EnrollmentReques
 def test_a_worker_that_died_after_preparing_is_followed_by_one_that_signs_the_same_bytes(
     approved: EnrollmentRequest,
 ) -> None:
-    with mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch.object(issue, "sign_prepared", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         run_worker()
     prepared = Certificate.objects.get(kind="ordered")
     assert (fresh().state, prepared.status) == (State.ISSUING, "PREPARED")
@@ -94,7 +110,11 @@ def test_a_worker_that_died_after_preparing_is_followed_by_one_that_signs_the_sa
     make_due()
     assert run_worker().issued == [approved.pk]
     issued = Certificate.objects.get(kind="ordered")
-    assert (issued.pk, issued.serial_hex, issued.tbs_sha256) == (prepared.pk, prepared.serial_hex, prepared.tbs_sha256)
+    assert (issued.pk, issued.serial_hex, issued.tbs_sha256) == (
+        prepared.pk,
+        prepared.serial_hex,
+        prepared.tbs_sha256,
+    )
 
 
 def test_a_worker_that_died_after_signing_left_nothing_that_a_second_signature_does_not_equal(
@@ -107,8 +127,11 @@ def test_a_worker_that_died_after_signing_left_nothing_that_a_second_signature_d
         signatures.append(sign(certificate, now=now))
         return signatures[-1]
 
-    with mock.patch.object(issuance, "sign_prepared", remember):
-        with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with mock.patch.object(issue, "sign_prepared", remember):
+        with (
+            mock.patch.object(issue, "_record", side_effect=KeyboardInterrupt),
+            pytest.raises(KeyboardInterrupt),
+        ):
             run_worker()
         make_due()
         run_worker()
@@ -122,7 +145,7 @@ def test_a_key_that_cannot_be_opened_keeps_the_device_waiting_and_calls_an_offic
 ) -> None:
     if state is State.ISSUING:
         with (
-            mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt),
+            mock.patch.object(issue, "sign_prepared", side_effect=KeyboardInterrupt),
             pytest.raises(KeyboardInterrupt),
         ):
             run_worker()
@@ -160,7 +183,9 @@ def test_after_so_many_attempts_an_officer_has_to_look(approved: EnrollmentReque
 
 
 @pytest.mark.parametrize("attempts", [MAX_ATTEMPTS, MAX_ATTEMPTS + 1])
-def test_what_workers_died_of_so_often_is_not_begun_again(approved: EnrollmentRequest, attempts: int) -> None:
+def test_what_workers_died_of_so_often_is_not_begun_again(
+    approved: EnrollmentRequest, attempts: int
+) -> None:
     EnrollmentRequest.objects.update(attempts=attempts)
     assert run_worker().failed == [approved.pk]
     assert fresh().quarantined_at is not None
@@ -200,13 +225,13 @@ def test_a_worker_that_comes_second_takes_nothing(approved: EnrollmentRequest) -
     for state in (State.APPROVED, State.ISSUING):
         request = fresh()
         assert request.state == state
-        work = issuance._Work(request, _certificate_of(request))
+        work = issue._Work(request, _certificate_of(request))
         EnrollmentRequest.objects.filter(pk=request.pk).update(version=request.version + 5)
         with transaction.atomic():
-            assert issuance._take(work, now=now()) is False
+            assert issue._take(work, now=now()) is False
         if state is State.APPROVED:
             with (
-                mock.patch.object(issuance, "sign_prepared", side_effect=KeyboardInterrupt),
+                mock.patch.object(issue, "sign_prepared", side_effect=KeyboardInterrupt),
                 pytest.raises(KeyboardInterrupt),
             ):
                 run_worker()
@@ -214,30 +239,41 @@ def test_a_worker_that_comes_second_takes_nothing(approved: EnrollmentRequest) -
 
 
 def test_a_worker_that_comes_second_records_nothing(approved: EnrollmentRequest) -> None:
-    with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch.object(issue, "_record", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         run_worker()
     stale = fresh()
     make_due()
     run_worker()
-    work = issuance._Work(stale, Certificate.objects.select_related("ca").get(kind="ordered"))
+    work = issue._Work(stale, Certificate.objects.select_related("ca").get(kind="ordered"))
     with transaction.atomic():
-        assert issuance._record(work, now=now()) is False
+        assert issue._record(work, now=now()) is False
 
 
 def _certificate_of(request: EnrollmentRequest) -> Certificate:
     if request.state == State.ISSUING:
         return Certificate.objects.select_related("ca").get(order_id=request.pk)
-    return prepare_certificate(issuance._order(request), now=now())
+    return prepare_certificate(issue._order(request), now=now())
 
 
-def test_policy_that_refuses_after_the_approval_sends_the_request_back(approved: EnrollmentRequest) -> None:
+def test_policy_that_refuses_after_the_approval_sends_the_request_back(
+    approved: EnrollmentRequest,
+) -> None:
     findings = (mock.Mock(text="serial number: too short"),)
     EnrollmentRequest.objects.update(expires_at=now() + timedelta(seconds=1))
-    with mock.patch("ca.issuance.lint_tbs", return_value=findings):
+    with mock.patch("ca.signing.issuance.lint_tbs", return_value=findings):
         assert run_worker().failed == [approved.pk]
     request = fresh()
-    assert request.expires_at > now() + request.profile.request_ttl - timedelta(minutes=1), "officers have their time"
-    assert (request.state, request.round, request.last_fault) == (State.FAILED, 2, "serial number: too short")
+    assert request.expires_at > now() + request.profile.request_ttl - timedelta(minutes=1), (
+        "officers have their time"
+    )
+    assert (request.state, request.round, request.last_fault) == (
+        State.FAILED,
+        2,
+        "serial number: too short",
+    )
     assert Certificate.objects.filter(kind="ordered").count() == 0
     assert Device.named("r1.example").poll().status is PKIStatus.PENDING
     assert OutboxMessage.objects.filter(kind="request-failed").count() == 1
@@ -271,14 +307,14 @@ def test_a_request_that_differs_from_its_decision_is_not_signed(
 
 def test_names_that_the_csr_does_not_give_are_not_signed(approved: EnrollmentRequest) -> None:
     tamper_with_names(approved)
-    with mock.patch.object(issuance, "verify_decisions"):
+    with mock.patch.object(issue, "verify_decisions"):
         assert run_worker().failed == [approved.pk]
     assert fresh().last_fault == "the names of the certificate request are not the approved ones"
 
 
 def test_rules_that_refuse_the_csr_now_are_not_signed(approved: EnrollmentRequest) -> None:
     refused = mock.Mock(refused=True, refusals=("RSA 2048: at least 3072",), sans=())
-    with mock.patch.object(issuance, "review_csr", return_value=refused):
+    with mock.patch.object(issue, "review_csr", return_value=refused):
         assert run_worker().failed == [approved.pk]
     assert fresh().last_fault == "RSA 2048: at least 3072"
 
@@ -319,18 +355,27 @@ def test_the_worker_believes_the_decisions_not_the_state(
     assert not Certificate.objects.filter(kind="ordered").exists()
 
 
-def test_a_decision_by_policy_counts_only_where_the_profile_has_one(approved: EnrollmentRequest) -> None:
+def test_a_decision_by_policy_counts_only_where_the_profile_has_one(
+    approved: EnrollmentRequest,
+) -> None:
     with without_triggers():
         Decision.objects.update(evidence="policy", officer=None)
-    with mock.patch("approvals.verdicts.verify_decision"), pytest.raises(DecisionInvalid, match="asks an officer now"):
+    with (
+        mock.patch("approvals.records.decision_documents.verify_decision"),
+        pytest.raises(DecisionInvalid, match="asks an officer now"),
+    ):
         verify_decisions(fresh())
 
 
-def test_a_decision_by_policy_over_a_list_counts_only_with_a_listed_device(approved: EnrollmentRequest) -> None:
+def test_a_decision_by_policy_over_a_list_counts_only_with_a_listed_device(
+    approved: EnrollmentRequest,
+) -> None:
     with without_triggers():
         Decision.objects.update(evidence="policy", officer=None)
-    EnrollmentProfile.objects.update(approval="automatic", networks=["192.0.2.0/24"], challenge="one-time")
-    with mock.patch("approvals.verdicts.verify_decision"):
+    EnrollmentProfile.objects.update(
+        approval="automatic", networks=["192.0.2.0/24"], challenge="one-time"
+    )
+    with mock.patch("approvals.records.decision_documents.verify_decision"):
         verify_decisions(fresh())
         group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
         EnrollmentProfile.objects.update(eligibility=group, challenge="none")
@@ -365,7 +410,7 @@ def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
             raise DatabaseError("disk on fire")
         store(certificate, now=now)
 
-    with mock.patch.object(issuance, "store_prepared", refuse_second):
+    with mock.patch.object(issue, "store_prepared", refuse_second):
         result = run_worker()
     assert result.issued == [requests[0].pk, requests[2].pk]
     assert result.failed == [requests[1].pk]
@@ -380,30 +425,38 @@ def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World)
     first, second = EnrollmentRequest.objects.order_by("id")
     for request in (first, second):
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    order = issuance._order
+    order = issue._order
 
     def fail_once(request: EnrollmentRequest) -> CertificateOrder:
         if request.pk == first.pk:
             raise ZeroDivisionError("nobody thought of it")
         return order(request)
 
-    with mock.patch.object(issuance, "_order", fail_once):
+    with mock.patch.object(issue, "_order", fail_once):
         result = run_worker()
     assert (result.failed, result.issued) == ([first.pk], [second.pk])
     first.refresh_from_db()
-    assert (first.state, first.last_fault) == (State.APPROVED, "ZeroDivisionError: nobody thought of it")
+    assert (first.state, first.last_fault) == (
+        State.APPROVED,
+        "ZeroDivisionError: nobody thought of it",
+    )
 
 
-def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_next_task(world: World) -> None:
+def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_next_task(
+    world: World,
+) -> None:
     for number in (1, 2, 3):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     requests = list(EnrollmentRequest.objects.order_by("id"))
     for request in requests:
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    with mock.patch.object(issuance, "SIGNING_TIME", -1.0):
+    with mock.patch.object(issue, "SIGNING_TIME", -1.0):
         assert run_worker().issued == [requests[0].pk]
         rest = EnrollmentRequest.objects.filter(state=State.ISSUING).order_by("id")
-        moved = [request.version - before.version for request, before in zip(rest, requests[1:], strict=True)]
+        moved = [
+            request.version - before.version
+            for request, before in zip(rest, requests[1:], strict=True)
+        ]
         assert moved == [3, 3], "approved, begun, given back"
         assert [(request.pk, request.lease_until, request.attempts) for request in rest] == [
             (requests[1].pk, None, 0),
@@ -416,22 +469,27 @@ def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_ne
 def test_a_fault_is_not_noted_on_a_request_that_is_done(approved: EnrollmentRequest) -> None:
     stale = fresh()
     run_worker()
-    result = issuance.BatchResult()
-    issuance._postpone(stale, "too late", now=now(), result=result)
+    result = issue.BatchResult()
+    issue._postpone(stale, "too late", now=now(), result=result)
     assert (result.failed, fresh().last_fault) == ([], "")
 
 
 def test_a_refusal_is_not_noted_on_a_request_that_moved_on(approved: EnrollmentRequest) -> None:
     stale = fresh()
     EnrollmentRequest.objects.update(version=stale.version + 1)
-    result = issuance.BatchResult()
+    result = issue.BatchResult()
     with transaction.atomic():
-        issuance._fail(stale, "too late", now=now(), result=result)
+        issue._fail(stale, "too late", now=now(), result=result)
     assert (result.failed, fresh().state) == ([], State.APPROVED)
 
 
-def test_another_certificate_than_the_prepared_one_is_never_recorded(approved: EnrollmentRequest) -> None:
-    with mock.patch.object(issuance, "_record", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+def test_another_certificate_than_the_prepared_one_is_never_recorded(
+    approved: EnrollmentRequest,
+) -> None:
+    with (
+        mock.patch.object(issue, "_record", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         run_worker()
     prepared = Certificate.objects.select_related("ca").get(kind="ordered")
     foreign = Certificate.objects.get(kind="service").certificate_der
@@ -448,7 +506,10 @@ def test_recording_twice_changes_nothing(approved: EnrollmentRequest) -> None:
     issued = Certificate.objects.select_related("ca").get(kind="ordered")
     with transaction.atomic():
         record_issued(issued, issued.certificate_der, now=now())
-    assert AuditEntry.objects.filter(event="certificate:issue", subject_kind="certificate").count() == 2  # and the RA's
+    assert (
+        AuditEntry.objects.filter(event="certificate:issue", subject_kind="certificate").count()
+        == 2
+    )  # and the RA's
 
 
 def test_an_rsa_authority_signs_as_well(world: World) -> None:
@@ -463,7 +524,9 @@ def test_an_rsa_authority_signs_as_well(world: World) -> None:
     assert device.poll().status is PKIStatus.SUCCESS
 
 
-def test_the_database_allows_one_certificate_per_request_and_keeps_its_bytes(approved: EnrollmentRequest) -> None:
+def test_the_database_allows_one_certificate_per_request_and_keeps_its_bytes(
+    approved: EnrollmentRequest,
+) -> None:
     run_worker()
     certificate = Certificate.objects.get(kind="ordered")
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -471,9 +534,15 @@ def test_the_database_allows_one_certificate_per_request_and_keeps_its_bytes(app
     with pytest.raises(IntegrityError), transaction.atomic():
         Certificate.objects.filter(pk=certificate.pk).update(der=b"another")
     with pytest.raises(IntegrityError), transaction.atomic():
-        Certificate.objects.filter(pk=certificate.pk).update(status="PREPARED", der=None, issued_at=None)
+        Certificate.objects.filter(pk=certificate.pk).update(
+            status="PREPARED", der=None, issued_at=None
+        )
     certificate.pk = None
-    certificate.serial_hex, certificate.tbs_sha256, certificate.der_sha256 = "7f", "0" * 64, "1" * 64
+    certificate.serial_hex, certificate.tbs_sha256, certificate.der_sha256 = (
+        "7f",
+        "0" * 64,
+        "1" * 64,
+    )
     with pytest.raises(IntegrityError), transaction.atomic():
         certificate.save(force_insert=True)
 
@@ -488,7 +557,7 @@ def test_an_unknown_id_in_a_task_is_skipped(world: World) -> None:
 def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
     world: World, approved: EnrollmentRequest
 ) -> None:
-    with mock.patch("approvals.sweep.ring_now") as ring:
+    with mock.patch("approvals.issuance.sweep.ring_now") as ring:
         assert sweep(every=timedelta(0)).rung == 1
     ring.assert_called_once_with([approved.pk])
     assert sweep(every=timedelta(minutes=1)).ran is True
@@ -496,15 +565,19 @@ def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
     run_worker()
     device = Device.named("r2.example", key="bob")
     device.enroll()
-    EnrollmentRequest.objects.filter(state=State.PENDING).update(expires_at=now() - timedelta(seconds=1))
-    with mock.patch("approvals.sweep.acquire", return_value=now()):
+    EnrollmentRequest.objects.filter(state=State.PENDING).update(
+        expires_at=now() - timedelta(seconds=1)
+    )
+    with mock.patch("approvals.issuance.sweep.acquire", return_value=now()):
         assert sweep().expired == 1
-    assert bare(device.poll().fail_info_text) == "the request expired before anyone decided: ask again"
+    assert (
+        bare(device.poll().fail_info_text) == "the request expired before anyone decided: ask again"
+    )
 
 
 def test_an_expiry_that_comes_second_changes_nothing(world: World) -> None:
-    from approvals import sweep as sweeping
-    from approvals.errors import AlreadyDecided
+    from approvals.issuance import sweep as sweeping
+    from approvals.rules.errors import AlreadyDecided
 
     Device.named("r1.example").enroll()
     EnrollmentRequest.objects.update(expires_at=now() - timedelta(seconds=1))
@@ -517,20 +590,29 @@ def test_a_decision_takes_effect_after_the_undo_window(world: World) -> None:
     Device.named("r1.example").enroll()
     moment = now()
     request = EnrollmentRequest.objects.get()
-    decision = approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=moment)
+    decision = approve_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="", now=moment
+    )
     request.refresh_from_db()
-    assert decision.effective_at == request.effective_at == request.next_attempt_at == moment + timedelta(minutes=1)
+    assert (
+        decision.effective_at
+        == request.effective_at
+        == request.next_attempt_at
+        == moment + timedelta(minutes=1)
+    )
     assert run_worker().skipped == [request.pk]
 
 
-def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(approved: EnrollmentRequest) -> None:
+def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(
+    approved: EnrollmentRequest,
+) -> None:
     seen: list[EnrollmentRequest] = []
 
     def look(certificate: Certificate, *, now: datetime) -> bytes:
         seen.append(fresh())
         return sign_prepared(certificate, now=now)
 
-    with mock.patch.object(issuance, "sign_prepared", look):
+    with mock.patch.object(issue, "sign_prepared", look):
         run_worker()
     assert seen[0].attempts == 1
     assert seen[0].lease_until is not None
@@ -541,7 +623,7 @@ def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(approved: 
 def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_one(
     approved: EnrollmentRequest,
 ) -> None:
-    issuance._postpone(fresh(), "x" * 600, now=now(), result=issuance.BatchResult())
+    issue._postpone(fresh(), "x" * 600, now=now(), result=issue.BatchResult())
     request = fresh()
     assert request.last_fault == "x" * 500
     assert request.version == approved.version + 1
@@ -549,5 +631,5 @@ def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_on
     assert (entry.subject_seq, entry.data["fault"]) == (request.version, "x" * 500)
     EnrollmentRequest.objects.update(last_fault="")
     with transaction.atomic():
-        issuance._fail(fresh(), "y" * 600, now=now(), result=issuance.BatchResult())
+        issue._fail(fresh(), "y" * 600, now=now(), result=issue.BatchResult())
     assert fresh().last_fault == "y" * 500

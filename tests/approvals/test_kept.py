@@ -1,4 +1,6 @@
-"""CSRs that are kept with their challenge password, and the sealing they and other secrets share."""
+"""CSRs that are kept with their challenge password, and the sealing they and other secrets
+share.
+"""
 
 from datetime import timedelta
 
@@ -6,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.decisions import reject_request
-from approvals.kept import discard_csr, discard_overdue, keep_csr, kept_csr
-from approvals.models import EnrollmentProfile, EnrollmentRequest, KeptCsr
-from approvals.sealing import seal, unseal
-from approvals.sweep import sweep
+from approvals.decisions.decide import reject_request
+from approvals.issuance.sweep import sweep
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, KeptCsr
+from approvals.records.stored_csrs import discard_csr, discard_overdue, keep_csr, kept_csr
+from database.encryption import seal, unseal
 from tests.world import Device, World, later, now, voice_of
 
 CSR = b"0\x82 a CSR with the challenge moonlight-4711 inside"
@@ -36,13 +39,17 @@ def test_what_is_too_short_to_have_been_sealed_does_not_open(length: int) -> Non
     assert unseal("tests", "alice", bytes(length)) is None
 
 
-def test_a_kept_csr_is_read_again_and_no_row_shows_its_challenge(request_: EnrollmentRequest) -> None:
+def test_a_kept_csr_is_read_again_and_no_row_shows_its_challenge(
+    request_: EnrollmentRequest,
+) -> None:
     keep_csr(request_, CSR, until=later(hours=1))
     assert kept_csr(request_.pk, now=now()) == CSR
     assert b"moonlight" not in bytes(KeptCsr.objects.get().sealed)
 
 
-def test_a_kept_csr_is_gone_after_its_time_and_when_nobody_needs_it(request_: EnrollmentRequest) -> None:
+def test_a_kept_csr_is_gone_after_its_time_and_when_nobody_needs_it(
+    request_: EnrollmentRequest,
+) -> None:
     keep_csr(request_, CSR, until=later(hours=1))
     assert kept_csr(request_.pk, now=later(hours=1)) is None
     discard_csr(request_.pk)
@@ -59,12 +66,16 @@ def test_the_sweep_forgets_what_is_overdue_and_nothing_else(request_: Enrollment
 
 
 @pytest.mark.parametrize("window", [timedelta(0), timedelta(minutes=5), timedelta(hours=2)])
-@pytest.mark.parametrize("step", [timedelta(minutes=1), timedelta(minutes=53), timedelta(hours=1), timedelta(days=2)])
+@pytest.mark.parametrize(
+    "step", [timedelta(minutes=1), timedelta(minutes=53), timedelta(hours=1), timedelta(days=2)]
+)
 def test_a_csr_goes_once_its_rejection_is_in_effect_whatever_the_clock_was(
     request_: EnrollmentRequest, world: World, window: timedelta, step: timedelta
 ) -> None:
     EnrollmentProfile.objects.update(undo_window=window)
-    reject_request(request_id=request_.pk, voice=voice_of(world.alice), comment="unknown", now=now())
+    reject_request(
+        request_id=request_.pk, voice=voice_of(world.alice), comment="unknown", now=now()
+    )
     keep_csr(request_, CSR, until=later(days=9))
     moment = now()
     EnrollmentRequest.objects.update(effective_at=moment + window)

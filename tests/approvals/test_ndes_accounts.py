@@ -7,12 +7,18 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from accounts.models import Department, User
+from accounts.models.people import Department, User
 from accounts.roles import Role
-from approvals.errors import NdesAccountInvalid
-from approvals.models import EnrollmentProfile, NdesAccount
-from approvals.ndes import NdesCredentials, fetch_challenge
-from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account, replace_password
+from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
+from approvals.challenge_orders.ndes_accounts import (
+    NdesAccountOrder,
+    create_ndes_account,
+    disable_ndes_account,
+    replace_password,
+)
+from approvals.models.ndes import NdesAccount
+from approvals.models.profiles import EnrollmentProfile
+from approvals.rules.errors import NdesAccountInvalid
 from audit.events import SYSTEM
 from audit.models import AuditEntry
 from tests.pages import signed_in
@@ -46,12 +52,16 @@ def typed(profile: EnrollmentProfile, **data: object) -> dict[str, object]:
 
 
 def password_in(answer: Any) -> str:
-    found = re.search(r"<dt>Password</dt><dd class=\"fpline\"><code>([^<]+)</code>", answer.content.decode())
+    found = re.search(
+        r"<dt>Password</dt><dd class=\"fpline\"><code>([^<]+)</code>", answer.content.decode()
+    )
     assert found
     return found[1]
 
 
-def test_an_administrator_makes_an_account_and_sees_its_password_once(charlie: User, phones: EnrollmentProfile) -> None:
+def test_an_administrator_makes_an_account_and_sees_its_password_once(
+    charlie: User, phones: EnrollmentProfile
+) -> None:
     browser = signed_in(charlie)
     answer = browser.post(PAGE, typed(phones))
     assert (answer.status_code, answer.headers["Cache-Control"]) == (
@@ -62,13 +72,21 @@ def test_an_administrator_makes_an_account_and_sees_its_password_once(charlie: U
     account = NdesAccount.objects.get()
     assert (account.name, account.owner, account.created_by) == ("jamf", "Mobile team", charlie)
     assert account.networks == ["192.0.2.0/24", "2001:db8::/32"]
-    assert (account.max_unused, account.lifetime, account.encoding) == (20, timedelta(minutes=30), "utf-8")
+    assert (account.max_unused, account.lifetime, account.encoding) == (
+        20,
+        timedelta(minutes=30),
+        "utf-8",
+    )
     assert fetch_challenge(NdesCredentials("jamf", password, "192.0.2.9"), now=now()).secret
     page = browser.get(PAGE).content.decode()
     assert password not in page
     assert "1 of 20" in page
     entry = AuditEntry.objects.get(event="ndes-account:create")
-    assert (entry.subject_id, entry.actor_id, entry.data["name"]) == (str(account.pk), str(charlie.pk), "jamf")
+    assert (entry.subject_id, entry.actor_id, entry.data["name"]) == (
+        str(account.pk),
+        str(charlie.pk),
+        "jamf",
+    )
     assert password not in repr(list(AuditEntry.objects.values()))
 
 
@@ -84,7 +102,11 @@ def test_a_new_password_is_shown_once_and_a_disabled_account_gets_none(
     answer = browser.post(reverse("ndes_password", args=[account.pk]), follow=True)
     assert "is disabled: make another one" in answer.content.decode()
     assert "disabled" in browser.get(PAGE).content.decode()
-    events = AuditEntry.objects.filter(subject_kind="ndes-account").order_by("id").values_list("event", flat=True)
+    events = (
+        AuditEntry.objects.filter(subject_kind="ndes-account")
+        .order_by("id")
+        .values_list("event", flat=True)
+    )
     assert list(events) == ["ndes-account:create", "ndes-account:change", "ndes-account:disable"]
 
 
@@ -118,14 +140,24 @@ def test_only_profiles_with_one_time_challenges_are_offered_and_taken(
     assert ">phones</option>" in page
     assert ">routers</option>" not in page
     assert signed_in(charlie).post(PAGE, typed(world.profile)).status_code == 422
-    with pytest.raises(NdesAccountInvalid, match="profile routers takes no challenge: choose one with one-time"):
-        create_ndes_account(NdesAccountOrder("x", world.profile, "x"), actor=SYSTEM, user=None, now=now())
+    with pytest.raises(
+        NdesAccountInvalid, match="profile routers takes no challenge: choose one with one-time"
+    ):
+        create_ndes_account(
+            NdesAccountOrder("x", world.profile, "x"), actor=SYSTEM, user=None, now=now()
+        )
 
 
-def test_an_administrator_of_another_department_sees_and_changes_nothing(phones: EnrollmentProfile) -> None:
-    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+def test_an_administrator_of_another_department_sees_and_changes_nothing(
+    phones: EnrollmentProfile,
+) -> None:
+    here, elsewhere = (
+        Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
+    )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
-    account, _ = create_ndes_account(NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now())
+    account, _ = create_ndes_account(
+        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+    )
     bob = create_person("bob", Role.ADMINISTRATOR, department=elsewhere)
     browser = signed_in(bob)
     page = browser.get(PAGE).content.decode()
@@ -139,7 +171,9 @@ def test_an_administrator_of_another_department_sees_and_changes_nothing(phones:
 
 
 def test_a_disabled_account_stays_disabled(phones: EnrollmentProfile) -> None:
-    account, _ = create_ndes_account(NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now())
+    account, _ = create_ndes_account(
+        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+    )
     disable_ndes_account(account, actor=SYSTEM, now=now())
     with pytest.raises(NdesAccountInvalid, match="NDES account jamf is disabled"):
         replace_password(account, actor=SYSTEM, now=now())

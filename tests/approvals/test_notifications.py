@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from django.core import mail
 
-from accounts.models import Department, RoleAssignment, User
+from accounts.models.people import Department, RoleAssignment, User
 from accounts.roles import Role
-from approvals import notifications
-from approvals.models import EnrollmentRequest, OutboxMessage
-from approvals.notifications import deliver_due, notify
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.records import notifications
+from approvals.records.notifications import deliver_due, notify
 from tests.pages import create_requests
 from tests.world import Device, World, create_person, create_profile, now
 
@@ -24,7 +24,9 @@ def sends_mail(settings: Any) -> None:
 
 def test_officers_get_one_mail_with_the_way_to_each_request(world: World, sends_mail: None) -> None:
     create_person("bob", Role.AUDITOR)
-    create_person("charlie", Role.OFFICER, department=Department.objects.create(slug="lab", name="Lab"))
+    create_person(
+        "charlie", Role.OFFICER, department=Department.objects.create(slug="lab", name="Lab")
+    )
     Device.named("r<1>.example").enroll()
     request = EnrollmentRequest.objects.get()
     notify("request-failed", request, now=now())
@@ -91,7 +93,9 @@ def test_only_notices_that_reached_nobody_are_sent_again(
 ) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
     RoleAssignment.objects.update(department=lab)
-    create_person("bob", Role.OFFICER, department=Department.objects.create(slug="shop", name="Shop"))
+    create_person(
+        "bob", Role.OFFICER, department=Department.objects.create(slug="shop", name="Shop")
+    )
     other = create_profile(world.ca, "printers")
     for profile, slug in ((world.profile, "lab"), (other, "shop")):
         profile.department = Department.objects.get(slug=slug)
@@ -110,7 +114,11 @@ def test_only_notices_that_reached_nobody_are_sent_again(
     assert deliver_due(now=now()) == 2
     assert len(told) == 2
     late = OutboxMessage.objects.get(next_attempt_at__isnull=False)
-    assert (late.outcome, late.attempts, late.request.profile) == ("not sent: she hung up", 1, world.profile)
+    assert (late.outcome, late.attempts, late.request.profile) == (
+        "not sent: she hung up",
+        1,
+        world.profile,
+    )
     assert OutboxMessage.objects.get(next_attempt_at__isnull=True).outcome == "sent"
 
 

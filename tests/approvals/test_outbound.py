@@ -1,4 +1,6 @@
-"""One exchange with somebody outside: in time, small, at the address that was checked, and nowhere else."""
+"""One exchange with somebody outside: in time, small, at the address that was checked, and nowhere
+else.
+"""
 
 import os
 import socket
@@ -18,10 +20,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from approvals import outbound
-from approvals.outbound import HttpReply, call
-from approvals.targets import CallRules, read_allowed_host
-from approvals.validation_messages import NoAnswer
+from outbound import http
+from outbound.errors import NoAnswer
+from outbound.http import HttpReply, call
+from outbound.targets import CallRules, read_allowed_host
 from tests.pki import rsa_key
 from tests.world import now
 
@@ -30,7 +32,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @contextmanager
-def listening(handle: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> Iterator[int]:
+def listening(
+    handle: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
     """Hand the first connection to `handle`, in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -58,7 +62,12 @@ def both(port: int) -> CallRules:
 
 
 def call_port(port: int, seconds: float = 5.0) -> HttpReply:
-    return call(f"http://127.0.0.1:{port}/x", rules=rules(f"http://127.0.0.1:{port}"), body=b"{}", seconds=seconds)
+    return call(
+        f"http://127.0.0.1:{port}/x",
+        rules=rules(f"http://127.0.0.1:{port}"),
+        body=b"{}",
+        seconds=seconds,
+    )
 
 
 def answering(data: bytes) -> Callable[[socket.socket], None]:
@@ -72,7 +81,9 @@ def answering(data: bytes) -> Callable[[socket.socket], None]:
 def test_an_answer_that_comes_in_time_is_returned_whatever_its_status() -> None:
     with listening(answering(OK)) as port:
         assert call_port(port) == HttpReply(200, b"ok")
-    with listening(answering(b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n")) as port:
+    with listening(
+        answering(b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n")
+    ) as port:
         assert call_port(port) == HttpReply(302, b"")
 
 
@@ -110,7 +121,10 @@ def test_a_body_without_an_end_is_cut_at_its_limit() -> None:
     ],
 )
 def test_what_is_not_http_is_no_answer(data: bytes) -> None:
-    with listening(answering(data)) as port, pytest.raises(NoAnswer, match=r"not HTTP|reset|RemoteDisconnected"):
+    with (
+        listening(answering(data)) as port,
+        pytest.raises(NoAnswer, match=r"not HTTP|reset|RemoteDisconnected"),
+    ):
         call_port(port)
 
 
@@ -121,7 +135,9 @@ def test_nobody_at_the_port_is_no_answer() -> None:
             call_port(nobody.getsockname()[1])
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_called_and_the_host_keeps_its_name() -> None:
+def test_the_address_that_was_checked_is_the_one_that_is_called_and_the_host_keeps_its_name() -> (
+    None
+):
     heard: list[bytes] = []
 
     def handle(connection: socket.socket) -> None:
@@ -136,15 +152,23 @@ def test_the_address_that_was_checked_is_the_one_that_is_called_and_the_host_kee
         return real("127.0.0.1" if host == "mdm.example" else host, *arguments, **options)
 
     with listening(handle) as port, mock.patch("socket.getaddrinfo", side_effect=ask):
-        call(f"http://mdm.example:{port}/", rules=rules(f"http://mdm.example:{port}"), body=b"", seconds=5)
-    assert names == ["mdm.example", "127.0.0.1"]  # the name once: a second answer could be another one
+        call(
+            f"http://mdm.example:{port}/",
+            rules=rules(f"http://mdm.example:{port}"),
+            body=b"",
+            seconds=5,
+        )
+    assert names == [
+        "mdm.example",
+        "127.0.0.1",
+    ]  # the name once: a second answer could be another one
     assert f"Host: mdm.example:{port}\r\n".encode() in heard[0]
 
 
 def test_a_second_address_is_tried_when_the_first_does_not_answer() -> None:
     with (
         listening(answering(OK)) as port,
-        mock.patch("approvals.outbound._resolve", return_value=["::1", "127.0.0.1"]),
+        mock.patch("outbound.http._resolve", return_value=["::1", "127.0.0.1"]),
     ):
         reply = call(f"http://mdm.example:{port}/", rules=both(port), body=b"", seconds=5)
     assert reply.status == 200
@@ -169,14 +193,21 @@ def test_a_resolver_that_does_not_answer_holds_nobody() -> None:
 
 def test_a_name_that_leads_inside_is_refused_before_anything_is_sent() -> None:
     with (
-        mock.patch("approvals.outbound._resolve", return_value=["10.0.0.1"]),
+        mock.patch("outbound.http._resolve", return_value=["10.0.0.1"]),
         pytest.raises(NoAnswer, match=r"10\.0\.0\.1"),
     ):
-        call("https://mdm.example/", rules=CallRules(hosts=(read_allowed_host("mdm.example"),)), seconds=5)
+        call(
+            "https://mdm.example/",
+            rules=CallRules(hosts=(read_allowed_host("mdm.example"),)),
+            seconds=5,
+        )
 
 
 def test_proxies_of_the_environment_are_not_used() -> None:
-    with listening(answering(OK)) as port, mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:1/"}):
+    with (
+        listening(answering(OK)) as port,
+        mock.patch.dict(os.environ, {"http_proxy": "http://127.0.0.1:1/"}),
+    ):
         assert call_port(port).status == 200
 
 
@@ -216,17 +247,22 @@ def test_tls_is_checked_against_the_name_and_not_against_the_address(
     trusts = ssl.create_default_context(cafile=str(certificate) if is_trusted else None)
     with (
         listening(answering(OK), context) as port,
-        mock.patch.object(outbound, "_tls", return_value=trusts),
-        mock.patch.object(outbound, "_resolve", return_value=["127.0.0.1"]),
+        mock.patch.object(http, "_tls", return_value=trusts),
+        mock.patch.object(http, "_resolve", return_value=["127.0.0.1"]),
     ):
         if works:
-            assert call(f"https://{name}:{port}/", rules=rules(f"{name}:{port}"), body=b"", seconds=5).body == b"ok"
+            assert (
+                call(
+                    f"https://{name}:{port}/", rules=rules(f"{name}:{port}"), body=b"", seconds=5
+                ).body
+                == b"ok"
+            )
         else:
             with pytest.raises(NoAnswer, match="certificate is not trusted"):
                 call(f"https://{name}:{port}/", rules=rules(f"{name}:{port}"), body=b"", seconds=5)
 
 
 def test_the_real_context_checks_names_and_knows_no_old_tls() -> None:
-    context = outbound._tls()
+    context = http._tls()
     assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2

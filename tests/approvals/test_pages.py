@@ -13,12 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.roles import Role
-from approvals.decisions import approve_request, reject_request, reopen_request
-from approvals.models import EnrollmentRequest, Evidence
-from approvals.queue import count, duration, paginate, signing_health
-from approvals.review import review_digest
-from approvals.states import State
-from approvals.verdicts import Voice
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.decisions import Evidence
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.queue import count, duration, paginate, signing_health
+from approvals.records.decision_documents import Voice
+from approvals.rules.states import State
 from audit.models import AuditEntry
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
@@ -47,7 +48,9 @@ def walk(client: Client, path: str) -> Iterator[str]:
         address = path.split("?", maxsplit=1)[0] + unescape(found[1]) if found else None
 
 
-def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(world: World) -> None:
+def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(
+    world: World,
+) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     comment = "Compared with Jana by telephone"
@@ -67,8 +70,12 @@ def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(
 
 def test_l13_the_comment_of_a_reopening_is_shown_too(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now())
-    reopen_request(request_id=request.pk, voice=voice_of(world.alice), comment="The site was right", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now()
+    )
+    reopen_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="The site was right", now=now()
+    )
     assert "The site was right" in text_of(signed_in(world.alice), "request", request.pk)
 
 
@@ -86,7 +93,9 @@ def test_l14_who_is_signed_in_without_being_an_officer_decides_nothing(world: Wo
     assert "Approve" not in text_of(signed_in(bob), "request", request.pk)
 
 
-def test_l15_every_one_of_thousands_of_waiting_requests_is_reached_by_following_the_pages(world: World) -> None:
+def test_l15_every_one_of_thousands_of_waiting_requests_is_reached_by_following_the_pages(
+    world: World,
+) -> None:
     names = [f"r{number:05d}.example" for number in range(2_500)]
     create_requests(world.profile, names)
     alice = signed_in(world.alice)
@@ -105,18 +114,31 @@ def test_l15_every_one_of_thousands_of_waiting_requests_is_reached_by_following_
     assert not [query for query in queries if re.search(r"COUNT\(\*\)(?!.*LIMIT)", query["sql"])]
 
 
-def test_l16_what_waits_is_in_one_queue_whatever_the_profile_and_filters_are_views_of_it(world: World) -> None:
-    waiting, approved, failed = create_requests(world.profile, ["r1.example", "r2.example", "r3.example"])
-    EnrollmentRequest.objects.filter(pk=approved.pk).update(state=State.APPROVED, last_fault="the key is not readable")
+def test_l16_what_waits_is_in_one_queue_whatever_the_profile_and_filters_are_views_of_it(
+    world: World,
+) -> None:
+    waiting, approved, failed = create_requests(
+        world.profile, ["r1.example", "r2.example", "r3.example"]
+    )
+    EnrollmentRequest.objects.filter(pk=approved.pk).update(
+        state=State.APPROVED, last_fault="the key is not readable"
+    )
     EnrollmentRequest.objects.filter(pk=failed.pk).update(state=State.APPROVED)
     EnrollmentRequest.objects.filter(pk=failed.pk).update(state=State.FAILED)
     alice = signed_in(world.alice)
     assert links_of(text_of(alice, "queue")) == [waiting.common_name]
-    assert links_of(text_of(alice, "queue", attention="true")) == [failed.common_name, approved.common_name]
+    assert links_of(text_of(alice, "queue", attention="true")) == [
+        failed.common_name,
+        approved.common_name,
+    ]
     assert len(links_of(text_of(alice, "queue", state="open"))) == 3
     assert links_of(text_of(alice, "queue", state="FAILED")) == [failed.common_name]
-    assert links_of(text_of(alice, "queue", profile="routers", period="1h")) == [waiting.common_name]
-    assert links_of(text_of(alice, "queue", state="nonsense", period="nonsense", after="nonsense")) == ["r1.example"]
+    assert links_of(text_of(alice, "queue", profile="routers", period="1h")) == [
+        waiting.common_name
+    ]
+    assert links_of(
+        text_of(alice, "queue", state="nonsense", period="nonsense", after="nonsense")
+    ) == ["r1.example"]
 
 
 def test_filters_survive_a_reload_and_paging(world: World) -> None:
@@ -154,10 +176,18 @@ def test_fingerprints_are_found_with_and_without_colons(world: World) -> None:
     assert "No request fits" in text_of(alice, "queue", q="r2")
 
 
-def test_hostile_names_are_shown_escaped_and_with_hidden_characters_written_out(world: World) -> None:
-    (request,) = create_requests(world.profile, [BIDI], client="<img src=x>", transaction_id="t\u200b<b>1</b>")
+def test_hostile_names_are_shown_escaped_and_with_hidden_characters_written_out(
+    world: World,
+) -> None:
+    (request,) = create_requests(
+        world.profile, [BIDI], client="<img src=x>", transaction_id="t\u200b<b>1</b>"
+    )
     alice = signed_in(world.alice)
-    pages = [text_of(alice, "queue"), text_of(alice, "request", request.pk), text_of(alice, "history_requests")]
+    pages = [
+        text_of(alice, "queue"),
+        text_of(alice, "request", request.pk),
+        text_of(alice, "history_requests"),
+    ]
     for page in pages:
         assert "<script>alert" not in page
         assert "\u202e" not in page
@@ -169,7 +199,11 @@ def test_hostile_names_are_shown_escaped_and_with_hidden_characters_written_out(
 def test_nothing_on_a_page_is_inline_style_or_script(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     alice = signed_in(world.alice)
-    for page in (text_of(alice, "queue"), text_of(alice, "request", request.pk), text_of(alice, "profiles")):
+    for page in (
+        text_of(alice, "queue"),
+        text_of(alice, "request", request.pk),
+        text_of(alice, "profiles"),
+    ):
         assert not re.search(r"<style|\sstyle=|<script(?! src)|\son[a-z]+=|hx-on|javascript:", page)
 
 
@@ -196,14 +230,19 @@ def test_a_request_page_answers_304_until_its_state_moves(world: World) -> None:
     url = reverse("request_live", args=[request.pk])
     answer = alice.get(url, {"was": "PENDING"})
     assert b'id="decision"' not in answer.content
-    assert alice.get(url, {"was": "PENDING"}, headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    assert (
+        alice.get(url, {"was": "PENDING"}, headers={"If-None-Match": answer["ETag"]}).status_code
+        == 304
+    )
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     moved = alice.get(url, {"was": "PENDING"}, headers={"If-None-Match": answer["ETag"]})
     assert b'id="decision"' in moved.content
     assert b"every 1s" in moved.content
 
 
-def test_a_page_that_refreshes_itself_is_led_to_the_sign_in_when_the_session_is_over(world: World) -> None:
+def test_a_page_that_refreshes_itself_is_led_to_the_sign_in_when_the_session_is_over(
+    world: World,
+) -> None:
     answer = Client().get(reverse("queue_changes"), headers={"HX-Request": "true"})
     assert (answer.status_code, answer["HX-Redirect"]) == (401, reverse("account_login"))
 
@@ -227,7 +266,10 @@ def test_many_rows_are_decided_at_once_with_a_result_for_each(world: World) -> N
     ("form", "sentence"),
     [
         ({"verdict": "approve"}, "Tick the requests first."),
-        ({"verdict": "reject", "rows": ["00000000-0000-7000-8000-000000000000:x"]}, "Write a reason"),
+        (
+            {"verdict": "reject", "rows": ["00000000-0000-7000-8000-000000000000:x"]},
+            "Write a reason",
+        ),
         ({"verdict": "approve", "rows": ["nonsense"]}, "do not come from the queue"),
         ({"verdict": "approve", "rows": ["x"] * 201}, "at most 200"),
     ],
@@ -242,7 +284,8 @@ def test_a_bulk_decision_that_cannot_be_is_answered_with_a_sentence(
 def test_a_rejection_without_a_reason_keeps_the_form(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     answer = signed_in(world.alice).post(
-        reverse("request_reject", args=[request.pk]), {"view_sha256": review_digest(request), "comment": " "}
+        reverse("request_reject", args=[request.pk]),
+        {"view_sha256": review_digest(request), "comment": " "},
     )
     assert answer.status_code == 422
     assert "Write a reason" in answer.content.decode()
@@ -276,7 +319,10 @@ def test_of_two_officers_one_decides_and_the_other_reads_who_was_faster(world: W
 def test_what_needs_attention_shows_its_cause_and_is_retried_with_one_click(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     EnrollmentRequest.objects.filter(pk=request.pk).update(
-        state=State.APPROVED, last_fault="CA issuing: the key is not readable", attempts=8, quarantined_at=now()
+        state=State.APPROVED,
+        last_fault="CA issuing: the key is not readable",
+        attempts=8,
+        quarantined_at=now(),
     )
     alice = signed_in(world.alice)
     page = text_of(alice, "request", request.pk)
@@ -291,10 +337,14 @@ def test_what_needs_attention_shows_its_cause_and_is_retried_with_one_click(worl
 
 def test_a_rejected_request_is_opened_again_from_its_page(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now()
+    )
     alice = signed_in(world.alice)
     assert "Wrong site" in text_of(alice, "request", request.pk)
-    page = alice.post(reverse("request_reopen", args=[request.pk]), {"comment": "asked again"}, follow=True)
+    page = alice.post(
+        reverse("request_reopen", args=[request.pk]), {"comment": "asked again"}, follow=True
+    )
     assert "Open again: it waits for a decision" in page.content.decode()
     request.refresh_from_db()
     assert request.state == State.PENDING
@@ -319,7 +369,8 @@ def test_counts_stop_at_a_lid(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (259_200, "3 d"), (-5, "0 s")]
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (259_200, "3 d"), (-5, "0 s")],
 )
 def test_time_spans_are_said_in_one_unit(seconds: int, text: str) -> None:
     assert duration(timedelta(seconds=seconds)) == text
@@ -336,9 +387,13 @@ def test_each_role_starts_where_its_work_is(world: World) -> None:
     assert b"without a role" in signed_in(create_person("nora")).get("/").content
 
 
-@pytest.mark.parametrize("address", ["192.0.2.44", "198.51.100.1", "2001:db8::44", "10.0.0.1", "127.0.0.1"])
+@pytest.mark.parametrize(
+    "address", ["192.0.2.44", "198.51.100.1", "2001:db8::44", "10.0.0.1", "127.0.0.1"]
+)
 @pytest.mark.parametrize("kind", ["profile", "authority"])
-def test_pausing_and_resuming_is_logged_with_person_and_address(world: World, kind: str, address: str) -> None:
+def test_pausing_and_resuming_is_logged_with_person_and_address(
+    world: World, kind: str, address: str
+) -> None:
     charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
     key = world.profile.slug if kind == "profile" else world.ca.name
     for step in ("pause", "resume"):
@@ -348,7 +403,9 @@ def test_pausing_and_resuming_is_logged_with_person_and_address(world: World, ki
         assert values == {"actor.name": "charlie", "actor.address": address}
 
 
-def test_an_administrator_pauses_and_resumes_profiles_and_authorities_with_one_click(world: World) -> None:
+def test_an_administrator_pauses_and_resumes_profiles_and_authorities_with_one_click(
+    world: World,
+) -> None:
     charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
     for name, key, listing, field in (
         ("profile", world.profile.slug, "profiles", world.profile),
@@ -366,7 +423,9 @@ def test_an_administrator_pauses_and_resumes_profiles_and_authorities_with_one_c
     assert {"profile:pause", "profile:resume", "authority:pause", "authority:resume"} <= events
 
 
-def test_the_page_of_authorities_shows_the_fingerprints_to_compare_out_of_band(world: World) -> None:
+def test_the_page_of_authorities_shows_the_fingerprints_to_compare_out_of_band(
+    world: World,
+) -> None:
     page = text_of(signed_in(world.alice), "authorities")
     der = world.ca.certificate_der
     for algorithm in ("SHA-256", "SHA-1"):
@@ -379,7 +438,9 @@ def test_pages_without_content_say_what_to_do_next(world: World) -> None:
     assert "Nothing waits for a decision" in text_of(alice, "queue")
     assert "./portal demo" in text_of(alice, "history_certificates")
     create_requests(world.profile, ["r1.example"])
-    assert "Go to the start of the list" in text_of(alice, "queue", after="00000000-0000-7000-8000-000000000000")
+    assert "Go to the start of the list" in text_of(
+        alice, "queue", after="00000000-0000-7000-8000-000000000000"
+    )
 
 
 def test_the_number_of_queries_does_not_grow_with_the_rows(world: World) -> None:

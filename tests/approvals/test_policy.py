@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.errors import Cause, Refusal
-from approvals.policy import FULL_RETRY, UNIFORM_TEXT, Facts, Ruling, evaluate, is_address_allowed
-from ca.findings import refuse
+from approvals.rules.errors import Cause, Refusal
+from approvals.rules.policy import (
+    FULL_RETRY,
+    UNIFORM_TEXT,
+    Facts,
+    Ruling,
+    evaluate,
+    is_address_allowed,
+)
+from ca.x509.findings import refuse
 
 ASKS = Facts(
     approval="manual",
@@ -59,8 +66,12 @@ def test_a_challenge_that_nobody_confirmed_yet_is_told_no_reason(broken: dict[st
 
 
 @pytest.mark.parametrize("challenge", ["static", "one-time"])
-def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(challenge: str) -> None:
-    assert evaluate(replace(ASKS, challenge=challenge)) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
+def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(
+    challenge: str,
+) -> None:
+    assert evaluate(replace(ASKS, challenge=challenge)) == Refusal(
+        Cause.CHALLENGE_MISSING, UNIFORM_TEXT
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,8 +83,13 @@ def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(cha
         ("manual", False, Ruling.ASK_OFFICER),
     ],
 )
-def test_a_list_approves_by_itself_only_what_it_names(approval: str, by_name: bool, ruling: Ruling) -> None:
-    assert evaluate(replace(ASKS, approval=approval, has_list=True, is_listed_by_name=by_name)) is ruling
+def test_a_list_approves_by_itself_only_what_it_names(
+    approval: str, by_name: bool, ruling: Ruling
+) -> None:
+    assert (
+        evaluate(replace(ASKS, approval=approval, has_list=True, is_listed_by_name=by_name))
+        is ruling
+    )
 
 
 @pytest.mark.parametrize("challenge", ["static", "one-time"])
@@ -84,12 +100,16 @@ def test_a_list_does_not_replace_a_challenge_that_the_profile_wants(challenge: s
 
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_an_unknown_setting_never_approves(approval: str, challenge: str) -> None:
-    ruling = evaluate(replace(GRANTED, approval=approval, challenge=challenge, challenge_satisfied=False))
+    ruling = evaluate(
+        replace(GRANTED, approval=approval, challenge=challenge, challenge_satisfied=False)
+    )
     assert ruling is not Ruling.APPROVE
 
 
 def test_findings_of_the_certificate_profile_refuse_by_name() -> None:
-    ruling = evaluate(replace(GRANTED, refusals=(TOO_SMALL, refuse("subject-empty", "CN: missing"))))
+    ruling = evaluate(
+        replace(GRANTED, refusals=(TOO_SMALL, refuse("subject-empty", "CN: missing")))
+    )
     codes = ("key-size", "subject-empty")
     assert ruling == Refusal(Cause.POLICY, "RSA 1024: at least 2048; CN: missing", codes=codes)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.errors import Cause, Refusal
-from approvals.policy import (
+from approvals.rules.errors import Cause, Refusal
+from approvals.rules.policy import (
     UNIFORM_TEXT,
     Facts,
     RenewalFacts,
@@ -18,7 +18,7 @@ from approvals.policy import (
     evaluate,
     evaluate_renewal,
 )
-from ca.findings import refuse
+from ca.x509.findings import refuse
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -80,7 +80,9 @@ def test_an_unknown_status_never_renews(status: str) -> None:
         (replace(AUTOMATIC, changed_names="officer"), GOOD, Ruling.APPROVE),
     ],
 )
-def test_each_rule_has_its_cause(policy: RenewalPolicy, facts: RenewalFacts, said: Cause | Ruling) -> None:
+def test_each_rule_has_its_cause(
+    policy: RenewalPolicy, facts: RenewalFacts, said: Cause | Ruling
+) -> None:
     assert cause(policy, facts) is said
 
 
@@ -94,16 +96,24 @@ def test_each_rule_has_its_cause(policy: RenewalPolicy, facts: RenewalFacts, sai
         (replace(AUTOMATIC, grace=DAY), END + DAY, Ruling.APPROVE),
         (replace(AUTOMATIC, grace=DAY), END + DAY + timedelta(seconds=1), Cause.RENEWED_EXPIRED),
         (replace(AUTOMATIC, window=timedelta(0)), START, Ruling.APPROVE),
-        (replace(AUTOMATIC, window=timedelta(0)), START - timedelta(seconds=1), Cause.RENEWED_NOT_YET_VALID),
+        (
+            replace(AUTOMATIC, window=timedelta(0)),
+            START - timedelta(seconds=1),
+            Cause.RENEWED_NOT_YET_VALID,
+        ),
     ],
 )
-def test_a_renewal_has_its_time(policy: RenewalPolicy, moment: datetime, said: Cause | Ruling) -> None:
+def test_a_renewal_has_its_time(
+    policy: RenewalPolicy, moment: datetime, said: Cause | Ruling
+) -> None:
     assert cause(policy, GOOD, moment) is said
 
 
 def test_the_texts_name_what_would_help() -> None:
     early = evaluate_renewal(AUTOMATIC, GOOD, now=START)
-    assert early == Refusal(Cause.RENEWAL_TOO_EARLY, "too early to renew: from 2026-12-01T23:59Z on")
+    assert early == Refusal(
+        Cause.RENEWAL_TOO_EARLY, "too early to renew: from 2026-12-01T23:59Z on"
+    )
     names = evaluate_renewal(AUTOMATIC, CHANGED, now=SOON)
     text = "a renewal keeps the names of the certificate: dns:dc1.example added"
     assert names == Refusal(Cause.RENEWAL_NAMES_CHANGED, text)
@@ -134,7 +144,10 @@ def test_the_ruling_on_a_renewal_stands_for_challenge_and_approval_and_for_nothi
     assert evaluate(ASKED) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
     renewal = replace(ASKED, renewal=Ruling.APPROVE)
     assert evaluate(renewal) is Ruling.APPROVE
-    assert evaluate(replace(renewal, approval="automatic", renewal=Ruling.ASK_OFFICER)) is Ruling.ASK_OFFICER
+    assert (
+        evaluate(replace(renewal, approval="automatic", renewal=Ruling.ASK_OFFICER))
+        is Ruling.ASK_OFFICER
+    )
     for limit in (
         {"refusals": (refuse("key-size", "RSA 1024: at least 2048"),)},
         {"open_requests": 10},

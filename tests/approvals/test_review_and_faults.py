@@ -8,24 +8,35 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals import issuance
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.review import review_of
-from approvals.states import State
+from approvals.decisions.decide import approve_request
+from approvals.decisions.review_digest import review_of
+from approvals.issuance import issue
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import State
 from audit.events import SYSTEM
-from ca.authorities import open_key, pause_authority
-from ca.errors import AuthorityUnusable, NotYourAuthority
-from ca.issuance import sign_prepared
-from ca.issuers import IssuerUnusable
-from ca.models import CertificateProfileVersion, ServiceKey
-from ca.profiles import ProfileError
-from ca.service_keys import certify_service_keys
+from ca.authorities.manage import open_key, pause_authority
+from ca.content.csr_review import ProfileError
+from ca.content.issuers import IssuerUnusable
+from ca.models.keys import ServiceKey
+from ca.models.profiles import CertificateProfileVersion
+from ca.signing.issuance import sign_prepared
+from ca.signing.service_keys import certify_service_keys
+from ca.x509.errors import AuthorityUnusable, NotYourAuthority
 from scep.protocol.certificates import read_certificate
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of, without_triggers
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    create_profile,
+    now,
+    run_worker,
+    voice_of,
+    without_triggers,
+)
 
 
 def approve_all(world: World) -> list[EnrollmentRequest]:
@@ -37,18 +48,20 @@ def approve_all(world: World) -> list[EnrollmentRequest]:
 
 
 @pytest.mark.parametrize("step", ["prepare_certificate", "sign_prepared"])
-def test_a_fault_that_nobody_foresaw_reaches_an_officer_and_holds_up_nobody_else(world: World, step: str) -> None:
+def test_a_fault_that_nobody_foresaw_reaches_an_officer_and_holds_up_nobody_else(
+    world: World, step: str
+) -> None:
     for number in (1, 2):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     bad, good = approve_all(world)
-    real = getattr(issuance, step)
+    real = getattr(issue, step)
 
     def stumble(subject: object, **named: object) -> object:
         if getattr(subject, "order_id", None) == bad.pk:
             raise ZeroDivisionError("a surprise")
         return real(subject, **named)
 
-    with mock.patch.object(issuance, step, stumble):
+    with mock.patch.object(issue, step, stumble):
         result = run_worker()
     assert (result.issued, result.failed) == ([good.pk], [bad.pk])
     bad.refresh_from_db()
@@ -59,7 +72,10 @@ def test_a_fault_that_nobody_foresaw_reaches_an_officer_and_holds_up_nobody_else
 def test_a_worker_without_its_passphrase_says_so_on_the_request(world: World) -> None:
     Device.named("r1.example").enroll()
     (request,) = approve_all(world)
-    with mock.patch("ca.authorities.key_file.load", side_effect=ImproperlyConfigured("PORTAL_CA_PASSPHRASE: not set")):
+    with mock.patch(
+        "ca.authorities.manage.key_file.load",
+        side_effect=ImproperlyConfigured("PORTAL_CA_PASSPHRASE: not set"),
+    ):
         assert run_worker().failed == [request.pk]
         with pytest.raises(AuthorityUnusable, match="PORTAL_CA_PASSPHRASE"):
             open_key(world.ca, now=now())
@@ -71,7 +87,7 @@ def test_a_request_that_failed_after_its_time_still_waits_for_an_officer(world: 
     Device.named("r1.example").enroll()
     approve_all(world)
     EnrollmentRequest.objects.update(expires_at=now() - timedelta(days=1))
-    with mock.patch("ca.issuance.lint_tbs", return_value=(mock.Mock(text="too short"),)):
+    with mock.patch("ca.signing.issuance.lint_tbs", return_value=(mock.Mock(text="too short"),)):
         run_worker()
     request = EnrollmentRequest.objects.get()
     assert request.state == State.FAILED
@@ -99,20 +115,42 @@ def test_the_past_of_another_department_is_not_shown(world: World) -> None:
     request = EnrollmentRequest.objects.get(profile__slug="lab")
     bob = create_person("bob", Role.OFFICER, department=lab)
     seen = review_of(request, bob)
-    assert (seen.same_key_requests, seen.same_name_requests, seen.same_key_certificates) == ((), (), ())
+    assert (
+        seen.past.same_key_requests,
+        seen.past.same_name_requests,
+        seen.past.same_key_certificates,
+    ) == (
+        (),
+        (),
+        (),
+    )
     everything = review_of(request, world.alice)
-    assert len(everything.same_key_requests) == len(everything.same_key_certificates) == 1
+    assert len(everything.past.same_key_requests) == len(everything.past.same_key_certificates) == 1
 
 
-def test_the_digest_of_the_request_is_shown_only_where_the_technician_has_the_same(world: World) -> None:
-    create_profile(world.ca, "printers", challenge="static", static_challenge="a secret of the printers")
+def test_the_digest_of_the_request_is_shown_only_where_the_technician_has_the_same(
+    world: World,
+) -> None:
+    create_profile(
+        world.ca, "printers", challenge="static", static_challenge="a secret of the printers"
+    )
     Device.named("r1.example").enroll()
-    Device.named("p1.example", key="bob", profile="printers").enroll(challenge="a secret of the printers")
-    shown = {request.profile.slug: review_of(request).fingerprints.csr for request in EnrollmentRequest.objects.all()}
-    assert shown == {"routers": EnrollmentRequest.objects.get(profile__slug="routers").csr_sha256, "printers": ""}
+    Device.named("p1.example", key="bob", profile="printers").enroll(
+        challenge="a secret of the printers"
+    )
+    shown = {
+        request.profile.slug: review_of(request).fingerprints.csr
+        for request in EnrollmentRequest.objects.all()
+    }
+    assert shown == {
+        "routers": EnrollmentRequest.objects.get(profile__slug="routers").csr_sha256,
+        "printers": "",
+    }
 
 
-def test_an_officer_is_shown_the_fingerprints_that_the_technician_can_read_out(world: World) -> None:
+def test_an_officer_is_shown_the_fingerprints_that_the_technician_can_read_out(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
@@ -154,9 +192,9 @@ def test_a_request_moved_to_a_profile_with_fewer_votes_is_not_signed(world: Worl
 
 
 def test_a_subject_too_long_to_be_kept_is_refused_by_name(world: World) -> None:
-    from ca.csr import decode_csr
-    from ca.names import build_name
-    from ca.profiles import ProfileSpec, check_csr
+    from ca.content.csr_review import ProfileSpec, check_csr
+    from ca.x509.csr import decode_csr
+    from ca.x509.names import build_name
     from tests.ca.forge import request_der
 
     subject = build_name([("CN", "r1.example"), *[("OU", "x" * 64)] * 20])
@@ -165,15 +203,17 @@ def test_a_subject_too_long_to_be_kept_is_refused_by_name(world: World) -> None:
     assert review.refused
 
 
-def test_an_authority_that_expired_does_not_keep_others_from_their_service_keys(world: World) -> None:
+def test_an_authority_that_expired_does_not_keep_others_from_their_service_keys(
+    world: World,
+) -> None:
     ServiceKey.objects.update(certificate=None)
-    with mock.patch("ca.service_keys._certify", side_effect=IssuerUnusable("expired")):
+    with mock.patch("ca.signing.service_keys._certify", side_effect=IssuerUnusable("expired")):
         assert certify_service_keys(now=now()) == 0
 
 
 def test_a_service_key_certified_by_two_workers_is_recorded_once(world: World) -> None:
     from audit.models import AuditEntry
-    from ca import service_keys
+    from ca.signing import service_keys
 
     before = AuditEntry.objects.filter(event="service-key:certify").count()
     ServiceKey.objects.update(certificate=None)

@@ -7,10 +7,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.roles import Role
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
-from ca.crl import issue_due_crls
-from ca.models import Certificate, CertificateAuthority
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.signing.crl import issue_due_crls
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, later, now, run_worker, voice_of
 
@@ -35,7 +36,9 @@ def text(answer: Any, status: int = 200) -> str:
     return page
 
 
-def test_an_officer_revokes_in_two_steps_and_everybody_sees_it(alice: Client, certificate: Certificate) -> None:
+def test_an_officer_revokes_in_two_steps_and_everybody_sees_it(
+    alice: Client, certificate: Certificate
+) -> None:
     own = reverse("certificate", args=[certificate.pk])
     url = reverse("certificate_revoke", args=[certificate.pk])
     assert url in text(alice.get(own))
@@ -56,9 +59,16 @@ def test_an_officer_revokes_in_two_steps_and_everybody_sees_it(alice: Client, ce
     assert 'class="state revoked"' in text(bob.get(reverse("request", args=[order.pk])))
 
 
-@pytest.mark.parametrize("data", [{}, {"reason": ""}, {"reason": "cACompromise"}, {"reason": "superseded" * 2}])
-def test_without_a_reason_nothing_happens(alice: Client, certificate: Certificate, data: dict[str, str]) -> None:
-    page = text(alice.post(reverse("certificate_revoke", args=[certificate.pk]), {"comment": "x", **data}), 422)
+@pytest.mark.parametrize(
+    "data", [{}, {"reason": ""}, {"reason": "cACompromise"}, {"reason": "superseded" * 2}]
+)
+def test_without_a_reason_nothing_happens(
+    alice: Client, certificate: Certificate, data: dict[str, str]
+) -> None:
+    page = text(
+        alice.post(reverse("certificate_revoke", args=[certificate.pk]), {"comment": "x", **data}),
+        422,
+    )
     assert 'class="errors"' in page
     certificate.refresh_from_db()
     assert certificate.status == "ISSUED"
@@ -75,7 +85,8 @@ def test_who_comes_second_reads_that_it_is_done(alice: Client, certificate: Cert
 def test_what_expired_meanwhile_is_not_revoked(alice: Client, certificate: Certificate) -> None:
     Certificate.objects.filter(pk=certificate.pk).update(not_after=now())
     assert "expired" in text(
-        alice.post(reverse("certificate_revoke", args=[certificate.pk]), {"reason": "superseded"}), 422
+        alice.post(reverse("certificate_revoke", args=[certificate.pk]), {"reason": "superseded"}),
+        422,
     )
     own = text(alice.get(reverse("certificate", args=[certificate.pk])))
     assert reverse("certificate_revoke", args=[certificate.pk]) not in own
@@ -103,7 +114,9 @@ def test_auditors_see_no_way_to_revoke(world: World, certificate: Certificate) -
     assert reverse("certificate_revoke", args=[certificate.pk]) not in page
 
 
-def test_the_page_of_authorities_tells_which_crl_there_is(alice: Client, certificate: Certificate) -> None:
+def test_the_page_of_authorities_tells_which_crl_there_is(
+    alice: Client, certificate: Certificate
+) -> None:
     url = reverse("authorities")
     page = text(alice.get(url))
     assert "none yet" in page

@@ -7,20 +7,23 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals import doorbell
-from approvals.decisions import approve_request
-from approvals.errors import ApprovalsError, NotPermitted
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence
-from approvals.revocations import release_hold, revoke_certificate
-from approvals.timeline import timeline_of
-from approvals.verdicts import Voice
+from approvals.decisions.decide import approve_request
+from approvals.decisions.revocations import release_hold, revoke_certificate
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations import doorbell
+from approvals.reading.timeline import timeline_of
+from approvals.records.decision_documents import Voice
+from approvals.rules.errors import ApprovalsError, NotPermitted
 from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.errors import AlreadyRevoked, CaError, NotOnHold, NotRevocable, RevocationReasonUnknown
-from ca.models import Certificate, CertificateAuthority, RevocationReason
-from ca.revocation import Witness, revoke
+from ca.certificates.revocation import Witness, revoke
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate, RevocationReason
+from ca.x509.errors import AlreadyRevoked, CaError, NotOnHold, NotRevocable, RevocationReasonUnknown
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.world import Device, World, create_person, later, now, run_worker, voice_of
 
@@ -41,14 +44,23 @@ def certificate(device: Device) -> Certificate:
     return Certificate.objects.get(kind="ordered")
 
 
-def take_back(world: World, certificate: Certificate, reason: str = "superseded", **more: Any) -> Certificate:
-    given: dict[str, Any] = {"voice": voice_of(world.alice), "comment": "lost in Brno", "now": now(), **more}
+def take_back(
+    world: World, certificate: Certificate, reason: str = "superseded", **more: Any
+) -> Certificate:
+    given: dict[str, Any] = {
+        "voice": voice_of(world.alice),
+        "comment": "lost in Brno",
+        "now": now(),
+        **more,
+    }
     return revoke_certificate(certificate_id=certificate.pk, reason=reason, **given)
 
 
 def give_back(world: World, certificate: Certificate, *, at: datetime | None = None) -> Certificate:
     voice = voice_of(world.alice)
-    return release_hold(certificate_id=certificate.pk, voice=voice, comment="found", now=at or now())
+    return release_hold(
+        certificate_id=certificate.pk, voice=voice, comment="found", now=at or now()
+    )
 
 
 def asserted(world: World) -> Voice:
@@ -56,7 +68,9 @@ def asserted(world: World) -> Voice:
     return Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
 
 
-def test_every_step_of_the_table_and_no_other(world: World, device: Device, certificate: Certificate) -> None:
+def test_every_step_of_the_table_and_no_other(
+    world: World, device: Device, certificate: Certificate
+) -> None:
     def state() -> tuple[str, str, bool]:
         certificate.refresh_from_db()
         return certificate.status, certificate.revocation_reason, certificate.revoked_at is not None
@@ -81,13 +95,19 @@ def test_every_step_of_the_table_and_no_other(world: World, device: Device, cert
         give_back(world, certificate)
 
 
-@pytest.mark.parametrize("reason", [value for value in RevocationReason.values if value != "certificateHold"])
+@pytest.mark.parametrize(
+    "reason", [value for value in RevocationReason.values if value != "certificateHold"]
+)
 def test_each_reason_revokes_for_good(world: World, certificate: Certificate, reason: str) -> None:
     assert take_back(world, certificate, reason).status == "REVOKED"
 
 
-@pytest.mark.parametrize("reason", ["", "cACompromise", "removeFromCRL", "aACompromise", "KEYCOMPROMISE"])
-def test_other_reasons_are_not_for_devices(world: World, certificate: Certificate, reason: str) -> None:
+@pytest.mark.parametrize(
+    "reason", ["", "cACompromise", "removeFromCRL", "aACompromise", "KEYCOMPROMISE"]
+)
+def test_other_reasons_are_not_for_devices(
+    world: World, certificate: Certificate, reason: str
+) -> None:
     with pytest.raises(RevocationReasonUnknown, match="allowed are keyCompromise"):
         take_back(world, certificate, reason)
 
@@ -97,7 +117,10 @@ def test_a_device_is_told_that_its_certificate_is_gone_and_gets_it_back_after_re
 ) -> None:
     assert device.poll().status is PKIStatus.SUCCESS
     take_back(world, certificate, "certificateHold")
-    assert (device.poll().status, device.poll().fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
+    assert (device.poll().status, device.poll().fail_info) == (
+        PKIStatus.FAILURE,
+        FailInfo.BAD_CERT_ID,
+    )
     give_back(world, certificate)
     assert device.poll().certificates == (certificate.certificate_der,)
     take_back(world, certificate)
@@ -118,7 +141,7 @@ def test_what_is_not_signed_or_given_up_is_not_revoked(world: World) -> None:
     request = EnrollmentRequest.objects.get()
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("approvals.issuance._sign", lambda *_, **__: False)
+        patch.setattr("approvals.issuance.issue._sign", lambda *_, **__: False)
         run_worker()
     certificate = Certificate.objects.get(order_id=request.pk)
     for status, words in (("PREPARED", "being signed"), ("ABANDONED", "abandoned")):
@@ -143,7 +166,9 @@ def test_the_ca_refuses_service_certificates_by_itself(world: World) -> None:
         )
 
 
-def test_officers_of_the_department_revoke_and_nobody_else(world: World, certificate: Certificate) -> None:
+def test_officers_of_the_department_revoke_and_nobody_else(
+    world: World, certificate: Certificate
+) -> None:
     here = Department.objects.create(slug="here", name="Here")
     elsewhere = Department.objects.create(slug="elsewhere", name="Elsewhere")
     EnrollmentProfile.objects.update(department=here)
@@ -158,7 +183,11 @@ def test_officers_of_the_department_revoke_and_nobody_else(world: World, certifi
             take_back(world, certificate, voice=voice)
     with pytest.raises(NotPermitted, match="not yours"):
         revoke_certificate(
-            certificate_id=uuid4(), voice=voice_of(world.alice), reason="superseded", comment="", now=now()
+            certificate_id=uuid4(),
+            voice=voice_of(world.alice),
+            reason="superseded",
+            comment="",
+            now=now(),
         )
     olga = create_person("olga", Role.OFFICER, department=here)
     take_back(world, certificate, voice=voice_of(olga))
@@ -167,7 +196,8 @@ def test_officers_of_the_department_revoke_and_nobody_else(world: World, certifi
 
 @pytest.mark.parametrize("is_allowed", [False, True])
 @pytest.mark.parametrize(
-    "reason", ["keyCompromise", "superseded", "unspecified", "privilegeWithdrawn", "certificateHold"]
+    "reason",
+    ["keyCompromise", "superseded", "unspecified", "privilegeWithdrawn", "certificateHold"],
 )
 def test_every_profile_takes_a_revocation_by_command(
     world: World, certificate: Certificate, reason: str, is_allowed: bool
@@ -192,14 +222,20 @@ def test_a_profile_may_refuse_a_release_by_command(world: World, certificate: Ce
     assert (entry.actor_kind, entry.data["evidence"]) == ("command", "asserted")
 
 
-def test_the_log_tells_who_what_and_why_and_a_refusal_changes_nothing(world: World, certificate: Certificate) -> None:
+def test_the_log_tells_who_what_and_why_and_a_refusal_changes_nothing(
+    world: World, certificate: Certificate
+) -> None:
     take_back(world, certificate, "certificateHold")
     give_back(world, certificate)
     take_back(world, certificate, "privilegeWithdrawn")
     with pytest.raises((ApprovalsError, CaError)):
         take_back(world, certificate)
-    told = AuditEntry.objects.filter(subject_id=str(certificate.pk), event__regex="hold|release|revoke").order_by("id")
-    assert [(entry.event, entry.data["from"], entry.data["to"], entry.data["reason"]) for entry in told] == [
+    told = AuditEntry.objects.filter(
+        subject_id=str(certificate.pk), event__regex="hold|release|revoke"
+    ).order_by("id")
+    assert [
+        (entry.event, entry.data["from"], entry.data["to"], entry.data["reason"]) for entry in told
+    ] == [
         ("certificate:hold", "ISSUED", "ON_HOLD", "certificateHold"),
         ("certificate:release", "ON_HOLD", "ISSUED", ""),
         ("certificate:revoke", "ISSUED", "REVOKED", "privilegeWithdrawn"),
@@ -223,11 +259,14 @@ def test_the_slower_of_two_officers_changes_nothing(world: World, certificate: C
 
 
 def test_the_bell_of_the_signing_worker_rings_after_the_commit(
-    world: World, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+    world: World,
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     rung: list[tuple[str, str, object]] = []
     monkeypatch.setattr(
-        "approvals.doorbell.current_app.send_task",
+        "approvals.operations.doorbell.current_app.send_task",
         lambda task, **how: rung.append((task, how["queue"], how["kwargs"])),
     )
     monkeypatch.setattr(doorbell, "_breaker", doorbell.Breaker())
@@ -252,6 +291,8 @@ def test_the_bell_of_the_signing_worker_rings_after_the_commit(
         {"status": "ABANDONED"},
     ],
 )
-def test_the_database_knows_the_table_as_well(certificate: Certificate, change: dict[str, Any]) -> None:
+def test_the_database_knows_the_table_as_well(
+    certificate: Certificate, change: dict[str, Any]
+) -> None:
     with pytest.raises((IntegrityError, DatabaseError)), transaction.atomic():
         Certificate.objects.filter(pk=certificate.pk).update(**change)

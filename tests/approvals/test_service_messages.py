@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals import intune_messages, webhook_messages
-from approvals.validation_messages import MAX_REASON, Answer, NoAnswer, Outcome, Question, Word, read_object, text_of
+from approvals.validation import intune_messages, webhook_messages
+from approvals.validation.messages import (
+    MAX_REASON,
+    Answer,
+    Outcome,
+    Question,
+    Word,
+    read_object,
+    text_of,
+)
+from outbound.errors import NoAnswer
 
 MOMENT = datetime(2026, 11, 21, 14, 0, 5, tzinfo=UTC)
 QUESTION = Question(
@@ -43,7 +52,8 @@ def test_bytes_are_an_object_or_no_answer(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"a":NaN}', b'{"a":1,"a":2}', b'{"x":{"a":1,"a":2}}', b"\xff", b"null"]
+    "body",
+    [b"[" * 100_000, b'{"a":NaN}', b'{"a":1,"a":2}', b'{"x":{"a":1,"a":2}}', b"\xff", b"null"],
 )
 def test_json_that_could_be_read_in_two_ways_is_no_answer(body: bytes) -> None:
     with pytest.raises(NoAnswer):
@@ -67,9 +77,13 @@ def test_a_challenge_that_a_service_repeats_is_left_out_however_long_it_is() -> 
         assert answer.reason == "…"
     assert answer.code == "…"
     said = {"code": "ChallengeExpired", "errorDescription": challenge}
-    assert intune_messages.read_answer(200, json.dumps(said).encode(), challenge=challenge).reason.endswith(". …")
+    assert intune_messages.read_answer(
+        200, json.dumps(said).encode(), challenge=challenge
+    ).reason.endswith(". …")
     with pytest.raises(NoAnswer, match=r"unknown answer …$"):
-        intune_messages.read_answer(200, json.dumps({"code": challenge}).encode(), challenge=challenge)
+        intune_messages.read_answer(
+            200, json.dumps({"code": challenge}).encode(), challenge=challenge
+        )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +98,10 @@ def test_a_challenge_that_a_service_repeats_is_left_out_however_long_it_is() -> 
     ],
 )
 def test_answers_of_webhooks_are_read(body: dict[str, object], answer: Answer) -> None:
-    assert webhook_messages.read_answer(200, json.dumps(body).encode(), challenge="moonlight") == answer
+    assert (
+        webhook_messages.read_answer(200, json.dumps(body).encode(), challenge="moonlight")
+        == answer
+    )
 
 
 def test_webhook_messages_are_signed_over_exactly_what_is_sent() -> None:
@@ -116,7 +133,9 @@ def test_intune_is_asked_as_its_samples_ask() -> None:
             "notification": {
                 "transactionId": "T-1",
                 "certificateRequest": "MAA=",
-                "certificateThumbprint": sha1(b"\x30\x01", usedforsecurity=False).hexdigest().upper(),
+                "certificateThumbprint": sha1(b"\x30\x01", usedforsecurity=False)
+                .hexdigest()
+                .upper(),
                 "certificateSerialNumber": "0a1b",
                 "certificateExpirationDateUtc": "2026-11-21T14:00:05.000Z",
                 "issuingCertificateAuthority": "issuing",
@@ -134,7 +153,10 @@ def test_intune_is_asked_as_its_samples_ask() -> None:
         255,
     )
     assert "refused" in intune_messages.notification_body(QUESTION, Outcome(), "x")[1].decode()
-    assert b'"certificateExpirationDateUtc": ""' in intune_messages.notification_body(QUESTION, Outcome(b"x"), "x")[1]
+    assert (
+        b'"certificateExpirationDateUtc": ""'
+        in intune_messages.notification_body(QUESTION, Outcome(b"x"), "x")[1]
+    )
 
 
 def test_intune_headers_are_those_of_its_samples() -> None:
@@ -159,9 +181,9 @@ def test_each_error_code_of_intune_is_a_denial_with_a_reason(code: str) -> None:
 
 
 def test_intune_says_yes_with_one_word_only() -> None:
-    assert intune_messages.read_answer(200, b'{"code":"Success","errorDescription":""}', challenge="") == Answer(
-        Word.ALLOW, "Success"
-    )
+    assert intune_messages.read_answer(
+        200, b'{"code":"Success","errorDescription":""}', challenge=""
+    ) == Answer(Word.ALLOW, "Success")
     for status, body in (
         (200, b'{"code":"success"}'),
         (200, b'{"code":true}'),
@@ -173,15 +195,28 @@ def test_intune_says_yes_with_one_word_only() -> None:
 
 
 def test_tokens_are_read_with_their_time() -> None:
-    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":3599}') == ("abc", 3599.0)
-    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":"soon"}') == ("abc", 0.0)
-    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":true}') == ("abc", 0.0)
+    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":3599}') == (
+        "abc",
+        3599.0,
+    )
+    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":"soon"}') == (
+        "abc",
+        0.0,
+    )
+    assert intune_messages.read_token(200, b'{"access_token":"abc","expires_in":true}') == (
+        "abc",
+        0.0,
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
-        (401, b'{"error":"invalid_client","error_description":"secret 1234"}', r"HTTP 401 \(invalid_client\)$"),
+        (
+            401,
+            b'{"error":"invalid_client","error_description":"secret 1234"}',
+            r"HTTP 401 \(invalid_client\)$",
+        ),
         (500, b"oops", "HTTP 500$"),
         (400, b"{}", "HTTP 400$"),
         (200, b'{"access_token":""}', "without a token"),
@@ -189,7 +224,9 @@ def test_tokens_are_read_with_their_time() -> None:
         (200, b'{"access_token":7}', "without a token"),
     ],
 )
-def test_a_sign_in_that_fails_says_why_and_repeats_no_secret(status: int, body: bytes, text: str) -> None:
+def test_a_sign_in_that_fails_says_why_and_repeats_no_secret(
+    status: int, body: bytes, text: str
+) -> None:
     with pytest.raises(NoAnswer, match=text):
         intune_messages.read_token(status, body)
 
@@ -211,7 +248,9 @@ def test_a_directory_without_the_service_is_no_answer(status: int, body: bytes) 
 def test_addresses_and_scopes_of_intune() -> None:
     assert intune_messages.joined("https://x/", "a/b") == "https://x/a/b"
     assert intune_messages.token_path("contoso/../x") == "contoso%2F..%2Fx/oauth2/v2.0/token"
-    assert intune_messages.scopes("https://graph.microsoft.com", "https://api.manage.microsoft.com") == (
+    assert intune_messages.scopes(
+        "https://graph.microsoft.com", "https://api.manage.microsoft.com"
+    ) == (
         "https://graph.microsoft.com/.default",
         "https://api.manage.microsoft.com//.default",
     )

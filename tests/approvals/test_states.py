@@ -5,8 +5,16 @@ import itertools
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from approvals.models import EnrollmentRequest
-from approvals.states import OPEN_STATES, REFUSED_STATES, TRANSITIONS, State, Step, StepNotAllowed, next_state
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import (
+    OPEN_STATES,
+    REFUSED_STATES,
+    TRANSITIONS,
+    State,
+    Step,
+    StepNotAllowed,
+    next_state,
+)
 from tests.world import Device, World
 
 PAIRS = list(itertools.product(State, Step))
@@ -17,7 +25,9 @@ def test_a_step_leads_where_the_table_says_or_nowhere(state: State, step: Step) 
     if (state, step) in TRANSITIONS:
         assert next_state(state, step) is TRANSITIONS[state, step]
     else:
-        with pytest.raises(StepNotAllowed, match=f"{step} is not possible: the request is {state}") as caught:
+        with pytest.raises(
+            StepNotAllowed, match=f"{step} is not possible: the request is {state}"
+        ) as caught:
             next_state(state, step)
         assert (caught.value.state, caught.value.step) == (state, step)
 
@@ -60,7 +70,8 @@ def test_the_database_takes_no_step_that_is_not_in_the_table(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("csr", b"another"), ("subject", "CN=another"), ("csr_sha256", "0" * 64), ("ca_id", None)]
+    ("column", "value"),
+    [("csr", b"another"), ("subject", "CN=another"), ("csr_sha256", "0" * 64), ("ca_id", None)],
 )
 def test_the_database_keeps_what_was_asked(world: World, column: str, value: object) -> None:
     Device.named("r1.example").enroll()

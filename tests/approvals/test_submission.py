@@ -4,12 +4,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from approvals.submission import Submission
-from ca.csr import decode_csr
+from approvals.rules.submission import Submission
+from ca.x509.csr import decode_csr
 from tests.pki import rsa_key
 
 
-def submission(*extensions: x509.ExtensionType, name: str = "r1.example", key: str = "alice") -> Submission:
+def submission(
+    *extensions: x509.ExtensionType, name: str = "r1.example", key: str = "alice"
+) -> Submission:
     """Return what a door makes of a CSR with these extensions."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])

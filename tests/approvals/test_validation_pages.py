@@ -9,10 +9,11 @@ import pytest
 from django.urls import reverse
 
 from accounts.roles import Role
-from approvals import validating
-from approvals.models import EnrollmentRequest, Validation, ValidationService
-from approvals.targets import read_allowed_host
-from approvals.validation_services import ServiceOrder
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import Validation, ValidationService
+from approvals.validation import worker
+from approvals.validation.services import ServiceOrder
+from outbound.targets import read_allowed_host
 from tests.flows.mdm import CODE, SECRET, StandIn, mdm, served
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile
@@ -34,26 +35,32 @@ def enrolled(code: str = CODE) -> EnrollmentRequest:
 
 
 def work() -> None:
-    validating.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
+    worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
 
 
 def page(world: World, request: EnrollmentRequest) -> str:
     return signed_in(world.alice).get(reverse("request", args=[request.pk])).content.decode()
 
 
-def test_a_waiting_request_shows_no_button_to_approve_and_refuses_the_post(world: World, stand_in: StandIn) -> None:
+def test_a_waiting_request_shows_no_button_to_approve_and_refuses_the_post(
+    world: World, stand_in: StandIn
+) -> None:
     request = enrolled()
     shown = page(world, request)
     assert "data-approve" not in shown
     assert "data-reject" in shown
     assert "Until then it can only be rejected" in shown
     digest = shown.split('name="view_sha256" value="')[1][:64]
-    answer = signed_in(world.alice).post(reverse("request_approve", args=[request.pk]), {"view_sha256": digest})
+    answer = signed_in(world.alice).post(
+        reverse("request_approve", args=[request.pk]), {"view_sha256": digest}
+    )
     assert answer.status_code == 409
     assert "has not said anything about the challenge yet" in answer.content.decode()
 
 
-def test_a_confirmed_request_says_who_confirmed_it_and_can_be_approved(world: World, stand_in: StandIn) -> None:
+def test_a_confirmed_request_says_who_confirmed_it_and_can_be_approved(
+    world: World, stand_in: StandIn
+) -> None:
     request = enrolled()
     work()
     shown = page(world, request)
@@ -67,13 +74,22 @@ def test_a_page_drawn_before_the_answer_is_stale_after_it(world: World, stand_in
     shown = page(world, request)
     digest = shown.split('name="view_sha256" value="')[1][:64]
     work()
-    live = signed_in(world.alice).get(reverse("request_live", args=[request.pk]) + "?was=PENDING-waiting")
+    live = signed_in(world.alice).get(
+        reverse("request_live", args=[request.pk]) + "?was=PENDING-waiting"
+    )
     assert "Load it again" in live.content.decode()
-    answer = signed_in(world.alice).post(reverse("request_approve", args=[request.pk]), {"view_sha256": digest})
-    assert (answer.status_code, "changed after you opened it" in answer.content.decode()) == (409, True)
+    answer = signed_in(world.alice).post(
+        reverse("request_approve", args=[request.pk]), {"view_sha256": digest}
+    )
+    assert (answer.status_code, "changed after you opened it" in answer.content.decode()) == (
+        409,
+        True,
+    )
 
 
-def test_a_silent_service_is_shown_to_officers_and_counts_as_attention(world: World, stand_in: StandIn) -> None:
+def test_a_silent_service_is_shown_to_officers_and_counts_as_attention(
+    world: World, stand_in: StandIn
+) -> None:
     stand_in.answer = lambda heard: (503, b"")
     request = enrolled()
     work()
@@ -103,11 +119,11 @@ def test_the_page_of_profiles_says_who_is_asked_and_lets_administrators_test_it(
     shown = charlie.get(reverse("profiles")).content.decode()
     assert "never asked yet" in shown
     assert "key=1" not in shown  # the address may hold a key: only its host is shown
-    with mock.patch("approvals.profiles.ring_for_probes") as ring:
+    with mock.patch("approvals.profiles.manage.ring_for_probes") as ring:
         answer = charlie.post(reverse("profile_probe", args=["phones"]), follow=True)
     assert ring.called
     assert "is being tested" in answer.content.decode()
-    validating.probe_services()
+    worker.probe_services()
     assert stand_in.heard[0].json["kind"] == "probe"
     assert "answered" in charlie.get(reverse("profiles")).content.decode()
     assert (
@@ -116,10 +132,14 @@ def test_the_page_of_profiles_says_who_is_asked_and_lets_administrators_test_it(
     )
 
 
-def test_the_admin_refuses_a_kind_of_challenge_without_its_service(world: World, stand_in: StandIn) -> None:
+def test_the_admin_refuses_a_kind_of_challenge_without_its_service(
+    world: World, stand_in: StandIn
+) -> None:
     charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
     address = reverse("admin:approvals_enrollmentprofile_change", args=[world.profile.pk])
     fields = charlie.get(address).context["adminform"].form.initial
-    answer = charlie.post(address, {**{k: v for k, v in fields.items() if v is not None}, "challenge": "intune"})
+    answer = charlie.post(
+        address, {**{k: v for k, v in fields.items() if v is not None}, "challenge": "intune"}
+    )
     assert "a service has to be named" in answer.content.decode()
     assert ValidationService.objects.count() == 1

@@ -1,15 +1,19 @@
-"""The gate that no request with an unconfirmed challenge passes, and what is kept for the question."""
+"""The gate that no request with an unconfirmed challenge passes, and what is kept for the
+question.
+"""
 
 import pytest
 from django.db import DatabaseError, transaction
 
-from approvals import validations
-from approvals.decisions import approve_request, reject_request, reopen_request
-from approvals.errors import NotValidated
-from approvals.kept import keep_csr, kept_csr
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Validation
-from approvals.states import State
-from approvals.validations import backoff
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import Validation
+from approvals.records import validation_gate
+from approvals.records.stored_csrs import keep_csr, kept_csr
+from approvals.records.validation_gate import backoff
+from approvals.rules.errors import NotValidated
+from approvals.rules.states import State
 from tests.pages import create_requests
 from tests.world import World, later, now, voice_of
 
@@ -24,7 +28,9 @@ def profile(world: World) -> EnrollmentProfile:
 
 def opened(profile: EnrollmentProfile) -> EnrollmentRequest:
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")
-    validations.open_validation(request, profile=profile, csr_der=b"csr", challenge="moonlight", now=now())
+    validation_gate.open_validation(
+        request, profile=profile, csr_der=b"csr", challenge="moonlight", now=now()
+    )
     return EnrollmentRequest.objects.select_related("validation").get(pk=request.pk)
 
 
@@ -32,35 +38,39 @@ def test_a_request_without_a_row_about_its_challenge_is_approved_by_nobody(
     world: World, profile: EnrollmentProfile
 ) -> None:
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")
-    assert validations.state_of(request) == "missing"
+    assert validation_gate.state_of(request) == "missing"
     with pytest.raises(NotValidated, match="Nothing is known of the challenge"):
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    assert not validations.is_another_challenge(request, "moonlight")
-    assert not validations.is_moving(request)
+    assert not validation_gate.is_another_challenge(request, "moonlight")
+    assert not validation_gate.is_moving(request)
 
 
 def test_a_request_that_needs_no_confirmation_is_left_alone(world: World) -> None:
     (request,) = create_requests(world.profile, ["p1.example"])
-    assert (validations.state_of(request), validations.closed_for_good(request)) == ("", "")
-    assert not validations.is_moving(request)
-    assert not validations.is_another_challenge(request, "moonlight")
+    assert (validation_gate.state_of(request), validation_gate.closed_for_good(request)) == ("", "")
+    assert not validation_gate.is_moving(request)
+    assert not validation_gate.is_another_challenge(request, "moonlight")
 
 
-def test_another_challenge_is_known_from_the_same_one_without_being_kept(profile: EnrollmentProfile) -> None:
+def test_another_challenge_is_known_from_the_same_one_without_being_kept(
+    profile: EnrollmentProfile,
+) -> None:
     request = opened(profile)
-    assert validations.is_another_challenge(request, "sunlight")
-    assert not validations.is_another_challenge(request, "moonlight")
-    assert not validations.is_another_challenge(request, None)
+    assert validation_gate.is_another_challenge(request, "sunlight")
+    assert not validation_gate.is_another_challenge(request, "moonlight")
+    assert not validation_gate.is_another_challenge(request, None)
 
 
 def test_a_csr_that_somebody_else_keeps_already_is_kept_once(profile: EnrollmentProfile) -> None:
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")
     keep_csr(request, b"csr of somebody else", until=later(hours=1))
-    validations.open_validation(request, profile=profile, csr_der=b"csr", challenge="moonlight", now=now())
+    validation_gate.open_validation(
+        request, profile=profile, csr_der=b"csr", challenge="moonlight", now=now()
+    )
     assert kept_csr(request.pk, now=now()) == b"csr of somebody else"
 
 
-def test_a_confirmed_request_that_an_officer_refused_can_be_opened_again_unless_its_end_was_reported(
+def test_a_confirmed_request_that_an_officer_refused_can_be_opened_again_unless_its_end_was_reported(  # noqa: E501
     world: World, profile: EnrollmentProfile
 ) -> None:
     request, voice = opened(profile), voice_of(world.alice)
@@ -83,6 +93,8 @@ def test_an_answer_is_never_taken_back(profile: EnrollmentProfile) -> None:
             Validation.objects.update(state=state)
 
 
-@pytest.mark.parametrize(("attempts", "seconds"), [(0, 1), (1, 1), (2, 2), (5, 16), (11, 600), (5000, 600)])
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 1), (1, 1), (2, 2), (5, 16), (11, 600), (5000, 600)]
+)
 def test_the_pause_between_attempts_doubles_up_to_ten_minutes(attempts: int, seconds: int) -> None:
     assert backoff(attempts).total_seconds() == seconds

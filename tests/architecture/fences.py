@@ -9,7 +9,11 @@ from typing import Final
 from markdown_it import MarkdownIt
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-DOCUMENTS: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS: Final = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 _HERE_DOCUMENT: Final = re.compile(r"<<-?\s*'?(\w+)'?")
 
 
@@ -25,7 +29,9 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """One command with all lines that belong to it: continued ones, and the here-document that it reads."""
+    """One command with all lines that belong to it: continued ones, and the here-document that it
+    reads.
+    """
 
     document: str
     line: int
@@ -49,7 +55,9 @@ def fences_of(text: str, document: str) -> Iterator[Fence]:
 
 
 def command_lines(fence: Fence) -> Iterator[CommandLine]:
-    """Yield the commands of a block in order; lines that are empty or hold a comment alone are none."""
+    """Yield the commands of a block in order; lines that are empty or hold a comment alone are
+    none.
+    """
     lines = iter(enumerate(fence.text.splitlines(), start=fence.line + 1))
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):

@@ -1,4 +1,6 @@
-"""Reads a lock file, and names everything that an installer would still have to resolve by itself."""
+"""Reads a lock file, and names everything that an installer would still have to resolve by
+itself.
+"""
 
 import re
 import tomllib
@@ -13,7 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_PIN: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]*)\])?==(?P<version>[^\s;\\]+)")
+_PIN: Final = re.compile(
+    r"^(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]*)\])?==(?P<version>[^\s;\\]+)"
+)
 _HASH: Final = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 #: The systems that one lock serves; the first is Debian 12, the fifth Debian 13.
@@ -53,7 +57,10 @@ class Pin:
 
 
 def read_lock(text: str) -> dict[str, Pin]:
-    """Return the lines of a lock by the name of the package. Raises ValueError for a line that pins nothing."""
+    """Return the lines of a lock by the name of the package.
+
+    Raises ValueError for a line that pins nothing.
+    """
     pins: dict[str, Pin] = {}
     for line in re.sub(r"\\\n", " ", text).splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
@@ -62,7 +69,9 @@ def read_lock(text: str) -> dict[str, Pin]:
             raise ValueError(f"{line.split()[0]}: the line has no exact version")
         requirement = Requirement(line.partition("--hash")[0].partition(" #")[0])
         version = str(requirement.specifier).removeprefix("==")
-        pins[canonicalize_name(requirement.name)] = Pin(requirement, version, len(_HASH.findall(line)))
+        pins[canonicalize_name(requirement.name)] = Pin(
+            requirement, version, len(_HASH.findall(line))
+        )
     return pins
 
 
@@ -77,7 +86,9 @@ def roots(*groups: str) -> list[Requirement]:
 
 @cache
 def installed_requirements(name: str) -> list[Requirement]:
-    """Return the requirements in the metadata of an installed package, none for one that this system leaves out."""
+    """Return the requirements in the metadata of an installed package, none for one that this
+    system leaves out.
+    """
     try:
         return [Requirement(line) for line in distribution(name).requires or []]
     except PackageNotFoundError:
@@ -85,9 +96,14 @@ def installed_requirements(name: str) -> list[Requirement]:
 
 
 def faults(
-    pins: Mapping[str, Pin], wanted: Iterable[Requirement], requirements: Requirements, environment: Mapping[str, str]
+    pins: Mapping[str, Pin],
+    wanted: Iterable[Requirement],
+    requirements: Requirements,
+    environment: Mapping[str, str],
 ) -> list[str]:
-    """Name each requirement, direct or indirect, that the lock does not answer in this environment, extras included."""
+    """Name each requirement, direct or indirect, that the lock does not answer in this environment,
+    extras included.
+    """
     problems: list[str] = []
     queue = [("pyproject.toml", requirement, "") for requirement in wanted]
     seen: set[tuple[str, str]] = set()

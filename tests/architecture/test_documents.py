@@ -15,9 +15,21 @@ from audit.events import Event
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = sorted(path.stem for path in (ROOT / "pkiportal/management/commands").glob("[a-z]*.py"))
-SECTIONS = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", (ROOT / "docs/commands.md").read_text(), re.M | re.S))
+SECTIONS = dict(
+    re.findall(
+        r"^## `(\w+)`\n(.*?)(?=^## |\Z)", (ROOT / "docs/commands.md").read_text(), re.M | re.S
+    )
+)
 #: Django's own options, and those that the text before the sections explains once for all commands.
-COMMON = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"} | {
+COMMON = {
+    "--help",
+    "--version",
+    "--verbosity",
+    "--settings",
+    "--pythonpath",
+    "--traceback",
+    "--no-color",
+} | {
     *("--force-color", "--skip-checks", "--json", "--data", "--yes"),
 }
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
@@ -42,7 +54,9 @@ def parsers(parser: ArgumentParser) -> Iterator[ArgumentParser]:
 def options_of(command: str) -> set[str]:
     """Return the long options that a command has beside the common ones."""
     parser = load_command_class("pkiportal", command).create_parser("manage.py", command)
-    actions = [action for one in parsers(parser) for action in one._actions if action.help != SUPPRESS]
+    actions = [
+        action for one in parsers(parser) for action in one._actions if action.help != SUPPRESS
+    ]
     return {text for action in actions for text in action.option_strings if text.startswith("--")}
 
 
@@ -56,7 +70,12 @@ def promised_by(command: str) -> set[str]:
     """Return the long options of a command's own examples and of its tables."""
     lines = SECTIONS[command].splitlines()
     cells = [line.split("|")[1] for line in lines if line.startswith("| `--")]
-    return explained_in("\n".join(cells + [line for line in lines if line.startswith(f"./portal {command} ")])) - COMMON
+    return (
+        explained_in(
+            "\n".join(cells + [line for line in lines if line.startswith(f"./portal {command} ")])
+        )
+        - COMMON
+    )
 
 
 def anchors(path: Path) -> set[str]:
@@ -101,7 +120,10 @@ def test_no_table_of_options_or_settings_says_a_thing_twice(name: str) -> None:
 
 
 def test_every_setting_is_explained() -> None:
-    sources = "".join((ROOT / "pkiportal" / name).read_text() for name in ("settings.py", "parts.py", "datafolder.py"))
+    sources = "".join(
+        (ROOT / "pkiportal" / name).read_text()
+        for name in ("settings.py", "runtime/parts.py", "environment/datafolder.py")
+    )
     explained = set(re.findall(r"[A-Z]+_[A-Z_]+", (ROOT / "docs/operations.md").read_text()))
     assert set(SETTING.findall(sources)) - explained - OURS == set()
 
@@ -109,7 +131,11 @@ def test_every_setting_is_explained() -> None:
 def events_of(document: str) -> set[str]:
     """Return the events that a table of the auditors' document lists."""
     rows = re.findall(r"^\| `([a-z-]+):([a-z-]*)`([^|]*)\|", document, re.M)
-    actions = [(subject, action.strip()) for subject, one, more in rows for action in [one, *more.split(",")]]
+    actions = [
+        (subject, action.strip())
+        for subject, one, more in rows
+        for action in [one, *more.split(",")]
+    ]
     return {f"{subject}:{action}" for subject, action in actions if action}
 
 
@@ -136,13 +162,21 @@ CODE = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
 
 
 def codes_in(source: str) -> set[str]:
-    """Return the codes with which findings are made, but for those of the looks at finished bytes."""
+    """Return the codes with which findings are made, but for those of the looks at finished
+    bytes.
+    """
     codes = set[str]()
     for call in ast.walk(ast.parse(source)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and len(call.args) >= 2:
-            place = {"refuse": 0, "ask_officer": 0, "warn": 0, "info": 0, "Finding": 1}.get(call.func.id)
+            place = {"refuse": 0, "ask_officer": 0, "warn": 0, "info": 0, "Finding": 1}.get(
+                call.func.id
+            )
             if place is not None:
-                texts = [node.value for node in ast.walk(call.args[place]) if isinstance(node, ast.Constant)]
+                texts = [
+                    node.value
+                    for node in ast.walk(call.args[place])
+                    if isinstance(node, ast.Constant)
+                ]
                 codes |= {text for text in texts if isinstance(text, str) and CODE.fullmatch(text)}
     return {code for code in codes if not code.startswith(("lint-", "crl-"))}
 
@@ -162,8 +196,16 @@ def test_codes_are_read_from_code(source: str, codes: set[str]) -> None:
 
 
 def test_each_code_of_a_finding_is_explained() -> None:
-    section = (ROOT / "docs/errors.md").read_text().partition("\n## Findings\n")[2].partition("\n## ")[0]
-    explained = set(re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\|([^|]*)\|", section, re.M))))
-    sources = [path.read_text() for part in ("ca", "approvals") for path in (ROOT / part).glob("*.py")]
+    section = (
+        (ROOT / "docs/errors.md").read_text().partition("\n## Findings\n")[2].partition("\n## ")[0]
+    )
+    explained = set(
+        re.findall(r"`([a-z0-9-]+)`", "".join(re.findall(r"^\|([^|]*)\|", section, re.M)))
+    )
+    sources = [
+        path.read_text() for part in ("ca", "approvals") for path in (ROOT / part).rglob("*.py")
+    ]
     assert sorted(set[str]().union(*map(codes_in, sources)) - explained) == []
-    assert [code for code in sorted(explained) if not any(f'"{code}"' in source for source in sources)] == []
+    assert [
+        code for code in sorted(explained) if not any(f'"{code}"' in source for source in sources)
+    ] == []

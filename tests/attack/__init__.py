@@ -1,1 +1,3 @@
-"""A SCEP client that breaks any rule it is told to, for a person against a running portal and for the tests."""
+"""A SCEP client that breaks any rule it is told to, for a person against a running portal and for
+the tests.
+"""

@@ -1,8 +1,9 @@
-"""`./portal attack URL --message-type 18 --digest md5 …`: one odd message, and the answer taken apart.
+"""`./portal attack URL --message-type 18 --digest md5 …`: one odd message, and the answer taken
+apart.
 
-For your own portal. Every flag is one deviation from a good PKCSReq; they add up. `--list` names them with the row of
-the catalogue of attacks (docs/attacks.md). `--timing N` measures what a padding oracle would need: it reports, it does
-not judge.
+For your own portal. Every flag is one deviation from a good PKCSReq; they add up. `--list` names
+them with the row of the catalogue of attacks (docs/attacks.md). `--timing N` measures what a
+padding oracle would need: it reports, it does not judge.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from scep.client import BadCertRep, HttpAnswer, HttpError, ScepClient, fetch
+from scep.client import ScepClient
+from scep.protocol.requests import BadCertRep
+from scep.transport import HttpAnswer, HttpError, fetch
 from tests.attack.deviations import DEVIATIONS, Draft, apply, draft, named_key, query
 from tests.attack.reading import Answer, Opener, read_answer
 
@@ -31,7 +34,11 @@ class _Note(argparse.Action):
     """Keeps flags in the order they were given."""
 
     def __call__(
-        self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None
+        self,
+        parser: object,
+        namespace: argparse.Namespace,
+        values: object,
+        option: str | None = None,
     ) -> None:
         taken = values if isinstance(values, str) else ""
         namespace.flags = [*namespace.flags, ((option or "").removeprefix("--"), taken)]
@@ -66,14 +73,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="./portal attack", description="One odd SCEP message to a portal of yours.")
-    parser.add_argument("url", nargs="?", metavar="URL", help="of a profile, as http://127.0.0.1:8000/scep/routers/")
-    parser.add_argument("--list", action="store_true", help="every deviation with its row of the catalogue")
+    parser = argparse.ArgumentParser(
+        prog="./portal attack", description="One odd SCEP message to a portal of yours."
+    )
     parser.add_argument(
-        "--key", default="alice", help="key of the device: alice, bob, device-1 …, or a PEM file (alice)"
+        "url", nargs="?", metavar="URL", help="of a profile, as http://127.0.0.1:8000/scep/routers/"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="every deviation with its row of the catalogue"
+    )
+    parser.add_argument(
+        "--key",
+        default="alice",
+        help="key of the device: alice, bob, device-1 …, or a PEM file (alice)",
     )
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="send it so often")
-    parser.add_argument("--timing", type=int, metavar="N", help="time N messages of each kind of wrong padding")
+    parser.add_argument(
+        "--timing", type=int, metavar="N", help="time N messages of each kind of wrong padding"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object for each answer")
     parser.set_defaults(flags=[])
     for name, deviation in DEVIATIONS.items():
@@ -88,13 +105,18 @@ def _parser() -> argparse.ArgumentParser:
 def table() -> str:
     lines = [
         f"{deviation.attack:6}{f'--{name} {deviation.value}':32}{deviation.text}"
-        for name, deviation in sorted(DEVIATIONS.items(), key=lambda item: (item[1].attack, item[0]))
+        for name, deviation in sorted(
+            DEVIATIONS.items(), key=lambda item: (item[1].attack, item[0])
+        )
     ]
     return "\n".join(lines) + "\n"
 
 
 def new_draft(url: str, key: str, http: object = fetch) -> Draft:
-    """A good PKCSReq for the RA of this profile, as GetCACert names it. Raises HttpError, BadCertRep, ValueError."""
+    """A good PKCSReq for the RA of this profile, as GetCACert names it.
+
+    Raises HttpError, BadCertRep, ValueError.
+    """
     client = ScepClient(url, http)  # type: ignore[arg-type]  # a Transport
     ra_certificate = client.get_ca_cert().encryption_der
     return draft(named_key(key), ra_certificate, os.urandom(20).hex().upper(), os.urandom(16))
@@ -107,7 +129,9 @@ def send(url: str, made: Draft) -> Answer:
 
 def read(made: Draft, answer: HttpAnswer) -> Answer:
     certificate = made.message.certificate or b""
-    return read_answer(answer.status, answer.content_type, answer.body, Opener(certificate, made.message.key))
+    return read_answer(
+        answer.status, answer.content_type, answer.body, Opener(certificate, made.message.key)
+    )
 
 
 def exchange(url: str, made: Draft) -> HttpAnswer:
@@ -122,7 +146,9 @@ def exchange(url: str, made: Draft) -> HttpAnswer:
         request.add_header(name, value)
     try:
         with build_opener(_NoRedirect).open(request, timeout=_SECONDS) as response:
-            return HttpAnswer(response.status, response.headers.get("Content-Type", ""), response.read(_MAX_BYTES))
+            return HttpAnswer(
+                response.status, response.headers.get("Content-Type", ""), response.read(_MAX_BYTES)
+            )
     except HTTPError as error:
         return HttpAnswer(error.code, error.headers.get("Content-Type", ""), error.read(_MAX_BYTES))
     except (URLError, OSError, ValueError) as error:
@@ -130,7 +156,9 @@ def exchange(url: str, made: Draft) -> HttpAnswer:
 
 
 def _timing(url: str, made: Draft, count: int) -> str:
-    """Round trips of messages that differ only in what is wrong inside the envelope, one of each in turn (D-7)."""
+    """Round trips of messages that differ only in what is wrong inside the envelope, one of each in
+    turn (D-7).
+    """
     kinds = {name: apply(made, [(name, "")]).encode() for name in _TIMED}
     taken: dict[str, list[float]] = {name: [] for name in kinds}
     bodies: dict[str, set[tuple[int, int]]] = {name: set() for name in kinds}
@@ -140,12 +168,21 @@ def _timing(url: str, made: Draft, count: int) -> str:
             answer = fetch(f"{url}?operation=PKIOperation", message)
             taken[name].append((time.perf_counter() - started) * 1000)
             bodies[name].add((answer.status, len(answer.body)))
-    lines = [f"{count} of each, round trip in milliseconds", f"{'':16}{'least':>9}{'median':>9}  HTTP status, length"]
+    lines = [
+        f"{count} of each, round trip in milliseconds",
+        f"{'':16}{'least':>9}{'median':>9}  HTTP status, length",
+    ]
     for name, times in taken.items():
         lines.append(f"{name:16}{min(times):>9.3f}{median(times):>9.3f}  {sorted(bodies[name])}")
     spread = max(map(median, taken.values())) - min(map(median, taken.values()))
-    noise = max(sorted(times)[len(times) * 3 // 4] - sorted(times)[len(times) // 4] for times in taken.values())
-    lines.append(f"medians differ by at most {spread:.3f} ms; the middle half of one kind spans {noise:.3f} ms")
+    noise = max(
+        sorted(times)[len(times) * 3 // 4] - sorted(times)[len(times) // 4]
+        for times in taken.values()
+    )
+    lines.append(
+        f"medians differ by at most {spread:.3f} ms; the middle half of one kind spans {noise:.3f} "
+        "ms"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -155,7 +192,12 @@ def _as_text(answer: Answer) -> str:
 
 
 def _as_json(answer: Answer) -> str:
-    known = {"http": answer.http, "status": answer.status, "fail_info": answer.fail_info, "text": answer.text}
+    known = {
+        "http": answer.http,
+        "status": answer.status,
+        "fail_info": answer.fail_info,
+        "text": answer.text,
+    }
     return json.dumps({**known, "lines": answer.lines}) + "\n"
 
 

@@ -1,4 +1,6 @@
-"""An answer taken apart for a person: its signed attributes, whether the signature is right, what it delivers."""
+"""An answer taken apart for a person: its signed attributes, whether the signature is right, what
+it delivers.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ca.asn1 import TLV, Asn1Error
-from ca.text import visible
+from ca.x509.asn1 import TLV, Asn1Error
+from ca.x509.text import visible
 from scep.protocol import constants as c
 from scep.protocol.certificates import read_certificate
 from scep.protocol.envelope import open_content
 from scep.protocol.errors import Refused
 from scep.protocol.signatures import accepted_digest, check_digest, check_signature
-from scep.protocol.signed_data import SignedData, SignerInfo, find_signer, read_signed_data, read_signer_info
+from scep.protocol.signed_data import (
+    SignedData,
+    SignerInfo,
+    find_signer,
+    read_signed_data,
+    read_signer_info,
+)
 
 _NAMES: Final = {
     c.ATTR_MESSAGE_TYPE: "messageType",
@@ -24,7 +32,12 @@ _NAMES: Final = {
     c.ATTR_RECIPIENT_NONCE: "recipientNonce",
     c.ATTR_SENDER_NONCE: "senderNonce",
 }
-_STRINGS: Final = {0x0C: "UTF8String", 0x13: "PrintableString", 0x16: "IA5String", 0x04: "OCTET STRING"}
+_STRINGS: Final = {
+    0x0C: "UTF8String",
+    0x13: "PrintableString",
+    0x16: "IA5String",
+    0x04: "OCTET STRING",
+}
 
 
 @dataclass(frozen=True)
@@ -127,5 +140,8 @@ def _delivered(signed: SignedData, opener: Opener) -> Iterator[str]:
         yield f"{'content':15}cannot be opened with the key that signed: {error}"
         return
     for certificate in inside.certificates:
-        yield f"{'certificate':15}{read_certificate(certificate.raw).serial_der.hex()}, {len(certificate.raw)} bytes"
+        yield (
+            f"{'certificate':15}{read_certificate(certificate.raw).serial_der.hex()}, "
+            f"{len(certificate.raw)} bytes"
+        )
     yield from (f"{'CRL':15}{len(crl.raw)} bytes" for crl in inside.crls)

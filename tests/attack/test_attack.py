@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from scep.client import HttpAnswer
+from scep.transport import HttpAnswer
 from tests.attack.__main__ import main, new_draft, read, table
 from tests.attack.deviations import DEVIATIONS, Draft, apply, query
 from tests.attack.reading import Answer
@@ -14,7 +14,8 @@ from tests.flows.wire import URL, bare, granted
 from tests.world import World, through
 
 BAD_REQUEST, BAD_ALG, BAD_CHECK = "FAILURE badRequest", "FAILURE badAlg", "FAILURE badMessageCheck"
-#: By flag: the value it is given, and the answer. PENDING: no attack by itself, an officer looks at it.
+#: By flag: the value it is given, and the answer. PENDING: no attack by itself, an officer looks at
+#: it.
 EXPECTED: dict[str, tuple[str, str]] = {
     "message-type": ("18", BAD_REQUEST),
     "transaction-id": ("VICTIM", "PENDING"),
@@ -77,7 +78,9 @@ def sent(made: Draft) -> Answer:
     headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in made.headers}
     body = b"" if made.spelling else made.encode()
     response = Client().generic(method, f"{URL}?{query(made)}", body, "", **headers)  # type: ignore[arg-type]  # environ
-    return read(made, HttpAnswer(response.status_code, response.headers["Content-Type"], response.content))
+    return read(
+        made, HttpAnswer(response.status_code, response.headers["Content-Type"], response.content)
+    )
 
 
 def test_every_deviation_has_its_right_answer_here() -> None:
@@ -85,7 +88,9 @@ def test_every_deviation_has_its_right_answer_here() -> None:
 
 
 @pytest.mark.parametrize("flag", sorted(EXPECTED))
-def test_a_deviation_gets_the_right_answer_and_nothing_else(world: World, tmp_path: Path, flag: str) -> None:
+def test_a_deviation_gets_the_right_answer_and_nothing_else(
+    world: World, tmp_path: Path, flag: str
+) -> None:
     value, answer = EXPECTED[flag]
     (tmp_path / "odd").write_bytes(b"odd")
     made = apply(good(), [(flag, value.replace("FILE", str(tmp_path / "odd")))])
@@ -96,13 +101,21 @@ def test_a_deviation_gets_the_right_answer_and_nothing_else(world: World, tmp_pa
 
 
 def test_deviations_add_up_in_their_order(world: World) -> None:
-    got = sent(apply(good(), [("csr-name", "r1.example"), ("digest", "sha512"), ("message-type", "18")]))
+    got = sent(
+        apply(good(), [("csr-name", "r1.example"), ("digest", "sha512"), ("message-type", "18")])
+    )
     assert (got.said(), bare(got.text)) == (BAD_REQUEST, "messageType is not supported")
     assert any("right, sha512" in line for line in got.lines)
 
 
 def test_an_unknown_value_names_its_flag() -> None:
-    for flag, value in (("cipher", "rot13"), ("header", "x"), ("csr-key", "nobody"), ("raw", "/nowhere"), ("pss", "x")):
+    for flag, value in (
+        ("cipher", "rot13"),
+        ("header", "x"),
+        ("csr-key", "nobody"),
+        ("raw", "/nowhere"),
+        ("pss", "x"),
+    ):
         with pytest.raises(ValueError, match=f"^--{flag}: "):
             apply(Draft(None, None), [(flag, value)])  # type: ignore[arg-type]  # refused before they are looked at
 

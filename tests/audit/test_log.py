@@ -1,4 +1,6 @@
-"""The log: append-only, in the transaction of what it tells of, without personal values in what is sealed."""
+"""The log: append-only, in the transaction of what it tells of, without personal values in what is
+sealed.
+"""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -12,11 +14,11 @@ from audit import log
 from audit.apps import TRIGGERS
 from audit.canonical import leaf_hash
 from audit.events import SYSTEM, Actor, Event, Personal, Subject
-from audit.ids import uuid7
 from audit.log import NotInTransaction, close_minutes, commitment, record, record_repeated
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
-from audit.triggers import check, install
 from ca.apps import TRIGGERS as CA_TRIGGERS
+from database.ids import uuid7
+from database.triggers import check, install
 from tests.world import now
 
 ALICE = Actor(kind="user", identifier="17", name="Alice", address="192.0.2.7")
@@ -69,7 +71,11 @@ STATEMENTS = [
     "REPLACE INTO audit_auditentry SELECT * FROM audit_auditentry",
     "INSERT OR REPLACE INTO audit_auditentry SELECT * FROM audit_auditentry",
     "TRUNCATE audit_auditentry CASCADE",
-    "INSERT INTO audit_auditentry SELECT * FROM audit_auditentry ON CONFLICT (id) DO UPDATE SET event = 'x'",
+    (
+        "INSERT INTO audit_auditentry SELECT * FROM audit_auditentry ON CONFLICT (id) DO UPDATE "
+        "SET "
+        "event = 'x'"
+    ),
 ]
 
 
@@ -85,7 +91,12 @@ def test_l17_a_failed_append_fails_the_action(entry: AuditEntry) -> None:
     def approve() -> None:
         with transaction.atomic():
             AuditPrivateValue.objects.filter(path="actor.name").delete()
-            record(Event.REQUEST_APPROVE, actor=ALICE, now=now(), subject=Subject.of("request", "r1", 2))
+            record(
+                Event.REQUEST_APPROVE,
+                actor=ALICE,
+                now=now(),
+                subject=Subject.of("request", "r1", 2),
+            )
 
     with pytest.raises(IntegrityError):
         approve()
@@ -111,14 +122,21 @@ def test_what_repeats_within_a_minute_is_one_entry_and_a_count(db: None) -> None
             department="lab",
         )
     record_repeated(
-        Event.MESSAGE_REFUSE, actor=Actor(kind="device", address="192.0.2.2"), now=start, cause="challenge wrong"
+        Event.MESSAGE_REFUSE,
+        actor=Actor(kind="device", address="192.0.2.2"),
+        now=start,
+        cause="challenge wrong",
     )
     assert AuditEntry.objects.count() == 2
     assert close_minutes(now=start + timedelta(seconds=50)) == 0
     assert close_minutes(now=start.replace(second=0, microsecond=0) + timedelta(seconds=179)) == 0
     assert close_minutes(now=start + timedelta(minutes=3)) == 1
     closing = AuditEntry.objects.order_by("-id")[0]
-    assert (closing.data["repeated"], closing.data["cause"], closing.subject_id) == (4, "challenge wrong", "r1")
+    assert (closing.data["repeated"], closing.data["cause"], closing.subject_id) == (
+        4,
+        "challenge wrong",
+        "r1",
+    )
     assert closing.department == "lab"
     assert not RepeatedEvent.objects.exists()
     assert close_minutes(now=start + timedelta(minutes=3)) == 0
@@ -128,7 +146,9 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
     made = [uuid7() for _ in range(500)]
     assert len(set(made)) == 500
     assert {identifier.version for identifier in made} == {7}
-    assert [identifier.int >> 80 for identifier in made] == sorted(identifier.int >> 80 for identifier in made)
+    assert [identifier.int >> 80 for identifier in made] == sorted(
+        identifier.int >> 80 for identifier in made
+    )
 
 
 def test_a_missing_trigger_is_named_and_made_again(db: None) -> None:
@@ -152,7 +172,9 @@ def test_every_app_keeps_its_triggers_and_the_check_names_one_that_is_gone(db: N
             cursor.execute("DROP TRIGGER ca_certificate_no_delete ON ca_certificate")
         else:
             cursor.execute("DROP TRIGGER ca_certificate_no_delete_1")
-    assert [fault.id for fault in run_checks(databases=["default"], tags=["database"])] == ["audit.E001"]
+    assert [fault.id for fault in run_checks(databases=["default"], tags=["database"])] == [
+        "audit.E001"
+    ]
     assert run_checks(tags=["database"]) == []
     install(CA_TRIGGERS, using="default")
 
@@ -172,7 +194,10 @@ def test_the_slower_of_two_processes_that_see_a_repeat_first_only_counts(db: Non
 
 def test_a_first_occurrence_that_cannot_be_recorded_fails_its_action(db: None) -> None:
     actor = Actor(kind="device", address="192.0.2.1")
-    with mock.patch.object(log, "record", side_effect=IntegrityError("no such column")), pytest.raises(IntegrityError):
+    with (
+        mock.patch.object(log, "record", side_effect=IntegrityError("no such column")),
+        pytest.raises(IntegrityError),
+    ):
         record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=now(), cause="challenge wrong")
 
 

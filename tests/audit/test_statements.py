@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from approvals.models import EnrollmentRequest, RequestTerm
-from approvals.states import State
-from audit.statements import insert, update
+from approvals.models.requests import EnrollmentRequest, RequestTerm
+from approvals.rules.states import State
+from database.statements import insert, update
 from tests.world import Device, World
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,12 @@ def request_row(world: World) -> EnrollmentRequest:
 
 
 def test_a_change_reads_back_as_it_was_given(request_row: EnrollmentRequest) -> None:
-    changes = {"reason": "wrong site: Größe", "lease_until": MOMENT, "next_attempt_at": None, "attempts": 3}
+    changes = {
+        "reason": "wrong site: Größe",
+        "lease_until": MOMENT,
+        "next_attempt_at": None,
+        "attempts": 3,
+    }
     assert update(EnrollmentRequest, where={"id": request_row.pk}, changes=changes) == 1
     found = EnrollmentRequest.objects.get()
     assert {name: getattr(found, name) for name in changes} == changes
@@ -30,9 +35,21 @@ def test_a_change_reads_back_as_it_was_given(request_row: EnrollmentRequest) -> 
 
 def test_the_condition_holds_for_all_of_its_columns(request_row: EnrollmentRequest) -> None:
     as_read = {"id": request_row.pk, "state": State.PENDING, "version": request_row.version}
-    assert update(EnrollmentRequest, where={**as_read, "version": 99}, changes={"reason": "x"}, count_up="version") == 0
-    assert update(EnrollmentRequest, where=as_read, changes={"reason": "y"}, count_up="version") == 1
-    assert update(EnrollmentRequest, where=as_read, changes={"reason": "z"}, count_up="version") == 0
+    assert (
+        update(
+            EnrollmentRequest,
+            where={**as_read, "version": 99},
+            changes={"reason": "x"},
+            count_up="version",
+        )
+        == 0
+    )
+    assert (
+        update(EnrollmentRequest, where=as_read, changes={"reason": "y"}, count_up="version") == 1
+    )
+    assert (
+        update(EnrollmentRequest, where=as_read, changes={"reason": "z"}, count_up="version") == 0
+    )
     found = EnrollmentRequest.objects.get()
     assert (found.reason, found.version) == ("y", request_row.version + 1)
 
@@ -49,7 +66,12 @@ def test_only_the_rows_that_fit_change(world: World) -> None:
 def test_a_foreign_key_takes_a_row_or_its_key(request_row: EnrollmentRequest, world: World) -> None:
     for given in (world.profile, world.profile.pk):
         assert update(EnrollmentRequest, where={"profile": given}, changes={"ca": world.ca}) == 1
-    assert update(EnrollmentRequest, where={"profile": world.profile.pk + 1}, changes={"ca": world.ca.pk}) == 0
+    assert (
+        update(
+            EnrollmentRequest, where={"profile": world.profile.pk + 1}, changes={"ca": world.ca.pk}
+        )
+        == 0
+    )
 
 
 def test_a_row_that_is_there_already_is_refused_as_by_save(request_row: EnrollmentRequest) -> None:

@@ -10,7 +10,7 @@ from django.conf import LazySettings
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
 from tests.browser.scene import Scene, furnish
 from tests.conftest import drop_triggers
@@ -18,7 +18,12 @@ from tests.pages import signed_in
 from tests.world import World, create_person
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 #: Opens a page as this person (None: a stranger) with the options of a browser context.
 Open = Callable[..., Page]
@@ -36,9 +41,13 @@ def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # playwright keeps an event loop in the thread of the test
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+        "true"  # playwright keeps an event loop in the thread of the test
+    )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, headless=True, args=ARGUMENTS
+        )
         yield browser
         browser.close()
     if before is None:
@@ -47,7 +56,9 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def portal(live_server: Any, world: World) -> Iterator[str]:
-    """The address of a portal that runs in a thread; afterwards the tables are emptied, so the triggers go first."""
+    """The address of a portal that runs in a thread; afterwards the tables are emptied, so the
+    triggers go first.
+    """
     yield live_server.url.replace("127.0.0.1", "localhost")
     drop_triggers()
 
@@ -55,12 +66,18 @@ def portal(live_server: Any, world: World) -> Iterator[str]:
 @pytest.fixture
 def scene(portal: str, world: World) -> Scene:
     """Requests in every state, people of every role."""
-    return furnish(world, bob=create_person("bob", Role.AUDITOR), charlie=create_person("charlie", Role.ADMINISTRATOR))
+    return furnish(
+        world,
+        bob=create_person("bob", Role.AUDITOR),
+        charlie=create_person("charlie", Role.ADMINISTRATOR),
+    )
 
 
 @pytest.fixture
 def visit(chromium: Browser, portal: str) -> Iterator[Open]:
-    """Open the portal's pages; a page that logs an error, or breaks the content security policy, fails the test."""
+    """Open the portal's pages; a page that logs an error, or breaks the content security policy,
+    fails the test.
+    """
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
@@ -71,7 +88,10 @@ def visit(chromium: Browser, portal: str) -> Iterator[Open]:
             context.add_cookies([_session_cookie(signed_in(user), portal)])
         page = context.new_page()
         page.set_default_timeout(8000)
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: faults.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(path)
         return page
@@ -83,4 +103,8 @@ def visit(chromium: Browser, portal: str) -> Iterator[Open]:
 
 
 def _session_cookie(client: Client, portal: str) -> Any:
-    return {"name": "portal_session", "value": client.cookies["portal_session"].value, "url": portal}
+    return {
+        "name": "portal_session",
+        "value": client.cookies["portal_session"].value,
+        "url": portal,
+    }

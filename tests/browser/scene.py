@@ -6,25 +6,33 @@ from unittest import mock
 
 from django.test import override_settings
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Verb
 from accounts.tokens import revoke_token
-from approvals.decisions import approve_request, reject_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence, Validation
-from approvals.ndes import NdesCredentials, fetch_challenge
-from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account
-from approvals.policy import RenewalPolicy
-from approvals.profiles import ProtocolSwitches
-from approvals.targets import read_allowed_host
-from approvals.validating import validate_requests
-from approvals.validation_messages import Answer, NoAnswer, Word
-from approvals.validation_services import ServiceOrder
-from approvals.verdicts import Voice
+from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
+from approvals.challenge_orders.ndes_accounts import (
+    NdesAccountOrder,
+    create_ndes_account,
+    disable_ndes_account,
+)
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import Validation
+from approvals.profiles.manage import ProtocolSwitches
+from approvals.records.decision_documents import Voice
+from approvals.rules.policy import RenewalPolicy
+from approvals.validation.messages import Answer, Word
+from approvals.validation.services import ServiceOrder
+from approvals.validation.worker import validate_requests
 from audit.events import SYSTEM, Actor
-from ca.errors import AuthorityUnusable
-from ca.models import Certificate
+from ca.models.certificates import Certificate
+from ca.x509.errors import AuthorityUnusable
 from exchanges.models import Exchange
 from exchanges.recordings import start_recording
+from outbound.errors import NoAnswer
+from outbound.targets import read_allowed_host
 from selftest.models import SelfTestRun
 from tests.api.caller import Program
 from tests.flows.rolling import published
@@ -58,26 +66,54 @@ class Scene:
 
 
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
-    """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or fails to."""
-    old = ProtocolSwitches(legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=15))
+    """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or
+    fails to.
+    """
+    old = ProtocolSwitches(
+        legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=15)
+    )
     secret = "a secret of the printers"
-    create_profile(world.ca, "printers", challenge="static", static_challenge=secret, switches=old, is_default=True)
+    create_profile(
+        world.ca,
+        "printers",
+        challenge="static",
+        static_challenge=secret,
+        switches=old,
+        is_default=True,
+    )
     create_profile(world.ca, "vpn", challenge="one-time", renewal=RenewalPolicy(mode="automatic"))
     _make_ndes_accounts(world, charlie)
     _make_tokens(world, charlie)
     (odd,) = create_requests(
-        world.profile, [BIDI], names=[f"dns:{BIDI}"], findings=[_finding()], submitted_at=now() - timedelta(hours=60)
+        world.profile,
+        [BIDI],
+        names=[f"dns:{BIDI}"],
+        findings=[_finding()],
+        submitted_at=now() - timedelta(hours=60),
     )
     _let_many_wait(world)
     issued = _enroll("router-brno-01.example.org", "alice")
-    approve_request(request_id=issued.pk, voice=_asserted(world.alice), comment="Serial number read by Jana", now=now())
+    approve_request(
+        request_id=issued.pk,
+        voice=_asserted(world.alice),
+        comment="Serial number read by Jana",
+        now=now(),
+    )
     run_worker()
     Device.named("router-brno-01.example.org", "alice").poll()
     rejected = _enroll("printer-3.example.org", "bob")
-    reject_request(request_id=rejected.pk, voice=voice_of(world.alice), comment="Wrong site code, use BRN", now=now())
+    reject_request(
+        request_id=rejected.pk,
+        voice=voice_of(world.alice),
+        comment="Wrong site code, use BRN",
+        now=now(),
+    )
     faulty = _enroll("switch-ost-2.example.org", "device-1")
     approve_request(request_id=faulty.pk, voice=voice_of(world.alice), comment="", now=now())
-    with mock.patch("ca.issuance.open_key", side_effect=AuthorityUnusable("CA issuing: the key file is not readable")):
+    with mock.patch(
+        "ca.signing.issuance.open_key",
+        side_effect=AuthorityUnusable("CA issuing: the key file is not readable"),
+    ):
         run_worker()
     silent, denied = _ask_the_mdm(world)
     published(world.ca)
@@ -88,7 +124,13 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     refused_run = walk(started(world.profile, world.alice))
     exchange = Exchange.objects.filter(kept_for="self-test", message_type=19).latest("id")
     refused = Exchange.objects.filter(kept_for="refusal").exclude(number="").latest("id")
-    start_recording(profile=world.profile, user=charlie, span=timedelta(hours=4), actor=Actor(kind="user"), now=now())
+    start_recording(
+        profile=world.profile,
+        user=charlie,
+        span=timedelta(hours=4),
+        actor=Actor(kind="user"),
+        now=now(),
+    )
     for request in (pending, issued, rejected, faulty, odd):
         request.refresh_from_db()
     return Scene(
@@ -111,7 +153,9 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
 
 
 def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
-    """Three phones at a profile whose MDM confirms one, denies one, and is silent about the third."""
+    """Three phones at a profile whose MDM confirms one, denies one, and is silent about the
+    third.
+    """
     with override_settings(PORTAL_WEBHOOK_HOSTS=(read_allowed_host("mdm.example.org"),)):
         order = ServiceOrder(kind="webhook", url="https://mdm.example.org/scep", secret="s" * 32)
         create_profile(world.ca, "phones", challenge="webhook", service=order)
@@ -121,12 +165,18 @@ def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
         "device-5": NoAnswer("mdm.example.org: no answer within 4 s"),
     }
     for key, answer in said.items():
-        Device.named(f"phone-{key[-1]}.example.org", key, profile="phones").enroll(challenge="1234-5678")
-        effect = {"side_effect": answer} if isinstance(answer, NoAnswer) else {"return_value": answer}
-        with mock.patch("approvals.webhook.WebhookClient.validate", **effect):
+        Device.named(f"phone-{key[-1]}.example.org", key, profile="phones").enroll(
+            challenge="1234-5678"
+        )
+        effect = (
+            {"side_effect": answer} if isinstance(answer, NoAnswer) else {"return_value": answer}
+        )
+        with mock.patch("approvals.validation.webhook.WebhookClient.validate", **effect):
             validate_requests(list(Validation.objects.values_list("pk", flat=True)))
     by_name = EnrollmentRequest.objects.select_related("profile")
-    return by_name.get(common_name="phone-5.example.org"), by_name.get(common_name="phone-4.example.org")
+    return by_name.get(common_name="phone-5.example.org"), by_name.get(
+        common_name="phone-4.example.org"
+    )
 
 
 def _make_ndes_accounts(world: World, charlie: User) -> None:
@@ -134,7 +184,11 @@ def _make_ndes_accounts(world: World, charlie: User) -> None:
     tablets = create_profile(world.ca, "tablets", challenge="one-time")
     networks = ("192.0.2.0/24", "2001:db8:17::/48")
     actor = Actor("user", str(charlie.pk), name="charlie")
-    for name, owner in (("jamf", "Mobile team"), ("fleet@example.org", "Workplace IT, Brno"), ("old-mdm", "Jana")):
+    for name, owner in (
+        ("jamf", "Mobile team"),
+        ("fleet@example.org", "Workplace IT, Brno"),
+        ("old-mdm", "Jana"),
+    ):
         order = NdesAccountOrder(name, tablets, owner, networks=networks if name == "jamf" else ())
         account, secret = create_ndes_account(order, actor=actor, user=charlie, now=now())
         if name == "old-mdm":
@@ -145,14 +199,25 @@ def _make_ndes_accounts(world: World, charlie: User) -> None:
 
 def _make_tokens(world: World, charlie: User) -> None:
     """Programs of two people, one of them retired."""
-    Program(world.alice, Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, profiles=("phones",), networks=("192.0.2.0/24",))
+    Program(
+        world.alice,
+        Verb.CHALLENGE_CREATE,
+        Verb.PROFILE_VIEW,
+        profiles=("phones",),
+        networks=("192.0.2.0/24",),
+    )
     Program(charlie)
     revoke_token(Program(world.alice, Verb.REQUEST_VIEW).token, actor=SYSTEM, now=now())
 
 
 def _let_many_wait(world: World) -> None:
-    """Seventy requests that came over the week-end, one after the other, some with something to say about them."""
-    kinds = (("ap-muc-{:04d}.branch.example.org", "10.20.14.{}"), ("vpn-{:03d}.example.org", "2001:db8:17::{}"))
+    """Seventy requests that came over the week-end, one after the other, some with something to say
+    about them.
+    """
+    kinds = (
+        ("ap-muc-{:04d}.branch.example.org", "10.20.14.{}"),
+        ("vpn-{:03d}.example.org", "2001:db8:17::{}"),
+    )
     remarks = {3: "cn-not-in-san", 11: "text-mixed-scripts", 12: "san-punycode"}
     for number in range(70):
         name, address = kinds[number % 9 == 4]
@@ -183,4 +248,8 @@ def _asserted(officer: User) -> Voice:
 
 
 def _finding() -> dict[str, str]:
-    return {"severity": "warn", "code": "text-hidden", "text": f"CN '{BIDI}': invisible or control character U+202E"}
+    return {
+        "severity": "warn",
+        "code": "text-hidden",
+        "text": f"CN '{BIDI}': invisible or control character U+202E",
+    }

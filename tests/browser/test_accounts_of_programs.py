@@ -1,4 +1,6 @@
-"""An NDES account and an API token, made by keyboard alone; the secret is shown once, on a phone as well."""
+"""An NDES account and an API token, made by keyboard alone; the secret is shown once, on a phone as
+well.
+"""
 
 import re
 
@@ -7,9 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from accounts.models import ApiToken
+from accounts.models.people import ApiToken
 from accounts.roles import Role
-from approvals.models import NdesAccount
+from approvals.models.ndes import NdesAccount
 from tests.browser.conftest import Open
 from tests.browser.test_looks import OUTPUT
 from tests.world import World, create_person, create_profile
@@ -32,7 +34,12 @@ def assert_clean(page: Page, name: str) -> None:
 def test_an_administrator_makes_an_ndes_account_by_keyboard(visit: Open, world: World) -> None:
     create_profile(world.ca, "phones", challenge="one-time")
     charlie = create_person("charlie", Role.ADMINISTRATOR)
-    page = visit(reverse("ndes_accounts"), charlie, viewport={"width": 390, "height": 900}, color_scheme="dark")
+    page = visit(
+        reverse("ndes_accounts"),
+        charlie,
+        viewport={"width": 390, "height": 900},
+        color_scheme="dark",
+    )
     page.get_by_label("Name to sign in with").focus()
     page.keyboard.type("jamf")
     press(page, "Tab", "ArrowDown", "Tab")

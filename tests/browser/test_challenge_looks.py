@@ -1,4 +1,6 @@
-"""The pages of challenges and expected devices: pictures in both widths and schemes, axe, and the keyboard alone."""
+"""The pages of challenges and expected devices: pictures in both widths and schemes, axe, and the
+keyboard alone.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -7,34 +9,51 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from approvals.alarms import raise_alarm
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request
-from approvals.device_groups import add_devices, create_group
-from approvals.models import (
+from approvals.challenges.device_groups import add_devices, create_group
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.challenges.static import Maker, set_static
+from approvals.decisions.decide import approve_request
+from approvals.models.challenges import (
     AlarmKind,
     ChallengeOrigin,
     ChallengePassword,
-    EnrollmentProfile,
-    EnrollmentRequest,
     FailedChallenges,
     StaticChallenge,
 )
-from approvals.static_challenges import Maker, set_static
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.alarms import raise_alarm
 from audit.events import Actor
 from tests.browser.conftest import Open
 from tests.browser.test_looks import LOOKS, OUTPUT, Scheme
-from tests.world import Device, World, create_person, create_profile, later, now, run_worker, voice_of
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    create_profile,
+    later,
+    now,
+    run_worker,
+    voice_of,
+)
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture
 def people(world: World) -> dict[str, User]:
     bob = create_person("bob", Role.AUDITOR)
-    return {"alice": world.alice, "bob": bob, "charlie": create_person("charlie", Role.ADMINISTRATOR)}
+    return {
+        "alice": world.alice,
+        "bob": bob,
+        "charlie": create_person("charlie", Role.ADMINISTRATOR),
+    }
 
 
 @pytest.fixture
@@ -44,15 +63,25 @@ def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, Use
     phones = create_profile(world.ca, "phones", challenge="one-time")
     used = _challenges(phones, alice)
     _static(world, charlie)
-    group = create_group("munich-access", department=None, actor=_actor(charlie), user=charlie, now=now())
-    rows = [f"FOC24{n:04d},00:1b:44:11:3a:{n:02x},ap-muc-{n:04d}.branch.example.org,rack {n}" for n in range(60)]
+    group = create_group(
+        "munich-access", department=None, actor=_actor(charlie), user=charlie, now=now()
+    )
+    rows = [
+        f"FOC24{n:04d},00:1b:44:11:3a:{n:02x},ap-muc-{n:04d}.branch.example.org,rack {n}"
+        for n in range(60)
+    ]
     content = "\n".join(["serial_number,mac,name,note", *rows]).encode()
     add_devices(group, content, actor=_actor(charlie), user=charlie, now=now())
     create_profile(world.ca, "access", eligibility=group, unlisted="officer")
     FailedChallenges.objects.create(
         profile=phones, address="2001:db8:17::4", since=now(), locked_until=later(minutes=9)
     )
-    raise_alarm(AlarmKind.LOCKED, phones, "20 challenges failed in 10 minutes from 2001:db8:17::4.", now=now())
+    raise_alarm(
+        AlarmKind.LOCKED,
+        phones,
+        "20 challenges failed in 10 minutes from 2001:db8:17::4.",
+        now=now(),
+    )
     static = StaticChallenge.objects.get(retires_at=None)
     own = EnrollmentRequest.objects.get(common_name="tablet-0043.branch.example.org")
     unused = ChallengePassword.objects.filter(redeemed_at=None).latest("id")
@@ -78,7 +107,9 @@ def _actor(user: User) -> Actor:
 
 
 def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
-    """Challenges in every state; one led to a certificate, one to a request that its maker looks at."""
+    """Challenges in every state; one led to a certificate, one to a request that its maker looks
+    at.
+    """
     maker = create_person("dora", Role.OFFICER)
     order = ChallengeOrder(
         phones,
@@ -89,14 +120,25 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
         origin=ChallengeOrigin.PAGE,
     )
     ((used, secret),) = create_challenges(order, actor=_actor(maker), user=maker, now=now())
-    Device.named(order.subject, "device-1", "phones").enroll(challenge=secret.reveal(), dns_names=[order.subject])
+    Device.named(order.subject, "device-1", "phones").enroll(
+        challenge=secret.reveal(), dns_names=[order.subject]
+    )
     approve_request(
-        request_id=EnrollmentRequest.objects.get().pk, voice=voice_of(alice), comment="as announced", now=now()
+        request_id=EnrollmentRequest.objects.get().pk,
+        voice=voice_of(alice),
+        comment="as announced",
+        now=now(),
     )
     run_worker()
-    ((_, own),) = create_challenges(ChallengeOrder(phones), actor=_actor(alice), user=alice, now=now())
-    Device.named("tablet-0043.branch.example.org", "device-2", "phones").enroll(challenge=own.reveal())
-    many = ChallengeOrder(phones, count=60, created_for="roll-out Brno", origin=ChallengeOrigin.BULK)
+    ((_, own),) = create_challenges(
+        ChallengeOrder(phones), actor=_actor(alice), user=alice, now=now()
+    )
+    Device.named("tablet-0043.branch.example.org", "device-2", "phones").enroll(
+        challenge=own.reveal()
+    )
+    many = ChallengeOrder(
+        phones, count=60, created_for="roll-out Brno", origin=ChallengeOrigin.BULK
+    )
     create_challenges(many, actor=_actor(alice), user=alice, now=now())
     old = ChallengePassword.objects.filter(redeemed_at=None)[:5].values_list("pk", flat=True)
     ChallengePassword.objects.filter(pk__in=list(old)).update(expires_at=now())
@@ -105,12 +147,20 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
 
 def _static(world: World, charlie: User) -> None:
     printers = create_profile(
-        world.ca, "printers", challenge="static", static_challenge="a secret of the printers", approval="automatic"
+        world.ca,
+        "printers",
+        challenge="static",
+        static_challenge="a secret of the printers",
+        approval="automatic",
     )
     maker = Maker(_actor(charlie), charlie, ChallengeOrigin.PAGE)
     for number in (3, 4):
-        Device.named(f"printer-{number}", f"device-{number}", "printers").enroll(challenge="a secret of the printers")
-    set_static(printers, "a new secret of the printers", maker=maker, now=now(), overlap=timedelta(days=7))
+        Device.named(f"printer-{number}", f"device-{number}", "printers").enroll(
+            challenge="a secret of the printers"
+        )
+    set_static(
+        printers, "a new secret of the printers", maker=maker, now=now(), overlap=timedelta(days=7)
+    )
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
@@ -122,7 +172,10 @@ def test_no_page_of_challenges_overflows_or_violates_what_axe_knows(
     for name, (path, user) in furnished.items():
         page = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=width == 1440)
-        found = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in Axe().run(page).response["violations"]]
+        found = [
+            f"{item['id']}: {item['nodes'][0]['html'][:200]}"
+            for item in Axe().run(page).response["violations"]
+        ]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append("wider than the screen")
         if found:

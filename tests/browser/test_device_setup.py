@@ -4,14 +4,16 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from approvals.models import ChallengePassword
+from approvals.models.challenges import ChallengePassword
 from tests.browser.conftest import Open
 from tests.world import World, create_profile
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_names_and_a_challenge_get_into_the_steps_by_keyboard_alone(visit: Open, world: World) -> None:
+def test_names_and_a_challenge_get_into_the_steps_by_keyboard_alone(
+    visit: Open, world: World
+) -> None:
     create_profile(world.ca, "vpn", challenge="one-time")
     page = visit(reverse("device_setup", args=["vpn"]), world.alice)
     page.get_by_role("link", name="strongSwan pki").focus()
@@ -47,7 +49,9 @@ def test_a_step_is_copied_with_its_line_breaks(visit: Open, world: World) -> Non
     page.get_by_role("button", name="Copy step 1").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     copied = str(page.evaluate("navigator.clipboard.readText()"))
-    assert copied.startswith("configure terminal\ncrypto pki trustpoint portal-routers\n enrollment url http://")
+    assert copied.startswith(
+        "configure terminal\ncrypto pki trustpoint portal-routers\n enrollment url http://"
+    )
 
 
 def test_without_scripts_the_file_for_a_mac_is_downloaded(visit: Open, world: World) -> None:

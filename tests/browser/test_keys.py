@@ -1,4 +1,6 @@
-"""No key and no click decides what was not meant: real keys, a slow network, two verbs, and pages that move."""
+"""No key and no click decides what was not meant: real keys, a slow network, two verbs, and pages
+that move.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -7,21 +9,33 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Locator, Page, expect
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.states import State
-from ca.models import Certificate
+from approvals.decisions.decide import approve_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import State
+from ca.models.certificates import Certificate
 from tests.browser.conftest import Open
 from tests.pages import create_requests
 from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(240),
+]
 
 LATENCY = 2000
 NAMES = ("ap-0051.example", "ap-0052.example", "ap-0053.example")
-REASONS = ("Wrong site code", "a", "ask Jana, x and a", "jkjkaaa", "unknown device, r a j k u", "kaputt / ära")
+REASONS = (
+    "Wrong site code",
+    "a",
+    "ask Jana, x and a",
+    "jkjkaaa",
+    "unknown device, r a j k u",
+    "kaputt / ära",
+)
 
 
 def states() -> dict[str, str]:
@@ -34,13 +48,20 @@ def verdicts() -> dict[str, tuple[str, str]]:
     rows = EnrollmentRequest.objects.filter(decisions__isnull=False)
     return {
         name: (verdict, words)
-        for name, verdict, words in rows.values_list("common_name", "decisions__verdict", "decisions__comment")
+        for name, verdict, words in rows.values_list(
+            "common_name", "decisions__verdict", "decisions__comment"
+        )
     }
 
 
 def slow(page: Page, milliseconds: int = LATENCY) -> None:
     """Let each answer take a while, as a satellite link or a busy server does."""
-    conditions = {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1}
+    conditions = {
+        "offline": False,
+        "latency": milliseconds,
+        "downloadThroughput": -1,
+        "uploadThroughput": -1,
+    }
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     session.send("Network.emulateNetworkConditions", conditions)
@@ -78,7 +99,9 @@ def test_a_reason_and_enter_in_the_queue_reject_what_is_ticked_and_approve_nothi
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_reason_tab_and_enter_on_a_request_reject_it(visit: Open, world: World, reason: str) -> None:
+def test_a_reason_tab_and_enter_on_a_request_reject_it(
+    visit: Open, world: World, reason: str
+) -> None:
     *_, request = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, request)
     press(page, "r")
@@ -114,19 +137,25 @@ def test_enter_in_a_field_of_the_queue_never_does_the_other_verb(
     if not java_script:
         assert verdicts() == {}
     if not java_script and keys == "Enter":
-        expect(page.get_by_text("Nothing was decided: press Approve ticked, or Reject ticked.")).to_be_visible()
+        expect(
+            page.get_by_text("Nothing was decided: press Approve ticked, or Reject ticked.")
+        ).to_be_visible()
         expect(page.get_by_label("Tick CN=ap-0052.example")).to_be_checked()
         if place != "box":
             expect(fields[place]).to_have_value("a word")
 
 
-def test_an_approval_with_a_reason_for_a_rejection_is_refused_in_words(visit: Open, world: World) -> None:
+def test_an_approval_with_a_reason_for_a_rejection_is_refused_in_words(
+    visit: Open, world: World
+) -> None:
     create_requests(world.profile, NAMES)
     page = visit(reverse("queue"), world.alice)
     page.get_by_label("Tick CN=ap-0051.example").check()
     page.get_by_label("Reason of the rejection").fill("wrong site")
     page.get_by_role("button", name="Approve ticked").click()
-    expect(page.get_by_text("a reason for a rejection is written, and Approve was pressed")).to_be_visible()
+    expect(
+        page.get_by_text("a reason for a rejection is written, and Approve was pressed")
+    ).to_be_visible()
     expect(page.get_by_label("Tick CN=ap-0051.example")).to_be_checked()
     expect(page.get_by_label("Reason of the rejection")).to_have_value("wrong site")
     assert verdicts() == {}
@@ -165,7 +194,9 @@ def test_keys_are_dead_from_leaving_a_request_until_the_next_page_is_there(
 
 LEAVING_BY: dict[str, Callable[[Page], None]] = {
     "a link": lambda page: page.get_by_role("link", name="Older waiting").click(no_wait_after=True),
-    "the menu": lambda page: page.get_by_role("link", name="Certificates", exact=True).click(no_wait_after=True),
+    "the menu": lambda page: page.get_by_role("link", name="Certificates", exact=True).click(
+        no_wait_after=True
+    ),
     "an address": lambda page: page.evaluate("() => { location.href = '/queue/' }"),
     "the way back": lambda page: page.evaluate("() => { history.back() }"),
     "loading again": lambda page: page.evaluate("() => { location.reload() }"),
@@ -189,7 +220,9 @@ def test_keys_are_dead_however_a_page_is_left(visit: Open, world: World, way: st
     assert verdicts() == {}
 
 
-def test_a_double_click_and_a_held_key_decide_once_and_are_told_so(visit: Open, world: World) -> None:
+def test_a_double_click_and_a_held_key_decide_once_and_are_told_so(
+    visit: Open, world: World
+) -> None:
     first, second, _ = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, first)
     slow(page, 500)
@@ -205,7 +238,9 @@ def test_a_double_click_and_a_held_key_decide_once_and_are_told_so(visit: Open, 
     assert states() == {NAMES[0]: State.APPROVED, NAMES[1]: State.APPROVED, NAMES[2]: State.PENDING}
 
 
-def test_a_key_that_is_held_moves_in_the_list_and_opens_and_decides_nothing(visit: Open, world: World) -> None:
+def test_a_key_that_is_held_moves_in_the_list_and_opens_and_decides_nothing(
+    visit: Open, world: World
+) -> None:
     *_, request = create_requests(world.profile, NAMES)
     page = visit(reverse("queue"), world.alice)
     arrive(page, "Queue")
@@ -238,7 +273,9 @@ def test_keys_do_nothing_behind_an_open_dialog(visit: Open, world: World) -> Non
     assert verdicts() == {}
 
 
-@pytest.mark.parametrize("modifier", ["Control", "Alt", "Meta", "Shift", "Control+Shift", "AltGraph"])
+@pytest.mark.parametrize(
+    "modifier", ["Control", "Alt", "Meta", "Shift", "Control+Shift", "AltGraph"]
+)
 def test_a_key_with_a_modifier_decides_nothing(visit: Open, world: World, modifier: str) -> None:
     *_, request = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, request)
@@ -251,7 +288,9 @@ def test_a_key_with_a_modifier_decides_nothing(visit: Open, world: World, modifi
     assert modifier == "AltGraph" or verdicts() == {}
 
 
-def test_what_is_typed_on_after_a_refresh_took_the_field_away_is_no_command(visit: Open, world: World) -> None:
+def test_what_is_typed_on_after_a_refresh_took_the_field_away_is_no_command(
+    visit: Open, world: World
+) -> None:
     _, request, _ = create_requests(world.profile, NAMES)
     dora = create_person("dora", Role.OFFICER)
     page = open_request(visit, world.alice, request)
@@ -267,12 +306,19 @@ def test_what_is_typed_on_after_a_refresh_took_the_field_away_is_no_command(visi
     arrive(page, "ap-0051.example")
 
 
-def test_words_stay_in_their_field_when_another_officer_decides_meanwhile(visit: Open, world: World) -> None:
+def test_words_stay_in_their_field_when_another_officer_decides_meanwhile(
+    visit: Open, world: World
+) -> None:
     _, request, _ = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, request)
     press(page, "r")
     page.keyboard.type("wrong")
-    approve_request(request_id=request.pk, voice=voice_of(create_person("dora", Role.OFFICER)), comment="", now=now())
+    approve_request(
+        request_id=request.pk,
+        voice=voice_of(create_person("dora", Role.OFFICER)),
+        comment="",
+        now=now(),
+    )
     expect(page.locator("#state .state")).to_have_text("approved", timeout=10_000)
     page.keyboard.type(" key, ask Jana again")
     expect(page.get_by_label("Reason of the rejection")).to_have_value("wrong key, ask Jana again")
@@ -281,7 +327,9 @@ def test_words_stay_in_their_field_when_another_officer_decides_meanwhile(visit:
     assert verdicts() == {request.common_name: ("approve", "")}
 
 
-def test_a_request_with_a_reason_written_is_not_approved_by_a_key(visit: Open, world: World) -> None:
+def test_a_request_with_a_reason_written_is_not_approved_by_a_key(
+    visit: Open, world: World
+) -> None:
     *_, request = create_requests(world.profile, NAMES)
     page = open_request(visit, world.alice, request)
     press(page, "r")
@@ -293,7 +341,9 @@ def test_a_request_with_a_reason_written_is_not_approved_by_a_key(visit: Open, w
     assert verdicts() == {}
 
 
-def test_ticks_go_with_a_filter_and_do_not_come_back_on_other_rows(visit: Open, world: World) -> None:
+def test_ticks_go_with_a_filter_and_do_not_come_back_on_other_rows(
+    visit: Open, world: World
+) -> None:
     create_requests(world.profile, NAMES)
     page = visit(reverse("queue"), world.alice)
     arrive(page, "Queue")
@@ -332,7 +382,9 @@ def test_nothing_moves_under_the_pointer_when_a_warning_or_a_request_arrives(
     create_requests(world.profile, ["late.example"])
     (due,) = create_requests(world.profile, ["due.example"], state=State.PENDING)
     EnrollmentRequest.objects.filter(pk=due.pk).update(
-        state=State.APPROVED, next_attempt_at=now() - timedelta(hours=1), last_fault="the key is not readable"
+        state=State.APPROVED,
+        next_attempt_at=now() - timedelta(hours=1),
+        last_fault="the key is not readable",
     )
     expect(page.locator("#health")).to_contain_text("Nothing signed", timeout=10_000)
     assert boxes(page.locator(place)) == before
@@ -475,7 +527,10 @@ def test_each_verb_without_scripts_by_tab_space_and_enter_alone(visit: Open, wor
     expect(page.locator("#state .state")).to_have_text("rejected")
     tab_to(page, page.get_by_role("link", name="← Queue"))
     press(page, "Enter")
-    for verb, words, chosen in (("approve", "roll-out", names[4:6]), ("reject", "No site knows them", names[2:4])):
+    for verb, words, chosen in (
+        ("approve", "roll-out", names[4:6]),
+        ("reject", "No site knows them", names[2:4]),
+    ):
         arrive(page, "Queue")
         for name in reversed(chosen):
             tab_to(page, page.get_by_label(f"Tick CN={name}"))
@@ -484,7 +539,9 @@ def test_each_verb_without_scripts_by_tab_space_and_enter_alone(visit: Open, wor
         tab_to(page, page.get_by_label(field))
         page.keyboard.type(words)
         press(page, "Tab", "Enter")
-        expect(page.locator("#results")).to_contain_text("approved" if verb == "approve" else "rejected")
+        expect(page.locator("#results")).to_contain_text(
+            "approved" if verb == "approve" else "rejected"
+        )
     assert verdicts() == {
         names[7]: ("approve", ""),
         names[6]: ("reject", "Wrong site code"),
@@ -493,7 +550,9 @@ def test_each_verb_without_scripts_by_tab_space_and_enter_alone(visit: Open, wor
     }
 
 
-def test_the_first_of_two_votes_says_so_and_the_verdict_is_not_offered_twice(visit: Open, world: World) -> None:
+def test_the_first_of_two_votes_says_so_and_the_verdict_is_not_offered_twice(
+    visit: Open, world: World
+) -> None:
     EnrollmentProfile.objects.update(required_approvals=2)
     (request,) = create_requests(world.profile, ["core-1.example"])
     page = open_request(visit, world.alice, request)
@@ -516,11 +575,15 @@ def test_the_first_of_two_votes_says_so_and_the_verdict_is_not_offered_twice(vis
 @pytest.fixture
 def renewed(world: World) -> tuple[Certificate, Certificate]:
     """A certificate, and one that follows from it: over the same key."""
-    return issue(create_profile(world.ca, "tablets"), world.alice), issue(world.profile, world.alice)
+    return issue(create_profile(world.ca, "tablets"), world.alice), issue(
+        world.profile, world.alice
+    )
 
 
 def issue(profile: EnrollmentProfile, officer: User) -> Certificate:
-    Device.named("tablet-7.example", "device-1", profile=profile.slug).enroll(transaction_id=profile.slug)
+    Device.named("tablet-7.example", "device-1", profile=profile.slug).enroll(
+        transaction_id=profile.slug
+    )
     request = EnrollmentRequest.objects.latest("id")
     approve_request(request_id=request.pk, voice=voice_of(officer), comment="", now=now())
     run_worker()
@@ -531,9 +594,19 @@ def issue(profile: EnrollmentProfile, officer: User) -> Certificate:
 @pytest.mark.parametrize("place", ["Reason", "Revoke it too (reason: key compromise)"])
 @pytest.mark.parametrize("keys", ["Enter", "Control+Enter", "Shift+Enter"])
 def test_enter_on_the_revoke_page_revokes_by_its_button_only(
-    visit: Open, world: World, renewed: tuple[Certificate, Certificate], place: str, keys: str, *, java_script: bool
+    visit: Open,
+    world: World,
+    renewed: tuple[Certificate, Certificate],
+    place: str,
+    keys: str,
+    *,
+    java_script: bool,
 ) -> None:
-    page = visit(reverse("certificate_revoke", args=[renewed[0].pk]), world.alice, java_script_enabled=java_script)
+    page = visit(
+        reverse("certificate_revoke", args=[renewed[0].pk]),
+        world.alice,
+        java_script_enabled=java_script,
+    )
     page.get_by_label("Reason", exact=True).select_option("keyCompromise")
     page.get_by_label(place, exact=True).focus()
     press(page, keys, "Escape")
@@ -553,7 +626,11 @@ def test_keys_of_the_queue_reach_no_field_of_another_page(
     visit: Open, world: World, renewed: tuple[Certificate, Certificate], place: str, keys: str
 ) -> None:
     charlie = create_person("charlie", Role.ADMINISTRATOR)
-    path = reverse("certificate_revoke", args=[renewed[0].pk]) if place == "revoke" else reverse("keys") + "?key=ff"
+    path = (
+        reverse("certificate_revoke", args=[renewed[0].pk])
+        if place == "revoke"
+        else reverse("keys") + "?key=ff"
+    )
     page = visit(path, world.alice if place == "revoke" else charlie)
     page.wait_for_load_state()
     press(page, *keys)

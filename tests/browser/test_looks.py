@@ -1,4 +1,6 @@
-"""Every page as a picture, in light and dark, on a phone and a wide screen, without a violation that axe knows."""
+"""Every page as a picture, in light and dark, on a phone and a wide screen, without a violation
+that axe knows.
+"""
 
 import os
 from pathlib import Path
@@ -9,11 +11,15 @@ from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from accounts.models import User
+from accounts.models.people import User
 from tests.browser.conftest import Open
 from tests.browser.scene import Scene
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
+]
 
 OUTPUT = Path(__file__).parent.parent / "output"
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
@@ -47,9 +53,18 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "profiles": (reverse("profiles"), scene.charlie),
         "clients": (reverse("working_clients"), scene.bob),
         "devices": (reverse("device_setup", args=["vpn"]), scene.alice),
-        "devices-apple": (reverse("device_setup_client", args=["vpn", "apple"]) + "?cn=mac-7.example", scene.alice),
-        "devices-cisco": (reverse("device_setup_client", args=["vpn", "cisco-ios"]) + "?cn=a%22b", scene.alice),
-        "devices-windows": (reverse("device_setup_client", args=["printers", "windows"]), scene.bob),
+        "devices-apple": (
+            reverse("device_setup_client", args=["vpn", "apple"]) + "?cn=mac-7.example",
+            scene.alice,
+        ),
+        "devices-cisco": (
+            reverse("device_setup_client", args=["vpn", "cisco-ios"]) + "?cn=a%22b",
+            scene.alice,
+        ),
+        "devices-windows": (
+            reverse("device_setup_client", args=["printers", "windows"]),
+            scene.bob,
+        ),
         "devices-jamf": (reverse("device_setup_client", args=["routers", "jamf"]), scene.charlie),
         "ndes-accounts": (reverse("ndes_accounts"), scene.charlie),
         "api-tokens": (reverse("api_tokens"), scene.charlie),
@@ -74,11 +89,17 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
 
 
 #: Both widths and both schemes with two passes; all four where pictures are wanted.
-LOOKS = [(1440, "light"), (390, "dark"), *([(1440, "dark"), (390, "light")] if WRITE_PICTURES in os.environ else [])]
+LOOKS = [
+    (1440, "light"),
+    (390, "dark"),
+    *([(1440, "dark"), (390, "light")] if WRITE_PICTURES in os.environ else []),
+]
 
 
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_no_page_overflows_or_violates_what_axe_knows(visit: Open, scene: Scene, scheme: Scheme, width: int) -> None:
+def test_no_page_overflows_or_violates_what_axe_knows(
+    visit: Open, scene: Scene, scheme: Scheme, width: int
+) -> None:
     OUTPUT.mkdir(exist_ok=True)
     faults: dict[str, Any] = {}
     opened: dict[User | None, Page] = {}
@@ -86,12 +107,17 @@ def test_no_page_overflows_or_violates_what_axe_knows(visit: Open, scene: Scene,
         if user in opened:
             opened[user].goto(path)
         else:
-            opened[user] = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
+            opened[user] = visit(
+                path, user, viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
         page = opened[user]
         if WRITE_PICTURES in os.environ:
             whole = width == 390 and "queue" not in name
             page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=whole)
-        found = [f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in Axe().run(page).response["violations"]]
+        found = [
+            f"{item['id']}: {item['nodes'][0]['html'][:200]}"
+            for item in Axe().run(page).response["violations"]
+        ]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append("wider than the screen")
         if found:
@@ -102,7 +128,12 @@ def test_no_page_overflows_or_violates_what_axe_knows(visit: Open, scene: Scene,
 def test_the_pictures_of_the_readme(visit: Open, scene: Scene) -> None:
     folder = PICTURES if WRITE_PICTURES in os.environ else OUTPUT
     folder.mkdir(parents=True, exist_ok=True)
-    page = visit(reverse("queue"), scene.alice, viewport={"width": 1440, "height": 860}, device_scale_factor=1.5)
+    page = visit(
+        reverse("queue"),
+        scene.alice,
+        viewport={"width": 1440, "height": 860},
+        device_scale_factor=1.5,
+    )
     page.screenshot(path=folder / "queue.png")
     page.goto(reverse("request", args=[scene.pending.pk]))
     page.screenshot(path=folder / "request.png")

@@ -7,9 +7,9 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from accounts.roles import Role
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
-from approvals.states import State
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import State
 from scep.protocol.constants import PKIStatus
 from tests.browser.conftest import Open
 from tests.pages import create_requests
@@ -30,7 +30,9 @@ def arrive(page: Page, heading: str) -> None:
     page.wait_for_load_state()
 
 
-def test_an_officer_approves_with_the_mouse_and_sees_it_issued_without_reloading(visit: Open, world: World) -> None:
+def test_an_officer_approves_with_the_mouse_and_sees_it_issued_without_reloading(
+    visit: Open, world: World
+) -> None:
     device = Device.named("r1.example")
     device.enroll(dns_names=["r1.example"])
     page = visit("/")
@@ -49,7 +51,9 @@ def test_an_officer_approves_with_the_mouse_and_sees_it_issued_without_reloading
 
 
 def test_an_officer_does_everything_by_keyboard_alone(visit: Open, world: World) -> None:
-    first, second, third = create_requests(world.profile, ["r1.example", "r2.example", "r3.example"])
+    first, second, third = create_requests(
+        world.profile, ["r1.example", "r2.example", "r3.example"]
+    )
     page = visit("/")
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
@@ -102,22 +106,33 @@ def test_a_page_without_scripts_decides_as_well(visit: Open, world: World) -> No
     assert ticked.reason == "unknown device"
 
 
-def test_of_two_officers_one_decides_and_the_other_reads_a_friendly_sentence(visit: Open, world: World) -> None:
+def test_of_two_officers_one_decides_and_the_other_reads_a_friendly_sentence(
+    visit: Open, world: World
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     dora = create_person("dora", Role.OFFICER)
     page = visit(reverse("request", args=[request.pk]), world.alice, java_script_enabled=False)
     approve_request(request_id=request.pk, voice=voice_of(dora), comment="", now=now())
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_role("alert")).to_contain_text(re.compile(r"Already approved by Dora .* Nothing was done twice"))
+    expect(page.get_by_role("alert")).to_contain_text(
+        re.compile(r"Already approved by Dora .* Nothing was done twice")
+    )
     assert request.decisions.count() == 1
 
 
-def test_new_requests_and_decisions_of_others_appear_without_moving_a_row(visit: Open, world: World) -> None:
+def test_new_requests_and_decisions_of_others_appear_without_moving_a_row(
+    visit: Open, world: World
+) -> None:
     first, second = create_requests(world.profile, ["r1.example", "r2.example"])
     page = visit(reverse("queue"), world.alice)
     before = [row.bounding_box() for row in page.locator("[data-row]").all()]
     create_requests(world.profile, ["r3.example", "r4.example"])
-    approve_request(request_id=first.pk, voice=voice_of(create_person("dora", Role.OFFICER)), comment="", now=now())
+    approve_request(
+        request_id=first.pk,
+        voice=voice_of(create_person("dora", Role.OFFICER)),
+        comment="",
+        now=now(),
+    )
     expect(page.locator("#news")).to_contain_text("2 new")
     expect(page.locator(f"#state-{first.pk.hex}")).to_have_text("approved")
     expect(page.locator(f"#pick-{first.pk.hex} input")).to_have_count(0)

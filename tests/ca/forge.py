@@ -1,4 +1,6 @@
-"""Requests and certificates for the tests of the pure X.509 modules, good and bad, from recorded keys."""
+"""Requests and certificates for the tests of the pure X.509 modules, good and bad, from recorded
+keys.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,12 +10,13 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from ca import asn1, extensions
-from ca.builder import CertificateContent, new_serial_number, validity
-from ca.csr import CertificationRequest, decode_csr
-from ca.issuers import IssuerFacts
-from ca.names import DistinguishedName, GeneralName, build_name, general_name
-from ca.profiles import ProfileSpec
+from ca.content.builder import CertificateContent, new_serial_number, validity
+from ca.content.csr_review import ProfileSpec
+from ca.content.issuers import IssuerFacts
+from ca.x509 import asn1, extensions
+from ca.x509.csr import CertificationRequest, decode_csr
+from ca.x509.general_names import GeneralName, general_name
+from ca.x509.names import DistinguishedName, build_name
 from tests.pki import certificate_der, ec_key, rsa_key
 
 NOW: Final = datetime(2026, 11, 21, 9, 30, 15, tzinfo=UTC)
@@ -29,7 +32,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 @cache
 def spki(key: PrivateKey) -> bytes:
-    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def rsa_spki(modulus: int, exponent: int = 65537) -> bytes:
@@ -67,14 +72,23 @@ def dns(value: str) -> GeneralName:
 def raw_name(*attributes: tuple[str, int, bytes]) -> bytes:
     """A Name of (OID, string tag, content bytes), one attribute in each relative name."""
     return asn1.der_sequence(
-        *(asn1.der_set(asn1.der_sequence(asn1.der_oid(oid), asn1.der(tag, value))) for oid, tag, value in attributes)
+        *(
+            asn1.der_set(asn1.der_sequence(asn1.der_oid(oid), asn1.der(tag, value)))
+            for oid, tag, value in attributes
+        )
     )
 
 
 def info(
-    subject: bytes, attributes: Sequence[bytes] | None = (), *, spki_der: bytes | None = None, version: int = 0
+    subject: bytes,
+    attributes: Sequence[bytes] | None = (),
+    *,
+    spki_der: bytes | None = None,
+    version: int = 0,
 ) -> bytes:
-    """A CertificationRequestInfo; `attributes` None leaves the field out, and their order is kept."""
+    """A CertificationRequestInfo; `attributes` None leaves the field out, and their order is
+    kept.
+    """
     parts = [asn1.der_integer(version), subject, spki_der or spki(rsa_key("alice"))]
     if attributes is not None:
         parts.append(asn1.der_context(0, *attributes))
@@ -92,7 +106,9 @@ def signed(info_der: bytes, key: PrivateKey | None = None) -> bytes:
 
 
 def request_der(
-    subject: DistinguishedName | bytes | None = None, *attributes: bytes, key: PrivateKey | None = None
+    subject: DistinguishedName | bytes | None = None,
+    *attributes: bytes,
+    key: PrivateKey | None = None,
 ) -> bytes:
     """A good request of alice's (or another) key."""
     subject = build_name([("CN", "r1.example"), ("O", "Example")]) if subject is None else subject
@@ -101,7 +117,9 @@ def request_der(
 
 
 def request(
-    subject: DistinguishedName | bytes | None = None, *attributes: bytes, key: PrivateKey | None = None
+    subject: DistinguishedName | bytes | None = None,
+    *attributes: bytes,
+    key: PrivateKey | None = None,
 ) -> CertificationRequest:
     return decode_csr(request_der(subject, *attributes, key=key))
 

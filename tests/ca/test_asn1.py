@@ -1,4 +1,6 @@
-"""Reading and writing TLVs: what is read back is what was written, and hostile bytes are refused quickly."""
+"""Reading and writing TLVs: what is read back is what was written, and hostile bytes are refused
+quickly.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca import asn1
-from ca.asn1 import (
-    DEFAULT_LIMITS,
+from ca.x509 import asn1
+from ca.x509.asn1 import (
     DER_NULL,
     Asn1Error,
-    Limits,
     der,
     der_integer,
     der_octets,
     der_oid,
     der_sequence,
     parse,
-    prescan,
 )
+from ca.x509.bounds import DEFAULT_LIMITS, Limits, prescan, prescan_prefix
 
 OIDS = ["1.2.840.113549.1.7.1", "2.16.840.1.113733.1.9.7", "2.999.3", "0.0", "1.39", "2.100.1.128"]
 
@@ -33,7 +33,14 @@ def test_an_integer_is_read_back(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "encoded"),
-    [(0, "020100"), (127, "02017f"), (128, "02020080"), (-128, "020180"), (-129, "0202ff7f"), (256, "02020100")],
+    [
+        (0, "020100"),
+        (127, "02017f"),
+        (128, "02020080"),
+        (-128, "020180"),
+        (-129, "0202ff7f"),
+        (256, "02020100"),
+    ],
 )
 def test_integers_are_minimal(number: int, encoded: str) -> None:
     assert der_integer(number).hex() == encoded
@@ -79,7 +86,9 @@ def test_content_is_read_back_whatever_its_length(content: bytes, tag: int) -> N
 def test_lengths_are_minimal(size: int) -> None:
     encoded = der_octets(bytes(size))
     prescan(encoded, Limits(max_bytes=70_000))
-    assert len(encoded) - size == (2 if size < 128 else 3 if size < 256 else 4 if size < 65_536 else 5)
+    assert len(encoded) - size == (
+        2 if size < 128 else 3 if size < 256 else 4 if size < 65_536 else 5
+    )
 
 
 def test_a_set_of_is_sorted_and_a_set_is_not() -> None:
@@ -88,7 +97,9 @@ def test_a_set_of_is_sorted_and_a_set_is_not() -> None:
 
 
 def test_small_values_have_their_reference_bytes() -> None:
-    assert asn1.der_boolean(value=True) + asn1.der_boolean(value=False) == b"\x01\x01\xff\x01\x01\x00"
+    assert (
+        asn1.der_boolean(value=True) + asn1.der_boolean(value=False) == b"\x01\x01\xff\x01\x01\x00"
+    )
     assert asn1.der_bit_string(b"\x80", 7) == b"\x03\x02\x07\x80"
     assert asn1.der_context(1, b"\x05\x00") == b"\xa1\x02\x05\x00"
 
@@ -109,7 +120,7 @@ def test_nested_indefinite_values_end_where_they_should() -> None:
     value = b"\x30\x80" * 3 + b"\x30\x02\x05\x00" + b"\x00\x00" * 3
     prescan(value + b"")
     assert asn1.parse(value + b"rest").end == len(value)
-    assert asn1.prescan_prefix(value + b"rest") == len(value)
+    assert prescan_prefix(value + b"rest") == len(value)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +169,10 @@ def test_no_bytes_raise_anything_but_asn1error(message: bytes) -> None:
 
 
 @given(
-    st.recursive(st.binary(max_size=9).map(der_octets), lambda inner: st.lists(inner).map(lambda v: der_sequence(*v)))
+    st.recursive(
+        st.binary(max_size=9).map(der_octets),
+        lambda inner: st.lists(inner).map(lambda v: der_sequence(*v)),
+    )
 )
 def test_what_the_prescan_accepts_the_reader_reads(message: bytes) -> None:
     try:

@@ -11,8 +11,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca import asn1, extensions
-from ca.builder import (
+from ca.content.builder import (
     IssuerFacts,
     IssuerUnusable,
     algorithm_identifier,
@@ -23,11 +22,23 @@ from ca.builder import (
     new_serial_number,
     validity,
 )
-from ca.issuers import decode_time
-from ca.names import DistinguishedName, build_name, decode_name, general_name
-from ca.profiles import ProfileSpec, check_csr
+from ca.content.csr_review import ProfileSpec, check_csr
+from ca.content.issuers import decode_time
+from ca.x509 import asn1, extensions
+from ca.x509.general_names import general_name
+from ca.x509.names import DistinguishedName, build_name, decode_name
 from keys.file import LoadedKey
-from tests.ca.forge import NOW, SERIAL, content, dns, extension, extension_request, issuer, request, spki
+from tests.ca.forge import (
+    NOW,
+    SERIAL,
+    content,
+    dns,
+    extension,
+    extension_request,
+    issuer,
+    request,
+    spki,
+)
 from tests.pki import certificate_der, ec_key, rsa_key
 
 FULL = ProfileSpec(
@@ -57,7 +68,9 @@ def openssl(*arguments: str) -> str:
 
 
 def test_openssl_reads_and_verifies_a_full_certificate(tmp_path: Path) -> None:
-    made = sealed(build_tbs(content(FULL, sans=(dns("r1.example"), general_name("ip", "2001:db8::7")))))
+    made = sealed(
+        build_tbs(content(FULL, sans=(dns("r1.example"), general_name("ip", "2001:db8::7"))))
+    )
     leaf = pem(tmp_path / "leaf.pem", made)
     root = pem(tmp_path / "root.pem", x509.load_der_x509_certificate(certificate_der("ca")))
 
@@ -88,7 +101,10 @@ def test_fields_are_those_of_the_content() -> None:
     assert made.serial_number == SERIAL
     assert made.issuer.public_bytes() == ca.subject.public_bytes()
     assert made.subject.public_bytes() == wanted.subject.der
-    assert (made.not_valid_before_utc, made.not_valid_after_utc) == (wanted.not_before, wanted.not_after)
+    assert (made.not_valid_before_utc, made.not_valid_after_utc) == (
+        wanted.not_before,
+        wanted.not_after,
+    )
     assert isinstance(made.signature_hash_algorithm, hashes.SHA256)
     made.verify_directly_issued_by(ca)
     identifiers = made.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
@@ -103,7 +119,9 @@ def test_the_same_content_gives_the_same_bytes() -> None:
 
 
 def test_what_the_profile_does_not_give_is_left_out() -> None:
-    made = sealed(build_tbs(content(ProfileSpec(extended_key_usages=(), key_usages=("digital-signature",)))))
+    made = sealed(
+        build_tbs(content(ProfileSpec(extended_key_usages=(), key_usages=("digital-signature",))))
+    )
     assert [e.oid.dotted_string for e in made.extensions] == [
         extensions.BASIC_CONSTRAINTS,
         extensions.KEY_USAGE,
@@ -158,11 +176,14 @@ def test_times_switch_their_type_in_2050() -> None:
     assert b"\x17\x0d261121083015Z\x18\x0f20561113083014Z" in tbs
     assert sealed(tbs).not_valid_after_utc == datetime(2056, 11, 13, 8, 30, 14, tzinfo=UTC)
     first = datetime(2050, 1, 1, tzinfo=UTC)
-    for end, written in ((first - timedelta(seconds=1), b"\x17\x0d491231235959Z"), (first, b"\x18\x0f20500101000000Z")):
+    for end, written in (
+        (first - timedelta(seconds=1), b"\x17\x0d491231235959Z"),
+        (first, b"\x18\x0f20500101000000Z"),
+    ):
         assert written in build_tbs(replace(content(spec), not_after=end))
 
 
-# --------------------------------------------------------------------------------------------------- serial, validity
+# --------------------------------------------------------------------------------- serial, validity
 
 
 @settings(max_examples=200, deadline=None)
@@ -212,7 +233,7 @@ def test_an_end_before_the_beginning_is_refused() -> None:
         _service_tbs(not_before=NOW, not_after=NOW - timedelta(seconds=1))
 
 
-# ---------------------------------------------------------------------------------------------- services, authorities
+# ---------------------------------------------------------------------------- services, authorities
 
 
 def _service_tbs(
@@ -234,7 +255,11 @@ def _service_tbs(
 def test_an_ra_certificate_signs_and_has_keys_enciphered_to_it() -> None:
     made = sealed(_service_tbs())
     usage = made.extensions.get_extension_for_class(x509.KeyUsage).value
-    assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (True, True, False)
+    assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (
+        True,
+        True,
+        False,
+    )
     assert made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
     with pytest.raises(x509.ExtensionNotFound):
         made.extensions.get_extension_for_oid(ExtensionOID.EXTENDED_KEY_USAGE)
@@ -260,8 +285,12 @@ def test_root_issuing_authority_and_device_form_a_chain(tmp_path: Path) -> None:
     key = LoadedKey.of(ec_key())
     root_tbs = _authority_tbs("Root", key.spki_der, None)
     root_der = assemble_certificate(root_tbs, "ecdsa-sha256", key.sign(root_tbs, "ecdsa-sha256"))
-    issuing_tbs = _authority_tbs("Issuing", spki(rsa_key("bob")), IssuerFacts.from_certificate(root_der))
-    issuing_der = assemble_certificate(issuing_tbs, "ecdsa-sha256", key.sign(issuing_tbs, "ecdsa-sha256"))
+    issuing_tbs = _authority_tbs(
+        "Issuing", spki(rsa_key("bob")), IssuerFacts.from_certificate(root_der)
+    )
+    issuing_der = assemble_certificate(
+        issuing_tbs, "ecdsa-sha256", key.sign(issuing_tbs, "ecdsa-sha256")
+    )
     facts = IssuerFacts.from_certificate(issuing_der)
     leaf_tbs = build_service_tbs(
         issuer=facts,
@@ -276,16 +305,30 @@ def test_root_issuing_authority_and_device_form_a_chain(tmp_path: Path) -> None:
         x509.load_der_x509_certificate(issuing_der),
         sealed(leaf_tbs, "bob"),
     )
-    paths = [pem(tmp_path / f"{n}.pem", c) for n, c in (("root", root), ("issuing", issuing), ("leaf", leaf))]
-    assert "OK" in openssl("verify", "-x509_strict", "-CAfile", paths[0], "-untrusted", paths[1], paths[2])
-    limits = [c.extensions.get_extension_for_class(x509.BasicConstraints).value for c in (root, issuing)]
-    assert limits == [x509.BasicConstraints(ca=True, path_length=None), x509.BasicConstraints(ca=True, path_length=0)]
-    assert "Digital Signature, Certificate Sign, CRL Sign" in openssl("x509", "-in", paths[1], "-noout", "-text")
+    paths = [
+        pem(tmp_path / f"{n}.pem", c)
+        for n, c in (("root", root), ("issuing", issuing), ("leaf", leaf))
+    ]
+    assert "OK" in openssl(
+        "verify", "-x509_strict", "-CAfile", paths[0], "-untrusted", paths[1], paths[2]
+    )
+    limits = [
+        c.extensions.get_extension_for_class(x509.BasicConstraints).value for c in (root, issuing)
+    ]
+    assert limits == [
+        x509.BasicConstraints(ca=True, path_length=None),
+        x509.BasicConstraints(ca=True, path_length=0),
+    ]
+    assert "Digital Signature, Certificate Sign, CRL Sign" in openssl(
+        "x509", "-in", paths[1], "-noout", "-text"
+    )
     assert facts.signature_algorithm == "rsa-sha256"
     assert facts.subject_der == issuing.subject.public_bytes()
 
 
-@pytest.mark.parametrize(("curve", "algorithm"), [(ec.SECP256R1(), "ecdsa-sha256"), (ec.SECP384R1(), "ecdsa-sha384")])
+@pytest.mark.parametrize(
+    ("curve", "algorithm"), [(ec.SECP256R1(), "ecdsa-sha256"), (ec.SECP384R1(), "ecdsa-sha384")]
+)
 def test_the_curve_decides_the_digest(curve: ec.EllipticCurve, algorithm: str) -> None:
     key = LoadedKey.of(ec.derive_private_key(7, curve))
     tbs = _authority_tbs("Root", key.spki_der, None)
@@ -300,7 +343,9 @@ def test_other_curves_are_no_authorities() -> None:
 
 
 def test_an_ed25519_key_is_no_authority() -> None:
-    key = asn1.der_sequence(asn1.der_sequence(asn1.der_oid("1.3.101.112")), asn1.der_bit_string(bytes(32)))
+    key = asn1.der_sequence(
+        asn1.der_sequence(asn1.der_oid("1.3.101.112")), asn1.der_bit_string(bytes(32))
+    )
     with pytest.raises(IssuerUnusable, match=r"1\.3\.101\.112"):
         _authority_tbs("Root", key, None)
 
@@ -310,7 +355,7 @@ def test_an_unknown_signature_algorithm_is_refused() -> None:
         assemble_certificate(b"\x30\x00", "rsa-sha1", b"")
 
 
-# ------------------------------------------------------------------------------------------------------------ issuer
+# ------------------------------------------------------------------------------------------- issuer
 
 
 def test_the_facts_of_an_issuer_are_its_own_bytes() -> None:
@@ -325,7 +370,9 @@ def _with_extensions(*wanted: bytes) -> bytes:
     members = asn1.sequence(asn1.sequence(asn1.parse_exact(certificate_der("ca")))[0])
     fields = [member.raw for member in members[:7]]
     return asn1.der_sequence(
-        asn1.der_sequence(*fields, asn1.der_context(3, asn1.der_sequence(*wanted))), b"\x30\x00", b"\x03\x01\x00"
+        asn1.der_sequence(*fields, asn1.der_context(3, asn1.der_sequence(*wanted))),
+        b"\x30\x00",
+        b"\x03\x01\x00",
     )
 
 
@@ -339,13 +386,25 @@ CERT_SIGN = extension("2.5.29.15", b"\x03\x02\x02\x04")
         pytest.param(b"", "truncated", id="nothing"),
         pytest.param(certificate_der("alice"), "basicConstraints", id="a device"),
         pytest.param(_with_extensions(), "basicConstraints", id="no extensions"),
-        pytest.param(_with_extensions(extension("2.5.29.19", b"\x30\x03\x01\x01\x00")), "basicConst", id="CA:FALSE"),
-        pytest.param(_with_extensions(extension("2.5.29.19", b"\x30\x03\x02\x01\x00")), "basicConst", id="length only"),
+        pytest.param(
+            _with_extensions(extension("2.5.29.19", b"\x30\x03\x01\x01\x00")),
+            "basicConst",
+            id="CA:FALSE",
+        ),
+        pytest.param(
+            _with_extensions(extension("2.5.29.19", b"\x30\x03\x02\x01\x00")),
+            "basicConst",
+            id="length only",
+        ),
         pytest.param(_with_extensions(CA_TRUE), "without keyCertSign", id="no key usage"),
         pytest.param(
-            _with_extensions(CA_TRUE, extension("2.5.29.15", b"\x03\x02\x07\x80")), "without keyCertSign", id="signs"
+            _with_extensions(CA_TRUE, extension("2.5.29.15", b"\x03\x02\x07\x80")),
+            "without keyCertSign",
+            id="signs",
         ),
-        pytest.param(_with_extensions(CA_TRUE, CERT_SIGN), "no subjectKeyIdentifier", id="no key identifier"),
+        pytest.param(
+            _with_extensions(CA_TRUE, CERT_SIGN), "no subjectKeyIdentifier", id="no key identifier"
+        ),
         pytest.param(
             asn1.der_sequence(asn1.der_sequence(*[b"\x05\x00"] * 7), b"\x30\x00", b"\x03\x01\x00"),
             "not version 3",
@@ -385,7 +444,7 @@ def test_other_forms_of_time_are_refused(tag: int, text: bytes) -> None:
         decode_time(asn1.parse(asn1.der(tag, text)))
 
 
-# ---------------------------------------------------------------------------------------------------------- property
+# ----------------------------------------------------------------------------------------- property
 
 OIDS = st.sampled_from(
     [
@@ -420,7 +479,9 @@ def test_exactly_the_approved_names_stand_in_the_certificate(hosts: list[str]) -
 
 def test_an_issuer_name_in_an_unusual_string_type_is_kept() -> None:
     name: DistinguishedName = decode_name(
-        asn1.der_sequence(asn1.der_set(asn1.der_sequence(asn1.der_oid("2.5.4.3"), asn1.der(0x14, b"Z\xfcrich"))))
+        asn1.der_sequence(
+            asn1.der_set(asn1.der_sequence(asn1.der_oid("2.5.4.3"), asn1.der(0x14, b"Z\xfcrich")))
+        )
     )
     facts = IssuerFacts(name.der, b"k" * 20, "rsa-sha256", *CENTURY, spki(rsa_key("ca")))
     tbs = build_service_tbs(
@@ -434,5 +495,11 @@ def test_an_issuer_name_in_an_unusual_string_type_is_kept() -> None:
 
 
 def test_purposes_have_their_registered_numbers() -> None:
-    assert extensions.extended_key_usage_oid("client-auth") == ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
-    assert extensions.extended_key_usage_oid("ipsec-ike") == ExtendedKeyUsageOID.IPSEC_IKE.dotted_string
+    assert (
+        extensions.extended_key_usage_oid("client-auth")
+        == ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
+    )
+    assert (
+        extensions.extended_key_usage_oid("ipsec-ike")
+        == ExtendedKeyUsageOID.IPSEC_IKE.dotted_string
+    )

@@ -8,9 +8,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ca.builder import assemble_certificate, build_ca_tbs
-from ca.cms import encode_degenerate, encode_next_certificates
-from ca.names import build_name
+from ca.content.builder import assemble_certificate, build_ca_tbs
+from ca.x509.cms import encode_degenerate, encode_next_certificates
+from ca.x509.names import build_name
 from keys.file import LoadedKey, PrivateKey
 from scep.protocol.requests import BadCertRep, decode_next_certificates, read_certificates
 from tests.ca.test_builder import CENTURY
@@ -56,9 +56,25 @@ def test_every_kind_of_ca_key_signs_and_openssl_reads_it(key: PrivateKey, tmp_pa
     made, signer = answer(key)
     assert decode_next_certificates(made, trusted=(signer,)) == NEXT
     (tmp_path / "answer.der").write_bytes(made)
-    (tmp_path / "ca.pem").write_bytes(x509.load_der_x509_certificate(signer).public_bytes(Encoding.PEM))
-    verify = ["openssl", "cms", "-verify", "-inform", "DER", "-in", "answer.der", "-CAfile", "ca.pem", "-out", "inner"]
-    done = subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    (tmp_path / "ca.pem").write_bytes(
+        x509.load_der_x509_certificate(signer).public_bytes(Encoding.PEM)
+    )
+    verify = [
+        "openssl",
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-in",
+        "answer.der",
+        "-CAfile",
+        "ca.pem",
+        "-out",
+        "inner",
+    ]
+    done = subprocess.run(
+        verify, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "inner").read_bytes() == encode_degenerate(NEXT)
 

@@ -14,21 +14,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, IntegrityError, transaction
 from django.test import Client
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca import asn1
-from ca.authorities import issuer_facts, open_key
-from ca.builder import RevokedEntry, assemble_certificate, build_crl_tbs
-from ca.crl import issue_crl, issue_due_crls
-from ca.crl_linting import lint_crl
-from ca.errors import AuthorityUnusable, CrlRefused
-from ca.findings import refuse
-from ca.models import Certificate, CertificateAuthority, CrlIssue
-from ca.revocation import Witness, release, revoke
-from ca.store import CRL_LEASE, crl_is_due, crl_of_issuer, latest_crl
+from ca.authorities.manage import issuer_facts, open_key
+from ca.certificates.crls import CRL_LEASE, crl_is_due, crl_of_issuer, latest_crl
+from ca.certificates.revocation import Witness, release, revoke
+from ca.content.builder import RevokedEntry, assemble_certificate, build_crl_tbs
+from ca.content.crl_linting import lint_crl
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
+from ca.signing.crl import issue_crl, issue_due_crls
 from ca.tasks import issue_crls
+from ca.x509 import asn1
+from ca.x509.errors import AuthorityUnusable, CrlRefused
+from ca.x509.findings import refuse
 from keys.file import LoadedKey
 from tests.ca.forge import issuer
 from tests.pki import rsa_key
@@ -72,11 +74,15 @@ def serials(issue: CrlIssue) -> set[str]:
 
 def signed(*entries: RevokedEntry, number: int = 7, end: datetime = MOMENT + WEEK) -> bytes:
     """A CRL by the recorded RSA key."""
-    tbs = build_crl_tbs(issuer=issuer(), number=number, this_update=MOMENT, next_update=end, entries=entries)
-    return assemble_certificate(tbs, "rsa-sha256", LoadedKey.of(rsa_key("ca")).sign(tbs, "rsa-sha256"))
+    tbs = build_crl_tbs(
+        issuer=issuer(), number=number, this_update=MOMENT, next_update=end, entries=entries
+    )
+    return assemble_certificate(
+        tbs, "rsa-sha256", LoadedKey.of(rsa_key("ca")).sign(tbs, "rsa-sha256")
+    )
 
 
-# ------------------------------------------------------------------------------------------------------ what it says
+# ------------------------------------------------------------------------------------- what it says
 
 
 def test_an_entry_says_when_why_and_since_when() -> None:
@@ -94,8 +100,14 @@ def test_an_entry_says_when_why_and_since_when() -> None:
     last = crl.get_revoked_certificate_by_serial_number(300)
     assert last is not None
     assert last.revocation_date_utc == since
-    assert last.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.key_compromise
-    assert last.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc == MOMENT
+    assert (
+        last.extensions.get_extension_for_class(x509.CRLReason).value.reason
+        is x509.ReasonFlags.key_compromise
+    )
+    assert (
+        last.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
+        == MOMENT
+    )
     assert (crl.last_update_utc, crl.next_update_utc) == (MOMENT, MOMENT + WEEK)
 
 
@@ -134,12 +146,24 @@ def replaced(old: bytes, new: bytes) -> bytes:
     [
         (lambda: b"no CRL", {"crl-unreadable"}),
         (lambda: signed(number=8), {"crl-number"}),
-        (lambda: replaced(b"\x02\x02\x44\x55", b"\x02\x02\x44\x77"), {"crl-signature", "crl-order"}),
-        (lambda: replaced(b"\x02\x02\x44\x55", b"\x02\x02\x44\x66"), {"crl-signature", "crl-order"}),
+        (
+            lambda: replaced(b"\x02\x02\x44\x55", b"\x02\x02\x44\x77"),
+            {"crl-signature", "crl-order"},
+        ),
+        (
+            lambda: replaced(b"\x02\x02\x44\x55", b"\x02\x02\x44\x66"),
+            {"crl-signature", "crl-order"},
+        ),
         (lambda: replaced(b"\x0a\x01\x01", b"\x0a\x01\x00"), {"crl-signature", "crl-reason"}),
         (lambda: replaced(b"\x0a\x01\x01", b"\x0a\x01\x08"), {"crl-signature", "crl-reason"}),
-        (lambda: replaced(b"261128120000Z", b"261121120000Z"), {"crl-unreadable", "crl-signature", "crl-times"}),
-        (lambda: replaced(issuer().subject_key_identifier, bytes(20)), {"crl-signature", "crl-aki"}),
+        (
+            lambda: replaced(b"261128120000Z", b"261121120000Z"),
+            {"crl-unreadable", "crl-signature", "crl-times"},
+        ),
+        (
+            lambda: replaced(issuer().subject_key_identifier, bytes(20)),
+            {"crl-signature", "crl-aki"},
+        ),
         (lambda: replaced(b"\x55\x1d\x23", b"\x55\x1d\x12"), {"crl-unreadable"}),
     ],
 )
@@ -164,23 +188,32 @@ def test_openssl_reads_it_and_refuses_what_it_names(world: World, tmp_path: Path
     take_back(bad, "keyCompromise")
     issue = issued(world.ca)
     (tmp_path / "crl.der").write_bytes(issue.crl_der)
-    (tmp_path / "crl.pem").write_bytes(x509.load_der_x509_crl(issue.crl_der).public_bytes(Encoding.PEM))
+    (tmp_path / "crl.pem").write_bytes(
+        x509.load_der_x509_crl(issue.crl_der).public_bytes(Encoding.PEM)
+    )
     for name, row in (("ca", world.ca), ("bad", bad), ("good", good)):
         parsed = x509.load_der_x509_certificate(row.certificate_der)
         (tmp_path / f"{name}.pem").write_bytes(parsed.public_bytes(Encoding.PEM))
 
     def openssl(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["openssl", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         return done.returncode, done.stdout + done.stderr
 
-    status, text = openssl("crl", "-inform", "DER", "-in", "crl.der", "-noout", "-text", "-CAfile", "ca.pem")
+    status, text = openssl(
+        "crl", "-inform", "DER", "-in", "crl.der", "-noout", "-text", "-CAfile", "ca.pem"
+    )
     assert status == 0, text
     assert "verify OK" in text
     for line in (
         "Version 2 (0x1)",
         "X509v3 CRL Number",
         str(issue.number),
-        f"Serial Number: {bad.serial_hex.upper().zfill(len(bad.serial_hex) + len(bad.serial_hex) % 2)}",
+        (
+            "Serial Number: "
+            f"{bad.serial_hex.upper().zfill(len(bad.serial_hex) + len(bad.serial_hex) % 2)}"
+        ),
         "X509v3 CRL Reason Code",
         "Key Compromise",
         "X509v3 Authority Key Identifier",
@@ -194,7 +227,7 @@ def test_openssl_reads_it_and_refuses_what_it_names(world: World, tmp_path: Path
     assert "certificate revoked" in text
 
 
-# ------------------------------------------------------------------------------------------------------ when it is due
+# ----------------------------------------------------------------------------------- when it is due
 
 
 def test_the_first_crl_is_due_at_once_and_the_task_twice_makes_one(world: World) -> None:
@@ -204,7 +237,11 @@ def test_the_first_crl_is_due_at_once_and_the_task_twice_makes_one(world: World)
     assert issue.number >= int(world.ca.created_at.timestamp())
     assert issue.next_update - issue.this_update == WEEK
     entry = AuditEntry.objects.get(event="crl:issue")
-    assert (entry.subject_id, entry.data["number"], entry.data["entries"]) == ("issuing", issue.number, 0)
+    assert (entry.subject_id, entry.data["number"], entry.data["entries"]) == (
+        "issuing",
+        issue.number,
+        0,
+    )
     assert str(issue) == f"CRL {issue.number} of issuing"
 
 
@@ -239,7 +276,9 @@ def test_what_was_given_up_is_on_it_since_a_signature_may_exist(world: World) ->
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    with mock.patch("approvals.issuance.sign_prepared", side_effect=AuthorityUnusable("away")):
+    with mock.patch(
+        "approvals.issuance.issue.sign_prepared", side_effect=AuthorityUnusable("away")
+    ):
         run_worker()
     given_up = Certificate.objects.filter(order_id=request.pk, status="PREPARED")
     certificate = given_up.get()
@@ -251,7 +290,9 @@ def test_what_was_given_up_is_on_it_since_a_signature_may_exist(world: World) ->
     assert len(entry.extensions) == 0
 
 
-def test_an_entry_stays_until_a_crl_after_the_expiry_of_its_certificate_has_named_it(world: World) -> None:
+def test_an_entry_stays_until_a_crl_after_the_expiry_of_its_certificate_has_named_it(
+    world: World,
+) -> None:
     certificate = certificate_of(world)
     take_back(certificate)
     end = certificate.not_after
@@ -264,7 +305,9 @@ def test_a_crl_that_comes_late_names_what_expired_meanwhile(world: World) -> Non
     certificate = certificate_of(world)
     take_back(certificate)
     issued(world.ca)
-    assert serials(issued(world.ca, at=certificate.not_after + timedelta(days=40))) == {certificate.serial_hex}
+    assert serials(issued(world.ca, at=certificate.not_after + timedelta(days=40))) == {
+        certificate.serial_hex
+    }
     assert serials(issued(world.ca, at=certificate.not_after + timedelta(days=44))) == set()
 
 
@@ -274,16 +317,19 @@ def test_the_life_is_a_setting(world: World, settings: object) -> None:
     assert issue.next_update - issue.this_update == timedelta(days=2)
 
 
-# -------------------------------------------------------------------------------------------------- what may go wrong
+# -------------------------------------------------------------------------------- what may go wrong
 
 
-def test_a_worker_that_dies_before_storing_leaves_the_crl_before_and_the_next_one_has_a_higher_number(
+def test_a_worker_that_dies_before_storing_leaves_the_crl_before_and_the_next_one_has_a_higher_number(  # noqa: E501
     world: World,
 ) -> None:
     certificate = certificate_of(world)
     first = issued(world.ca)
     take_back(certificate)
-    with mock.patch("ca.crl.lint_crl", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch("ca.signing.crl.lint_crl", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         issue_due_crls(now=now())
     lost = CrlIssue.objects.order_by("-number")[0]
     assert (lost.der, lost.number > first.number, latest_crl(world.ca)) == (None, True, first)
@@ -297,7 +343,10 @@ def test_a_worker_that_dies_before_storing_leaves_the_crl_before_and_the_next_on
 
 
 def test_a_revocation_does_not_wait_for_a_worker_that_died(world: World) -> None:
-    with mock.patch("ca.crl.lint_crl", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch("ca.signing.crl.lint_crl", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         issue_due_crls(now=now())
     certificate = certificate_of(world)
     take_back(certificate)
@@ -309,12 +358,12 @@ def test_a_slow_worker_does_not_replace_what_another_published_meanwhile(world: 
     real = lint_crl
 
     def slow(der: bytes, **rest: object) -> object:
-        with mock.patch("ca.crl.lint_crl", real):
+        with mock.patch("ca.signing.crl.lint_crl", real):
             take_back(certificate)
             issued(world.ca)
         return ()
 
-    with mock.patch("ca.crl.lint_crl", slow):
+    with mock.patch("ca.signing.crl.lint_crl", slow):
         issue_crl(CertificateAuthority.objects.get(), now=now())
     newest = latest_crl(world.ca)
     assert newest is not None
@@ -322,11 +371,13 @@ def test_a_slow_worker_does_not_replace_what_another_published_meanwhile(world: 
     assert CrlIssue.objects.filter(der__isnull=False).count() == 2
 
 
-def test_a_paused_authority_still_says_what_is_revoked_and_a_broken_one_holds_up_nobody(world: World) -> None:
+def test_a_paused_authority_still_says_what_is_revoked_and_a_broken_one_holds_up_nobody(
+    world: World,
+) -> None:
     CertificateAuthority.objects.update(paused_at=now())
     other = create_ca("other", ra_key="device-1")
     broken = CertificateAuthority.objects.get(name="issuing")
-    with mock.patch("ca.crl.open_key", side_effect=_cannot_open(broken)):
+    with mock.patch("ca.signing.crl.open_key", side_effect=_cannot_open(broken)):
         assert [issue.ca for issue in issue_due_crls(now=now())] == [other]
     assert [issue.ca for issue in issue_due_crls(now=now())] == [broken]
 
@@ -349,13 +400,13 @@ def test_an_expired_authority_issues_none(world: World) -> None:
 
 def test_two_workers_at_once_make_one(world: World) -> None:
     """The second one sees that it is due, and under the lock that it is not any more."""
-    with mock.patch("ca.crl.crl_is_due", side_effect=[True, False]):
+    with mock.patch("ca.signing.crl.crl_is_due", side_effect=[True, False]):
         assert issue_due_crls(now=now()) == []
     assert not CrlIssue.objects.exists()
 
 
 def test_what_lint_refuses_is_not_published(world: World) -> None:
-    with mock.patch("ca.crl.lint_crl", return_value=(refuse("x", "CRL: not in order"),)):
+    with mock.patch("ca.signing.crl.lint_crl", return_value=(refuse("x", "CRL: not in order"),)):
         assert issue_due_crls(now=now()) == []
         with pytest.raises(CrlRefused, match="not in order"):
             issue_crl(world.ca, now=now(), even_if_not_due=True)
@@ -371,7 +422,7 @@ def test_a_crl_on_record_does_not_change(world: World) -> None:
         issue.delete()
 
 
-# ------------------------------------------------------------------------------------------------------- publication
+# -------------------------------------------------------------------------------------- publication
 
 
 def test_everybody_fetches_it_without_a_name_of_the_host_and_asks_for_news(world: World) -> None:
@@ -383,7 +434,10 @@ def test_everybody_fetches_it_without_a_name_of_the_host_and_asks_for_news(world
     assert answer.headers["Content-Length"] == str(len(issue.crl_der))
     assert answer.headers["Cache-Control"] == "public, max-age=300"
     assert "Set-Cookie" not in answer.headers
-    for name, header in (("HTTP_IF_NONE_MATCH", "ETag"), ("HTTP_IF_MODIFIED_SINCE", "Last-Modified")):
+    for name, header in (
+        ("HTTP_IF_NONE_MATCH", "ETag"),
+        ("HTTP_IF_MODIFIED_SINCE", "Last-Modified"),
+    ):
         environment: dict[str, Any] = {name: answer.headers[header]}
         again = Client().generic("GET", "/ca/issuing.crl", **environment)
         assert (again.status_code, again.content) == (304, b"")
@@ -396,7 +450,9 @@ def test_everybody_fetches_it_without_a_name_of_the_host_and_asks_for_news(world
     assert Client().get("/ca/nobody.crl").status_code == 404
 
 
-def test_the_issuer_names_the_crl_and_of_two_of_one_name_the_newest_that_has_one(world: World) -> None:
+def test_the_issuer_names_the_crl_and_of_two_of_one_name_the_newest_that_has_one(
+    world: World,
+) -> None:
     subject = issuer_facts(world.ca.certificate_der).subject_der
     assert crl_of_issuer(subject) is None
     issue = issued(world.ca)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.loopback import is_loopback
-from ca.names import GeneralName, general_name
-from ca.profiles import ProfileSpec, check_csr
+from ca.content.csr_review import ProfileSpec, check_csr
+from ca.content.loopback import is_loopback
+from ca.x509.general_names import GeneralName, general_name
 from tests.ca.forge import extension_request, request, san
 
 LOCAL = st.one_of(st.integers(0x7F000000, 0x7FFFFFFF), st.integers(0, 0x00FFFFFF)).map(IPv4Address)
@@ -22,7 +22,9 @@ def test_every_loopback_and_unspecified_address_is_seen_in_both_families(
 ) -> None:
     assert is_loopback(general_name("ip", str(address)))
     assert is_loopback(general_name("ip", str(IPv6Address(prefix | int(address)))))
-    assert is_loopback(general_name("ip", str(IPv6Address((0x2002 << 112) | (int(address) << 80) | rest)))), "6to4"
+    assert is_loopback(
+        general_name("ip", str(IPv6Address((0x2002 << 112) | (int(address) << 80) | rest)))
+    ), "6to4"
 
 
 @settings(deadline=None)
@@ -58,10 +60,16 @@ def test_no_other_ipv4_address_is(number: int) -> None:
 def test_every_spelling_meets_an_officer(kind: str, value: str) -> None:
     name = general_name(kind, value)
     assert is_loopback(name)
-    spec = ProfileSpec(san_kinds=("dns", "ip", "email", "uri", "upn"), san_patterns={"dns": (".*", r"\*\..*")})
+    spec = ProfileSpec(
+        san_kinds=("dns", "ip", "email", "uri", "upn"), san_patterns={"dns": (".*", r"\*\..*")}
+    )
     review = check_csr(request(None, extension_request(san(name))), spec)
-    assert review.refused or [f.code for f in review.findings if f.severity == "officer"] == ["san-loopback"]
-    assert review.refused is value.endswith("."), "a final dot is no DNS name of a certificate at all"
+    assert review.refused or [f.code for f in review.findings if f.severity == "officer"] == [
+        "san-loopback"
+    ]
+    assert review.refused is value.endswith("."), (
+        "a final dot is no DNS name of a certificate at all"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,32 @@
-"""When two names are one (RFC 5280 §7.1): whatever an encoder may choose is no difference, all else is."""
+"""When two names are one (RFC 5280 §7.1): whatever an encoder may choose is no difference, all else
+is.
+"""
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ca import asn1
-from ca.name_matching import comparable_general_name, comparable_name, comparable_text, is_like
-from ca.names import GeneralName, build_name, build_rdns, decode_name, general_name
+from ca.x509 import asn1
+from ca.x509.general_names import GeneralName, general_name
+from ca.x509.name_matching import comparable_general_name, comparable_name, comparable_text, is_like
+from ca.x509.names import build_name, build_rdns, decode_name
 from tests.ca.forge import raw_name
 
-OIDS = {"CN": "2.5.4.3", "O": "2.5.4.10", "OU": "2.5.4.11", "L": "2.5.4.7", "DC": "0.9.2342.19200300.100.1.25"}
+OIDS = {
+    "CN": "2.5.4.3",
+    "O": "2.5.4.10",
+    "OU": "2.5.4.11",
+    "L": "2.5.4.7",
+    "DC": "0.9.2342.19200300.100.1.25",
+}
 WORDS = st.lists(
-    st.text("abcdefghijklmnopqrstuvwxyzäéßñøжλ0123456789-'.", min_size=1, max_size=8), min_size=1, max_size=4
+    st.text("abcdefghijklmnopqrstuvwxyzäéßñøжλ0123456789-'.", min_size=1, max_size=8),
+    min_size=1,
+    max_size=4,
 )
-ATTRIBUTES = st.lists(st.tuples(st.sampled_from(sorted(OIDS)), WORDS.map(" ".join)), min_size=1, max_size=5)
+ATTRIBUTES = st.lists(
+    st.tuples(st.sampled_from(sorted(OIDS)), WORDS.map(" ".join)), min_size=1, max_size=5
+)
 
 
 def blanks(value: str, number: int) -> str:
@@ -25,18 +38,29 @@ def encoded(attributes: list[tuple[str, str]], tag: int, encoding: str) -> bytes
 
 
 TAGS = st.sampled_from(
-    [(asn1.UTF8_STRING, "utf-8"), (asn1.BMP_STRING, "utf-16-be"), (asn1.UNIVERSAL_STRING, "utf-32-be")]
+    [
+        (asn1.UTF8_STRING, "utf-8"),
+        (asn1.BMP_STRING, "utf-16-be"),
+        (asn1.UNIVERSAL_STRING, "utf-32-be"),
+    ]
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(ATTRIBUTES, TAGS, st.integers(0, 2), st.sampled_from([str.upper, str.lower, str.title, str.swapcase]))
+@given(
+    ATTRIBUTES,
+    TAGS,
+    st.integers(0, 2),
+    st.sampled_from([str.upper, str.lower, str.title, str.swapcase]),
+)
 def test_string_type_case_and_blanks_are_no_difference(
     attributes: list[tuple[str, str]], tag: tuple[int, str], number: int, change: type[str]
 ) -> None:
     other = [(name, blanks(change(value), number)) for name, value in attributes]
     name = decode_name(encoded(other, *tag))
-    assert comparable_name(name) == comparable_name(build_name((OIDS[kind], value) for kind, value in attributes))
+    assert comparable_name(name) == comparable_name(
+        build_name((OIDS[kind], value) for kind, value in attributes)
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -46,7 +70,8 @@ def test_the_order_of_relative_names_is_a_difference_and_within_one_it_is_none(
 ) -> None:
     turned = attributes[::-1]
     assume(
-        [(name, comparable_text(value)) for name, value in turned] != [(n, comparable_text(v)) for n, v in attributes]
+        [(name, comparable_text(value)) for name, value in turned]
+        != [(n, comparable_text(v)) for n, v in attributes]
     )
     assert comparable_name(build_name(turned)) != comparable_name(build_name(attributes))
     assert comparable_name(build_rdns([turned])) == comparable_name(build_rdns([attributes]))
@@ -79,7 +104,8 @@ def test_what_rfc_4518_prepares_alike_is_alike(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("r1", "r2"), ("a b", "ab"), ("paypal", "p\u0430ypal"), ("r1", "r1."), ("i", "\u0131")]
+    ("one", "other"),
+    [("r1", "r2"), ("a b", "ab"), ("paypal", "p\u0430ypal"), ("r1", "r1."), ("i", "\u0131")],
 )
 def test_what_is_not_alike_stays_two(one: str, other: str) -> None:
     assert comparable_text(one) != comparable_text(other)
@@ -99,8 +125,12 @@ def test_what_is_not_alike_stays_two(one: str, other: str) -> None:
         ("upn", "a@b", "A@b", False),
     ],
 )
-def test_alternative_names_are_compared_by_the_rules_of_their_kind(kind: str, one: str, other: str, same: bool) -> None:
-    names = [general_name(kind, str(GeneralName("dns", value, b"").value)) for value in (one, other)]
+def test_alternative_names_are_compared_by_the_rules_of_their_kind(
+    kind: str, one: str, other: str, same: bool
+) -> None:
+    names = [
+        general_name(kind, str(GeneralName("dns", value, b"").value)) for value in (one, other)
+    ]
     if kind == "ip":
         names = [GeneralName("ip", "2001:db8::7", name.der) for name in names]
     assert (comparable_general_name(names[0]) == comparable_general_name(names[1])) is same
@@ -110,13 +140,18 @@ def test_alternative_names_are_compared_by_the_rules_of_their_kind(kind: str, on
 @given(st.binary(min_size=1, max_size=20), st.binary(min_size=1, max_size=20))
 def test_a_kind_that_is_not_read_is_compared_by_its_bytes(one: bytes, other: bytes) -> None:
     names = [GeneralName("other", "the same text", der) for der in (one, other)]
-    assert (comparable_general_name(names[0]) == comparable_general_name(names[1])) is (one == other)
+    assert (comparable_general_name(names[0]) == comparable_general_name(names[1])) is (
+        one == other
+    )
 
 
 READ_ALIKE = [
     ([("O", "Example"), ("OU", "PKI")], [("OU", "PKI"), ("O", "Example")]),
     ([("DC", "org"), ("DC", "example")], [("DC", "example"), ("DC", "org")]),
-    ([("C", "CZ"), ("O", "Example"), ("OU", "Root")], [("OU", "root"), ("C", "cz"), ("O", "EXAMPLE")]),
+    (
+        [("C", "CZ"), ("O", "Example"), ("OU", "Root")],
+        [("OU", "root"), ("C", "cz"), ("O", "EXAMPLE")],
+    ),
     ([("CN", "Root"), ("O", "Example")], [("CN", "ROOT")]),
     ([("O", "Example"), ("CN", "Root CA")], [("CN", "root  ca"), ("O", "Somebody else")]),
 ]
@@ -133,6 +168,8 @@ TOLD_APART = [
     ("one", "other", "alike"),
     [*((*pair, True) for pair in READ_ALIKE), *((*pair, False) for pair in TOLD_APART)],
 )
-def test_names_that_people_read_alike(one: list[tuple[str, str]], other: list[tuple[str, str]], alike: bool) -> None:
+def test_names_that_people_read_alike(
+    one: list[tuple[str, str]], other: list[tuple[str, str]], alike: bool
+) -> None:
     first, second = comparable_name(build_name(one)), comparable_name(build_name(other))
     assert is_like(first, second) is is_like(second, first) is alike

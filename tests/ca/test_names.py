@@ -2,21 +2,17 @@ from typing import Any
 
 import pytest
 
-from ca import asn1
-from ca.names import (
+from ca.x509 import asn1
+from ca.x509.general_names import (
     GeneralName,
-    NameMalformed,
     _is_scheme_named,
-    build_name,
     decode_general_names,
-    decode_name,
     encode_general_names,
     general_name,
     general_name_fault,
-    punycode_shown,
-    text_findings,
-    visible,
 )
+from ca.x509.names import NameMalformed, build_name, decode_name
+from ca.x509.text import punycode_shown, text_findings, visible
 from tests.ca.forge import raw_name
 
 CN, O = "2.5.4.3", "2.5.4.10"  # noqa: E741 - the attribute's own short name
@@ -26,7 +22,9 @@ CN, O = "2.5.4.3", "2.5.4.10"  # noqa: E741 - the attribute's own short name
     ("tag", "content", "value"),
     [
         pytest.param(0x0C, "Zürich".encode(), "Zürich", id="UTF8String"),
-        pytest.param(0x13, b"r1_lab*@home", "r1_lab*@home", id="PrintableString with forbidden characters"),
+        pytest.param(
+            0x13, b"r1_lab*@home", "r1_lab*@home", id="PrintableString with forbidden characters"
+        ),
         pytest.param(0x16, b"alice@example", "alice@example", id="IA5String"),
         pytest.param(0x14, b"Z\xfcrich", "Zürich", id="T61String read as Latin-1"),
         pytest.param(0x1E, "Zürich".encode("utf-16-be"), "Zürich", id="BMPString"),
@@ -75,7 +73,9 @@ R1 = asn1.der(0x0C, b"r1")
         pytest.param(asn1.der_sequence(asn1.der_set(_attribute())), id="no value"),
         pytest.param(asn1.der_sequence(asn1.der_set(_attribute(R1, R1))), id="two values"),
         pytest.param(raw_name(*[(CN, 0x0C, b"r1")] * 33), id="33 relative names"),
-        pytest.param(asn1.der_sequence(asn1.der_set(*[_attribute(R1)] * 33)), id="33 attributes in one"),
+        pytest.param(
+            asn1.der_sequence(asn1.der_set(*[_attribute(R1)] * 33)), id="33 attributes in one"
+        ),
     ],
 )
 def test_what_is_no_name_is_malformed(der: bytes) -> None:
@@ -92,7 +92,9 @@ def test_a_multi_valued_relative_name_is_flagged() -> None:
 
 def test_names_are_shown_in_the_order_of_the_bytes_and_cannot_pretend() -> None:
     name = decode_name(
-        raw_name((O, 0x0C, b"Exp, CN=boss"), (CN, 0x0C, "r1\u202e\n".encode()), ("2.5.4.99", 0x0C, b"x"))
+        raw_name(
+            (O, 0x0C, b"Exp, CN=boss"), (CN, 0x0C, "r1\u202e\n".encode()), ("2.5.4.99", 0x0C, b"x")
+        )
     )
     assert str(name) == r"O=Exp\, CN\=boss, CN=r1<U+202E><U+000A>, 2.5.4.99=x"
     assert name.values("CN") == ("r1\u202e\n",)
@@ -238,8 +240,13 @@ def test_a_wildcard_is_well_formed_and_a_name_of_253_characters_too() -> None:
 def test_text_that_deceives_is_found(text: str, codes: list[str]) -> None:
     findings = text_findings(text, "CN")
     assert [finding.code for finding in findings] == codes
-    assert all(finding.text.startswith("CN '") and visible(finding.text) == finding.text for finding in findings)
-    assert {f.severity for f in findings} <= ({"warn"} if "text-mixed-scripts" in codes else {"refuse"})
+    assert all(
+        finding.text.startswith("CN '") and visible(finding.text) == finding.text
+        for finding in findings
+    )
+    assert {f.severity for f in findings} <= (
+        {"warn"} if "text-mixed-scripts" in codes else {"refuse"}
+    )
 
 
 def test_long_text_is_cut_inside_a_sentence() -> None:

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca import asn1
-from ca.csr import CertificationRequest, KeyFacts
-from ca.names import GeneralName, build_name, general_name
-from ca.profiles import CsrReview, ProfileError, ProfileSpec, check_csr
-from ca.weak_keys import has_close_factors, is_roca, modulus_faults
+from ca.content.csr_review import CsrReview, ProfileError, ProfileSpec, check_csr
+from ca.content.weak_keys import has_close_factors, is_roca, modulus_faults
+from ca.x509 import asn1
+from ca.x509.csr import CertificationRequest
+from ca.x509.general_names import GeneralName, general_name
+from ca.x509.names import build_name
+from ca.x509.public_keys import KeyFacts
 from tests.ca.forge import dns, extension, extension_request, raw_name, request, rsa_spki, san
 from tests.pki import ec_key, rsa_key
 
@@ -33,7 +35,7 @@ def with_sans(*names: GeneralName | bytes) -> CertificationRequest:
     return request(None, extension_request(san(*names)))
 
 
-# ---------------------------------------------------------------------------------------------------------- profile
+# ------------------------------------------------------------------------------------------ profile
 
 
 def test_a_profile_survives_json() -> None:
@@ -52,7 +54,16 @@ def test_a_profile_survives_json() -> None:
 def test_the_digest_is_stable_and_follows_each_field() -> None:
     spec = ProfileSpec()
     assert spec.digest().hex() == "71704a4e8546a7e53b85c1791c3f3995e070c3a937ebf238c336081878eb7756"
-    assert len({spec.digest(), ProfileSpec(validity_days=366).digest(), ProfileSpec(san_required=True).digest()}) == 3
+    assert (
+        len(
+            {
+                spec.digest(),
+                ProfileSpec(validity_days=366).digest(),
+                ProfileSpec(san_required=True).digest(),
+            }
+        )
+        == 3
+    )
 
 
 def test_patterns_cannot_be_changed_afterwards() -> None:
@@ -123,7 +134,7 @@ def test_an_unknown_field_is_refused() -> None:
         ProfileSpec.from_json({"validity": 1})
 
 
-# -------------------------------------------------------------------------------------------------------------- key
+# ---------------------------------------------------------------------------------------------- key
 
 
 def test_a_good_request_gives_no_finding() -> None:
@@ -139,7 +150,9 @@ def test_a_good_ec_request_gives_no_finding() -> None:
     assert check_csr(request(key=ec_key()), ProfileSpec()).findings == ()
 
 
-@pytest.mark.parametrize(("curves", "text"), [(("P-384",), "allowed are P-384"), ((), "allowed are no EC keys")])
+@pytest.mark.parametrize(
+    ("curves", "text"), [(("P-384",), "allowed are P-384"), ((), "allowed are no EC keys")]
+)
 def test_a_curve_that_is_not_allowed_is_refused(curves: tuple[str, ...], text: str) -> None:
     (finding,) = check_csr(request(key=ec_key()), ProfileSpec(curves=curves)).findings
     assert (finding.code, finding.text) == ("key-curve", f"EC P-256: {text}")
@@ -161,7 +174,9 @@ def test_a_key_that_none_of_the_usages_fits_is_refused() -> None:
     ],
 )
 def test_rsa_sizes_and_moduli_are_judged(modulus: int, text: str) -> None:
-    assert [finding.text for finding in check_csr(with_key(modulus), ProfileSpec()).findings] == [text]
+    assert [finding.text for finding in check_csr(with_key(modulus), ProfileSpec()).findings] == [
+        text
+    ]
 
 
 @pytest.mark.parametrize("exponent", [1, 3, 65539, 2**200 + 1])
@@ -172,17 +187,23 @@ def test_an_exponent_that_is_not_listed_is_refused(exponent: int) -> None:
 
 
 def test_an_exponent_that_is_listed_is_accepted() -> None:
-    assert not check_csr(with_key(MODULUS, 65539), ProfileSpec(rsa_exponents=(65537, 65539))).refused
+    assert not check_csr(
+        with_key(MODULUS, 65539), ProfileSpec(rsa_exponents=(65537, 65539))
+    ).refused
 
 
 def test_small_factors_are_found() -> None:
     for prime in (3, 701, 65521):
-        assert modulus_faults(prime * (MODULUS // prime | 1)) == ("the modulus has a prime factor below 65536",)
+        assert modulus_faults(prime * (MODULUS // prime | 1)) == (
+            "the modulus has a prime factor below 65536",
+        )
 
 
 def _coprime(number: int, step: int) -> int:
     small = prod(range(3, 1000, 2))
-    while gcd(number, small) != 1 or modulus_faults(number) == ("the modulus has a prime factor below 65536",):
+    while gcd(number, small) != 1 or modulus_faults(number) == (
+        "the modulus has a prime factor below 65536",
+    ):
         number += step
     return number
 
@@ -196,7 +217,9 @@ def test_close_factors_are_found_and_squares_too() -> None:
 
 
 def test_keys_of_the_flawed_generator_are_found() -> None:
-    """Numbers of the form of CVE-2017-15361 with the primorial of 2048-bit keys; they need not be prime here."""
+    """Numbers of the form of CVE-2017-15361 with the primorial of 2048-bit keys; they need not be
+    prime here.
+    """
     primes = [n for n in range(2, 702) if all(n % d for d in range(2, n))][:126]
     primorial = prod(primes)
     chance = random.Random(15361)  # noqa: S311 - the same numbers each time
@@ -206,11 +229,16 @@ def test_keys_of_the_flawed_generator_are_found() -> None:
         start = (1 << 1023) // primorial + chance.getrandbits(40)
         made.append(_coprime(start * primorial + form, primorial))
     assert is_roca(made[0] * made[1])
-    assert modulus_faults(made[0] * made[1])[-1] == "made by a flawed generator (ROCA, CVE-2017-15361)"
-    assert not any(is_roca(rsa_key(name).public_key().public_numbers().n) for name in ("alice", "bob", "ra", "ca"))
+    assert (
+        modulus_faults(made[0] * made[1])[-1] == "made by a flawed generator (ROCA, CVE-2017-15361)"
+    )
+    assert not any(
+        is_roca(rsa_key(name).public_key().public_numbers().n)
+        for name in ("alice", "bob", "ra", "ca")
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------- subject
+# ------------------------------------------------------------------------------------------ subject
 
 
 def test_the_subject_is_written_anew_in_the_types_of_the_rfc() -> None:
@@ -237,15 +265,21 @@ def test_the_subject_is_written_anew_in_the_types_of_the_rfc() -> None:
         ([(CN, 0x0C, b" r1")], ["text-space"]),
     ],
 )
-def test_subjects_that_are_refused(attributes: list[tuple[str, int, bytes]], expected: list[str]) -> None:
+def test_subjects_that_are_refused(
+    attributes: list[tuple[str, int, bytes]], expected: list[str]
+) -> None:
     review = check_csr(request(raw_name(*attributes)), ProfileSpec())
     assert codes(review) == expected
     assert review.refused
 
 
 def test_a_multi_valued_relative_name_is_refused() -> None:
-    parts = [asn1.der_sequence(asn1.der_oid(oid), asn1.der(0x0C, b"r1")) for oid in (CN, "2.5.4.10")]
-    assert codes(check_csr(request(asn1.der_sequence(asn1.der_set(*parts))), ProfileSpec())) == ["subject-multi-valued"]
+    parts = [
+        asn1.der_sequence(asn1.der_oid(oid), asn1.der(0x0C, b"r1")) for oid in (CN, "2.5.4.10")
+    ]
+    assert codes(check_csr(request(asn1.der_sequence(asn1.der_set(*parts))), ProfileSpec())) == [
+        "subject-multi-valued"
+    ]
 
 
 def test_mixed_scripts_are_only_a_warning() -> None:
@@ -255,7 +289,8 @@ def test_mixed_scripts_are_only_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "refused"), [("r12.example", False), ("r12.example.org", True), ("xr12.example", True)]
+    ("value", "refused"),
+    [("r12.example", False), ("r12.example.org", True), ("xr12.example", True)],
 )
 def test_a_subject_pattern_matches_the_whole_value(value: str, refused: bool) -> None:
     spec = ProfileSpec(subject_patterns={"CN": r"r\d+\.example"})
@@ -269,18 +304,22 @@ def test_an_overlong_value_is_never_matched() -> None:
 
 
 def test_a_country_without_an_allowed_attribute_list_names_what_is_allowed() -> None:
-    (finding,) = check_csr(request(build_name([("CN", "r1")])), ProfileSpec(subject_attributes=())).findings
+    (finding,) = check_csr(
+        request(build_name([("CN", "r1")])), ProfileSpec(subject_attributes=())
+    ).findings
     assert finding.text == "CN 'r1': not an allowed attribute; allowed are none"
 
 
 def test_an_empty_subject_needs_an_alternative_name() -> None:
     assert codes(check_csr(request(build_name([])), ProfileSpec())) == ["subject-empty"]
-    review = check_csr(request(build_name([]), extension_request(san(dns("r1.example")))), ProfileSpec())
+    review = check_csr(
+        request(build_name([]), extension_request(san(dns("r1.example")))), ProfileSpec()
+    )
     assert codes(review, "info") == ["subject-empty"]
     assert not review.refused
 
 
-# ------------------------------------------------------------------------------------------------ alternative names
+# -------------------------------------------------------------------------------- alternative names
 
 
 def test_a_required_alternative_name_is_missed() -> None:
@@ -313,13 +352,20 @@ ALL_KINDS = ProfileSpec(san_kinds=("dns", "ip", "email", "uri", "upn"))
         (asn1.der_context(4, build_name([("CN", "r1")]).der), ["san-kind"]),
     ],
 )
-def test_alternative_names_are_judged_one_by_one(name: GeneralName | bytes, expected: list[str]) -> None:
+def test_alternative_names_are_judged_one_by_one(
+    name: GeneralName | bytes, expected: list[str]
+) -> None:
     assert codes(check_csr(with_sans(dns("r1.example"), name), ALL_KINDS)) == expected
 
 
 def test_a_kind_that_is_not_allowed_is_named() -> None:
-    (finding,) = check_csr(with_sans(general_name("upn", "admin@example.org")), ProfileSpec()).findings
-    assert finding.text == "subjectAltName upn 'admin@example.org': kind not allowed; allowed are dns, ip"
+    (finding,) = check_csr(
+        with_sans(general_name("upn", "admin@example.org")), ProfileSpec()
+    ).findings
+    assert (
+        finding.text
+        == "subjectAltName upn 'admin@example.org': kind not allowed; allowed are dns, ip"
+    )
 
 
 def test_no_kind_at_all_is_named_so() -> None:
@@ -328,7 +374,9 @@ def test_no_kind_at_all_is_named_so() -> None:
 
 
 def test_a_name_twice_is_refused_once() -> None:
-    review = check_csr(with_sans(dns("r1.example"), dns("R1.example"), dns("r1.example")), ProfileSpec())
+    review = check_csr(
+        with_sans(dns("r1.example"), dns("R1.example"), dns("r1.example")), ProfileSpec()
+    )
     assert [f.text for f in review.findings] == ["subjectAltName dns 'r1.example': present 3 times"]
 
 
@@ -346,11 +394,16 @@ def test_a_name_twice_is_refused_once() -> None:
 def test_patterns_admit_whole_names_and_wildcards_only_by_asterisk(
     patterns: tuple[str, ...], value: str, expected: list[str]
 ) -> None:
-    assert codes(check_csr(with_sans(dns(value)), ProfileSpec(san_patterns={"dns": patterns}))) == expected
+    assert (
+        codes(check_csr(with_sans(dns(value)), ProfileSpec(san_patterns={"dns": patterns})))
+        == expected
+    )
 
 
 def test_punycode_is_shown_and_reserved_names_are_a_warning() -> None:
-    review = check_csr(with_sans(dns("xn--zrich-kva.example"), dns("r1.local"), dns("r1.example")), ProfileSpec())
+    review = check_csr(
+        with_sans(dns("xn--zrich-kva.example"), dns("r1.local"), dns("r1.example")), ProfileSpec()
+    )
     assert [f.text for f in review.findings if f.severity == "info"] == [
         "subjectAltName dns 'xn--zrich-kva.example': reads as zürich.example"
     ]
@@ -358,10 +411,12 @@ def test_punycode_is_shown_and_reserved_names_are_a_warning() -> None:
 
 
 def test_a_common_name_that_is_a_host_but_no_alternative_name_is_a_warning() -> None:
-    assert codes(check_csr(with_sans(dns("r2.example")), ProfileSpec()), "warn") == ["cn-not-in-san"]
+    assert codes(check_csr(with_sans(dns("r2.example")), ProfileSpec()), "warn") == [
+        "cn-not-in-san"
+    ]
 
 
-# ------------------------------------------------------------------------------------------------------- extensions
+# --------------------------------------------------------------------------------------- extensions
 
 
 def reviewed(oid: str, value: bytes) -> CsrReview:
@@ -372,7 +427,9 @@ def reviewed(oid: str, value: bytes) -> CsrReview:
     ("oid", "value"),
     [
         pytest.param("2.5.29.19", b"\x30\x03\x01\x01\xff", id="CA:TRUE"),
-        pytest.param("2.5.29.19", b"\x30\x06\x01\x01\xff\x02\x01\x00", id="CA:TRUE with path length"),
+        pytest.param(
+            "2.5.29.19", b"\x30\x06\x01\x01\xff\x02\x01\x00", id="CA:TRUE with path length"
+        ),
         pytest.param("2.5.29.19", b"\x30\x03\x02\x01\x00", id="path length alone"),
         pytest.param("2.5.29.15", b"\x03\x02\x02\x84", id="keyCertSign"),
         pytest.param("2.5.29.15", b"\x03\x02\x01\x02", id="cRLSign"),
@@ -389,8 +446,16 @@ def test_what_only_an_authority_has_is_refused(oid: str, value: bytes) -> None:
 @pytest.mark.parametrize(
     ("oid", "value", "text"),
     [
-        ("2.5.29.15", b"\x03\x02\x06\xc0", "requested keyUsage content-commitment: not granted by the profile"),
-        ("2.5.29.15", b"\x03\x03\x07\x00\x80", "requested keyUsage decipher-only: not granted by the profile"),
+        (
+            "2.5.29.15",
+            b"\x03\x02\x06\xc0",
+            "requested keyUsage content-commitment: not granted by the profile",
+        ),
+        (
+            "2.5.29.15",
+            b"\x03\x03\x07\x00\x80",
+            "requested keyUsage decipher-only: not granted by the profile",
+        ),
         (
             "2.5.29.37",
             asn1.der_sequence(asn1.der_oid("1.3.6.1.4.1.311.20.2.2"), asn1.der_oid("1.2.3")),
@@ -447,7 +512,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 @settings(deadline=None)  # each example signs a request
 @given(st.lists(TEXT, max_size=3), st.lists(TEXT, max_size=3))
-def test_every_finding_is_a_visible_sentence(common_names: list[str], principals: list[str]) -> None:
+def test_every_finding_is_a_visible_sentence(
+    common_names: list[str], principals: list[str]
+) -> None:
     subject = build_name([("CN", value) for value in common_names])
     names = tuple(general_name("upn", value) for value in principals)
     csr = replace(request(), subject=subject, requested_sans=names)

@@ -1,4 +1,6 @@
-"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`; status 1 if anything broke."""
+"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`; status 1 if
+anything broke.
+"""
 
 import argparse
 import sys
@@ -10,11 +12,15 @@ _SECONDS = {"postgresql": 120.0, "sqlite": 75.0}
 
 def main() -> int:
     """Run one kill test and print its report."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kill everything, lose nothing.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Kill everything, lose nothing."
+    )
     parser.add_argument("--database", choices=sorted(_SECONDS), default="postgresql")
     parser.add_argument("--requests", type=int, default=300, metavar="N")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long the killing goes on")
-    parser.add_argument("--seed", type=int, default=1, help="of the order and times of random kills")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the order and times of random kills"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     given = parser.parse_args()
     seconds = given.seconds or _SECONDS[given.database]

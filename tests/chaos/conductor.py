@@ -1,4 +1,6 @@
-"""Runs the kill test: sets up, lets devices come, kills, waits until everybody is served, and judges."""
+"""Runs the kill test: sets up, lets devices come, kills, waits until everybody is served, and
+judges.
+"""
 
 import json
 import random
@@ -33,14 +35,17 @@ _PROFILES: Final = ("by-page", "by-command")
 _GROWN_UP: Final = 2.5
 _QUIET_LIMIT: Final = 90.0
 _TICK: Final = 0.05
-#: How much of the time, and of the devices, the named points get; at most _MOST of the devices if they need more.
+#: How much of the time, and of the devices, the named points get; at most _MOST of the devices if
+#: they need more.
 _POINTS_SHARE: Final = 0.5
 _MOST: Final = 0.9
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: which database, how many devices, for how many seconds the killing goes on, and with which seed."""
+    """What to do: which database, how many devices, for how many seconds the killing goes on, and
+    with which seed.
+    """
 
     database: str
     requests: int
@@ -51,7 +56,14 @@ class Plan:
     @property
     def victims(self) -> tuple[str, ...]:
         """What is killed at random."""
-        return ("web", "signing", "default", "broker", "flushall", *(("postgres",) * (self.database == "postgresql")))
+        return (
+            "web",
+            "signing",
+            "default",
+            "broker",
+            "flushall",
+            *(("postgres",) * (self.database == "postgresql")),
+        )
 
 
 @dataclass
@@ -87,7 +99,12 @@ class Run:
         arsenal = self._set_up()
         challenges = {profile: self._challenges(profile) for profile in _PROFILES}
         devices = [
-            Device(f"device-{number}.example", key, _PROFILES[number % 2], challenges[_PROFILES[number % 2]].pop())
+            Device(
+                f"device-{number}.example",
+                key,
+                _PROFILES[number % 2],
+                challenges[_PROFILES[number % 2]].pop(),
+            )
             for number, key in enumerate(keys)
         ]
         start_portal(self.site, self.keeper)
@@ -127,23 +144,47 @@ class Run:
         subject = ("--subject", "CN=Kill Test CA,O=Example")
         manage(self.site, "createca", "issuing", "--key", "ec:p256", *subject, "--test")
         for profile in _PROFILES:
-            wanted = ("--ca", "issuing", "--approval", "manual", "--challenge", "one-time", "--name-conflicts", "allow")
+            wanted = (
+                "--ca",
+                "issuing",
+                "--approval",
+                "manual",
+                "--challenge",
+                "one-time",
+                "--name-conflicts",
+                "allow",
+            )
             manage(self.site, "createprofile", profile, *wanted, "--allow-asserted-decisions")
         for officer in ("alice", "bob"):
-            manage(self.site, "createuser", officer, "--role", "officer", "--password-stdin", stdin=PASSWORD + "\n")
+            manage(
+                self.site,
+                "createuser",
+                officer,
+                "--role",
+                "officer",
+                "--password-stdin",
+                stdin=PASSWORD + "\n",
+            )
         return arsenal
 
     def _challenges(self, profile: str) -> list[str]:
         wanted = ("--count", str(self.plan.requests // 2 + 1), "--expires", "1h", "--json")
-        return [item["challenge"] for item in json.loads(manage(self.site, "createchallenge", profile, *wanted))]
+        return [
+            item["challenge"]
+            for item in json.loads(manage(self.site, "createchallenge", profile, *wanted))
+        ]
 
     def _kill_at_points(self, fleet: Fleet, arsenal: Arsenal) -> None:
-        """Let devices come evenly and arm the points one by one, until enough have died at each of them."""
+        """Let devices come evenly and arm the points one by one, until enough have died at each of
+        them.
+        """
         seconds = self.plan.seconds * _POINTS_SHARE
         begun = time.monotonic()
         while (elapsed := time.monotonic() - begun) < 3 * seconds:
             share = elapsed / seconds
-            fleet.release(min(int(share * _POINTS_SHARE * fleet.total) + 1, int(_MOST * fleet.total)))
+            fleet.release(
+                min(int(share * _POINTS_SHARE * fleet.total) + 1, int(_MOST * fleet.total))
+            )
             for point in POINTS:
                 arsenal.arm(point, wanted=min(int(share * WANTED) + 1, WANTED))
             if all(arsenal.killed(point).total() >= WANTED for point in POINTS):
@@ -213,7 +254,11 @@ class Run:
             officers={officer.name: dict(officer.outcomes) for officer in officers},
             slowest_click=max(officer.slowest for officer in officers),
             restarts=dict(self.keeper.restarts),
-            violations=[*self.counts.violations, *found["violations"], *self._journal_faults(found)],
+            violations=[
+                *self.counts.violations,
+                *found["violations"],
+                *self._journal_faults(found),
+            ],
             checked=found["checked"],
             took=self.took,
         )
@@ -235,21 +280,31 @@ class Run:
                 raise
             text = error.stdout
         found: dict[str, Any] = json.loads(text)
-        found["violations"] = [f"{item['invariant']} {item['subject']}: {item['text']}" for item in found["violations"]]
+        found["violations"] = [
+            f"{item['invariant']} {item['subject']}: {item['text']}" for item in found["violations"]
+        ]
         return found
 
     def _journal_faults(self, found: dict[str, Any]) -> list[str]:
-        """The journal must hold each certificate (else it proves nothing), with one signature for each digest."""
+        """The journal must hold each certificate (else it proves nothing), with one signature for
+        each digest.
+        """
         signatures: dict[str, set[str]] = {}
         for line in (self.site.chaos / "journal").read_text().splitlines():
             tbs, _, signature = line.partition(" ")
             signatures.setdefault(tbs, set()).update({signature} - {""})
-        faults = [f"journal: {tbs} has {len(made)} signatures" for tbs, made in signatures.items() if len(made) > 1]
+        faults = [
+            f"journal: {tbs} has {len(made)} signatures"
+            for tbs, made in signatures.items()
+            if len(made) > 1
+        ]
         issued = found["checked"].get("issued", 0)
         if issued != self.plan.requests:
             faults.append(f"{issued} certificates for {self.plan.requests} devices")
         if len(signatures) < self.plan.requests:
-            faults.append(f"journal: only {len(signatures)} signatures for {self.plan.requests} devices")
+            faults.append(
+                f"journal: only {len(signatures)} signatures for {self.plan.requests} devices"
+            )
         return faults
 
     def _note(self, phase: str) -> None:

@@ -18,17 +18,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from scep.client import (
-    BadCertRep,
-    HttpAnswer,
-    HttpError,
-    Identity,
-    PKIStatus,
-    ReceivedCertRep,
-    ScepClient,
-    Transport,
-    build_csr,
-)
+from scep.client import Identity, ScepClient, build_csr
+from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import BadCertRep, ReceivedCertRep
+from scep.transport import HttpAnswer, HttpError, Transport
 
 _THREADS: Final = 6
 _RETRY: Final = 1.0
@@ -68,7 +61,9 @@ class Device:
 
 
 class Fleet:
-    """Takes devices through enrollment; each is asked for when `release` says so, and polls until it is served."""
+    """Takes devices through enrollment; each is asked for when `release` says so, and polls until
+    it is served.
+    """
 
     def __init__(self, devices: list[Device], *, address: str, counts: Counts) -> None:
         self._counts = counts
@@ -91,7 +86,9 @@ class Fleet:
         """Let the first `upto` devices enroll."""
         with self._ready:
             while self.released < min(upto, self.total):
-                heapq.heappush(self._heap, (time.monotonic(), self.released, self._waiting[self.released]))
+                heapq.heappush(
+                    self._heap, (time.monotonic(), self.released, self._waiting[self.released])
+                )
                 self.released += 1
             self._ready.notify_all()
 
@@ -161,13 +158,20 @@ class _Errand:
             case PKIStatus.SUCCESS:
                 self.is_served = self._is_right(answer)
             case _:
-                self._counts.accuse(f"{self._device.name}: FAILURE {answer.fail_info} {answer.fail_info_text}")
+                self._counts.accuse(
+                    f"{self._device.name}: FAILURE {answer.fail_info} {answer.fail_info_text}"
+                )
         return None
 
     def _send(self) -> ReceivedCertRep:
         if self._identity is None:
             device = self._device
-            self._csr = build_csr(device.key, device.name, dns_names=[device.name], challenge_password=device.challenge)
+            self._csr = build_csr(
+                device.key,
+                device.name,
+                dns_names=[device.name],
+                challenge_password=device.challenge,
+            )
             self._identity = Identity.self_signed(device.key, device.name, now=datetime.now(UTC))
         if not self._knows_pending or _chance.random() < _REPEAT_SHARE:
             return self._scep.enroll(self._csr, self._identity)
@@ -189,18 +193,26 @@ class _Errand:
 
 def _authority(scep: ScepClient) -> x509.Certificate:
     loaded = [x509.load_der_x509_certificate(der) for der in scep.get_ca_cert().certificates]
-    return next(item for item in loaded if item.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    return next(
+        item
+        for item in loaded
+        if item.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    )
 
 
 def _transport(counts: Counts) -> Transport:
-    """HTTP that also looks at what a refused device reads: a fault of the server's own must say when to come back."""
+    """HTTP that also looks at what a refused device reads: a fault of the server's own must say
+    when to come back.
+    """
 
     def fetch(url: str, body: bytes | None) -> HttpAnswer:
         parts = urlsplit(url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
         try:
             headers = {} if body is None else {"Content-Type": "application/x-pki-message"}
-            connection.request("GET" if body is None else "POST", f"{parts.path}?{parts.query}", body, headers)
+            connection.request(
+                "GET" if body is None else "POST", f"{parts.path}?{parts.query}", body, headers
+            )
             response = connection.getresponse()
             content = response.read()
         except (OSError, HTTPException) as error:
@@ -220,7 +232,10 @@ def make_keys(number: int) -> list[rsa.RSAPrivateKey]:
     """RSA-2048 keys, made by all processors."""
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         encoded = list(pool.map(_make_key, range(number), chunksize=5))
-    keys = [serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True) for der in encoded]
+    keys = [
+        serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+        for der in encoded
+    ]
     return [key for key in keys if isinstance(key, rsa.RSAPrivateKey)]
 
 

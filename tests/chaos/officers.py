@@ -1,4 +1,6 @@
-"""Alice and Bob approve: on the pages, signed in, and by command; whatever breaks, they try again."""
+"""Alice and Bob approve: on the pages, signed in, and by command; whatever breaks, they try
+again.
+"""
 
 import json
 import re
@@ -45,7 +47,9 @@ class Officer(threading.Thread):
             try:
                 self._work(self)
             except (_NotNow, OSError, HTTPException, urllib.error.URLError) as error:
-                self.outcomes[f"again: {type(error).__name__} {getattr(error, 'code', '')}".strip()] += 1
+                self.outcomes[
+                    f"again: {type(error).__name__} {getattr(error, 'code', '')}".strip()
+                ] += 1
 
 
 class Pages:
@@ -55,7 +59,9 @@ class Pages:
         self._address = site.address
         self._name = name
         self._profile = profile
-        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
+        self._open = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(CookieJar())
+        ).open
 
     def __call__(self, officer: Officer) -> None:
         """Approve what is on the first page of the queue, one by one."""
@@ -77,7 +83,11 @@ class Pages:
         if view is None or token is None:
             officer.outcomes["decided meanwhile"] += 1
             return
-        form = {"csrfmiddlewaretoken": token[1], "view_sha256": view[1], "comment": "seen on the page"}
+        form = {
+            "csrfmiddlewaretoken": token[1],
+            "view_sha256": view[1],
+            "comment": "seen on the page",
+        }
         started = time.monotonic()
         try:
             self._post(f"/requests/{row}/approve", form)
@@ -93,7 +103,10 @@ class Pages:
         token = _TOKEN.search(page)
         if token is None:
             raise _NotNow("no form")
-        self._post("/account/login/", {"csrfmiddlewaretoken": token[1], "login": self._name, "password": PASSWORD})
+        self._post(
+            "/account/login/",
+            {"csrfmiddlewaretoken": token[1], "login": self._name, "password": PASSWORD},
+        )
 
     def _get(self, path: str) -> str:
         with self._open(self._address + path, timeout=_TIMEOUT) as answer:
@@ -107,11 +120,21 @@ class Pages:
 
 
 class Terminal:
-    """Approves by command all that is pending for one profile; each command is a process of its own."""
+    """Approves by command all that is pending for one profile; each command is a process of its
+    own.
+    """
 
     def __init__(self, site: Site, name: str, profile: str) -> None:
         self._site = site
-        self._arguments = ["requests", "approve", "--all-pending", "--profile", profile, "--officer", name]
+        self._arguments = [
+            "requests",
+            "approve",
+            "--all-pending",
+            "--profile",
+            profile,
+            "--officer",
+            name,
+        ]
         self._arguments += ["--comment", "asserted in the kill test"]
         self._shell: subprocess.Popen[str] | None = None
 
@@ -141,4 +164,6 @@ class Terminal:
         elif status < 0:
             officer.outcomes["killed"] += 1
         else:
-            officer.outcomes[f"again: status {status} {(output.strip().splitlines() or [''])[-1][:70]}"] += 1
+            officer.outcomes[
+                f"again: status {status} {(output.strip().splitlines() or [''])[-1][:70]}"
+            ] += 1

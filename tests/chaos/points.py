@@ -1,7 +1,9 @@
-"""Named points of the product's code at which a process of the kill test dies; production code knows nothing of them.
+"""Named points of the product's code at which a process of the kill test dies; production code
+knows nothing of them.
 
-A point is armed by a file in `armed/POINT/`. The process that comes by takes the file (a rename, so that one process
-dies for it), leaves it in `killed/POINT/` with its kind, and kills itself with SIGKILL.
+A point is armed by a file in `armed/POINT/`. The process that comes by takes the file (a rename, so
+that one process dies for it), leaves it in `killed/POINT/` with its kind, and kills itself with
+SIGKILL.
 """
 
 import functools
@@ -19,7 +21,12 @@ from typing import Any, Final
 
 FOLDER: Final = "CHAOS_FOLDER"
 ENROLL: Final = ("enroll.before-commit", "enroll.after-commit")
-APPROVE: Final = ("approve.before-update", "approve.before-audit", "approve.before-commit", "approve.before-ring")
+APPROVE: Final = (
+    "approve.before-update",
+    "approve.before-audit",
+    "approve.before-commit",
+    "approve.before-ring",
+)
 ISSUE: Final = (
     "issue.before-take",
     "issue.take-before-commit",
@@ -30,7 +37,8 @@ ISSUE: Final = (
 )
 POINTS: Final = (*ENROLL, *APPROVE, *ISSUE)
 
-#: What the instrumented worker waits instead of a minute and more, so that the test sees the second attempt.
+#: What the instrumented worker waits instead of a minute and more, so that the test sees the second
+#: attempt.
 LEASE_SECONDS: Final = 3
 MAX_DELAY_SECONDS: Final = 2
 
@@ -59,7 +67,9 @@ class Arsenal:
                 (folder / state / point).mkdir(parents=True)
 
     def arm(self, point: str, *, wanted: int) -> None:
-        """Arm the point until it was armed `wanted` times in all, one at a time; approvals for both doors in turn."""
+        """Arm the point until it was armed `wanted` times in all, one at a time; approvals for both
+        doors in turn.
+        """
         if self._armed[point] < wanted and not any((self._folder / "armed" / point).iterdir()):
             number = self._armed[point]
             whom = ("command", "web")[number % 2] if point in APPROVE else "any"
@@ -84,7 +94,9 @@ def wrap(
     before: Callable[..., None] | None = None,
     after: Callable[[Any], None] | None = None,
 ) -> None:
-    """Replace a function of a module by itself with something before (same arguments) and after (its result)."""
+    """Replace a function of a module by itself with something before (same arguments) and after
+    (its result).
+    """
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -101,8 +113,8 @@ def wrap(
 
 def install_web() -> None:
     """The points of enrollment, and those of decisions on pages."""
-    from approvals import enrollment
-    from approvals.models import EnrollmentRequest
+    from approvals.enrollment import submit
+    from approvals.models.requests import EnrollmentRequest
 
     mine = threading.local()
 
@@ -119,15 +131,17 @@ def install_web() -> None:
     def begin(*_: object, **__: object) -> None:
         mine.has_opened = False
 
-    wrap(enrollment, "_open", after=opened)
-    wrap(enrollment, "submit_enrollment", before=begin, after=committed)
+    wrap(submit, "_open", after=opened)
+    wrap(submit, "submit_enrollment", before=begin, after=committed)
     install_decisions()
 
 
 def install_decisions() -> None:
     """The points of an approval, by page or by command."""
-    from approvals import decisions, doorbell, records
-    from approvals.states import Step
+    from approvals.decisions import decide
+    from approvals.operations import doorbell
+    from approvals.records import transitions
+    from approvals.rules.states import Step
     from audit.events import Event
 
     def before_update(_: object, step: Step, **__: object) -> None:
@@ -142,8 +156,8 @@ def install_decisions() -> None:
         if entry.event == Event.REQUEST_APPROVE.value:
             fire("approve.before-commit")
 
-    wrap(decisions, "advance", before=before_update)
-    wrap(records, "record", before=before_audit, after=before_commit)
+    wrap(decide, "advance", before=before_update)
+    wrap(transitions, "record", before=before_audit, after=before_commit)
     wrap(doorbell, "ring_now", before=lambda *_: fire("approve.before-ring"))
 
 
@@ -151,25 +165,30 @@ def install_signing() -> None:
     """The points of issuance, the journal of signatures, and shorter waits."""
     from datetime import timedelta
 
-    from approvals import due, issuance
+    from approvals.issuance import issue
+    from approvals.records import due
     from keys.file import LoadedKey
 
     def fire_if(point: str) -> Callable[[Any], None]:
         return lambda result: fire(point) if result else None
 
-    setattr(issuance, "LEASE", timedelta(seconds=LEASE_SECONDS))  # noqa: B010 - a constant of the product
+    setattr(issue, "LEASE", timedelta(seconds=LEASE_SECONDS))  # noqa: B010 - a constant of the product
     setattr(due, "MAX_DELAY", MAX_DELAY_SECONDS)  # noqa: B010 - a constant of the product
-    setattr(issuance, "MAX_ATTEMPTS", 1000)  # noqa: B010 - here workers die of something else than the request
-    wrap(issuance, "_prepare", after=fire_if("issue.before-take"))
-    wrap(issuance, "_take", after=fire_if("issue.take-before-commit"))
+    setattr(issue, "MAX_ATTEMPTS", 1000)  # noqa: B010 - here workers die of something else than the request
+    wrap(issue, "_prepare", after=fire_if("issue.before-take"))
+    wrap(issue, "_take", after=fire_if("issue.take-before-commit"))
     wrap(
-        issuance,
+        issue,
         "sign_prepared",
         before=lambda *_, **__: fire("issue.after-take"),
         after=lambda _: fire("issue.after-sign"),
     )
-    wrap(issuance, "_record", after=fire_if("issue.record-before-commit"))
-    wrap(issuance, "issue_certificates", after=lambda result: fire("issue.before-ack") if result.issued else None)
+    wrap(issue, "_record", after=fire_if("issue.record-before-commit"))
+    wrap(
+        issue,
+        "issue_certificates",
+        after=lambda result: fire("issue.before-ack") if result.issued else None,
+    )
     _keep_journal(LoadedKey)
 
 

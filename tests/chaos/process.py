@@ -1,4 +1,5 @@
-"""One process of the portal with the points in it: `python -m tests.chaos.process KIND …`, as the product starts it.
+"""One process of the portal with the points in it: `python -m tests.chaos.process KIND …`, as the
+product starts it.
 
 `exec PROGRAM …` runs a program as another user, if wanted. All of them end when the conductor does.
 """
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from typing import Final, NoReturn
 
-from pkiportal.lifeline import die_with_parent
+from pkiportal.runtime.lifeline import die_with_parent
 from tests.chaos import points
 
 CONDUCTOR: Final = "CHAOS_CONDUCTOR"
@@ -47,7 +48,7 @@ def _become_user(name: str) -> None:
 def _web() -> None:
     import django
 
-    from pkiportal.lifeline import be_followed
+    from pkiportal.runtime.lifeline import be_followed
     from pkiportal.webserver import server
 
     django.setup()  # once, for all processes that are forked: those that die are back at once
@@ -67,13 +68,29 @@ def _celery(kind: str) -> None:
         return
     if kind == "signing":
         worker_process_init.connect(lambda **_: points.install_signing(), weak=False)
-    app.start(["--quiet", "worker", "-n", f"{kind}@portal", "-Q", kind, "-P", "prefork", "-c", "2", *_QUIET])
+    app.start(
+        [
+            "--quiet",
+            "worker",
+            "-n",
+            f"{kind}@portal",
+            "-Q",
+            kind,
+            "-P",
+            "prefork",
+            "-c",
+            "2",
+            *_QUIET,
+        ]
+    )
 
 
 def _commands() -> None:
-    """Run management commands, each in a process of its own, forked when all is imported: that spares seconds each.
+    """Run management commands, each in a process of its own, forked when all is imported: that
+    spares seconds each.
 
-    Reads arguments as one JSON list a line, answers with exit status and output as one JSON object a line.
+    Reads arguments as one JSON list a line, answers with exit status and output as one JSON object
+    a line.
     """
     import django
 

@@ -1,4 +1,6 @@
-"""A PostgreSQL cluster, a Valkey and the parts of the portal, all of our own, all to be killed and started again."""
+"""A PostgreSQL cluster, a Valkey and the parts of the portal, all of our own, all to be killed and
+started again.
+"""
 
 import os
 import shutil
@@ -28,7 +30,9 @@ _SUPERUSER: Final = "portal"
 
 @dataclass
 class Kept:
-    """A process that is started again when it ends; `held_until` (monotonic) keeps it down for a while."""
+    """A process that is started again when it ends; `held_until` (monotonic) keeps it down for a
+    while.
+    """
 
     name: str
     command: Sequence[str]
@@ -129,7 +133,11 @@ class Site:
 
     def environment(self, kind: str) -> dict[str, str]:
         """The product's own settings for a kind of process; nothing of this machine's services."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
         return kept | {
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONUNBUFFERED": "1",
@@ -152,7 +160,11 @@ class Site:
 
     @property
     def broker(self) -> Redis:
-        return Redis(unix_socket_path=str(self.data / "valkey.sock"), socket_timeout=1, socket_connect_timeout=1)
+        return Redis(
+            unix_socket_path=str(self.data / "valkey.sock"),
+            socket_timeout=1,
+            socket_connect_timeout=1,
+        )
 
 
 def instrumented(kind: str, *arguments: str) -> list[str]:
@@ -161,7 +173,9 @@ def instrumented(kind: str, *arguments: str) -> list[str]:
 
 
 def start_postgresql(site: Site, keeper: Keeper) -> None:
-    """Make a cluster and start it; as root it belongs to and runs as the user postgres. fsync stays on."""
+    """Make a cluster and start it; as root it belongs to and runs as the user postgres. fsync stays
+    on.
+    """
     programs = _postgresql_programs()
     folder = site.root / "pg"
     folder.mkdir(mode=0o700)
@@ -169,15 +183,30 @@ def start_postgresql(site: Site, keeper: Keeper) -> None:
     if owner:
         shutil.chown(folder, owner, owner)
     environment = site.environment("command") | {RUN_AS: owner}
-    make = [str(programs / "initdb"), "-D", str(folder / "cluster"), "-U", _SUPERUSER, "-A", "trust", "--no-sync"]
+    make = [
+        str(programs / "initdb"),
+        "-D",
+        str(folder / "cluster"),
+        "-U",
+        _SUPERUSER,
+        "-A",
+        "trust",
+        "--no-sync",
+    ]
     make += ["-E", "UTF8", "--locale=C.UTF-8"]
     _run(instrumented("exec", *make), environment)
     serve = [str(programs / "postgres"), "-D", str(folder / "cluster"), "-k", str(folder)]
     for setting in ("listen_addresses=", "max_connections=200", "fsync=on", "shared_buffers=64MB"):
         serve += ["-c", setting]
     keeper.keep("postgres", instrumented("exec", *serve), environment)
-    _wait(lambda: _accepts(site.conninfo.replace("dbname=portal", "dbname=postgres")), "PostgreSQL", keeper)
-    with psycopg.connect(site.conninfo.replace("dbname=portal", "dbname=postgres"), autocommit=True) as connection:
+    _wait(
+        lambda: _accepts(site.conninfo.replace("dbname=portal", "dbname=postgres")),
+        "PostgreSQL",
+        keeper,
+    )
+    with psycopg.connect(
+        site.conninfo.replace("dbname=portal", "dbname=postgres"), autocommit=True
+    ) as connection:
         connection.execute("CREATE DATABASE portal")
 
 
@@ -196,7 +225,9 @@ def start_valkey(site: Site, keeper: Keeper) -> None:
         "maxmemory-policy": "noeviction",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    keeper.keep("broker", instrumented("exec", str(get_binary_path()), *words), site.environment("command"))
+    keeper.keep(
+        "broker", instrumented("exec", str(get_binary_path()), *words), site.environment("command")
+    )
     _wait(lambda: broker_answers(site), "Valkey", keeper)
 
 
@@ -217,12 +248,17 @@ def broker_answers(site: Site) -> bool:
 
 
 def manage(site: Site, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
-    """Run a management command as an operator does; returns what it printed. Raises CalledProcessError."""
+    """Run a management command as an operator does; returns what it printed.
+
+    Raises CalledProcessError.
+    """
     command = [sys.executable, "manage.py", *arguments]
     return _run(command, site.environment("command"), stdin=stdin, timeout=timeout)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], *, stdin: str = "", timeout: float = 120) -> str:
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], *, stdin: str = "", timeout: float = 120
+) -> str:
     done = subprocess.run(
         command,
         env=dict(environment),
@@ -272,7 +308,9 @@ def _wait(is_there: Callable[[], bool], what: str, keeper: Keeper, seconds: floa
 
 
 def _kill_family(pid: int) -> None:
-    """SIGKILL a running process, its group and its descendants: those of PostgreSQL have sessions of their own."""
+    """SIGKILL a running process, its group and its descendants: those of PostgreSQL have sessions
+    of their own.
+    """
     family = _descendants(pid)
     _kill_group(pid)
     for member in family:

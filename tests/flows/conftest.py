@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from pkiportal.invariants import check_invariants
+from pkiportal.doctor.invariants import check_invariants
 from tests.world import World
 
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no worker to wait for here."""
-    monkeypatch.setattr("scep.service.WAIT_SECONDS", 0)
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 0)
 
 
 @pytest.fixture

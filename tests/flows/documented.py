@@ -1,4 +1,6 @@
-"""The organization that the documents talk about: what is there before each of their command lines."""
+"""The organization that the documents talk about: what is there before each of their command
+lines.
+"""
 
 import json
 import shlex
@@ -13,32 +15,48 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from accounts.models import RoleAssignment, User
+from accounts.models.people import RoleAssignment, User
 from accounts.roles import Role
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.outbound import HttpReply
-from approvals.targets import read_allowed_host
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import approve_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.events import SYSTEM
-from ca.authorities import AuthorityRequest, create_authority
-from ca.crl import issue_crl
-from ca.models import Certificate, CertificateAuthority
-from ca.service_keys import certify_service_keys
-from scep.ra_keys import ensure_ra_key
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.signing.crl import issue_crl
+from ca.signing.service_keys import certify_service_keys
+from outbound.http import HttpReply
+from outbound.targets import read_allowed_host
+from scep.ra.keys import ensure_ra_key
 from tests.architecture.fences import CommandLine, command_lines, fences
 from tests.flows.rolling import published, recorded, renewed_ra, staged
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json
 from tests.quick_commands import QuickPortal
 from tests.selftest.walking import with_worker
-from tests.world import Device, create_person, create_profile, forget_caches, now, run_worker, through, voice_of
+from tests.world import (
+    Device,
+    create_person,
+    create_profile,
+    forget_caches,
+    now,
+    run_worker,
+    through,
+    voice_of,
+)
 
 LINES: Final = [line for fence in fences() if not fence.language for line in command_lines(fence)]
-#: The lines of docs/commands.md that create profiles, without `./portal`, by the name of the profile.
+#: The lines of docs/commands.md that create profiles, without `./portal`, by the name of the
+#: profile.
 _PROFILES: Final[Mapping[str, list[str]]] = {
     words[2]: words[1:]
-    for words in (shlex.split(line.text, comments=True) for line in LINES if line.document == "docs/commands.md")
+    for words in (
+        shlex.split(line.text, comments=True)
+        for line in LINES
+        if line.document == "docs/commands.md"
+    )
     if words[1] == "createprofile"
 }
 _FILES: Final[Mapping[str, str]] = {
@@ -46,15 +64,20 @@ _FILES: Final[Mapping[str, str]] = {
     "new.txt": "another challenge of the kiosks\n",
     "webhook.txt": "a secret that the portal and the MDM share\n",
     "intune.txt": "the client secret of the application\n",
-    "devices.csv": "common_name,serial_number,for\nvpn-1.example,FOC1,asset 1\nvpn-2.example,FOC2,asset 2\n",
-    "expected.csv": "serial_number,mac,name\nFOC1,00:11:22:33:44:55,sw-1.example\nFOC2,,sw-2.example\n",
+    "devices.csv": (
+        "common_name,serial_number,for\nvpn-1.example,FOC1,asset 1\nvpn-2.example,FOC2,asset 2\n"
+    ),
+    "expected.csv": "serial_number,mac,name\n"
+    "FOC1,00:11:22:33:44:55,sw-1.example\nFOC2,,sw-2.example\n",
     "signatures.txt": "",
 }
 _KEY: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 def prepare(portal: QuickPortal, line: CommandLine) -> dict[str, str]:
-    """Make what a line finds, without what it makes itself, and return the values of its variables."""
+    """Make what a line finds, without what it makes itself, and return the values of its
+    variables.
+    """
     command = line.text.removeprefix("./portal ")
     made = _made_by(command)
     for name, text in _FILES.items():
@@ -101,7 +124,10 @@ def _issuing() -> None:
 
 def _authority(name: str, parent: CertificateAuthority | None = None) -> AuthorityRequest:
     return AuthorityRequest(
-        name=name, subject=f"CN=Example {name.title()} CA,O=Example", key_type="rsa:2048", parent=parent
+        name=name,
+        subject=f"CN=Example {name.title()} CA,O=Example",
+        key_type="rsa:2048",
+        parent=parent,
     )
 
 
@@ -110,7 +136,11 @@ def _alice() -> None:
 
 
 #: What everything else stands on, in the order in which it is made.
-_PARTS: Final[Mapping[str, Callable[[], None]]] = {"root": _root, "issuing": _issuing, "alice": _alice}
+_PARTS: Final[Mapping[str, Callable[[], None]]] = {
+    "root": _root,
+    "issuing": _issuing,
+    "alice": _alice,
+}
 
 
 def _ca() -> CertificateAuthority:
@@ -142,13 +172,18 @@ def _blocked_key() -> None:
 def _approve(request: str) -> None:
     alice = User.objects.get(username="alice")
     approve_request(
-        request_id=EnrollmentRequest.objects.get(pk=request).pk, voice=voice_of(alice), comment="", now=now()
+        request_id=EnrollmentRequest.objects.get(pk=request).pk,
+        voice=voice_of(alice),
+        comment="",
+        now=now(),
     )
 
 
 def _faulty() -> None:
     _approve(_request())
-    EnrollmentRequest.objects.update(last_fault="key not readable", attempts=8, quarantined_at=now())
+    EnrollmentRequest.objects.update(
+        last_fault="key not readable", attempts=8, quarantined_at=now()
+    )
 
 
 def _held() -> None:
@@ -190,12 +225,16 @@ def _serial() -> str:
 
 
 def _challenge() -> str:
-    ((challenge, _),) = create_challenges(ChallengeOrder(_profile("vpn")), actor=SYSTEM, user=None, now=now())
+    ((challenge, _),) = create_challenges(
+        ChallengeOrder(_profile("vpn")), actor=SYSTEM, user=None, now=now()
+    )
     return str(challenge.pk)
 
 
 def _token() -> str:
-    return str(run_json("tokens", "create", "s", "--owner", "alice", "--scope", "profile:view")["prefix"])
+    return str(
+        run_json("tokens", "create", "s", "--owner", "alice", "--scope", "profile:view")["prefix"]
+    )
 
 
 def _ra_serial() -> str:
@@ -253,26 +292,33 @@ def service(url: str, **_: Any) -> HttpReply:
     """What the services of the documents answer: an MDM that takes every message, and Intune."""
     if url.startswith("https://mdm.example/"):
         return HttpReply(204, b"")
-    endpoint = {"providerName": "ScepRequestValidationFEService", "uri": "https://fef.manage.microsoft.com/svc"}
+    endpoint = {
+        "providerName": "ScepRequestValidationFEService",
+        "uri": "https://fef.manage.microsoft.com/svc",
+    }
     directory = {"value": [endpoint]}
     token = {"token_type": "Bearer", "expires_in": 3599, "access_token": "a token"}
     return HttpReply(200, json.dumps(token if url.endswith("/token") else directory).encode())
 
 
 @contextmanager
-def surroundings(settings: LazySettings, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
-    """A portal with a public name and the hosts of the documents, whose devices reach it without a network."""
+def surroundings(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> Iterator[None]:
+    """A portal with a public name and the hosts of the documents, whose devices reach it without a
+    network.
+    """
     settings.PORTAL_PUBLIC_URL = "http://pki.example:8000"
     settings.PORTAL_WEBHOOK_HOSTS = (read_allowed_host("mdm.example"),)
     settings.CA_KEY_FOLDER = folder / "keys-ca"
     settings.RA_KEY_FOLDER = folder / "keys-ra"
-    for name in ("approvals.webhook.call", "approvals.intune.call"):
+    for name in ("approvals.validation.webhook.call", "approvals.validation.intune.call"):
         monkeypatch.setattr(name, service)
     for name in ("demo", "selftest"):
         monkeypatch.setattr(f"pkiportal.management.commands.{name}.fetch", through(Client()))
-    monkeypatch.setattr("pkiportal.management.demo_display.time", _Clock(_officer_and_worker))
+    monkeypatch.setattr("pkiportal.management.demo.display.time", _Clock(_officer_and_worker))
     monkeypatch.setattr("pkiportal.management.commands.selftest.time", _Clock(with_worker))
-    monkeypatch.setattr("scep.service.WAIT_SECONDS", 0)
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 0)
     monkeypatch.setattr("keys.file.generate", lambda _: rsa_key("device-8"))
     forget_caches()
     yield

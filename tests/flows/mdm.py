@@ -1,4 +1,6 @@
-"""Stand-ins for the services that know challenges: real HTTP on the loopback, with every bad habit on demand."""
+"""Stand-ins for the services that know challenges: real HTTP on the loopback, with every bad habit
+on demand.
+"""
 
 import json
 import threading
@@ -10,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from approvals.webhook_messages import signature_of
-from ca.csr import decode_csr
+from approvals.validation.webhook_messages import signature_of
+from ca.x509.csr import decode_csr
 
 SECRET = "a secret that the portal and the MDM share"
 CODE = "moonlight-4711-canary"
@@ -83,7 +85,9 @@ def served(answer: Callable[[Heard], Reply]) -> Iterator[StandIn]:
 
     server = Server(("127.0.0.1", 0), Handler)
     stand_in = StandIn(server.server_address[1], answer)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield stand_in
@@ -107,7 +111,9 @@ def mdm(heard: Heard) -> Reply:
 
 @dataclass
 class Intune:
-    """Entra's sign-in, Graph's directory and Intune's validation service at one address, as far as we speak to them."""
+    """Entra's sign-in, Graph's directory and Intune's validation service at one address, as far as
+    we speak to them.
+    """
 
     challenge: str = CODE
     code: str = "ChallengeExpired"  # what another challenge gets
@@ -132,17 +138,33 @@ class Intune:
         if form["client_secret"] != [self.secret] or form["grant_type"] != ["client_credentials"]:
             return 401, {"error": "invalid_client", "error_description": "AADSTS7000215"}
         self.tokens.append(form["scope"][0])
-        return 200, {"token_type": "Bearer", "expires_in": 3599, "access_token": f"token for {form['scope'][0]}"}
+        return 200, {
+            "token_type": "Bearer",
+            "expires_in": 3599,
+            "access_token": f"token for {form['scope'][0]}",
+        }
 
     def _directory(self, heard: Heard) -> Reply:
         assert heard.headers["Authorization"].endswith("/.default")
         other = {"providerName": "PkiConnectorFEService", "uri": "https://elsewhere.example"}
-        return 200, {"value": [other, {"providerName": "ScepRequestValidationFEService", "uri": f"{self.origin}/svc"}]}
+        return 200, {
+            "value": [
+                other,
+                {"providerName": "ScepRequestValidationFEService", "uri": f"{self.origin}/svc"},
+            ]
+        }
 
     def _action(self, path: str, heard: Heard) -> Reply:
-        wanted = {"Content-Type": "application/json", "Accept": "application/json", "api-version": "2018-02-20"}
+        wanted = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "api-version": "2018-02-20",
+        }
         self.wrong += [name for name, value in wanted.items() if heard.headers.get(name) != value]
-        if not heard.headers["Authorization"].endswith("//.default") or not heard.headers["client-request-id"]:
+        if (
+            not heard.headers["Authorization"].endswith("//.default")
+            or not heard.headers["client-request-id"]
+        ):
             return 401, b""
         if path == "/svc/ScepActions/validateRequest":
             self.validated.append(heard.json["request"])
@@ -151,7 +173,9 @@ class Intune:
         return 200, {"code": self.notice, "errorDescription": ""}
 
     def _verdict(self, request: dict[str, Any]) -> str:
-        found = decode_csr(b64decode(request["certificateRequest"], validate=True)).challenge_password
+        found = decode_csr(
+            b64decode(request["certificateRequest"], validate=True)
+        ).challenge_password
         return "Success" if found == self.challenge else self.code
 
 

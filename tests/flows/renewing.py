@@ -5,15 +5,14 @@ from typing import Any
 
 import time_machine
 
-from approvals.decisions import approve_request
-from approvals.models import (
-    EnrollmentProfile,
-    EnrollmentRequest,
-)
-from approvals.policy import RenewalPolicy
-from ca.models import Certificate
-from scep.client import Identity, PKIStatus, ReceivedCertRep, build_csr
-from scep.protocol.constants import FailInfo
+from approvals.decisions.decide import approve_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.policy import RenewalPolicy
+from ca.models.certificates import Certificate
+from scep.client import Identity, build_csr
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.requests import ReceivedCertRep
 from tests.flows.wire import bare
 from tests.pki import rsa_key
 from tests.world import (

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from approvals.rollovers import needed_shapes, switch_over
+from approvals.profiles.rollovers import needed_shapes, switch_over
 from audit.events import SYSTEM
-from ca.authorities import AuthorityRequest
-from ca.authority_models import AuthorityRollover
-from ca.models import CertificateAuthority, ServiceKey
-from ca.rollover import publish_rollover, refresh_answers, stage_rollover
-from ca.service_keys import certify_service_keys
+from ca.authorities.manage import AuthorityRequest
+from ca.models.authorities import AuthorityRollover, CertificateAuthority
+from ca.models.keys import ServiceKey
+from ca.signing.rollover import publish_rollover, refresh_answers, stage_rollover
+from ca.signing.service_keys import certify_service_keys
 from scep.client import CaCertificates
-from scep.ra_keys import ensure_ra_key, make_ra_key
+from scep.ra.keys import ensure_ra_key, make_ra_key
 from tests.pki import rsa_key
 from tests.world import Device, forget_caches, now
 

@@ -1,33 +1,51 @@
-"""Command lines of the documents that `test_documented_commands.py` does not run, and what runs them instead."""
+"""Command lines of the documents that `test_documented_commands.py` does not run, and what runs
+them instead.
+"""
 
 from collections.abc import Mapping
 from typing import Final
 
 _UP: Final = "tests/pkiportal/test_up.py::test_one_command_serves_and_one_key_stops_it"
 _LAUNCHER: Final = "tests/pkiportal/test_launcher.py::test_a_given_number_of_test_processes_stands"
-_STRONGSWAN: Final = "tests/interop/test_strongswan.py::test_it_sorts_root_issuing_ca_and_ra_by_itself"
+_STRONGSWAN: Final = (
+    "tests/interop/test_strongswan.py::test_it_sorts_root_issuing_ca_and_ra_by_itself"
+)
 _RENEWS: Final = (
-    "tests/interop/test_strongswan.py::test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge"
+    "tests/interop/test_strongswan.py::"
+    "test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge"
 )
 _CERTMONGER: Final = (
-    "tests/interop/test_configurations.py::test_certmonger_waits_and_gets_its_certificate_with_the_text_of_the_page"
+    "tests/interop/test_configurations.py::"
+    "test_certmonger_waits_and_gets_its_certificate_with_the_text_of_the_page"
 )
 _OWN_CERTMONGER: Final = (
-    "tests/interop/test_certmonger.py::test_it_gets_its_certificate_at_the_refresh_after_an_approval_in_a_browser"
+    "tests/interop/test_certmonger.py::"
+    "test_it_gets_its_certificate_at_the_refresh_after_an_approval_in_a_browser"
 )
 _SSCEP: Final = "by hand: Debian has no package of sscep"
 _FUZZ: Final = "tests/fuzz/test_fuzz.py::test_the_command_runs_through_the_door_reports_and_replays"
-_ATTACK: Final = "tests/attack/test_attack.py::test_over_http_the_answer_is_taken_apart_for_a_person"
-_PARTS: Final = "tests/flows/test_documented_installations.py::test_the_parts_one_by_one_are_those_of_up"
-_SERVER: Final = "tests/flows/test_documented_installations.py::test_a_new_database_server_is_set_up"
-_BACKUP: Final = "tests/flows/test_documented_installations.py::test_a_backup_is_made_restored_and_checked"
+_ATTACK: Final = (
+    "tests/attack/test_attack.py::test_over_http_the_answer_is_taken_apart_for_a_person"
+)
+_PARTS: Final = (
+    "tests/flows/test_documented_installations.py::test_the_parts_one_by_one_are_those_of_up"
+)
+_SERVER: Final = (
+    "tests/flows/test_documented_installations.py::test_a_new_database_server_is_set_up"
+)
+_BACKUP: Final = (
+    "tests/flows/test_documented_installations.py::test_a_backup_is_made_restored_and_checked"
+)
 _CRL: Final = "tests/interop/test_documented_clients.py::test_a_crl_is_fetched_and_used"
 _MUTATION: Final = "by hand: a mutation run takes hours"
 _LOCKS: Final = "by hand: it needs a package index, and the locks change by it"
 
 #: (document, how the line begins): the test that runs it, `.ci/run`, or why a person does.
 ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
-    ("README.md", "git clone"): "tests/flows/test_documented_installations.py::test_the_repository_is_cloned",
+    (
+        "README.md",
+        "git clone",
+    ): "tests/flows/test_documented_installations.py::test_the_repository_is_cloned",
     ("README.md", "./portal up "): _UP,
     ("README.md", "./portal test "): ".ci/run",
     ("README.md", "./portal demo"): (
@@ -48,7 +66,10 @@ ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
         "./portal attack URL --list",
     ): "tests/attack/test_attack.py::test_the_list_names_every_flag_with_its_attack",
     ("CONTRIBUTING.md", "./portal bench"): ".ci/run",
-    ("CONTRIBUTING.md", "python -m tests.mutation"): "by hand: each documented rule broken takes an hour",
+    (
+        "CONTRIBUTING.md",
+        "python -m tests.mutation",
+    ): "by hand: each documented rule broken takes an hour",
     ("CONTRIBUTING.md", "cosmic-ray init"): _MUTATION,
     ("CONTRIBUTING.md", "cr-filter-operators"): _MUTATION,
     ("CONTRIBUTING.md", "cosmic-ray exec"): _MUTATION,
@@ -57,11 +78,17 @@ ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
     ("CONTRIBUTING.md", ".venv/bin/lint-imports"): ".ci/run",
     ("CONTRIBUTING.md", ".venv/bin/djlint"): ".ci/run",
     ("CONTRIBUTING.md", "uv pip compile"): _LOCKS,
-    ("docs/api.md", "curl"): "tests/interop/test_rest.py::test_a_program_orders_a_challenge_and_sees_the_certificate",
+    (
+        "docs/api.md",
+        "curl",
+    ): "tests/interop/test_rest.py::test_a_program_orders_a_challenge_and_sees_the_certificate",
     ("docs/attacks.md", "./portal attack http://127.0.0.1:8000/scep/routers/ --list"): (
         "tests/attack/test_attack.py::test_the_list_names_every_flag_with_its_attack"
     ),
-    ("docs/attacks.md", "./portal attack http://127.0.0.1:8000/scep/routers/ --message-type"): _ATTACK,
+    (
+        "docs/attacks.md",
+        "./portal attack http://127.0.0.1:8000/scep/routers/ --message-type",
+    ): _ATTACK,
     (
         "docs/attacks.md",
         "./portal attack URL --digest",

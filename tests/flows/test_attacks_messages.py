@@ -1,4 +1,6 @@
-"""Hostile messages: forged, broken, oversized, downgraded (attacks D-7 to D-11, D-18 to D-20, D-29 to D-38)."""
+"""Hostile messages: forged, broken, oversized, downgraded (attacks D-7 to D-11, D-18 to D-20, D-29
+to D-38).
+"""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,14 +18,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEntry
-from ca.asn1 import DER_NULL, UTF8_STRING, der, der_context, der_integer, der_oid, der_sequence
-from ca.names import build_name
+from ca.x509.asn1 import DER_NULL, UTF8_STRING, der, der_context, der_integer, der_oid, der_sequence
+from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.certificates import issuer_and_serial, read_certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.errors import UNREADABLE, Refused
-from scep.ra_keys import RaCredential
+from scep.ra.keys import RaCredential
 from tests.ca.forge import challenge, request_der
 from tests.flows.wire import bare, causes, malformed, message, pending, post, refusals, refused
 from tests.pki import certificate_der, ec_key
@@ -54,7 +56,7 @@ from tests.world import Device, World, now
 SHORT = len(csr()) + 16 - len(csr()) % 16
 
 
-# ------------------------------------------------------------------------------------------------------ D-7, D-8, D-35
+# ----------------------------------------------------------------------------------- D-7, D-8, D-35
 
 #: The time of a message, as the door reads it.
 CLOCK = "scep.views.timezone.now"
@@ -81,7 +83,10 @@ UNREADABLE_ENVELOPES: list[tuple[str, dict[str, Any]]] = [
     ("no recipients", {"recipient_infos": []}),
     ("17 recipients", {"copies": 17}),
     ("1000 recipients", {"recipient_infos": [der_sequence()] * 1000}),
-    ("for somebody else, twice", {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))}),
+    (
+        "for somebody else, twice",
+        {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))},
+    ),
     ("a password recipient", {"recipient_infos": [der_context(3, der_integer(0))]}),
     ("compressedData", {"envelope_type": der_oid("1.2.840.113549.1.9.16.1.9")}),
     ("EncryptedData", {"envelope_type": der_oid("1.2.840.113549.1.7.6")}),
@@ -89,29 +94,43 @@ UNREADABLE_ENVELOPES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_d7_d8_d35_whatever_is_wrong_inside_the_envelope_the_answer_and_the_log_are_the_same(world: World) -> None:
+def test_d7_d8_d35_whatever_is_wrong_inside_the_envelope_the_answer_and_the_log_are_the_same(
+    world: World,
+) -> None:
     seen = set()
     for case, pieces in UNREADABLE_ENVELOPES:
         answer = refused(message(world, envelope=pieces), FailInfo.BAD_REQUEST, UNREADABLE)
         seen.add((answer.body[:40], len(answer.body), tuple(sorted(answer.headers.items()))))
         assert len(seen) == 1, case
     entries = AuditEntry.objects.filter(event="message:refuse").values_list("data", flat=True)
-    assert {data["cause"] for data in entries} == {f"routers: {UNREADABLE}"}  # counted as one within a minute
+    assert {data["cause"] for data in entries} == {
+        f"routers: {UNREADABLE}"
+    }  # counted as one within a minute
 
 
 def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
-    """With the same nonce of ours nothing is left that could differ. `./portal attack --timing` measures the rest."""
+    """With the same nonce of ours nothing is left that could differ.
+
+    `./portal attack --timing` measures the rest.
+    """
     seen, moment = set(), now()
     for _, pieces in UNREADABLE_ENVELOPES:
         sent = message(world, envelope=pieces)
-        with mock.patch("scep.service.os.urandom", constant_entropy()), mock.patch(CLOCK, return_value=moment):
+        with (
+            mock.patch("scep.service.os.urandom", constant_entropy()),
+            mock.patch(CLOCK, return_value=moment),
+        ):
             answer = post(sent)
         seen.add((answer.http, tuple(sorted(answer.headers.items())), answer.body))
     assert len(seen) == 1
 
 
-def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(world: World) -> None:
-    """Who flips bits of CBC in a captured envelope would read its challenge from which flips leave valid UTF-8."""
+def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(
+    world: World,
+) -> None:
+    """Who flips bits of CBC in a captured envelope would read its challenge from which flips leave
+    valid UTF-8.
+    """
     good, secret = csr(), CHALLENGE.encode()
     for octet in (b"!", b"\xff", b"\xc0", b"\x00"):
         changed = good.replace(secret, secret[:-1] + octet)
@@ -119,16 +138,23 @@ def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(w
         cause = "certification request: the signature does not fit the key"
         refused(message(world, changed, key="bob"), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
     entries = AuditEntry.objects.filter(event="message:refuse")
-    assert {data["cause"] for data in entries.values_list("data", flat=True)} == {f"routers: {UNREADABLE}"}
+    assert {data["cause"] for data in entries.values_list("data", flat=True)} == {
+        f"routers: {UNREADABLE}"
+    }
 
 
 def test_d7_who_made_the_request_is_told_what_is_wrong_with_it(world: World) -> None:
-    """The key in the request signed the message too: nobody reads somebody else's envelope that way."""
+    """The key in the request signed the message too: nobody reads somebody else's envelope that
+    way.
+    """
     good = csr()
     broken = good.replace(CHALLENGE.encode(), CHALLENGE.encode()[:-1] + b"!")
     text = "the signature of the certificate request is wrong"
     refused(message(world, broken), FailInfo.BAD_MESSAGE_CHECK, text, cause=text)
-    sha256_with_rsa, sha1_with_rsa = der_oid("1.2.840.113549.1.1.11"), der_oid("1.2.840.113549.1.1.5")
+    sha256_with_rsa, sha1_with_rsa = (
+        der_oid("1.2.840.113549.1.1.11"),
+        der_oid("1.2.840.113549.1.1.5"),
+    )
     weak = good.replace(sha256_with_rsa, sha1_with_rsa)
     assert good not in (broken, weak)
     text = "signature digest SHA-1: SHA-256, SHA-384 or SHA-512 is needed"
@@ -137,7 +163,9 @@ def test_d7_who_made_the_request_is_told_what_is_wrong_with_it(world: World) -> 
 
 
 def aes(data: bytes, iv: bytes) -> list[bytes]:
-    """The blocks of CBC under the key that `Envelope` has unless it is told another, the IV first."""
+    """The blocks of CBC under the key that `Envelope` has unless it is told another, the IV
+    first.
+    """
     encryptor = Cipher(AES(Envelope().cek), CBC(iv)).encryptor()
     done = iv + encryptor.update(data + bytes(-len(data) % 16)) + encryptor.finalize()
     return [done[start : start + 16] for start in range(0, len(done), 16)]
@@ -148,17 +176,24 @@ def xor(*values: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("number", ["21", "22"])
-def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(world: World, number: str) -> None:
+def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(
+    world: World, number: str
+) -> None:
     """Bob has Alice's envelope, and knows all of her request but the challenge.
 
-    A block of it, another IV, a block of his own and one that he knows: the challenge's first octet is the length of a
-    value now, and the whole an IssuerAndSerialNumber if, and only if, he has guessed it.
+    A block of it, another IV, a block of his own and one that he knows: the challenge's first octet
+    is the length of a value now, and the whole an IssuerAndSerialNumber if, and only if, he has
+    guessed it.
     """
     secret = CHALLENGE.encode()
     plain = next(
         found
         for size in range(1, 17)
-        if (found := request_der(build_name([("CN", "r" * size)]), challenge(CHALLENGE))).index(secret) % 16 == 5
+        if (found := request_der(build_name([("CN", "r" * size)]), challenge(CHALLENGE))).index(
+            secret
+        )
+        % 16
+        == 5
     )
     captured = aes(plain, b"i" * 16)
     at = plain.index(secret) // 16 + 1
@@ -169,17 +204,24 @@ def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(world: 
     for guess in (secret[0], secret[0] ^ 1):
         iv = xor(captured[at - 1], xor(inside, known) + bytes((guess ^ 26,)) + bytes(10))
         blocks = captured[at] + free + captured[3]
-        sent = message(world, key="bob", message_type=number, envelope={"iv": iv, "ciphertext": blocks})
+        sent = message(
+            world, key="bob", message_type=number, envelope={"iv": iv, "ciphertext": blocks}
+        )
         with mock.patch("scep.service.os.urandom", constant_entropy()):
             answers.add(post(sent).body)
     assert len(answers) == 1
 
 
 def test_d8_one_message_costs_at_most_one_private_operation_of_decryption(world: World) -> None:
-    with mock.patch.object(RaCredential, "decrypt", autospec=True, side_effect=RaCredential.decrypt) as decrypt:
+    with mock.patch.object(
+        RaCredential, "decrypt", autospec=True, side_effect=RaCredential.decrypt
+    ) as decrypt:
         post(message(world, envelope={"copies": 16}))
         assert decrypt.call_count == 1
-        for pieces in ({"copies": 17}, {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))}):
+        for pieces in (
+            {"copies": 17},
+            {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))},
+        ):
             post(message(world, envelope=pieces))
         assert decrypt.call_count == 1
 
@@ -197,7 +239,7 @@ def test_d35_d38_a_refused_cipher_is_bad_alg_and_the_text_says_what_to_use(world
         refused(sent, FailInfo.BAD_ALG, f"content encryption {name}: use AES-128-CBC")
 
 
-# ------------------------------------------------------------------------------------------------- D-9, D-10: the key
+# ------------------------------------------------------------------------------- D-9, D-10: the key
 
 
 def test_d9_a_message_signed_by_another_self_made_key_is_refused(world: World) -> None:
@@ -208,32 +250,46 @@ def test_d9_a_message_signed_by_another_self_made_key_is_refused(world: World) -
 
 def test_d10_somebody_elses_key_is_not_claimed_without_its_signature(world: World) -> None:
     spki = read_certificate(identity("bob").certificate_der).spki_der
-    claimed = csr("alice").replace(read_certificate(identity("alice").certificate_der).spki_der, spki)
+    claimed = csr("alice").replace(
+        read_certificate(identity("alice").certificate_der).spki_der, spki
+    )
     assert claimed != csr("alice")
     cause = "certification request: the signature does not fit the key"
     refused(message(world, claimed), FailInfo.BAD_REQUEST, UNREADABLE, cause=cause)
 
 
-# -------------------------------------------------------------------------------- D-11, D-32, D-34: signature wrapping
+# ------------------------------------------------------------- D-11, D-32, D-34: signature wrapping
 
 WITHOUT_TYPE = frozenset({c.ATTR_CONTENT_TYPE})
 BAD_SIGNATURES: list[tuple[str, dict[str, Any], str]] = [
     ("a bit of the signature", {"tamper_signature": True}, "signature does not verify"),
     ("no signature", {"signature": b""}, "signature does not verify"),
     ("another key", {"certificate": identity("bob").certificate_der}, "signature does not verify"),
-    ("messageDigest of something else", {"message_digest": bytes(32)}, "messageDigest does not fit the content"),
+    (
+        "messageDigest of something else",
+        {"message_digest": bytes(32)},
+        "messageDigest does not fit the content",
+    ),
     (
         "messageDigest absent",
         {"without": frozenset({c.ATTR_MESSAGE_DIGEST})},
         "signed attribute messageDigest: needed once",
     ),
-    ("contentType absent", {"without": WITHOUT_TYPE}, "signed attribute contentType: id-data is needed once"),
+    (
+        "contentType absent",
+        {"without": WITHOUT_TYPE},
+        "signed attribute contentType: id-data is needed once",
+    ),
     (
         "contentType of something else",
         {"without": WITHOUT_TYPE, "extra_attributes": [content_type(c.ID_SIGNED_DATA)]},
         "signed attribute contentType: id-data is needed once",
     ),
-    ("no certificate", {"certificates": []}, "signer certificate: exactly one must be in the message"),
+    (
+        "no certificate",
+        {"certificates": []},
+        "signer certificate: exactly one must be in the message",
+    ),
     (
         "the signer's certificate twice",
         {"certificates": [identity().certificate_der] * 2},
@@ -244,7 +300,11 @@ BAD_SIGNATURES: list[tuple[str, dict[str, Any], str]] = [
         {"signature_algorithm": der_sequence(der_oid("1.2.840.113549.1.1.13"))},
         "signature algorithm with sha512: digest algorithm is sha256, use one",
     ),
-    ("PSS that is none", {"signature_algorithm": pss_algorithm("sha256", 32)}, "signature does not verify"),
+    (
+        "PSS that is none",
+        {"signature_algorithm": pss_algorithm("sha256", 32)},
+        "signature does not verify",
+    ),
 ]
 
 
@@ -263,7 +323,12 @@ def test_d32_a_second_signer_is_refused_whoever_comes_first(world: World) -> Non
     content = good.signed_content()
     for first, second, name in ((good, mallory, ALICE_ID), (mallory, good, "mallory")):
         both = replace(first, content=content, extra_signer_infos=[second.signer_info(content)])
-        refused(both.encode(), FailInfo.BAD_REQUEST, "2 signers: exactly one is needed", transaction_id=name)
+        refused(
+            both.encode(),
+            FailInfo.BAD_REQUEST,
+            "2 signers: exactly one is needed",
+            transaction_id=name,
+        )
 
 
 def test_d32_content_that_is_no_data_or_not_there_is_refused(world: World) -> None:
@@ -282,28 +347,46 @@ def test_d34_d38_a_refused_algorithm_is_bad_alg_and_the_text_says_what_to_use(wo
         ({"digest": "md5"}, "digest algorithm MD5: use SHA-256"),
         ({"digest": "sha1"}, "digest algorithm SHA-1: use SHA-256"),
         ({"digest": "sha224"}, "digest algorithm SHA-224: use SHA-256"),
-        ({"digest_algorithm": der_sequence(der_oid("1.2.3.4"))}, "digest algorithm 1.2.3.4: use SHA-256"),
+        (
+            {"digest_algorithm": der_sequence(der_oid("1.2.3.4"))},
+            "digest algorithm 1.2.3.4: use SHA-256",
+        ),
         (
             {"signature_algorithm": der_sequence(der_oid("1.2.840.113549.1.1.5"))},
             "signature algorithm SHA-1 with RSA: use RSA with SHA-256",
         ),
-        ({"signature_algorithm": pss_algorithm("sha256", 0)}, "RSASSA-PSS salt of 0 bytes: at least 16"),
+        (
+            {"signature_algorithm": pss_algorithm("sha256", 0)},
+            "RSASSA-PSS salt of 0 bytes: at least 16",
+        ),
     ]
     for pieces, text in algorithms:
         refused(message(world, **pieces), FailInfo.BAD_ALG, text, cause=text)
 
 
-def test_a_signer_with_an_ec_key_still_has_to_hold_the_requested_key_and_knows_no_transaction(world: World) -> None:
-    refused(message(world, key="carol"), FailInfo.BAD_REQUEST, cause="signer key is not the requested key")
-    refused(message(world, key="carol", message_type="20"), FailInfo.BAD_CERT_ID, "no such transaction")
+def test_a_signer_with_an_ec_key_still_has_to_hold_the_requested_key_and_knows_no_transaction(
+    world: World,
+) -> None:
+    refused(
+        message(world, key="carol"),
+        FailInfo.BAD_REQUEST,
+        cause="signer key is not the requested key",
+    )
+    refused(
+        message(world, key="carol", message_type="20"), FailInfo.BAD_CERT_ID, "no such transaction"
+    )
 
 
-def test_an_ec_key_in_the_request_of_an_rsa_signer_is_refused_before_anyone_waits(world: World) -> None:
+def test_an_ec_key_in_the_request_of_an_rsa_signer_is_refused_before_anyone_waits(
+    world: World,
+) -> None:
     of_carol = request_der(None, key=ec_key())
-    refused(message(world, of_carol), FailInfo.BAD_REQUEST, cause="signer key is not the requested key")
+    refused(
+        message(world, of_carol), FailInfo.BAD_REQUEST, cause="signer key is not the requested key"
+    )
 
 
-# ------------------------------------------------------------------------------------- D-18, D-19, D-20: hostile shape
+# ------------------------------------------------------------------ D-18, D-19, D-20: hostile shape
 
 ODD_OID = der_oid("1.2.3")
 MALFORMED: list[tuple[str, bytes]] = [
@@ -340,7 +423,15 @@ def test_d18_d19_d20_what_is_no_scep_message_is_400_quickly_and_on_record(world:
 
 
 def test_d19_a_message_as_ber_with_indefinite_lengths_is_as_good_as_der(world: World) -> None:
-    pending(message(world, csr(), indefinite=True, indefinite_attributes=True, envelope={"constructed": True}))
+    pending(
+        message(
+            world,
+            csr(),
+            indefinite=True,
+            indefinite_attributes=True,
+            envelope={"constructed": True},
+        )
+    )
 
 
 def test_d19_no_mutation_of_a_good_message_is_a_fault_of_ours(world: World) -> None:
@@ -355,7 +446,7 @@ def test_d19_no_mutation_of_a_good_message_is_a_fault_of_ours(world: World) -> N
         assert answer.status is not PKIStatus.SUCCESS
 
 
-# ------------------------------------------------------------------------------------------------- D-29: many polls
+# --------------------------------------------------------------------------------- D-29: many polls
 
 
 def test_d29_a_poll_costs_no_decryption_and_one_look_at_the_transaction(world: World) -> None:
@@ -363,7 +454,9 @@ def test_d29_a_poll_costs_no_decryption_and_one_look_at_the_transaction(world: W
     poll = message(world, message_type="20")
     post(poll)
     with (
-        mock.patch.object(RaCredential, "decrypt", side_effect=AssertionError("a poll needs no decryption")),
+        mock.patch.object(
+            RaCredential, "decrypt", side_effect=AssertionError("a poll needs no decryption")
+        ),
         CaptureQueriesContext(connection) as queries,
     ):
         for _ in range(20):
@@ -373,7 +466,7 @@ def test_d29_a_poll_costs_no_decryption_and_one_look_at_the_transaction(world: W
     assert refusals() == 0
 
 
-# ------------------------------------------------------------------------------------------- D-33: attributes
+# --------------------------------------------------------------------------------- D-33: attributes
 
 
 def odd(oid: bytes, *replacements: bytes) -> dict[str, Any]:
@@ -392,7 +485,10 @@ NO_TRANSACTION_ID: list[tuple[str, dict[str, Any]]] = [
     ("twice", {"extra_attributes": [transaction_id("mallory")]}),
     (
         "of two values",
-        odd(c.ATTR_TRANSACTION_ID, attribute(c.ATTR_TRANSACTION_ID, der(0x13, b"a"), der(0x13, b"b"))),
+        odd(
+            c.ATTR_TRANSACTION_ID,
+            attribute(c.ATTR_TRANSACTION_ID, der(0x13, b"a"), der(0x13, b"b")),
+        ),
     ),
     (
         "only where nothing is signed",
@@ -402,8 +498,14 @@ NO_TRANSACTION_ID: list[tuple[str, dict[str, Any]]] = [
 ODD_ATTRIBUTES: list[tuple[str, dict[str, Any]]] = [
     ("messageType absent", odd(c.ATTR_MESSAGE_TYPE)),
     ("messageType twice", {"extra_attributes": [message_type("20")]}),
-    ("messageType a number", odd(c.ATTR_MESSAGE_TYPE, attribute(c.ATTR_MESSAGE_TYPE, der_integer(19)))),
-    ("messageType unsigned", {**odd(c.ATTR_MESSAGE_TYPE), "unsigned_attributes": [message_type("19")]}),
+    (
+        "messageType a number",
+        odd(c.ATTR_MESSAGE_TYPE, attribute(c.ATTR_MESSAGE_TYPE, der_integer(19))),
+    ),
+    (
+        "messageType unsigned",
+        {**odd(c.ATTR_MESSAGE_TYPE), "unsigned_attributes": [message_type("19")]},
+    ),
     ("senderNonce absent", odd(c.ATTR_SENDER_NONCE)),
     ("senderNonce empty", odd(c.ATTR_SENDER_NONCE, sender_nonce(b""))),
     ("senderNonce of 30 KB", odd(c.ATTR_SENDER_NONCE, sender_nonce(bytes(30_000)))),
@@ -423,7 +525,9 @@ def test_d33_other_attributes_that_are_odd_are_refused(world: World) -> None:
         assert refused(message(world, csr(), **pieces), FailInfo.BAD_REQUEST, nonce=nonce), case
 
 
-def test_d17_d33_control_characters_in_a_transaction_id_are_refused_and_echoed_as_received(world: World) -> None:
+def test_d17_d33_control_characters_in_a_transaction_id_are_refused_and_echoed_as_received(
+    world: World,
+) -> None:
     text = "transactionID contains control characters"
     for name in ("a\nb", "\x1b[31m", "a\rSet-Cookie: x"):
         sent = message(world, csr(), transaction_id=name, transaction_id_tag=UTF8_STRING)
@@ -435,12 +539,33 @@ def test_a_nonce_of_any_length_comes_back_byte_for_byte(world: World) -> None:
         assert post(message(world, csr(), sender_nonce=nonce)).recipient_nonce == nonce
 
 
-# ------------------------------------------------------------------------------------ D-36, D-37: messageType
+# -------------------------------------------------------------------------- D-36, D-37: messageType
 
 
 def test_d37_any_other_message_type_is_bad_request_and_never_an_enrollment(world: World) -> None:
-    for kind in ("18", "3", "0", "1", "2", "4", "16", "23", "999", "", "019", "+19", " 19", "1e1", "-19", "19\0"):
-        refused(message(world, csr(), message_type=kind), FailInfo.BAD_REQUEST, "messageType is not supported")
+    for kind in (
+        "18",
+        "3",
+        "0",
+        "1",
+        "2",
+        "4",
+        "16",
+        "23",
+        "999",
+        "",
+        "019",
+        "+19",
+        " 19",
+        "1e1",
+        "-19",
+        "19\0",
+    ):
+        refused(
+            message(world, csr(), message_type=kind),
+            FailInfo.BAD_REQUEST,
+            "messageType is not supported",
+        )
 
 
 def test_cve_2026_30836_no_number_but_the_known_ones_is_a_request() -> None:
@@ -456,7 +581,12 @@ def test_a_constant_transaction_id_of_get_crl_opens_nothing(world: World) -> Non
     inside = der_sequence(read_certificate(identity().certificate_der).subject_der, der_integer(1))
     for _ in range(2):
         sent = message(world, inside, message_type="22", transaction_id="SSCEP transactionId")
-        refused(sent, FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", transaction_id="SSCEP transactionId")
+        refused(
+            sent,
+            FailInfo.BAD_CERT_ID,
+            "there is no CRL of this issuer here",
+            transaction_id="SSCEP transactionId",
+        )
 
 
 def test_d36_a_request_for_enrollment_around_something_else_is_refused(world: World) -> None:
@@ -477,14 +607,19 @@ def test_d37_an_answer_of_ours_sent_back_is_refused(world: World) -> None:
     refused(answer.body, FailInfo.BAD_REQUEST, "pkcsPKIEnvelope is missing", nonce=None)
 
 
-# -------------------------------------------------------------------------------------------- the log cannot be flooded
+# ------------------------------------------------------------------------ the log cannot be flooded
 
 
 @pytest.mark.usefixtures("within_a_minute")
-def test_refusals_that_differ_only_in_what_the_sender_wrote_are_one_entry_with_a_count(world: World) -> None:
+def test_refusals_that_differ_only_in_what_the_sender_wrote_are_one_entry_with_a_count(
+    world: World,
+) -> None:
     for number in range(5):
         refused(message(world, message_type=f"7{number}"), FailInfo.BAD_REQUEST)
-        refused(message(world, digest_algorithm=der_sequence(der_oid(f"1.2.{number}"))), FailInfo.BAD_ALG)
+        refused(
+            message(world, digest_algorithm=der_sequence(der_oid(f"1.2.{number}"))),
+            FailInfo.BAD_ALG,
+        )
         refused(message(world, envelope={"cipher_oid": der_oid(f"1.2.{number}")}), FailInfo.BAD_ALG)
         malformed(bytes((number, 0)))
     assert refusals() == 20
@@ -501,6 +636,8 @@ def test_a_refusal_is_on_record_with_its_address_and_transaction(world: World) -
 
 def test_the_text_of_a_refusal_is_the_same_for_our_own_client(world: World) -> None:
     device = Device.named("r1.example")
-    answer = device.scep.get_crl(device.identity.issuer_der, device.identity.serial_der, device.identity)
+    answer = device.scep.get_crl(
+        device.identity.issuer_der, device.identity.serial_der, device.identity
+    )
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
     assert bare(answer.fail_info_text) == "there is no CRL of this issuer here"

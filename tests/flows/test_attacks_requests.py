@@ -1,4 +1,6 @@
-"""Certificate requests nobody should get away with: names, keys, extensions (attacks D-12 to D-23, D-41 to D-45)."""
+"""Certificate requests nobody should get away with: names, keys, extensions (attacks D-12 to D-23,
+D-41 to D-45).
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -12,18 +14,20 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.urls import reverse
 
 from approvals import tasks
-from approvals.decisions import approve_request
-from approvals.errors import RequestChanged
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.review import review_digest
-from approvals.states import State
-from ca import asn1
-from ca.csr import CsrAlgorithmRefused, CsrSignatureInvalid, decode_csr
-from ca.models import Certificate
-from ca.names import GeneralName, build_name, general_name
-from ca.profiles import ProfileSpec
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from approvals.decisions.decide import approve_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import RequestChanged
+from approvals.rules.states import State
+from ca.content.csr_review import ProfileSpec
+from ca.models.certificates import Certificate
+from ca.x509 import asn1
+from ca.x509.csr import decode_csr
+from ca.x509.errors import CsrAlgorithmRefused, CsrSignatureInvalid
+from ca.x509.general_names import GeneralName, general_name
+from ca.x509.names import build_name
+from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.errors import UNREADABLE
 from tests.ca.forge import (
     dns,
@@ -51,10 +55,12 @@ def issued(world: World, sent: bytes) -> x509.Certificate:
     request = pending(sent)
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     assert run_worker().issued == [request.pk]
-    return x509.load_der_x509_certificate(Certificate.objects.get(order_id=request.pk).certificate_der)
+    return x509.load_der_x509_certificate(
+        Certificate.objects.get(order_id=request.pk).certificate_der
+    )
 
 
-# ----------------------------------------------------------------------------------------- D-12, D-14, D-15: extensions
+# --------------------------------------------------------------------- D-12, D-14, D-15: extensions
 
 AUTHORITY = {
     "CA:TRUE": ("2.5.29.19", b"\x30\x03\x01\x01\xff"),
@@ -90,11 +96,16 @@ def test_d12_nobody_becomes_an_authority_by_asking(world: World) -> None:
 
 def test_d14_d15_purposes_and_identities_come_from_the_profile_only(world: World) -> None:
     subject = build_name([("CN", "r1.example")])
-    wanted = [extension(oid, asn1.der_sequence(asn1.der_oid(inner))) for oid, inner in list(NOT_COPIED.values())[3:]]
+    wanted = [
+        extension(oid, asn1.der_sequence(asn1.der_oid(inner)))
+        for oid, inner in list(NOT_COPIED.values())[3:]
+    ]
     one_of_each = {item[:20]: item for item in wanted if b"\x55\x1d\x25" not in item[:8]}
     purposes = extension(
         "2.5.29.37",
-        asn1.der_sequence(*(asn1.der_oid(inner) for oid, inner in NOT_COPIED.values() if oid == "2.5.29.37")),
+        asn1.der_sequence(
+            *(asn1.der_oid(inner) for oid, inner in NOT_COPIED.values() if oid == "2.5.29.37")
+        ),
     )
     csr = request_der(subject, extension_request(purposes, *one_of_each.values()))
     sent = message(world, csr)
@@ -105,11 +116,15 @@ def test_d14_d15_purposes_and_identities_come_from_the_profile_only(world: World
     certificate = issued(world, sent)
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert [purpose.dotted_string for purpose in usage] == ["1.3.6.1.5.5.7.3.2"]
-    assert not [item for item in certificate.extensions if item.oid.dotted_string.startswith("1.3.6.1.4.1.311")]
+    assert not [
+        item
+        for item in certificate.extensions
+        if item.oid.dotted_string.startswith("1.3.6.1.4.1.311")
+    ]
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
 
 
-# ---------------------------------------------------------------------------------------------- D-13: alternative names
+# -------------------------------------------------------------------------- D-13: alternative names
 
 
 def upn_of(text: str) -> GeneralName:
@@ -121,7 +136,10 @@ def test_d13_a_privileged_name_that_is_not_allowed_is_refused_by_name(world: Wor
     names: dict[str, tuple[GeneralName | bytes, ...]] = {
         "dns 'dc1.example'": (dns("r1.example"), dns("dc1.example")),
         "upn 'admin@example.org'": (dns("r1.example"), upn_of("admin@example.org")),
-        "email 'admin@example.org'": (dns("r1.example"), general_name("email", "admin@example.org")),
+        "email 'admin@example.org'": (
+            dns("r1.example"),
+            general_name("email", "admin@example.org"),
+        ),
         "uri 'tag:microsoft.com,2022-09-14:sid:S-1-5-2": (
             dns("r1.example"),
             general_name("uri", "tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-500"),
@@ -130,13 +148,20 @@ def test_d13_a_privileged_name_that_is_not_allowed_is_refused_by_name(world: Wor
     }
     for named, sans in names.items():
         csr = request_der(None, extension_request(san(*sans)))
-        answer = refused(message(world, csr), FailInfo.BAD_REQUEST, cause="policy", profile="strict")
+        answer = refused(
+            message(world, csr), FailInfo.BAD_REQUEST, cause="policy", profile="strict"
+        )
         assert f"subjectAltName {named}" in answer.text
 
 
-def test_d13_without_patterns_an_officer_sees_every_name_before_anything_is_issued(world: World) -> None:
+def test_d13_without_patterns_an_officer_sees_every_name_before_anything_is_issued(
+    world: World,
+) -> None:
     csr = request_der(
-        None, extension_request(san(dns("r1.example"), dns("dc1.example"), general_name("ip", "192.0.2.1")))
+        None,
+        extension_request(
+            san(dns("r1.example"), dns("dc1.example"), general_name("ip", "192.0.2.1"))
+        ),
     )
     request = pending(message(world, csr))
     page = signed_in(world.alice).get(reverse("request", args=[request.pk])).content.decode()
@@ -145,7 +170,7 @@ def test_d13_without_patterns_an_officer_sees_every_name_before_anything_is_issu
     assert request.state == State.PENDING
 
 
-# ------------------------------------------------------------------------------------------- D-16, D-17, D-18: the name
+# ----------------------------------------------------------------------- D-16, D-17, D-18: the name
 
 
 def name_of(*values: bytes, tag: int = UTF8) -> bytes:
@@ -154,7 +179,12 @@ def name_of(*values: bytes, tag: int = UTF8) -> bytes:
 
 def test_d16_d17_a_subject_that_says_two_things_or_hides_one_is_refused(world: World) -> None:
     multi = asn1.der_sequence(
-        asn1.der_set(*(asn1.der_sequence(asn1.der_oid(oid), asn1.der(UTF8, b"r1")) for oid in (CN, "2.5.4.10")))
+        asn1.der_set(
+            *(
+                asn1.der_sequence(asn1.der_oid(oid), asn1.der(UTF8, b"r1"))
+                for oid in (CN, "2.5.4.10")
+            )
+        )
     )
     subjects = {
         "two CN": name_of(b"r1.example", b"admin"),
@@ -213,15 +243,22 @@ def test_d17_alternative_names_of_odd_shape_are_refused(world: World) -> None:
         extension("2.5.29.17", b"junk"),
     ]
     for wanted in unreadable:
-        text = refused(message(world, request_der(None, extension_request(wanted))), FailInfo.BAD_REQUEST).text
+        text = refused(
+            message(world, request_der(None, extension_request(wanted))), FailInfo.BAD_REQUEST
+        ).text
         assert text.startswith("certification request: subjectAltName")
 
 
 def test_d18_too_many_extensions_are_refused_quickly(world: World) -> None:
     for count in (33, 1000):
-        many = extension_request(*(extension(f"1.2.3.{number}", b"\x05\x00") for number in range(count)))
+        many = extension_request(
+            *(extension(f"1.2.3.{number}", b"\x05\x00") for number in range(count))
+        )
         text = refused(message(world, request_der(None, many)), FailInfo.BAD_REQUEST).text
-        assert text in (UNREADABLE, f"certification request: {count} requested extensions: at most 32")
+        assert text in (
+            UNREADABLE,
+            f"certification request: {count} requested extensions: at most 32",
+        )
 
 
 def test_mixed_scripts_are_shown_to_the_officer_with_a_warning(world: World) -> None:
@@ -241,7 +278,10 @@ def test_d42_what_a_device_writes_is_text_on_every_page(world: World) -> None:
         csr = request_der(build_name([("CN", text)]), key=rsa_key(key))
         pending(message(world, csr, key=key, transaction_id=text, transaction_id_tag=UTF8))
     alice = signed_in(world.alice)
-    pages = [reverse("queue"), *(reverse("request", args=[row.pk]) for row in EnrollmentRequest.objects.all())]
+    pages = [
+        reverse("queue"),
+        *(reverse("request", args=[row.pk]) for row in EnrollmentRequest.objects.all()),
+    ]
     for page in pages:
         shown = alice.get(page, HTTP_USER_AGENT="<b>").content.decode()
         assert "<script>alert" not in shown
@@ -249,7 +289,7 @@ def test_d42_what_a_device_writes_is_text_on_every_page(world: World) -> None:
     assert "{{ 7*7 }}" in alice.get(pages[0]).content.decode()
 
 
-# --------------------------------------------------------------------------------------------------- D-21, D-22: keys
+# --------------------------------------------------------------------------------- D-21, D-22: keys
 
 
 def with_key(spki_der: bytes) -> bytes:
@@ -284,13 +324,19 @@ def test_d21_bad_rsa_keys_are_refused_quickly_and_nobody_waits(world: World) -> 
         assert perf_counter() - started < 1, case
 
 
-def test_d21_a_proven_key_with_an_exponent_that_is_not_allowed_is_refused_by_name(world: World) -> None:
+def test_d21_a_proven_key_with_an_exponent_that_is_not_allowed_is_refused_by_name(
+    world: World,
+) -> None:
     create_profile(world.ca, "odd", spec=ProfileSpec(rsa_exponents=(65539,)))
     text = "RSA 2048 exponent 65537: allowed is 65539"
-    refused(message(world, request_der()), FailInfo.BAD_REQUEST, text, cause="policy", profile="odd")
+    refused(
+        message(world, request_der()), FailInfo.BAD_REQUEST, text, cause="policy", profile="odd"
+    )
 
 
-def test_d21_a_key_below_the_size_of_the_profile_is_refused_with_the_reason_by_name(world: World) -> None:
+def test_d21_a_key_below_the_size_of_the_profile_is_refused_with_the_reason_by_name(
+    world: World,
+) -> None:
     create_profile(world.ca, "large", spec=ProfileSpec(rsa_min_bits=3072))
     sent = message(world, request_der())
     refused(sent, FailInfo.BAD_REQUEST, "RSA 2048: at least 3072", cause="policy", profile="large")
@@ -315,12 +361,15 @@ def test_d22_other_curves_and_kinds_of_keys_are_refused(world: World) -> None:
         "compressed": asn1.der_sequence(p256, asn1.der_bit_string(point)),
         "not on the curve": off_curve,
         "explicit parameters": asn1.der_sequence(
-            asn1.der_sequence(asn1.der_oid("1.2.840.10045.2.1"), asn1.der_sequence(asn1.der_integer(1))),
+            asn1.der_sequence(
+                asn1.der_oid("1.2.840.10045.2.1"), asn1.der_sequence(asn1.der_integer(1))
+            ),
             asn1.der_bit_string(b"\x04" + bytes(64)),
         ),
         "Ed25519": edwards.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         "DSA": asn1.der_sequence(
-            asn1.der_sequence(asn1.der_oid("1.2.840.10040.4.1")), asn1.der_bit_string(b"\x02\x01\x07")
+            asn1.der_sequence(asn1.der_oid("1.2.840.10040.4.1")),
+            asn1.der_bit_string(b"\x02\x01\x07"),
         ),
     }
     for case, key in keys.items():
@@ -334,7 +383,9 @@ def test_d22_other_curves_and_kinds_of_keys_are_refused(world: World) -> None:
     assert any("EC curve" in cause for cause in causes()), "the log says which"
 
 
-def test_d23_a_key_that_has_a_certificate_under_another_name_waits_and_the_officer_is_shown_both(world: World) -> None:
+def test_d23_a_key_that_has_a_certificate_under_another_name_waits_and_the_officer_is_shown_both(
+    world: World,
+) -> None:
     EnrollmentProfile.objects.update(on_duplicate="redeliver")
     issued(world, message(world, request_der(build_name([("CN", "r1.example")]))))
     other = message(world, request_der(build_name([("CN", "r2.example")])), transaction_id="second")
@@ -344,7 +395,7 @@ def test_d23_a_key_that_has_a_certificate_under_another_name_waits_and_the_offic
     assert EnrollmentRequest.objects.count() == 2
 
 
-# ----------------------------------------------------------------------------------- D-41, D-45: between two moments
+# ------------------------------------------------------------------ D-41, D-45: between two moments
 
 
 def test_d41_what_was_reviewed_is_what_is_decided_on_and_issued(world: World) -> None:
@@ -355,16 +406,22 @@ def test_d41_what_was_reviewed_is_what_is_decided_on_and_issued(world: World) ->
     with nothing_granted():
         assert device.enroll(dns_names=["dc1.example"]).status is PKIStatus.FAILURE
     assert review_digest(EnrollmentRequest.objects.get()) == seen
-    approve = partial(approve_request, request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve = partial(
+        approve_request, request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+    )
     with pytest.raises(RequestChanged):
         approve(view_sha256="0" * 64)
     approve(view_sha256=seen)
     run_worker()
     certificate = x509.load_der_x509_certificate(device.poll().certificates[0])
-    assert not [item for item in certificate.extensions if item.oid == x509.OID_SUBJECT_ALTERNATIVE_NAME]
+    assert not [
+        item for item in certificate.extensions if item.oid == x509.OID_SUBJECT_ALTERNATIVE_NAME
+    ]
 
 
-def test_d45_a_task_that_comes_too_early_or_again_or_for_nothing_issues_nothing_more(world: World) -> None:
+def test_d45_a_task_that_comes_too_early_or_again_or_for_nothing_issues_nothing_more(
+    world: World,
+) -> None:
     sent = message(world, request_der())
     request = pending(sent)
     tasks.issue_certificates(request_ids=[str(request.pk)])

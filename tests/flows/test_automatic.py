@@ -1,17 +1,22 @@
-"""Profiles without an officer: the policy decides, the worker signs, and the device has it in the same exchange."""
+"""Profiles without an officer: the policy decides, the worker signs, and the device has it in the
+same exchange.
+"""
 
 from collections.abc import Iterator
 from unittest import mock
 
 import pytest
 
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest
+from approvals.models.decisions import Decision
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.models import AuditEntry
-from ca.errors import AuthorityUnusable
-from ca.models import Certificate, ServiceKey
-from ca.service_keys import certify_service_keys
+from ca.models.certificates import Certificate
+from ca.models.keys import ServiceKey
+from ca.signing.service_keys import certify_service_keys
 from ca.tasks import certify
-from scep import service
+from ca.x509.errors import AuthorityUnusable
+from scep.operations import enrollment
 from scep.protocol.constants import PKIStatus
 from tests.world import Device, World, create_profile, now, run_worker
 
@@ -21,18 +26,24 @@ SECRET = "a secret of all phones"
 @pytest.fixture
 def phones(world: World) -> EnrollmentProfile:
     """A profile that approves whoever knows its static challenge."""
-    return create_profile(world.ca, "phones", approval="automatic", challenge="static", static_challenge=SECRET)
+    return create_profile(
+        world.ca, "phones", approval="automatic", challenge="static", static_challenge=SECRET
+    )
 
 
 @pytest.fixture
 def prompt_worker() -> Iterator[None]:
     """A worker that is at it while the web process sleeps."""
-    with mock.patch("scep.service.time.sleep", side_effect=lambda seconds: run_worker()):
+    with mock.patch(
+        "scep.operations.enrollment.time.sleep", side_effect=lambda seconds: run_worker()
+    ):
         yield
 
 
 @pytest.mark.usefixtures("prompt_worker")
-def test_an_automatic_profile_answers_success_in_the_same_exchange(phones: EnrollmentProfile) -> None:
+def test_an_automatic_profile_answers_success_in_the_same_exchange(
+    phones: EnrollmentProfile,
+) -> None:
     answer = Device.named("p1.example", profile="phones").enroll(challenge=SECRET)
     assert answer.status is PKIStatus.SUCCESS
     decision = Decision.objects.get()
@@ -43,7 +54,7 @@ def test_an_automatic_profile_answers_success_in_the_same_exchange(phones: Enrol
 @pytest.mark.usefixtures("phones")
 def test_a_worker_that_is_late_gets_the_device_pending_and_then_its_certificate() -> None:
     device = Device.named("p1.example", profile="phones")
-    with mock.patch.object(service, "WAIT_SECONDS", -1.0):
+    with mock.patch.object(enrollment, "WAIT_SECONDS", -1.0):
         assert device.enroll(challenge=SECRET).status is PKIStatus.PENDING
     run_worker()
     assert device.poll().status is PKIStatus.SUCCESS
@@ -51,18 +62,20 @@ def test_a_worker_that_is_late_gets_the_device_pending_and_then_its_certificate(
 
 @pytest.mark.usefixtures("phones", "prompt_worker")
 def test_no_more_than_a_few_exchanges_wait_at_a_time() -> None:
-    taken = [service._waiters.acquire(blocking=False) for _ in range(8)]
+    taken = [enrollment._waiters.acquire(blocking=False) for _ in range(8)]
     try:
         assert all(taken)
         answer = Device.named("p1.example", profile="phones").enroll(challenge=SECRET)
         assert answer.status is PKIStatus.PENDING
     finally:
         for _ in taken:
-            service._waiters.release()
+            enrollment._waiters.release()
 
 
-def test_what_the_policy_approved_is_not_signed_once_the_profile_asks_officers(phones: EnrollmentProfile) -> None:
-    with mock.patch.object(service, "WAIT_SECONDS", -1.0):
+def test_what_the_policy_approved_is_not_signed_once_the_profile_asks_officers(
+    phones: EnrollmentProfile,
+) -> None:
+    with mock.patch.object(enrollment, "WAIT_SECONDS", -1.0):
         Device.named("p1.example", profile="phones").enroll(challenge=SECRET)
     EnrollmentProfile.objects.filter(pk=phones.pk).update(approval="manual")
     request = EnrollmentRequest.objects.get()
@@ -74,7 +87,9 @@ def test_what_the_policy_approved_is_not_signed_once_the_profile_asks_officers(p
 def test_a_service_key_that_cannot_be_certified_waits_for_the_next_time(world: World) -> None:
     service_key = ServiceKey.objects.get()
     ServiceKey.objects.update(certificate=None)
-    with mock.patch("ca.service_keys.sign_prepared", side_effect=AuthorityUnusable("the key is away")):
+    with mock.patch(
+        "ca.signing.service_keys.sign_prepared", side_effect=AuthorityUnusable("the key is away")
+    ):
         assert certify_service_keys(now=now()) == 0
     certify()
     service_key.refresh_from_db()

@@ -1,4 +1,6 @@
-"""Keys that must not be certified: revoked for key compromise, on the block list, or seen on a revoked certificate."""
+"""Keys that must not be certified: revoked for key compromise, on the block list, or seen on a
+revoked certificate.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,34 +16,48 @@ from django.urls import reverse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request, reject_request, reopen_request
-from approvals.errors import KeyRefused
-from approvals.issuance import BatchResult
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
-from approvals.policy import RenewalPolicy
-from approvals.revocations import revoke_certificate, revoke_compromised, successors_of
-from approvals.states import State
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.decisions.revocations import revoke_certificate, revoke_compromised, successors_of
+from approvals.issuance.issue import BatchResult
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import KeyRefused
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
 from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry
-from ca.crl import issue_due_crls
-from ca.csr import decode_csr
-from ca.errors import AuthorityUnusable, KeyBlockRefused, RecordMismatch
-from ca.findings import Finding
-from ca.issuance import abandon_prepared, sign_prepared
-from ca.key_blocks import block_key, unblock_key
-from ca.key_records import COMPROMISE_REASONS, KeyRecord
-from ca.models import BlockedKey, Certificate, CrlIssue, RevocationReason
-from scep.client import Identity, ReceivedCertRep, build_csr
+from ca.certificates.key_blocks import block_key, unblock_key
+from ca.content.key_records import COMPROMISE_REASONS, KeyRecord
+from ca.models.certificates import Certificate, RevocationReason
+from ca.models.crls import CrlIssue
+from ca.models.keys import BlockedKey
+from ca.signing.crl import issue_due_crls
+from ca.signing.issuance import abandon_prepared, sign_prepared
+from ca.x509.csr import decode_csr
+from ca.x509.errors import AuthorityUnusable, KeyBlockRefused, RecordMismatch
+from ca.x509.findings import Finding
+from scep.client import Identity, build_csr
 from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import ReceivedCertRep
 from tests.flows.renewing import ALWAYS, NAME, allow, approve, certified, newest, of, renew, told
 from tests.flows.wire import bare, nothing_granted
 from tests.pages import signed_in
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, create_ca, create_person, create_profile, now, run_worker, voice_of
+from tests.world import (
+    Device,
+    World,
+    create_ca,
+    create_person,
+    create_profile,
+    now,
+    run_worker,
+    voice_of,
+)
 
 pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
 SECRET = "a secret of all phones"
@@ -53,14 +69,26 @@ OTHER_REASONS = [
 
 
 def phones(world: World, **more: Any) -> EnrollmentProfile:
-    """A profile that approves by policy whoever knows its static challenge, and renews by policy."""
-    wanted: dict[str, Any] = {"approval": "automatic", "challenge": "static", "static_challenge": SECRET}
+    """A profile that approves by policy whoever knows its static challenge, and renews by
+    policy.
+    """
+    wanted: dict[str, Any] = {
+        "approval": "automatic",
+        "challenge": "static",
+        "static_challenge": SECRET,
+    }
     renewal = RenewalPolicy(mode="automatic", window=ALWAYS, key_reuse=True)
     return create_profile(world.ca, "phones", renewal=renewal, **wanted | more)
 
 
 def revoke(world: World, certificate: Certificate, reason: str = "keyCompromise") -> None:
-    revoke_certificate(certificate_id=certificate.pk, voice=voice_of(world.alice), reason=reason, comment="", now=now())
+    revoke_certificate(
+        certificate_id=certificate.pk,
+        voice=voice_of(world.alice),
+        reason=reason,
+        comment="",
+        now=now(),
+    )
 
 
 def compromise(world: World, key: str) -> Identity:
@@ -78,11 +106,13 @@ def issued(name: str, key: str, transaction_id: str = "") -> ReceivedCertRep:
     return device.poll(transaction_id)
 
 
-# ---------------------------------------------------------------------------------------------------------- the doors
+# ---------------------------------------------------------------------------------------- the doors
 
 
 def a_new_transaction(world: World, key: str) -> ReceivedCertRep:
-    return Device.named("p.example", key, profile="phones").enroll(challenge=SECRET, transaction_id="another")
+    return Device.named("p.example", key, profile="phones").enroll(
+        challenge=SECRET, transaction_id="another"
+    )
 
 
 def the_same_transaction(world: World, key: str) -> ReceivedCertRep:
@@ -143,7 +173,9 @@ def refused_for() -> list[str]:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_d61_a_compromised_key_signs_no_renewal_of_its_other_certificate(world: World, key: str) -> None:
+def test_d61_a_compromised_key_signs_no_renewal_of_its_other_certificate(
+    world: World, key: str
+) -> None:
     phones(world)
     answer = issued("p1.example", key)
     assert answer.status is PKIStatus.SUCCESS
@@ -153,11 +185,13 @@ def test_d61_a_compromised_key_signs_no_renewal_of_its_other_certificate(world: 
         assert told(renew(other, "device-7", name="p1.example", profile="phones"))[2] == TEXT
 
 
-# ------------------------------------------------------------------------------------------ when it is decided, signed
+# ----------------------------------------------------------------------- when it is decided, signed
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_d61_what_waits_is_not_approved_once_its_key_is_compromised_and_says_so(world: World, key: str) -> None:
+def test_d61_what_waits_is_not_approved_once_its_key_is_compromised_and_says_so(
+    world: World, key: str
+) -> None:
     create_profile(world.ca, "switches")
     Device.named("s.example", key, profile="switches").enroll()
     waiting = newest()
@@ -176,7 +210,9 @@ def test_d61_what_waits_is_not_approved_once_its_key_is_compromised_and_says_so(
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_d61_what_was_approved_is_not_signed_once_its_key_is_compromised(world: World, key: str) -> None:
+def test_d61_what_was_approved_is_not_signed_once_its_key_is_compromised(
+    world: World, key: str
+) -> None:
     phones(world)
     Device.named("p.example", key, profile="phones").enroll(challenge=SECRET)
     by_policy = newest()
@@ -197,7 +233,9 @@ def test_d61_what_was_approved_is_not_signed_once_its_key_is_compromised(world: 
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_d61_a_renewal_that_was_approved_is_not_signed_once_the_old_key_is_compromised(world: World, key: str) -> None:
+def test_d61_a_renewal_that_was_approved_is_not_signed_once_the_old_key_is_compromised(
+    world: World, key: str
+) -> None:
     allow(world, mode="officer")
     old = certified(world, Device.named(NAME, key))
     renew(old, "device-7")
@@ -212,7 +250,9 @@ def test_d61_a_renewal_that_was_approved_is_not_signed_once_the_old_key_is_compr
 
 @dataclass(frozen=True, slots=True)
 class Renewing:
-    """A renewal that is approved, the certificate that signed it, and another certificate over its new key."""
+    """A renewal that is approved, the certificate that signed it, and another certificate over its
+    new key.
+    """
 
     world: World
     request: EnrollmentRequest
@@ -233,7 +273,9 @@ def block_old(it: Renewing) -> None:
 
 
 def block_new(it: Renewing) -> None:
-    block_key(it.request.csr_spki_sha256, reason="seen for sale", actor=SYSTEM, user=None, now=now())
+    block_key(
+        it.request.csr_spki_sha256, reason="seen for sale", actor=SYSTEM, user=None, now=now()
+    )
 
 
 def while_signing(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
@@ -246,13 +288,15 @@ def while_signing(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
             bars.pop()(it)
         return der
 
-    with mock.patch("approvals.issuance.sign_prepared", sign):
+    with mock.patch("approvals.issuance.issue.sign_prepared", sign):
         return run_worker()
 
 
 def while_the_ca_key_is_away(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
     """The bytes are on record and nobody can sign them for a while."""
-    with mock.patch("approvals.issuance.sign_prepared", side_effect=AuthorityUnusable("away")):
+    with mock.patch(
+        "approvals.issuance.issue.sign_prepared", side_effect=AuthorityUnusable("away")
+    ):
         assert it.request.pk in run_worker().failed
     bar(it)
     EnrollmentRequest.objects.filter(state=State.ISSUING).update(next_attempt_at=now())
@@ -283,7 +327,9 @@ def test_d61_what_is_being_signed_is_given_up_once_its_key_is_barred(
     assert (result.issued, result.failed) == ([healthy.pk], [renewal.pk])
     renewal.refresh_from_db()
     assert (renewal.state, renewal.certificate, renewal.lease_until) == (State.FAILED, None, None)
-    assert any(words in renewal.last_fault for words in ("revoked for key compromise", "on the block list"))
+    assert any(
+        words in renewal.last_fault for words in ("revoked for key compromise", "on the block list")
+    )
     given_up = Certificate.objects.get(order_id=renewal.pk)
     assert (given_up.status, given_up.der) == ("ABANDONED", None)
     assert AuditEntry.objects.get(event="certificate:abandon").data["reason"] == renewal.last_fault
@@ -309,7 +355,9 @@ def test_a_certificate_that_is_issued_is_not_given_up(world: World, status: str)
 
 
 @pytest.mark.parametrize("reason", OTHER_REASONS)
-def test_d62_a_key_of_a_certificate_revoked_for_another_reason_meets_an_officer(world: World, reason: str) -> None:
+def test_d62_a_key_of_a_certificate_revoked_for_another_reason_meets_an_officer(
+    world: World, reason: str
+) -> None:
     phones(world)
     revoke(world, of(certified(world, Device.named("lost.example", "bob"))), reason)
     device = Device.named("p.example", "bob", profile="phones")
@@ -333,10 +381,12 @@ def test_d62_what_the_policy_approved_is_not_signed_once_its_key_is_on_a_revoked
     Device.named("p.example", "bob", profile="phones").enroll(challenge=SECRET, transaction_id="p")
     revoke(world, old, reason)
     assert run_worker().failed == [newest().pk]
-    assert "an officer has to look at it: public key: of revoked certificates" in newest().last_fault
+    assert (
+        "an officer has to look at it: public key: of revoked certificates" in newest().last_fault
+    )
 
 
-# ----------------------------------------------------------------------------------------------------- pure, any record
+# --------------------------------------------------------------------------------- pure, any record
 
 RECORDS = st.lists(
     st.tuples(
@@ -356,11 +406,13 @@ def test_a_compromise_refuses_any_other_revocation_asks_and_nothing_is_silent(
     severities = {finding.severity for finding in record.findings()}
     is_compromised = any(reason in COMPROMISE_REASONS for _, reason in revoked)
     assert ("refuse" in severities) == (is_compromised or is_blocked) == bool(record.fault)
-    assert ("officer" in severities) == any(reason not in COMPROMISE_REASONS for _, reason in revoked)
+    assert ("officer" in severities) == any(
+        reason not in COMPROMISE_REASONS for _, reason in revoked
+    )
     assert all(isinstance(finding, Finding) for finding in record.findings())
 
 
-# --------------------------------------------------------------------------------------------------------- block list
+# --------------------------------------------------------------------------------------- block list
 
 
 def spki(key: str) -> str:
@@ -370,10 +422,14 @@ def spki(key: str) -> str:
 
 @pytest.mark.usefixtures("within_a_minute")
 @pytest.mark.parametrize("key", KEYS)
-def test_d61_a_blocked_key_is_refused_shows_on_what_waits_and_comes_off_again(world: World, key: str) -> None:
+def test_d61_a_blocked_key_is_refused_shows_on_what_waits_and_comes_off_again(
+    world: World, key: str
+) -> None:
     Device.named("r.example", key).enroll()
     waiting = newest()
-    digest = run_json("keys", "block", spki(key).upper(), "--reason", "found in a public repository")["sha256"]
+    digest = run_json(
+        "keys", "block", spki(key).upper(), "--reason", "found in a public repository"
+    )["sha256"]
     assert digest == spki(key)
     with nothing_granted():
         assert told(Device.named("r.example", key).enroll())[2] == TEXT
@@ -394,7 +450,9 @@ def test_d61_a_blocked_key_is_refused_shows_on_what_waits_and_comes_off_again(wo
     ]
 
 
-def test_administrators_of_the_whole_organization_block_keys_and_others_do_not(world: World) -> None:
+def test_administrators_of_the_whole_organization_block_keys_and_others_do_not(
+    world: World,
+) -> None:
     brno = Department.objects.create(slug="brno", name="Brno")
     admin = signed_in(create_person("anna", Role.ADMINISTRATOR))
     bob = signed_in(create_person("bob", Role.ADMINISTRATOR, department=brno))
@@ -419,7 +477,9 @@ def test_administrators_of_the_whole_organization_block_keys_and_others_do_not(w
     assert not BlockedKey.objects.exists()
     assert (
         "not on the block list"
-        in admin.post(reverse("key_unblock"), {"spki_sha256": spki("bob")}, follow=True).content.decode()
+        in admin.post(
+            reverse("key_unblock"), {"spki_sha256": spki("bob")}, follow=True
+        ).content.decode()
     )
 
 
@@ -433,7 +493,9 @@ def test_administrators_of_the_whole_organization_block_keys_and_others_do_not(w
         ("00" * 32, "x" * 301, "reason of 301 characters"),
     ],
 )
-def test_what_is_no_key_or_no_reason_is_not_blocked(db: None, digest: str, reason: str, text: str) -> None:
+def test_what_is_no_key_or_no_reason_is_not_blocked(
+    db: None, digest: str, reason: str, text: str
+) -> None:
     with pytest.raises(KeyBlockRefused, match=text):
         block_key(digest, reason=reason, actor=Actor("command", name="root"), user=None, now=now())
     assert not BlockedKey.objects.exists()
@@ -446,10 +508,10 @@ def test_a_person_without_the_right_takes_nothing_off_the_list(world: World) -> 
             unblock_key("ab" * 32, comment="", actor=Actor("user"), user=person, now=now())
 
 
-# ---------------------------------------------------------------------------------------------------------- successors
+# --------------------------------------------------------------------------------------- successors
 
-#: Which certificate each certificate of a lineage was renewed from; the first is the enrollment. The position of the
-#: one that is revoked, and which of the others follow from it.
+#: Which certificate each certificate of a lineage was renewed from; the first is the enrollment.
+#: The position of the one that is revoked, and which of the others follow from it.
 LINEAGES = [
     ((), 0, set()),
     ((0,), 0, {1}),
@@ -491,13 +553,16 @@ def test_d63_revoking_for_key_compromise_offers_and_takes_every_successor(
     assert all(serial[:10] in page for serial in wanted)
     assert ("Revoke " in page.partition('id="successors"')[2]) == bool(wanted)
     browser.post(
-        reverse("certificate_revoke", args=[one.pk]), {"reason": "keyCompromise", "comment": "", "successors": "on"}
+        reverse("certificate_revoke", args=[one.pk]),
+        {"reason": "keyCompromise", "comment": "", "successors": "on"},
     )
     revoked = Certificate.objects.filter(status="REVOKED", revocation_reason="keyCompromise")
     assert {item.serial_hex for item in revoked} == wanted | {one.serial_hex}
     entries = AuditEntry.objects.filter(event="certificate:revoke")
     assert {entry.data["serial"] for entry in entries} == wanted | {one.serial_hex}
-    assert {entry.data.get("successor_of") for entry in entries} == {None} | ({one.serial_hex} if wanted else set())
+    assert {entry.data.get("successor_of") for entry in entries} == {None} | (
+        {one.serial_hex} if wanted else set()
+    )
 
 
 def test_without_the_tick_successors_stay_valid_and_are_named(world: World) -> None:
@@ -526,16 +591,27 @@ def test_the_command_names_successors_and_revokes_them_where_it_is_told_to(world
 def test_a_successor_of_another_department_stays_and_is_named(world: World) -> None:
     first, second = lineage(world, (0,))
     brno = Department.objects.create(slug="brno", name="Brno")
-    with mock.patch("approvals.revocations.can", side_effect=lambda user, verb, obj=None: not is_second(obj, second)):
-        done = revoke_compromised(certificate_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
-    assert (brno.slug, done.successors, [item.pk for item in done.left]) == ("brno", (), [second.pk])
+    with mock.patch(
+        "approvals.decisions.revocations.can",
+        side_effect=lambda user, verb, obj=None: not is_second(obj, second),
+    ):
+        done = revoke_compromised(
+            certificate_id=first.pk, voice=voice_of(world.alice), comment="", now=now()
+        )
+    assert (brno.slug, done.successors, [item.pk for item in done.left]) == (
+        "brno",
+        (),
+        [second.pk],
+    )
 
 
 def is_second(obj: object, certificate: Certificate) -> bool:
     return isinstance(obj, EnrollmentRequest) and obj.pk == certificate.order_id
 
 
-def test_another_certificate_over_the_same_key_follows_too_and_an_expired_one_does_not(world: World) -> None:
+def test_another_certificate_over_the_same_key_follows_too_and_an_expired_one_does_not(
+    world: World,
+) -> None:
     phones(world)
     answer = issued("p1.example", "bob")
     other = Certificate.objects.get(der=answer.certificates[0])

@@ -1,4 +1,6 @@
-"""The catalogue of attacks names a test that exists for each of its rows, or says what it waits for."""
+"""The catalogue of attacks names a test that exists for each of its rows, or says what it waits
+for.
+"""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +37,9 @@ def test_each_row_names_a_test_that_exists_or_says_what_it_waits_for(name: str, 
         (path, *_) = files_of(file)
         known = re.findall(r"def test_(\w+)", path.read_text())
         for beginning in re.findall(r"\*([^*]+)\*", beginnings):
-            assert any(one.startswith(beginning.replace(" ", "_")) for one in known), f"{name}: {file} *{beginning}*"
+            assert any(one.startswith(beginning.replace(" ", "_")) for one in known), (
+                f"{name}: {file} *{beginning}*"
+            )
 
 
 def test_the_attack_client_names_rows_of_the_catalogue() -> None:

@@ -1,4 +1,6 @@
-"""Challenges that are bound, withdrawn, or made by who would approve: over the wire, with the cause in the log."""
+"""Challenges that are bound, withdrawn, or made by who would approve: over the wire, with the cause
+in the log.
+"""
 
 import threading
 from datetime import timedelta
@@ -7,19 +9,23 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from accounts.models import Department, User
+from accounts.models.people import Department, User
 from accounts.roles import Role
-from approvals.challenges import ChallengeOrder, create_challenges, withdraw_challenge
-from approvals.decisions import approve_request, decide_many, reject_request
-from approvals.errors import ApprovalsError, ChallengeInvalid, NotPermitted, OwnChallenge
-from approvals.models import ChallengeOrigin, ChallengePassword, EnrollmentProfile, EnrollmentRequest, Evidence, Verdict
-from approvals.states import State
-from approvals.verdicts import Voice
+from approvals.challenges.onetime import ChallengeOrder, create_challenges, withdraw_challenge
+from approvals.decisions.batch import decide_many
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.models.challenges import ChallengeOrigin, ChallengePassword
+from approvals.models.decisions import Evidence, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.records.decision_documents import Voice
+from approvals.rules.errors import ApprovalsError, ChallengeInvalid, NotPermitted, OwnChallenge
+from approvals.rules.states import State
 from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.names import build_name, general_name
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from ca.x509.general_names import general_name
+from ca.x509.names import build_name
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.ca.forge import challenge, extension_request, request_der, san
 from tests.flows.wire import message, post, refused
 from tests.pages import signed_in
@@ -47,7 +53,9 @@ def asking(secret: str, *sans: str, **subject: str) -> bytes:
     return request_der(build_name(list(subject.items())), challenge(secret), *wanted)
 
 
-def enroll(profile: EnrollmentProfile, secret: str, key: str = "alice", name: str = "r1.example") -> EnrollmentRequest:
+def enroll(
+    profile: EnrollmentProfile, secret: str, key: str = "alice", name: str = "r1.example"
+) -> EnrollmentRequest:
     """Open a request; returns it."""
     answer = Device.named(name, key, profile.slug).enroll(challenge=secret)
     assert answer.status is PKIStatus.PENDING
@@ -94,15 +102,24 @@ def test_vu971035_a_leaked_challenge_is_worth_nothing_elsewhere(
     secret = made(phones, **order)
 
     def sent(wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        environment = {name: value for name, value in wanted.items() if name.isupper() and "_" in name}
-        subject = {name: value for name, value in wanted.items() if name not in environment and name != "sans"}
+        environment = {
+            name: value for name, value in wanted.items() if name.isupper() and "_" in name
+        }
+        subject = {
+            name: value
+            for name, value in wanted.items()
+            if name not in environment and name != "sans"
+        }
         return message(world, asking(secret, *wanted.get("sans", ()), **subject)), environment
 
     for wanted in foreign:
         csr, environment = sent(wanted)
         refused(csr, FailInfo.BAD_REQUEST, UNIFORM, cause=cause, profile="phones", **environment)
     entry = AuditEntry.objects.filter(event="message:refuse").latest("id")
-    assert (entry.subject_kind, entry.subject_id) == ("challenge", str(ChallengePassword.objects.get().pk))
+    assert (entry.subject_kind, entry.subject_id) == (
+        "challenge",
+        str(ChallengePassword.objects.get().pk),
+    )
     csr, environment = sent(right)
     assert post(csr, "phones", **environment).status is PKIStatus.PENDING
 
@@ -121,19 +138,36 @@ def test_a_challenge_says_who_made_it_through_what_for_whom_and_bound_to_what(
     actor = Actor("user", str(world.alice.pk), name="alice")
     ((row, _),) = create_challenges(order, actor=actor, user=world.alice, now=now())
     row.refresh_from_db()
-    assert (row.created_by, row.created_by_name, row.created_for) == (world.alice, "alice", "printer in room 7")
+    assert (row.created_by, row.created_by_name, row.created_for) == (
+        world.alice,
+        "alice",
+        "printer in room 7",
+    )
     assert (row.origin, row.sans, row.networks) == ("page", ["ip:192.0.2.1"], ["192.0.2.1/32"])
     values = AuditPrivateValue.objects.filter(entry__event="challenge:create")
-    assert values.get(path="data.bound_to").value == "name r1.example; ip:192.0.2.1; from 192.0.2.1/32"
+    assert (
+        values.get(path="data.bound_to").value == "name r1.example; ip:192.0.2.1; from 192.0.2.1/32"
+    )
     assert values.get(path="data.created_for").value == "printer in room 7"
-    fixed: dict[str, Any] = {"sans": [], "subject": "", "networks": [], "created_by": None, "origin": "api"}
+    fixed: dict[str, Any] = {
+        "sans": [],
+        "subject": "",
+        "networks": [],
+        "created_by": None,
+        "origin": "api",
+    }
     for column, value in fixed.items():
         with pytest.raises(IntegrityError), transaction.atomic():
             ChallengePassword.objects.update(**{column: value})
 
 
-def test_only_who_may_makes_and_withdraws_challenges(world: World, phones: EnrollmentProfile) -> None:
-    charlie, north = create_person("charlie", Role.AUDITOR), Department.objects.create(slug="north", name="North")
+def test_only_who_may_makes_and_withdraws_challenges(
+    world: World, phones: EnrollmentProfile
+) -> None:
+    charlie, north = (
+        create_person("charlie", Role.AUDITOR),
+        Department.objects.create(slug="north", name="North"),
+    )
     bob = create_person("bob", Role.OFFICER, department=north)
     secret = made(phones, world.alice)
     row = ChallengePassword.objects.get()
@@ -156,7 +190,9 @@ def test_only_who_may_makes_and_withdraws_challenges(world: World, phones: Enrol
         ({"sans": ["r1"]}, "alternative name 'r1'"),
     ],
 )
-def test_an_order_that_cannot_be_says_why(phones: EnrollmentProfile, order: dict[str, Any], words: str) -> None:
+def test_an_order_that_cannot_be_says_why(
+    phones: EnrollmentProfile, order: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ChallengeInvalid, match=words):
         made(phones, **order)
 
@@ -166,24 +202,36 @@ def test_a_withdrawn_challenge_opens_nothing(world: World, phones: EnrollmentPro
     row = ChallengePassword.objects.get()
     withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=world.alice, now=now())
     csr = asking(secret, CN="r1.example")
-    refused(message(world, csr), FailInfo.BAD_REQUEST, UNIFORM, cause="challenge withdrawn", profile="phones")
+    refused(
+        message(world, csr),
+        FailInfo.BAD_REQUEST,
+        UNIFORM,
+        cause="challenge withdrawn",
+        profile="phones",
+    )
     with pytest.raises(ChallengeInvalid, match="used or withdrawn already"):
         withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=None, now=now())
     row.refresh_from_db()
     assert (row.withdrawn_by, row.redeemed_at) == (world.alice, None)
-    assert AuditEntry.objects.filter(event="challenge:withdraw", subject_id=str(row.pk)).count() == 1
+    assert (
+        AuditEntry.objects.filter(event="challenge:withdraw", subject_id=str(row.pk)).count() == 1
+    )
 
 
 def test_a_used_challenge_is_not_withdrawn(phones: EnrollmentProfile) -> None:
     enroll(phones, made(phones))
     with pytest.raises(ChallengeInvalid, match="used or withdrawn already"):
-        withdraw_challenge(challenge_id=ChallengePassword.objects.get().pk, actor=SYSTEM, user=None, now=now())
+        withdraw_challenge(
+            challenge_id=ChallengePassword.objects.get().pk, actor=SYSTEM, user=None, now=now()
+        )
     with pytest.raises(IntegrityError), transaction.atomic():
         ChallengePassword.objects.update(withdrawn_at=now())
 
 
 @pytest.mark.usefixtures("transactional_db")
-def test_a_challenge_that_is_used_and_withdrawn_at_once_becomes_one_of_both(phones: EnrollmentProfile) -> None:
+def test_a_challenge_that_is_used_and_withdrawn_at_once_becomes_one_of_both(
+    phones: EnrollmentProfile,
+) -> None:
     for number in range(1, 4):
         secret = made(phones)
         row = ChallengePassword.objects.latest("id")
@@ -210,31 +258,46 @@ def test_a_challenge_that_is_used_and_withdrawn_at_once_becomes_one_of_both(phon
         assert (answer.status is PKIStatus.PENDING) == (row.redeemed_at is not None)
 
 
-# ------------------------------------------------------------------------------------------------------- four eyes
+# ---------------------------------------------------------------------------------------- four eyes
 
 
-def test_who_made_a_challenge_may_not_approve_the_request_that_used_it(world: World, phones: EnrollmentProfile) -> None:
+def test_who_made_a_challenge_may_not_approve_the_request_that_used_it(
+    world: World, phones: EnrollmentProfile
+) -> None:
     request = enroll(phones, made(phones, world.alice))
     with pytest.raises(OwnChallenge, match="another officer approves it"):
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     asserted = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="operator")
     with pytest.raises(OwnChallenge):
         approve_request(request_id=request.pk, voice=asserted, comment="", now=now())
-    approve_request(request_id=request.pk, voice=voice_of(create_person("bob", Role.OFFICER)), comment="", now=now())
+    approve_request(
+        request_id=request.pk,
+        voice=voice_of(create_person("bob", Role.OFFICER)),
+        comment="",
+        now=now(),
+    )
     request.refresh_from_db()
     assert request.state == State.APPROVED
 
 
-def test_who_made_a_challenge_may_reject_the_request_that_used_it(world: World, phones: EnrollmentProfile) -> None:
+def test_who_made_a_challenge_may_reject_the_request_that_used_it(
+    world: World, phones: EnrollmentProfile
+) -> None:
     request = enroll(phones, made(phones, world.alice))
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="not my device", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="not my device", now=now()
+    )
     request.refresh_from_db()
     assert request.state == State.REJECTED
 
 
-def test_in_a_bulk_approval_ones_own_challenges_fall_out(world: World, phones: EnrollmentProfile) -> None:
+def test_in_a_bulk_approval_ones_own_challenges_fall_out(
+    world: World, phones: EnrollmentProfile
+) -> None:
     own = enroll(phones, made(phones, world.alice), "device-1", "d1.example")
-    bobs = enroll(phones, made(phones, create_person("bob", Role.OFFICER)), "device-2", "d2.example")
+    bobs = enroll(
+        phones, made(phones, create_person("bob", Role.OFFICER)), "device-2", "d2.example"
+    )
     results = decide_many(
         items=[(own.pk, None), (bobs.pk, None)],
         verdict=Verdict.APPROVE,
@@ -246,13 +309,22 @@ def test_in_a_bulk_approval_ones_own_challenges_fall_out(world: World, phones: E
     assert "You made the challenge" in results[0].text
 
 
-def test_a_quorum_is_not_filled_up_by_who_made_the_challenge(world: World, phones: EnrollmentProfile) -> None:
+def test_a_quorum_is_not_filled_up_by_who_made_the_challenge(
+    world: World, phones: EnrollmentProfile
+) -> None:
     EnrollmentProfile.objects.filter(pk=phones.pk).update(required_approvals=2)
     request = enroll(phones, made(phones, world.alice))
     for name in ("bob", "dora"):
         with pytest.raises(ApprovalsError):
-            approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-        approve_request(request_id=request.pk, voice=voice_of(create_person(name, Role.OFFICER)), comment="", now=now())
+            approve_request(
+                request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+            )
+        approve_request(
+            request_id=request.pk,
+            voice=voice_of(create_person(name, Role.OFFICER)),
+            comment="",
+            now=now(),
+        )
     request.refresh_from_db()
     assert request.state == State.APPROVED
 
@@ -266,7 +338,9 @@ def test_an_automatic_profile_asks_nobody_whoever_made_the_challenge(world: Worl
 def test_the_page_says_why_the_button_is_of_no_use_before_it_is_pressed(
     world: World, phones: EnrollmentProfile
 ) -> None:
-    request = enroll(phones, made(phones, world.alice, created_for="room 7", origin=ChallengeOrigin.PAGE))
+    request = enroll(
+        phones, made(phones, world.alice, created_for="room 7", origin=ChallengeOrigin.PAGE)
+    )
     alice, bob = signed_in(world.alice), signed_in(create_person("bob", Role.OFFICER))
     page = alice.get(f"/requests/{request.pk}/").content.decode()
     assert "You made the challenge that this request used" in page
@@ -278,5 +352,8 @@ def test_the_page_says_why_the_button_is_of_no_use_before_it_is_pressed(
     assert "your challenge" not in bob.get("/queue/").content.decode()
     seen = other.context["review"].sha256
     answer = alice.post(f"/requests/{request.pk}/approve", {"view_sha256": seen})
-    assert (answer.status_code, "another officer approves it" in answer.content.decode()) == (403, True)
+    assert (answer.status_code, "another officer approves it" in answer.content.decode()) == (
+        403,
+        True,
+    )
     assert bob.post(f"/requests/{request.pk}/approve", {"view_sha256": seen}).status_code == 302

@@ -1,4 +1,6 @@
-"""A challenge in clear text is in one answer, and nowhere else (D-50): database, log, mail, tasks, session, pages."""
+"""A challenge in clear text is in one answer, and nowhere else (D-50): database, log, mail, tasks,
+session, pages.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -10,9 +12,11 @@ from django.core import mail
 from django.db import connection
 
 from accounts.roles import Role
-from approvals.alarms import deliver_alarms
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, StaticChallenge
-from approvals.notifications import deliver_due
+from approvals.models.challenges import ChallengePassword, StaticChallenge
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.alarms import deliver_alarms
+from approvals.records.notifications import deliver_due
 from tests.flows.test_challenges import Everything, assert_absent
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, later
@@ -39,7 +43,10 @@ def database() -> str:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - names of our own tables
             for row in cursor.fetchall():
-                found += [bytes(v).decode("latin-1") if isinstance(v, bytes | memoryview) else str(v) for v in row]
+                found += [
+                    bytes(v).decode("latin-1") if isinstance(v, bytes | memoryview) else str(v)
+                    for v in row
+                ]
     return "\n".join(found)
 
 
@@ -53,7 +60,10 @@ def test_d50_no_clear_text_is_anywhere_but_in_the_answer_that_shows_it(
     everybody = create_person("erika", Role.OFFICER, Role.AUDITOR, Role.ADMINISTRATOR)
     client = signed_in(everybody)
     with mock.patch("celery.app.task.Task.apply_async") as sent:
-        made = client.post("/profiles/phones/challenges/new", {"lifetime": "1h", "count": "2", "created_for": "Jana"})
+        made = client.post(
+            "/profiles/phones/challenges/new",
+            {"lifetime": "1h", "count": "2", "created_for": "Jana"},
+        )
         (_, first), (_, second) = made.context["made"]
         used, unused = first.reveal(), second.reveal()
         assert used in made.content.decode()

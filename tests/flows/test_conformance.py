@@ -22,12 +22,18 @@ def cited() -> Iterator[tuple[str, list[str]]]:
 
 def files_of(name: str) -> list[Path]:
     folders = (ROOT / "tests", ROOT / "tests" / "flows", ROOT)
-    found = [path for folder in folders for path in [*folder.glob(f"{name}.py"), *folder.glob(name.rstrip("/"))]]
+    found = [
+        path
+        for folder in folders
+        for path in [*folder.glob(f"{name}.py"), *folder.glob(name.rstrip("/"))]
+    ]
     return found[:1] if "*" not in name else found
 
 
 @pytest.mark.parametrize(("name", "tests"), list(cited()))
-def test_what_the_table_says_is_shown_by_a_test_is_shown_by_one(name: str, tests: list[str]) -> None:
+def test_what_the_table_says_is_shown_by_a_test_is_shown_by_one(
+    name: str, tests: list[str]
+) -> None:
     (file, *_) = files_of(name)
     known = re.findall(r"def test_(\w+)", file.read_text()) if file.is_file() else []
     for test in tests:

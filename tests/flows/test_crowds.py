@@ -1,4 +1,6 @@
-"""Caps on open requests: counted by network, with places kept for known networks, and never a final refusal."""
+"""Caps on open requests: counted by network, with places kept for known networks, and never a final
+refusal.
+"""
 
 import threading
 from collections.abc import Callable
@@ -9,15 +11,16 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 
-from accounts.network import network_of
-from approvals.decisions import reject_request
-from approvals.limits import FRESH_SECONDS, OpenCounter, open_requests
-from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
-from approvals.policy import RenewalPolicy
-from approvals.states import State
+from accounts.network.addresses import network_of
+from approvals.decisions.decide import reject_request
+from approvals.enrollment.limits import FRESH_SECONDS, OpenCounter, open_requests
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
 from audit.models import AuditEntry, RepeatedEvent
-from scep.client import HttpError
 from scep.protocol.constants import PKIStatus
+from scep.transport import HttpError
 from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import causes, message, post
 from tests.pages import create_requests, signed_in
@@ -54,7 +57,9 @@ def filled(world: World, number: int, address: str = "203.0.113.9") -> None:
         ("::ffff:198.51.100.7", "::ffff:198.51.100.8", False),
     ],
 )
-def test_the_cap_of_an_address_counts_its_network(world: World, first: str, second: str, is_one: bool) -> None:
+def test_the_cap_of_an_address_counts_its_network(
+    world: World, first: str, second: str, is_one: bool
+) -> None:
     capped(world, max_open_per_address=2)
     for number in (1, 2):
         assert device(number, first).enroll().status is PKIStatus.PENDING
@@ -69,12 +74,19 @@ def test_the_cap_of_an_address_counts_its_network(world: World, first: str, seco
 def test_a_full_profile_answers_503_with_a_time_and_opens_nothing(world: World) -> None:
     capped(world, max_open_requests=0)
     answer = post(message(world))
-    assert (answer.http, answer.body, answer.headers["Retry-After"]) == (503, b"busy, try again later\n", "300")
+    assert (answer.http, answer.body, answer.headers["Retry-After"]) == (
+        503,
+        b"busy, try again later\n",
+        "300",
+    )
     assert answer.headers["Content-Type"] == "text/plain"
     assert not EnrollmentRequest.objects.exists()
     assert not EnrollmentTransaction.objects.exists()
     entry = AuditEntry.objects.get(event="message:refuse")
-    assert (entry.data["cause"], entry.data["retry_after_s"]) == ("routers: too many open requests", 300)
+    assert (entry.data["cause"], entry.data["retry_after_s"]) == (
+        "routers: too many open requests",
+        300,
+    )
 
 
 def test_a_message_that_had_to_wait_is_kept_with_its_cause(world: World) -> None:
@@ -86,11 +98,17 @@ def test_a_message_that_had_to_wait_is_kept_with_its_cause(world: World) -> None
 
 
 @pytest.mark.parametrize("most", [10, 19, 20, 37, 50])
-def test_a_tenth_is_kept_for_networks_that_have_a_certificate_of_the_profile(world: World, most: int) -> None:
+def test_a_tenth_is_kept_for_networks_that_have_a_certificate_of_the_profile(
+    world: World, most: int
+) -> None:
     capped(world, max_open_requests=most)
     kept = most // 10
     create_requests(
-        world.profile, ["of-old.example"], state=State.PENDING, address="2001:db8:5::1", network="2001:db8:5::/64"
+        world.profile,
+        ["of-old.example"],
+        state=State.PENDING,
+        address="2001:db8:5::1",
+        network="2001:db8:5::/64",
     )
     certified(world, device(1, "2001:db8:6::1"))
     EnrollmentRequest.objects.filter(address="2001:db8:5::1").update(state=State.REJECTED)
@@ -130,7 +148,9 @@ def repeats(one: Device, world: World) -> None:
 def asks_again(one: Device, world: World) -> None:
     """It was refused, and begins again in the same transaction once it may."""
     request = EnrollmentRequest.objects.get(common_name=one.name)
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+    )
     assert "wrong site" in str(one.enroll().fail_info_text)
     with mock.patch("django.utils.timezone.now", return_value=later(hours=25)):
         assert one.enroll().status is PKIStatus.PENDING
@@ -153,8 +173,12 @@ def takes_its_certificate(one: Device, world: World) -> None:
     assert one.poll().status is PKIStatus.SUCCESS
 
 
-@pytest.mark.parametrize("act", [repeats, asks_again, asks_for_more, sends_another_transaction, takes_its_certificate])
-def test_a_known_transaction_never_meets_a_cap(world: World, act: Callable[[Device, World], None]) -> None:
+@pytest.mark.parametrize(
+    "act", [repeats, asks_again, asks_for_more, sends_another_transaction, takes_its_certificate]
+)
+def test_a_known_transaction_never_meets_a_cap(
+    world: World, act: Callable[[Device, World], None]
+) -> None:
     one = device(1, "192.0.2.1")
     assert one.enroll().status is PKIStatus.PENDING
     capped(world, max_open_requests=0, max_open_per_address=0)
@@ -172,8 +196,12 @@ def test_the_counter_counts_afresh_after_its_time_and_what_it_opened_itself(worl
 
 
 @pytest.mark.usefixtures("transactional_db")
-def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_threads(world: World) -> None:
-    """The count is a lid, not a quota (docs/adr/0011): each that was told to wait has opened nothing."""
+def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_threads(
+    world: World,
+) -> None:
+    """The count is a lid, not a quota (docs/adr/0011): each that was told to wait has opened
+    nothing.
+    """
     capped(world, max_open_per_address=3)
     devices = [device(number, f"2001:db8:9::{number}") for number in range(1, 9)]
     for one in devices:
@@ -194,7 +222,10 @@ def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_th
         thread.start()
     for thread in threads:
         thread.join()
-    opened, waits = statuses.count("PENDING"), [text for text in statuses if "HTTP 503 busy" in text]
+    opened, waits = (
+        statuses.count("PENDING"),
+        [text for text in statuses if "HTTP 503 busy" in text],
+    )
     assert opened + len(waits) == 8
     assert opened >= 3
     assert EnrollmentRequest.objects.count() == opened
@@ -215,7 +246,9 @@ def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_th
         ("", ""),
     ],
 )
-def test_requests_of_before_are_given_their_network(world: World, address: str, network: str) -> None:
+def test_requests_of_before_are_given_their_network(
+    world: World, address: str, network: str
+) -> None:
     migration = import_module("approvals.migrations.0016_networks_of_requests")
     (request,) = create_requests(world.profile, ["old.example"], address=address, network="")
     with without_triggers():

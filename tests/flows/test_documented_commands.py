@@ -1,4 +1,6 @@
-"""Each command line of README, CONTRIBUTING and docs is run as it stands, here or by what `run_elsewhere.py` names."""
+"""Each command line of README, CONTRIBUTING and docs is run as it stands, here or by what
+`run_elsewhere.py` names.
+"""
 
 import json
 import re
@@ -34,7 +36,9 @@ HERE = [line for line in LINES if not elsewhere(line)]
 
 def speaks_json(line: CommandLine) -> bool:
     """Say whether the command, and the action of it that a line names, has the option --json."""
-    name, action = line.text.split()[1:3] if line.text.count(" ") > 1 else (line.text.split()[1], "")
+    name, action = (
+        line.text.split()[1:3] if line.text.count(" ") > 1 else (line.text.split()[1], "")
+    )
     first, *below = parsers(load_command_class("pkiportal", name).create_parser("portal", name))
     chosen = [parser for parser in below if parser.prog.split()[-1] == action] or [first]
     return "--json" in chosen[0]._option_string_actions
@@ -50,7 +54,9 @@ WITHOUT_JSON = [
 
 
 @pytest.fixture
-def portal(db: None, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[QuickPortal]:
+def portal(
+    db: None, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[QuickPortal]:
     with surroundings(settings, monkeypatch, tmp_path), quick_portal(tmp_path) as portal:
         yield portal
 
@@ -67,14 +73,18 @@ def unnamed(line: CommandLine, printed: str) -> set[str]:
 
 
 def promised(command: str) -> str:
-    """Return the text that says what a command prints with --json; `createprofile` prints what `profiles` lists."""
+    """Return the text that says what a command prints with --json; `createprofile` prints what
+    `profiles` lists.
+    """
     section = SECTIONS["profiles" if command == "createprofile" else command]
     return str(section[section.index("JSON") :])
 
 
 @pytest.mark.parametrize("line", HERE, ids=str)
 def test_a_command_line_does_what_it_says(portal: QuickPortal, line: CommandLine) -> None:
-    assert line.text.startswith("./portal"), "what is no command of the portal has its line in run_elsewhere.py"
+    assert line.text.startswith("./portal"), (
+        "what is no command of the portal has its line in run_elsewhere.py"
+    )
     outcome = portal.sh(line.text, prepare(portal, line))
     assert outcome.status == 0, f"status {outcome.status}: {outcome.err}{outcome.out}"
     if line.text.endswith("--json"):
@@ -107,7 +117,10 @@ def test_no_line_has_a_place_that_is_left_out() -> None:
 
 
 def test_blocks_in_lists_continued_lines_and_here_documents_are_read() -> None:
-    text = "1. First\n\n   ```\n   one \\\n     more\n   # a comment\n\n   two <<'END'\n   text\n   END\n   ```\n"
+    text = (
+        "1. First\n\n   ```\n   one \\\n     more\n   # a comment\n\n   two <<'END'\n   text\n   "
+        "END\n   ```\n"
+    )
     (fence,) = fences_of(text, "x.md")
     found = [(line.line, line.text) for line in command_lines(fence)]
     assert found == [(4, "one \\\n  more"), (8, "two <<'END'\ntext\nEND")]

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from approvals.targets import read_allowed_host
-from approvals.validation_messages import Answer, NoAnswer, Question, Word
-from approvals.webhook import WebhookClient
-from approvals.webhook_messages import encode, validate_body
+from approvals.validation.messages import Answer, Question, Word
+from approvals.validation.webhook import WebhookClient
+from approvals.validation.webhook_messages import encode, validate_body
+from outbound.errors import NoAnswer
+from outbound.targets import read_allowed_host
 from tests.flows.mdm import SECRET
 from tests.interop.portal import wait_until
 from tests.ports import free_port
@@ -28,14 +29,21 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "mdm.md"
 @pytest.fixture
 def address(tmp_path: Path, settings: Any) -> Iterator[str]:
     """The documented program, running."""
-    (program,) = re.findall(r"<!-- receiver: .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (program,) = re.findall(
+        r"<!-- receiver: .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL
+    )
     (tmp_path / "receiver.py").write_text(program)
     (tmp_path / "webhook.txt").write_text(f"{SECRET}\n")
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     settings.PORTAL_WEBHOOK_HOSTS = (read_allowed_host(origin),)
     settings.PORTAL_WEBHOOK_NETWORKS = (ip_network("127.0.0.0/8"),)
-    words = [sys.executable, str(tmp_path / "receiver.py"), str(tmp_path / "webhook.txt"), str(port)]
+    words = [
+        sys.executable,
+        str(tmp_path / "receiver.py"),
+        str(tmp_path / "webhook.txt"),
+        str(port),
+    ]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: _listens(port), what="the receiver")
@@ -50,11 +58,17 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def question(code: str = "7Q4M-PPLS", *, request: str = "r-1", subject: str = "CN=p1.example") -> Question:
-    return Question(request, "phones", "t", b"", code, "", "", subject, (), "RSA 2048", "192.0.2.7", now())
+def question(
+    code: str = "7Q4M-PPLS", *, request: str = "r-1", subject: str = "CN=p1.example"
+) -> Question:
+    return Question(
+        request, "phones", "t", b"", code, "", "", subject, (), "RSA 2048", "192.0.2.7", now()
+    )
 
 
-def ask(address: str, wanted: Question, *, secret: str = SECRET, at: datetime | None = None) -> Answer:
+def ask(
+    address: str, wanted: Question, *, secret: str = SECRET, at: datetime | None = None
+) -> Answer:
     return WebhookClient(address, secret).validate(wanted, now=at or now())
 
 
@@ -75,7 +89,9 @@ def test_the_documented_receiver_takes_nothing_unsigned_or_old(address: str) -> 
         ask(address, question(), secret="a secret that nobody told the receiver")
     with pytest.raises(NoAnswer, match="HTTP 401"):
         ask(address, question(), at=now() - timedelta(minutes=6))
-    assert WebhookClient(address, SECRET).probe("phones", now=now()) == "took the signed test message"
+    assert (
+        WebhookClient(address, SECRET).probe("phones", now=now()) == "took the signed test message"
+    )
 
 
 def test_the_document_names_every_field_of_a_message() -> None:

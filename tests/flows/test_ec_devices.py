@@ -1,4 +1,6 @@
-"""Devices with EC keys: the answer is encrypted with the challenge password of the request (RFC 8894 section 3.1)."""
+"""Devices with EC keys: the answer is encrypted with the challenge password of the request (RFC
+8894 section 3.1).
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,16 +13,18 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals.decisions import approve_request, reject_request
-from approvals.kept import kept_csr
-from approvals.models import EnrollmentProfile, EnrollmentRequest, KeptCsr
-from approvals.sweep import sweep
-from ca.models import Certificate
-from ca.profile_spec import ProfileSpec
-from scep.client import Identity, PKIStatus, ReceivedCertRep, ScepClient, build_csr
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.issuance.sweep import sweep
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, KeptCsr
+from approvals.records.stored_csrs import kept_csr
+from ca.content.profile_spec import ProfileSpec
+from ca.models.certificates import Certificate
+from scep.client import Identity, ScepClient, build_csr
 from scep.protocol import password as password_module
-from scep.protocol.constants import FailInfo
-from scep.reply_keys import ReplyKeys, reply_keys
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.requests import ReceivedCertRep
+from scep.ra.reply_keys import ReplyKeys, reply_keys
 from tests.flows.wire import bare, causes, message, post, refused
 from tests.pki import ec_key
 from tests.world import World, create_profile, later, now, run_worker, through, voice_of
@@ -31,8 +35,14 @@ KEYS = {
     "P-384": ec.derive_private_key(4711, ec.SECP384R1()),
     "P-521": ec.derive_private_key(4711, ec.SECP521R1()),
 }
-NO_PASSWORD = "an EC key cannot decrypt the answer: put a challengePassword into the request, or use an RSA key"
-GONE = "the password that encrypts the answer is not kept any more: send the certificate request again, not a poll"
+NO_PASSWORD = (
+    "an EC key cannot decrypt the answer: put a challengePassword into the request, or use an RSA "
+    "key"
+)
+GONE = (
+    "the password that encrypts the answer is not kept any more: send the certificate request "
+    "again, not a poll"
+)
 
 pytestmark = pytest.mark.usefixtures("consistent", "no_waiting", "cheap_passwords")
 
@@ -41,7 +51,10 @@ pytestmark = pytest.mark.usefixtures("consistent", "no_waiting", "cheap_password
 def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stretch passwords of tests a little only."""
     stretch = password_module.stretch_password
-    monkeypatch.setattr("scep.reply_keys.stretch_password", lambda text, salt: stretch(text, salt=salt, iterations=100))
+    monkeypatch.setattr(
+        "scep.ra.reply_keys.stretch_password",
+        lambda text, salt: stretch(text, salt=salt, iterations=100),
+    )
     monkeypatch.setattr(reply_keys, "_known", type(reply_keys._known)())
 
 
@@ -103,23 +116,34 @@ def test_the_answer_is_under_the_password_and_no_row_shows_it(world: World) -> N
     with CaptureQueriesContext(
         connection,
     ) as seen:
-        sent = post(message(world, device.csr(), key="carol", transaction_id=device.identity.transaction_id))
+        sent = post(
+            message(world, device.csr(), key="carol", transaction_id=device.identity.transaction_id)
+        )
     assert sent.status is PKIStatus.SUCCESS
     assert sent.content is not None
-    assert b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x03\x09" in sent.content  # id-alg-PWRI-KEK
+    assert (
+        b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x03\x09" in sent.content
+    )  # id-alg-PWRI-KEK
     assert not any(PASSWORD in str(query) for query in seen.captured_queries)
     assert PASSWORD.encode() not in bytes(EnrollmentRequest.objects.get().csr)
     assert PASSWORD.encode() not in bytes(KeptCsr.objects.get().sealed)
 
 
 def test_an_automatic_profile_answers_at_once_with_a_one_time_challenge(world: World) -> None:
-    create_profile(world.ca, "meters", approval="automatic", challenge="static", static_challenge=PASSWORD)
+    create_profile(
+        world.ca, "meters", approval="automatic", challenge="static", static_challenge=PASSWORD
+    )
     device = EcDevice(ec_key(), profile="meters")
-    with mock.patch("scep.service._wait_for_worker", lambda request: (run_worker(), request.refresh_from_db())):
+    with mock.patch(
+        "scep.operations.enrollment._wait_for_worker",
+        lambda request: (run_worker(), request.refresh_from_db()),
+    ):
         answer = device.enroll()
     assert answer.status is PKIStatus.SUCCESS
     assert key_of(answer) == device.key.public_key()
-    wrong = EcDevice(KEYS["P-384"], password="sunlight-4711", profile="meters", name="meter-2.example")
+    wrong = EcDevice(
+        KEYS["P-384"], password="sunlight-4711", profile="meters", name="meter-2.example"
+    )
     assert wrong.enroll().fail_info is FailInfo.BAD_REQUEST
     assert KeptCsr.objects.count() == 1
 
@@ -161,7 +185,12 @@ def test_the_password_of_the_newest_message_counts(world: World) -> None:
 def test_without_a_challenge_an_ec_device_is_told_at_once(world: World) -> None:
     sent = message(world, EcDevice(ec_key(), password=None).csr(), key="carol")
     for _ in range(2):
-        refused(sent, FailInfo.BAD_ALG, NO_PASSWORD, cause="no key and no challenge to encrypt the answer with")
+        refused(
+            sent,
+            FailInfo.BAD_ALG,
+            NO_PASSWORD,
+            cause="no key and no challenge to encrypt the answer with",
+        )
     assert not KeptCsr.objects.exists()
 
 
@@ -180,7 +209,10 @@ def test_a_poll_by_another_ec_key_is_a_poll_of_nothing(world: World) -> None:
         if issued:
             approve(world)
         answer = stranger.poll("one")
-        assert (answer.fail_info, bare(answer.fail_info_text)) == (FailInfo.BAD_CERT_ID, "no such transaction")
+        assert (answer.fail_info, bare(answer.fail_info_text)) == (
+            FailInfo.BAD_CERT_ID,
+            "no such transaction",
+        )
     assert device.poll("one").status is PKIStatus.SUCCESS
 
 
@@ -217,10 +249,14 @@ def test_renewal_with_an_ec_certificate_needs_a_challenge_inside_as_well(world: 
     certificate = device.poll().certificates[0]
     held = Identity(certificate, device.key, PASSWORD)
     new = KEYS["P-384"]
-    without = device.scep.enroll(build_csr(new, device.name), held, transaction_id="r1", renewal=True)
+    without = device.scep.enroll(
+        build_csr(new, device.name), held, transaction_id="r1", renewal=True
+    )
     assert (without.fail_info, bare(without.fail_info_text)) == (FailInfo.BAD_ALG, NO_PASSWORD)
     csr = build_csr(new, device.name, challenge_password=PASSWORD)
-    assert device.scep.enroll(csr, held, transaction_id="r2", renewal=True).status is PKIStatus.PENDING
+    assert (
+        device.scep.enroll(csr, held, transaction_id="r2", renewal=True).status is PKIStatus.PENDING
+    )
     approve(world)
     answer = device.scep.poll(held, transaction_id="r2")
     assert answer.status is PKIStatus.SUCCESS

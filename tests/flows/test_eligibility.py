@@ -1,4 +1,6 @@
-"""Expected devices instead of a challenge: who is on the list, once each, at the time it says, and who never called."""
+"""Expected devices instead of a challenge: who is on the list, once each, at the time it says, and
+who never called.
+"""
 
 import threading
 from functools import partial
@@ -9,29 +11,45 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError
 from django.db import IntegrityError, connection, transaction
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.challenge_lists import ListInvalid
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import reject_request
-from approvals.device_groups import add_devices, create_group, remove_silent, write_silent
-from approvals.eligibility import normalized_mac
-from approvals.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
-from approvals.models import DeviceGroup, EnrollmentProfile, EnrollmentRequest, ExpectedDevice
-from approvals.states import State
+from approvals.challenges.device_groups import (
+    add_devices,
+    create_group,
+    remove_silent,
+    write_silent,
+)
+from approvals.challenges.eligibility import normalized_mac
+from approvals.challenges.lists import ListInvalid
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import reject_request
+from approvals.models.devices import DeviceGroup, ExpectedDevice
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
+from approvals.rules.states import State
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.models import Certificate
-from ca.names import build_name
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from ca.models.certificates import Certificate
+from ca.x509.names import build_name
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.ca.forge import challenge, request_der
 from tests.flows.renewing import NAME, allow, certified, renew
 from tests.flows.wire import causes, message, post, refused
 from tests.pages import signed_in
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, create_person, create_profile, later, now, run_worker, voice_of, without_triggers
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    create_profile,
+    later,
+    now,
+    run_worker,
+    voice_of,
+    without_triggers,
+)
 
 UNIFORM = "request not permitted"
 LOOPBACK = ["127.0.0.0/8"]
@@ -64,14 +82,26 @@ def csr(world: World, **subject: str) -> bytes:
         (",001b44113ab7,", {"CN": "ap", "serialNumber": "00-1b-44-11-3a-b7"}, None),
         (",,AP1.example", {"CN": "ap1.example"}, None),
         ("FOC1,,ap1.example", {"CN": "ap1.example", "serialNumber": "FOC1"}, None),
-        ("FOC1,,ap1.example", {"CN": "dc1.example", "serialNumber": "FOC1"}, "device not on the list"),
+        (
+            "FOC1,,ap1.example",
+            {"CN": "dc1.example", "serialNumber": "FOC1"},
+            "device not on the list",
+        ),
         ("FOC1,,ap1.example", {"CN": "ap1.example"}, "device not on the list"),
         ("FOC1,,", {"CN": "FOC1"}, "device not on the list"),
         (",001b44113ab7,", {"CN": "001b44113ab8"}, "device not on the list"),
         (",,ap1.example", {"CN": "ap1.example", "UID": "admin"}, "device not on the list"),
-        (",,ap1.example", {"CN": "ap1.example", "unstructuredName": "dc1.example"}, "device not on the list"),
+        (
+            ",,ap1.example",
+            {"CN": "ap1.example", "unstructuredName": "dc1.example"},
+            "device not on the list",
+        ),
         ("FOC1,,ap1.example", {"CN": "ap1.example", "unstructuredName": "FOC1"}, None),
-        ("FOC1,,ap1.example", {"CN": "ap1.example", "unstructuredName": "FOC2"}, "device not on the list"),
+        (
+            "FOC1,,ap1.example",
+            {"CN": "ap1.example", "unstructuredName": "FOC2"},
+            "device not on the list",
+        ),
     ],
 )
 def test_a_request_comes_from_a_listed_device_or_is_refused(
@@ -88,37 +118,60 @@ def test_a_request_comes_from_a_listed_device_or_is_refused(
         refused(csr(world, **subject), FailInfo.BAD_REQUEST, UNIFORM, cause=cause, profile="access")
 
 
-def test_a_serial_number_beside_the_listed_one_is_of_another_device(world: World, switches: DeviceGroup) -> None:
+def test_a_serial_number_beside_the_listed_one_is_of_another_device(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, "FOC1,,", "FOC2,001b44113ab7,")
     listed_profile(world, switches)
     for foreign in ("FOC9", "FOC2"):
-        twice = build_name([("CN", "anything"), ("serialNumber", "FOC1"), ("serialNumber", foreign)])
+        twice = build_name(
+            [("CN", "anything"), ("serialNumber", "FOC1"), ("serialNumber", foreign)]
+        )
         sent = message(world, request_der(twice))
-        refused(sent, FailInfo.BAD_REQUEST, UNIFORM, cause="device not on the list", profile="access")
+        refused(
+            sent, FailInfo.BAD_REQUEST, UNIFORM, cause="device not on the list", profile="access"
+        )
     both = build_name([("serialNumber", "00:1b:44:11:3a:b7"), ("unstructuredName", "FOC2")])
     assert post(message(world, request_der(both)), "access").status is PKIStatus.PENDING
 
 
-def test_a_name_that_the_database_cannot_hold_is_on_no_list(world: World, switches: DeviceGroup) -> None:
+def test_a_name_that_the_database_cannot_hold_is_on_no_list(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, "FOC1,,ap1.example")
     listed_profile(world, switches)
-    for subject in ({"CN": "ap1.example\0"}, {"CN": "ap1.example", "serialNumber": "FOC1", "unstructuredName": "\0"}):
-        refused(csr(world, **subject), FailInfo.BAD_REQUEST, UNIFORM, cause="device not on the list", profile="access")
+    for subject in (
+        {"CN": "ap1.example\0"},
+        {"CN": "ap1.example", "serialNumber": "FOC1", "unstructuredName": "\0"},
+    ):
+        refused(
+            csr(world, **subject),
+            FailInfo.BAD_REQUEST,
+            UNIFORM,
+            cause="device not on the list",
+            profile="access",
+        )
     phones = create_profile(world.ca, "phones", challenge="one-time")
     order = ChallengeOrder(phones, group=switches)
     ((_, secret),) = create_challenges(order, actor=SYSTEM, user=None, now=now())
-    sent = message(world, request_der(build_name([("CN", "ap1.example\0")]), challenge(secret.reveal())))
+    sent = message(
+        world, request_der(build_name([("CN", "ap1.example\0")]), challenge(secret.reveal()))
+    )
     foreign = "challenge bound to another device group"
     refused(sent, FailInfo.BAD_REQUEST, UNIFORM, cause=foreign, profile="phones")
 
 
 @pytest.mark.parametrize("content", [b"name\nap1\0.example", b"name,note\nap1.example,\0"])
-def test_a_list_with_a_character_that_no_text_has_is_refused(switches: DeviceGroup, content: bytes) -> None:
+def test_a_list_with_a_character_that_no_text_has_is_refused(
+    switches: DeviceGroup, content: bytes
+) -> None:
     with pytest.raises(ListInvalid, match="the list is not text: it has NUL characters"):
         add_devices(switches, content, actor=SYSTEM, user=None, now=now())
 
 
-def test_each_listed_device_enrolls_once_and_again_after_a_rejection(world: World, switches: DeviceGroup) -> None:
+def test_each_listed_device_enrolls_once_and_again_after_a_rejection(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches)
     assert Device.named("d1.example", "device-1", "access").enroll().status is PKIStatus.PENDING
@@ -133,16 +186,22 @@ def test_each_listed_device_enrolls_once_and_again_after_a_rejection(world: Worl
 def test_a_device_calls_within_its_time_or_is_refused(world: World, switches: DeviceGroup) -> None:
     tomorrow, yesterday = (f"{later(days=days):%Y-%m-%dT%H:%MZ}" for days in (1, -1))
     expect(
-        switches, f"d1.example,{tomorrow},", f"d2.example,,{yesterday}", f"d3.example,{yesterday},{tomorrow}",
+        switches, f"d1.example,{tomorrow},", f"d2.example,,{yesterday}",
+        f"d3.example,{yesterday},{tomorrow}",
         columns="name,not_before,not_after",
     )  # fmt: skip
     listed_profile(world, switches)
     for number, status in ((1, PKIStatus.FAILURE), (2, PKIStatus.FAILURE), (3, PKIStatus.PENDING)):
-        assert Device.named(f"d{number}.example", f"device-{number}", "access").enroll().status is status
+        assert (
+            Device.named(f"d{number}.example", f"device-{number}", "access").enroll().status
+            is status
+        )
     assert set(causes()) == {"device on the list, outside its time"}
 
 
-def test_who_is_not_listed_may_be_shown_to_an_officer_instead(world: World, switches: DeviceGroup) -> None:
+def test_who_is_not_listed_may_be_shown_to_an_officer_instead(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches, unlisted="officer", approval="automatic", networks=LOOPBACK)
     assert Device.named("d9.example", "device-1", "access").enroll().status is PKIStatus.PENDING
@@ -152,18 +211,24 @@ def test_who_is_not_listed_may_be_shown_to_an_officer_instead(world: World, swit
     assert "list switches: device not on the list" in page
 
 
-def test_an_automatic_profile_approves_only_devices_listed_with_their_name(world: World, switches: DeviceGroup) -> None:
+def test_an_automatic_profile_approves_only_devices_listed_with_their_name(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, "FOC1,,d1.example", "FOC2,,")
     listed_profile(world, switches, approval="automatic", networks=LOOPBACK)
     post(csr(world, CN="d1.example", serialNumber="FOC1"), "access")
     assert EnrollmentRequest.objects.get().state == State.APPROVED
     assert len(run_worker().issued) == 1
-    nameless = request_der(build_name([("CN", "dc1.example"), ("serialNumber", "FOC2")]), key=rsa_key("bob"))
+    nameless = request_der(
+        build_name([("CN", "dc1.example"), ("serialNumber", "FOC2")]), key=rsa_key("bob")
+    )
     post(message(world, nameless, key="bob"), "access")
     assert EnrollmentRequest.objects.latest("id").state == State.PENDING
 
 
-def test_the_worker_signs_nothing_for_which_the_list_was_forged(world: World, switches: DeviceGroup) -> None:
+def test_the_worker_signs_nothing_for_which_the_list_was_forged(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches, approval="automatic", networks=LOOPBACK)
     Device.named("d1.example", "device-1", "access").enroll()
@@ -179,14 +244,18 @@ def test_no_challenge_and_automatic_needs_a_list_and_networks(
 ) -> None:
     if "eligibility" in wanted:
         wanted = {"eligibility": switches}
-    with pytest.raises(ProfileInvalid, match="only together with approval manual, or with --devices and --network"):
+    with pytest.raises(
+        ProfileInvalid, match="only together with approval manual, or with --devices and --network"
+    ):
         create_profile(world.ca, "access", approval="automatic", **wanted)
     profile = create_profile(world.ca, "access", **wanted)
     with pytest.raises(IntegrityError), transaction.atomic():
         EnrollmentProfile.objects.filter(pk=profile.pk).update(approval="automatic")
 
 
-def test_a_list_stands_instead_of_a_challenge_not_beside_it(world: World, switches: DeviceGroup) -> None:
+def test_a_list_stands_instead_of_a_challenge_not_beside_it(
+    world: World, switches: DeviceGroup
+) -> None:
     with pytest.raises(ProfileInvalid, match="stands instead of a challenge"):
         create_profile(world.ca, "access", challenge="one-time", eligibility=switches)
 
@@ -202,7 +271,9 @@ def test_a_renewal_needs_no_list(world: World, switches: DeviceGroup) -> None:
 
 
 @pytest.mark.usefixtures("transactional_db")
-def test_one_place_on_the_list_taken_by_many_at_once_opens_one_request(world: World, switches: DeviceGroup) -> None:
+def test_one_place_on_the_list_taken_by_many_at_once_opens_one_request(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, ",,d1.example")
     listed_profile(world, switches)
     devices = [Device.named("d1.example", f"device-{number}", "access") for number in range(1, 5)]
@@ -226,10 +297,14 @@ def test_one_place_on_the_list_taken_by_many_at_once_opens_one_request(world: Wo
     assert EnrollmentRequest.objects.count() == 1
 
 
-def test_a_challenge_bound_to_a_group_serves_its_devices_only(world: World, switches: DeviceGroup) -> None:
+def test_a_challenge_bound_to_a_group_serves_its_devices_only(
+    world: World, switches: DeviceGroup
+) -> None:
     expect(switches, "FOC1,,")
     phones = create_profile(world.ca, "phones", challenge="one-time")
-    ((row, secret),) = create_challenges(ChallengeOrder(phones, group=switches), actor=SYSTEM, user=None, now=now())
+    ((row, secret),) = create_challenges(
+        ChallengeOrder(phones, group=switches), actor=SYSTEM, user=None, now=now()
+    )
     text = secret.reveal()
     assert row.phrases() == ["device group switches"]
     foreign = request_der(build_name([("CN", "r1"), ("serialNumber", "FOC2")]), challenge(text))
@@ -240,7 +315,7 @@ def test_a_challenge_bound_to_a_group_serves_its_devices_only(world: World, swit
     assert ExpectedDevice.objects.get().used_by is None
 
 
-# ------------------------------------------------------------------------------------------------------------ the lists
+# ---------------------------------------------------------------------------------------- the lists
 
 
 @pytest.mark.parametrize(
@@ -262,7 +337,8 @@ def test_a_mac_address_is_read_in_any_usual_spelling(text: str, digits: str | No
 
 def test_a_list_with_a_fault_adds_nothing_and_names_every_row(switches: DeviceGroup) -> None:
     rows = [
-        "FOC1,,,,", "FOC2,xx,,,", ",,,,", "FOC3,,,soon,", "FOC4,,,2026-02-01,2026-01-01", "x" * 65 + ",,,,",
+        "FOC1,,,,", "FOC2,xx,,,", ",,,,", "FOC3,,,soon,", "FOC4,,,2026-02-01,2026-01-01",
+        "x" * 65 + ",,,,",
         "FOC5,,,2026-99-99,",
     ]  # fmt: skip
     with pytest.raises(ListInvalid) as caught:
@@ -274,7 +350,9 @@ def test_a_list_with_a_fault_adds_nothing_and_names_every_row(switches: DeviceGr
         "row 7: serial number of 65",
         "row 8",
     ]
-    assert [said[: len(start)] for said, start in zip(caught.value.faults, starts, strict=True)] == starts
+    assert [
+        said[: len(start)] for said, start in zip(caught.value.faults, starts, strict=True)
+    ] == starts
     with pytest.raises(ListInvalid, match="no rows"):
         expect(switches)
     assert not ExpectedDevice.objects.exists()
@@ -297,7 +375,11 @@ def test_what_is_listed_already_is_left_alone_and_who_never_called_can_be_read_b
     ExpectedDevice.objects.get(serial_number="-7").delete()
     assert remove_silent(switches, actor=SYSTEM, user=None, now=now()) == 2
     assert ExpectedDevice.objects.get().used_by is not None
-    events = AuditEntry.objects.filter(subject_kind="device-group").order_by("id").values_list("event", flat=True)
+    events = (
+        AuditEntry.objects.filter(subject_kind="device-group")
+        .order_by("id")
+        .values_list("event", flat=True)
+    )
     assert list(events)[:2] == ["device-group:create", "device-group:add"]
 
 
@@ -317,7 +399,9 @@ def test_only_administrators_change_a_group(world: World) -> None:
 def test_the_pages_take_a_list_and_show_who_called(world: World) -> None:
     charlie = signed_in(create_person("charlie", Role.ADMINISTRATOR))
     assert charlie.post("/devices/", {"slug": "a b"}).status_code == 422
-    assert charlie.post("/devices/", {"slug": "switches"}).headers["Location"] == "/devices/switches/"
+    assert (
+        charlie.post("/devices/", {"slug": "switches"}).headers["Location"] == "/devices/switches/"
+    )
     assert charlie.post("/devices/", {"slug": "switches"}).status_code == 422
 
     def upload(content: str) -> Any:
@@ -325,7 +409,10 @@ def test_the_pages_take_a_list_and_show_who_called(world: World) -> None:
         return charlie.post("/devices/switches/add", {"file": file}, follow=True)
 
     assert "row 2: MAC address" in upload("mac\nxx\n").content.decode()
-    assert "2 new devices are expected" in upload("name,note\nd1.example,rack 7\nd2.example,\n").content.decode()
+    assert (
+        "2 new devices are expected"
+        in upload("name,note\nd1.example,rack 7\nd2.example,\n").content.decode()
+    )
     listed_profile(world, DeviceGroup.objects.get())
     Device.named("d1.example", "device-1", "access").enroll()
 
@@ -347,7 +434,8 @@ def test_the_command_makes_fills_and_empties_groups(world: World, tmp_path: Any)
     file = tmp_path / "aps.csv"
     file.write_text("name\nd1.example\nd2.example\n")
     assert run_json("devices", "add", "aps", str(file)) == {"group": "aps", "added": 2}
-    run("createprofile", "access", "--ca", "issuing", "--approval", "automatic", "--challenge", "none", "--devices",
+    run("createprofile", "access", "--ca", "issuing", "--approval", "automatic", "--challenge",
+    "none", "--devices",
         "aps", "--network", "127.0.0.0/8")  # fmt: skip
     Device.named("d1.example", "device-1", "access").enroll()
     called, silent = run_json("devices", "list", "aps")
@@ -356,7 +444,11 @@ def test_the_command_makes_fills_and_empties_groups(world: World, tmp_path: Any)
     assert run_json("devices", "groups") == [{"group": "aps", "expected": 2, "silent": 1}]
     assert "never" in run("devices", "list", "aps")
     assert run_json("devices", "remove", "aps") == {"group": "aps", "removed": 1}
-    for arguments in (("add", "none", "x"), ("add", "aps", str(tmp_path / "x")), ("create", "y", "--department", "z")):
+    for arguments in (
+        ("add", "none", "x"),
+        ("add", "aps", str(tmp_path / "x")),
+        ("create", "y", "--department", "z"),
+    ):
         with pytest.raises(CommandError):
             run("devices", *arguments)
 

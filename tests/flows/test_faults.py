@@ -1,4 +1,6 @@
-"""Broken brokers, databases and keys, and people and workers who act at the same moment: late, but never wrong."""
+"""Broken brokers, databases and keys, and people and workers who act at the same moment: late, but
+never wrong.
+"""
 
 import queue
 import socket
@@ -19,19 +21,22 @@ from celery import Celery
 from django.db import connection
 from kombu.simple import SimpleQueue
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from approvals import doorbell, tasks
-from approvals.decisions import approve_request, reject_request, retry_request
-from approvals.due import MAX_ATTEMPTS
-from approvals.errors import AlreadyDecided, AlreadyVoted
-from approvals.issuance import issue_certificates
-from approvals.models import Decision, EnrollmentRequest
-from approvals.states import State
-from approvals.sweep import sweep
+from approvals import tasks
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.decisions.retry import retry_request
+from approvals.issuance.issue import issue_certificates
+from approvals.issuance.sweep import sweep
+from approvals.models.decisions import Decision
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations import doorbell
+from approvals.records.due import MAX_ATTEMPTS
+from approvals.rules.errors import AlreadyDecided, AlreadyVoted
+from approvals.rules.states import State
 from audit.models import AuditEntry
-from ca.models import Certificate
-from pkiportal.invariants import check_invariants
+from ca.models.certificates import Certificate
+from pkiportal.doctor.invariants import check_invariants
 from scep.protocol.constants import PKIStatus
 from tests.pages import create_requests
 from tests.world import Device, World, create_person, now, run_worker, voice_of
@@ -44,7 +49,9 @@ _RACES = 12
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    """Let this process ring at another broker, as a web process does, with a breaker that has seen nothing."""
+    """Let this process ring at another broker, as a web process does, with a breaker that has seen
+    nothing.
+    """
 
     def at(url: str) -> Celery:
         app = Celery("portal-of-the-test", set_as_current=False)
@@ -75,7 +82,10 @@ def taken(app: Celery) -> list[dict[str, Any]]:
 def enrolled(*names: str) -> list[EnrollmentRequest]:
     """Let devices with recorded keys of their own enroll."""
     for number, name in enumerate(names, start=1):
-        assert Device.named(name, f"device-{number}").enroll(dns_names=[name]).status is PKIStatus.PENDING
+        assert (
+            Device.named(name, f"device-{number}").enroll(dns_names=[name]).status
+            is PKIStatus.PENDING
+        )
     return list(EnrollmentRequest.objects.order_by("id"))
 
 
@@ -153,7 +163,9 @@ def test_a_silent_broker_holds_one_click_for_a_second_and_the_next_not_at_all(
     assert run_worker().issued == [first.pk, second.pk]
 
 
-def test_the_breaker_lets_another_attempt_through_after_a_while(broker: Broker, tmp_path: Path) -> None:
+def test_the_breaker_lets_another_attempt_through_after_a_while(
+    broker: Broker, tmp_path: Path
+) -> None:
     app = broker(f"redis+socket://{tmp_path}/nobody.sock")
     breaker = doorbell.Breaker(quiet=0.0)
     with mock.patch.object(app, "send_task", wraps=app.send_task) as attempts:
@@ -209,7 +221,11 @@ def test_a_database_that_refuses_to_record_one_certificate_records_it_later_unde
     make_due()
     assert run_worker().issued == [bad.pk]
     issued = Certificate.objects.get(order_id=bad.pk)
-    assert (issued.pk, issued.serial_hex, issued.tbs_sha256) == (prepared.pk, prepared.serial_hex, prepared.tbs_sha256)
+    assert (issued.pk, issued.serial_hex, issued.tbs_sha256) == (
+        prepared.pk,
+        prepared.serial_hex,
+        prepared.tbs_sha256,
+    )
     assert_everything_holds(issued=3)
 
 
@@ -226,15 +242,19 @@ def refused_by_trigger(name: str) -> Iterator[None]:
         else:
             cursor.execute(
                 "CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS "
-                f"$$ BEGIN IF {is_it.replace('%', '%%')} THEN RAISE 'the disk is full'; END IF; RETURN NEW; END $$",
+                f"$$ BEGIN IF {is_it.replace('%', '%%')} THEN RAISE 'the disk is full'; END IF; "
+                "RETURN NEW; END $$",
                 [],
             )
             cursor.execute(
-                "CREATE TRIGGER refuse_one BEFORE UPDATE ON ca_certificate FOR EACH ROW EXECUTE FUNCTION refuse_one()"
+                "CREATE TRIGGER refuse_one BEFORE UPDATE ON ca_certificate FOR EACH ROW EXECUTE "
+                "FUNCTION refuse_one()"
             )
     yield
     with connection.cursor() as cursor:
-        cursor.execute("DROP TRIGGER refuse_one" + (" ON ca_certificate" * (connection.vendor != "sqlite")))
+        cursor.execute(
+            "DROP TRIGGER refuse_one" + (" ON ca_certificate" * (connection.vendor != "sqlite"))
+        )
         if connection.vendor != "sqlite":
             cursor.execute("DROP FUNCTION refuse_one()")
 
@@ -271,10 +291,12 @@ def test_a_key_that_cannot_be_used_waits_for_an_officer_who_lets_the_worker_try_
     assert_everything_holds(issued=1)
 
 
-def test_a_request_that_workers_die_of_waits_for_an_officer_and_then_has_its_first_serial(world: World) -> None:
+def test_a_request_that_workers_die_of_waits_for_an_officer_and_then_has_its_first_serial(
+    world: World,
+) -> None:
     (request,) = enrolled("r1.example")
     approve(request, world.alice)
-    with mock.patch("approvals.issuance.sign_prepared", side_effect=KeyboardInterrupt):
+    with mock.patch("approvals.issuance.issue.sign_prepared", side_effect=KeyboardInterrupt):
         for _ in range(MAX_ATTEMPTS):
             make_due()
             with pytest.raises(KeyboardInterrupt):
@@ -306,7 +328,9 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=(number, call)) for number, call in enumerate(calls)]
+    threads = [
+        threading.Thread(target=run, args=(number, call)) for number, call in enumerate(calls)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -316,18 +340,24 @@ def at_once(*calls: Callable[[], object]) -> list[object]:
 
 def steps_of(request: EnrollmentRequest) -> list[str]:
     """The states that the log says a request went to."""
-    entries = AuditEntry.objects.filter(subject_kind="request", subject_id=str(request.pk)).order_by("id")
+    entries = AuditEntry.objects.filter(
+        subject_kind="request", subject_id=str(request.pk)
+    ).order_by("id")
     return [entry.data["to"] for entry in entries if "to" in entry.data]
 
 
 def pending(world: World, prefix: str) -> list[EnrollmentRequest]:
     """Insert requests to race for."""
-    return create_requests(world.profile, [f"{prefix}-{number}.example" for number in range(_RACES)])
+    return create_requests(
+        world.profile, [f"{prefix}-{number}.example" for number in range(_RACES)]
+    )
 
 
 @pytest.mark.usefixtures("transactional_db")
 @pytest.mark.parametrize("are_same", [False, True])
-def test_two_clicks_on_approve_at_the_same_moment_are_one_decision(world: World, are_same: bool) -> None:
+def test_two_clicks_on_approve_at_the_same_moment_are_one_decision(
+    world: World, are_same: bool
+) -> None:
     bob = world.alice if are_same else create_person("bob", Role.OFFICER)
     for request in pending(world, "twice"):
         results = at_once(partial(approve, request, world.alice), partial(approve, request, bob))
@@ -340,19 +370,29 @@ def test_two_clicks_on_approve_at_the_same_moment_are_one_decision(world: World,
 def test_approve_and_reject_at_the_same_moment_have_one_outcome(world: World) -> None:
     bob = create_person("bob", Role.OFFICER)
     for request in pending(world, "split"):
-        reject = partial(reject_request, request_id=request.pk, voice=voice_of(bob), comment="wrong site", now=now())
+        reject = partial(
+            reject_request,
+            request_id=request.pk,
+            voice=voice_of(bob),
+            comment="wrong site",
+            now=now(),
+        )
         yes, no = at_once(partial(approve, request, world.alice), reject)
         assert isinstance(yes, Decision) != isinstance(no, Decision)
         expected = State.APPROVED if isinstance(yes, Decision) else State.REJECTED
         assert steps_of(request) == [expected]
-        assert list(EnrollmentRequest.objects.filter(pk=request.pk).values_list("state", flat=True)) == [expected]
+        assert list(
+            EnrollmentRequest.objects.filter(pk=request.pk).values_list("state", flat=True)
+        ) == [expected]
         assert request.decisions.count() == 1
 
 
 @pytest.mark.usefixtures("transactional_db")
 def test_an_approval_at_the_moment_of_expiry_counts_or_does_not(world: World) -> None:
     for request in pending(world, "late"):
-        EnrollmentRequest.objects.filter(pk=request.pk).update(expires_at=now() - timedelta(seconds=1))
+        EnrollmentRequest.objects.filter(pk=request.pk).update(
+            expires_at=now() - timedelta(seconds=1)
+        )
         decided, _ = at_once(partial(approve, request, world.alice), partial(sweep, every=_EVERY))
         if not isinstance(decided, Decision):
             assert steps_of(request) == [State.EXPIRED]

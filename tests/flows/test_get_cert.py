@@ -5,15 +5,17 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
+from approvals.decisions.decide import approve_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from audit.models import AuditEntry
-from ca.asn1 import der, der_integer, der_sequence
-from ca.models import Certificate
-from scep.client import Identity, PKIStatus, ReceivedCertRep
+from ca.models.certificates import Certificate
+from ca.x509.asn1 import der, der_integer, der_sequence
+from scep.client import Identity
 from scep.protocol.certificates import read_certificate
-from scep.protocol.constants import FailInfo
-from scep.ra_keys import ra_keys
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.requests import ReceivedCertRep
+from scep.ra.keys import ra_keys
 from tests.flows.rolling import renewed_ra
 from tests.flows.wire import bare, causes, message, nothing_granted, refused
 from tests.world import Device, World, create_profile, now, run_worker, voice_of
@@ -21,7 +23,9 @@ from tests.world import Device, World, create_profile, now, run_worker, voice_of
 NO_SUCH = (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID, "no such certificate")
 
 
-def certified(world: World, name: str = "r1.example", key: str = "alice", profile: str = "routers") -> Identity:
+def certified(
+    world: World, name: str = "r1.example", key: str = "alice", profile: str = "routers"
+) -> Identity:
     device = Device.named(name, key, profile=profile)
     device.enroll()
     request = EnrollmentRequest.objects.order_by("-id")[0]
@@ -41,17 +45,24 @@ def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | Non
     return answer.status, answer.fail_info, bare(answer.fail_info_text)
 
 
-def test_the_holder_of_the_key_gets_the_certificate_again_and_no_transaction_is_stored(world: World) -> None:
+def test_the_holder_of_the_key_gets_the_certificate_again_and_no_transaction_is_stored(
+    world: World,
+) -> None:
     wanted = certified(world)
     transactions = EnrollmentTransaction.objects.count()
     selfsigned = Device.named("any name").identity
     with nothing_granted():
         for signer in (wanted, selfsigned, selfsigned):
             answer = get(wanted, signer)
-            assert (answer.status, answer.certificates) == (PKIStatus.SUCCESS, (wanted.certificate_der,))
+            assert (answer.status, answer.certificates) == (
+                PKIStatus.SUCCESS,
+                (wanted.certificate_der,),
+            )
     assert EnrollmentTransaction.objects.count() == transactions
     delivered = AuditEntry.objects.filter(event="certificate:deliver", subject_kind="certificate")
-    assert {entry.subject_id for entry in delivered} == {str(Certificate.objects.get(kind="ordered").pk)}
+    assert {entry.subject_id for entry in delivered} == {
+        str(Certificate.objects.get(kind="ordered").pk)
+    }
 
 
 def test_a_certificate_of_the_same_subject_and_profile_may_ask_for_it(world: World) -> None:
@@ -60,7 +71,9 @@ def test_a_certificate_of_the_same_subject_and_profile_may_ask_for_it(world: Wor
 
 
 @pytest.mark.parametrize("is_split", [False, True])
-def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: World, is_split: bool) -> None:
+def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(
+    world: World, is_split: bool
+) -> None:
     if is_split:
         renewed_ra(world.ca, "device-6", "device-7", is_split=True)
     wanted, other = certified(world), certified(world, "r2.example", "device-1")
@@ -69,7 +82,10 @@ def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(world: Worl
     for der_of_ra in ra.certificates:
         named = read_certificate(der_of_ra).subject_der
         answer = Device.named("r1.example").scep.get_cert(named, serial, wanted)
-        assert (answer.status, answer.certificates) == (PKIStatus.SUCCESS, (wanted.certificate_der,))
+        assert (answer.status, answer.certificates) == (
+            PKIStatus.SUCCESS,
+            (wanted.certificate_der,),
+        )
         assert told(Device.named("r2.example").scep.get_cert(named, serial, other)) == NO_SUCH
 
 
@@ -106,18 +122,38 @@ def test_certificates_of_the_portal_itself_are_not_handed_out(world: World) -> N
     wanted = certified(world)
     service = Certificate.objects.get(kind="service")
     issuer = read_certificate(wanted.certificate_der).issuer_der
-    for serial in (der_integer(int(service.serial_hex, 16)), der_integer(0), der_integer(-1), der(0x02)):
+    for serial in (
+        der_integer(int(service.serial_hex, 16)),
+        der_integer(0),
+        der_integer(-1),
+        der(0x02),
+    ):
         inside = der_sequence(issuer, serial)
-        refused(message(world, inside, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
+        refused(
+            message(world, inside, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate"
+        )
 
 
 @pytest.mark.parametrize(
-    "inside", [b"", b"\x30", der_sequence(), der_sequence(der_integer(1)), der_sequence(der_integer(1), der_integer(1))]
+    "inside",
+    [
+        b"",
+        b"\x30",
+        der_sequence(),
+        der_sequence(der_integer(1)),
+        der_sequence(der_integer(1), der_integer(1)),
+    ],
 )
-def test_what_is_no_issuer_and_serial_number_names_no_certificate(world: World, inside: bytes) -> None:
+def test_what_is_no_issuer_and_serial_number_names_no_certificate(
+    world: World, inside: bytes
+) -> None:
     refused(message(world, inside, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
     nobody = {"encrypted_cek": b"\x17" * 256}
-    refused(message(world, envelope=nobody, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
+    refused(
+        message(world, envelope=nobody, message_type="21"),
+        FailInfo.BAD_CERT_ID,
+        "no such certificate",
+    )
 
 
 def test_a_paused_profile_still_hands_out(world: World) -> None:

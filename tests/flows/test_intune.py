@@ -1,4 +1,6 @@
-"""Microsoft Intune as the one who knows the challenges: over real HTTP, with a local stand-in for all its addresses."""
+"""Microsoft Intune as the one who knows the challenges: over real HTTP, with a local stand-in for
+all its addresses.
+"""
 
 import hashlib
 from base64 import b64decode
@@ -10,18 +12,20 @@ from unittest import mock
 
 import pytest
 
-from approvals import intune, validating
-from approvals.decisions import approve_request, reject_request, reopen_request
-from approvals.errors import NotValidated, ProfileInvalid
-from approvals.kept import discard_overdue
-from approvals.models import EnrollmentProfile, EnrollmentRequest, KeptCsr, Validation, ValidationService
-from approvals.profiles import set_service
-from approvals.targets import read_allowed_host
-from approvals.validation_services import ServiceOrder, order_probe, probe
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, KeptCsr
+from approvals.models.validations import Validation, ValidationService
+from approvals.profiles.manage import set_service
+from approvals.records.stored_csrs import discard_overdue
+from approvals.rules.errors import NotValidated, ProfileInvalid
+from approvals.validation import intune, worker
+from approvals.validation.services import ServiceOrder, order_probe, probe
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.csr import decode_csr
-from ca.models import Certificate
+from ca.models.certificates import Certificate
+from ca.x509.csr import decode_csr
+from outbound.targets import read_allowed_host
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
@@ -63,7 +67,9 @@ def order(**wanted: Any) -> ServiceOrder:
 @pytest.fixture
 def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
     """A profile that approves whomever Intune knows."""
-    return create_profile(world.ca, "phones", approval="automatic", challenge="intune", service=order())
+    return create_profile(
+        world.ca, "phones", approval="automatic", challenge="intune", service=order()
+    )
 
 
 @pytest.fixture
@@ -76,19 +82,23 @@ def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
 def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that are at it while the web process sleeps; on a busy machine everybody has time.
 
-    What got no answer is tried again when a test makes it due, not when a second happens to have passed.
+    What got no answer is tried again when a test makes it due, not when a second happens to have
+    passed.
     """
-    for name in ("approvals.validating.backoff", "approvals.validations.backoff"):
+    for name in (
+        "approvals.validation.worker.backoff",
+        "approvals.records.validation_gate.backoff",
+    ):
         monkeypatch.setattr(name, lambda attempts: timedelta(days=1))
-    monkeypatch.setattr("scep.service.WAIT_SECONDS", 60.0)
-    monkeypatch.setattr("approvals.intune.SECONDS", 60.0)
-    with mock.patch("scep.service.time.sleep", side_effect=lambda seconds: work()):
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 60.0)
+    monkeypatch.setattr("approvals.validation.intune.SECONDS", 60.0)
+    with mock.patch("scep.operations.enrollment.time.sleep", side_effect=lambda seconds: work()):
         yield
 
 
 def work() -> None:
     """Do what the default worker and the signing worker do with everything that is due."""
-    validating.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
+    worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
     run_worker()
 
 
@@ -117,7 +127,9 @@ def test_an_intune_device_gets_its_certificate_in_one_exchange_after_intune_was_
     assert (asked["transactionId"], sent.challenge_password) == (request.transaction_id, CODE)
     ((kind, told),) = cloud.notices
     certificate = Certificate.objects.get(order_id=request.pk)
-    thumbprint = hashlib.sha1(certificate.certificate_der, usedforsecurity=False).hexdigest().upper()
+    thumbprint = (
+        hashlib.sha1(certificate.certificate_der, usedforsecurity=False).hexdigest().upper()
+    )
     assert (kind, told["certificateThumbprint"]) == ("successNotification", thumbprint)
     assert told["certificateSerialNumber"] == certificate.serial_hex
     assert told["certificateRequest"] == asked["certificateRequest"]
@@ -125,7 +137,9 @@ def test_an_intune_device_gets_its_certificate_in_one_exchange_after_intune_was_
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_challenge_that_intune_denies_is_refused_without_a_hint_and_intune_is_told(cloud: Intune) -> None:
+def test_a_challenge_that_intune_denies_is_refused_without_a_hint_and_intune_is_told(
+    cloud: Intune,
+) -> None:
     answer = enroll(code="stolen-from-another-device")
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     assert bare(answer.fail_info_text) == "request not permitted"
@@ -135,7 +149,11 @@ def test_a_challenge_that_intune_denies_is_refused_without_a_hint_and_intune_is_
     assert (kind, told["hResult"]) == ("failureNotification", 0x80094014)
     assert told["errorDescription"] == "the challenge has expired: the device has to sync again"
     validation = Validation.objects.get()
-    assert (validation.state, validation.code, validation.report) == ("denied", "ChallengeExpired", "sent")
+    assert (validation.state, validation.code, validation.report) == (
+        "denied",
+        "ChallengeExpired",
+        "sent",
+    )
     assert AuditEntry.objects.get(event="request:reject").data["code"] == "ChallengeExpired"
 
 
@@ -155,7 +173,9 @@ def test_an_officer_decides_on_top_of_intune(world: World, cloud: Intune) -> Non
 
 
 @pytest.mark.usefixtures("laptops")
-def test_intune_is_told_why_an_officer_refused_and_the_request_stays_closed(world: World, cloud: Intune) -> None:
+def test_intune_is_told_why_an_officer_refused_and_the_request_stays_closed(
+    world: World, cloud: Intune
+) -> None:
     enroll("laptops")
     work()
     request = EnrollmentRequest.objects.get()
@@ -168,16 +188,21 @@ def test_intune_is_told_why_an_officer_refused_and_the_request_stays_closed(worl
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_certificate_is_held_back_until_intune_takes_the_notice(cloud: Intune, phones: EnrollmentProfile) -> None:
+def test_a_certificate_is_held_back_until_intune_takes_the_notice(
+    cloud: Intune, phones: EnrollmentProfile
+) -> None:
     cloud.notice = "InternalError"
-    with mock.patch("scep.service.WAIT_SECONDS", 0.5):
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", 0.5):
         assert enroll().status is PKIStatus.PENDING
     assert EnrollmentRequest.objects.get().state == "ISSUED"
     assert poll().status is PKIStatus.PENDING
     certificate = Certificate.objects.get(order_id=EnrollmentRequest.objects.get().pk)
     device = Device.named("p1.example", profile="phones")
     named = read_certificate(certificate.certificate_der)
-    assert device.scep.get_cert(named.issuer_der, named.serial_der, device.identity).status is PKIStatus.FAILURE
+    assert (
+        device.scep.get_cert(named.issuer_der, named.serial_der, device.identity).status
+        is PKIStatus.FAILURE
+    )
     cloud.notice = "Success"
     make_due()
     work()
@@ -185,7 +210,9 @@ def test_a_certificate_is_held_back_until_intune_takes_the_notice(cloud: Intune,
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_profile_that_does_not_wait_delivers_and_tells_intune_later(cloud: Intune, phones: EnrollmentProfile) -> None:
+def test_a_profile_that_does_not_wait_delivers_and_tells_intune_later(
+    cloud: Intune, phones: EnrollmentProfile
+) -> None:
     set_service(phones, order(secret=None, delivers_after_report=False), actor=SYSTEM, now=now())
     cloud.notice = "InternalError"
     assert enroll().status is PKIStatus.SUCCESS
@@ -193,9 +220,11 @@ def test_a_profile_that_does_not_wait_delivers_and_tells_intune_later(cloud: Int
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_notice_that_comes_too_late_is_given_up_and_the_certificate_stays_here(cloud: Intune) -> None:
+def test_a_notice_that_comes_too_late_is_given_up_and_the_certificate_stays_here(
+    cloud: Intune,
+) -> None:
     cloud.notice = "InternalError"
-    with mock.patch("scep.service.WAIT_SECONDS", 0.5):
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", 0.5):
         enroll()
     KeptCsr.objects.update(kept_until=now())
     make_due()
@@ -206,7 +235,9 @@ def test_a_notice_that_comes_too_late_is_given_up_and_the_certificate_stays_here
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_wrong_client_secret_leaves_the_device_pending_and_says_which_word_entra_used(cloud: Intune) -> None:
+def test_a_wrong_client_secret_leaves_the_device_pending_and_says_which_word_entra_used(
+    cloud: Intune,
+) -> None:
     cloud.secret = "another secret"
     assert enroll().status is PKIStatus.PENDING
     assert "no token, HTTP 401 (invalid_client)" in ValidationService.objects.get().last_fault
@@ -214,7 +245,9 @@ def test_a_wrong_client_secret_leaves_the_device_pending_and_says_which_word_ent
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_tokens_and_the_address_are_remembered_until_something_fails(cloud: Intune, stand_in: StandIn) -> None:
+def test_tokens_and_the_address_are_remembered_until_something_fails(
+    cloud: Intune, stand_in: StandIn
+) -> None:
     enroll()
     enroll(key="bob")
     assert len(cloud.tokens) == 2
@@ -235,7 +268,9 @@ def test_a_challenge_that_intune_repeats_is_not_on_record(cloud: Intune) -> None
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_service_at_a_host_that_is_not_intunes_is_not_called(cloud: Intune, settings: Any) -> None:
+def test_a_service_at_a_host_that_is_not_intunes_is_not_called(
+    cloud: Intune, settings: Any
+) -> None:
     cloud.origin = "http://10.0.0.1"
     assert enroll().status is PKIStatus.PENDING
     assert "http://10.0.0.1: not on the list" in Validation.objects.get().fault
@@ -248,16 +283,21 @@ def test_the_time_limit_is_for_all_calls_of_one_question(monkeypatch: pytest.Mon
     assert "Intune: no answer within 0 s" in Validation.objects.get().fault
 
 
-def test_a_test_signs_in_looks_up_and_is_on_record(phones: EnrollmentProfile, cloud: Intune) -> None:
+def test_a_test_signs_in_looks_up_and_is_on_record(
+    phones: EnrollmentProfile, cloud: Intune
+) -> None:
     service = ValidationService.objects.select_related("profile").get()
     works, text = probe(service, actor=SYSTEM, now=now())
     assert (works, text) == (True, "signed in, and found the validation service at 127.0.0.1")
     cloud.secret = "another secret"
     assert order_probe(phones, now=now())
-    assert validating.probe_services() == 1
+    assert worker.probe_services() == 1
     service.refresh_from_db()
     assert (service.probe_due_at, "invalid_client" in service.last_fault) == (None, True)
-    assert [entry.data["works"] for entry in AuditEntry.objects.filter(event__endswith="probe").order_by("id")] == [
+    assert [
+        entry.data["works"]
+        for entry in AuditEntry.objects.filter(event__endswith="probe").order_by("id")
+    ] == [
         True,
         False,
     ]

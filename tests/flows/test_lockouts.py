@@ -1,4 +1,6 @@
-"""Guessing challenges (D-2): counted per address and profile, locked, answered without a hint, unlocked."""
+"""Guessing challenges (D-2): counted per address and profile, locked, answered without a hint,
+unlocked.
+"""
 
 import threading
 from collections.abc import Iterable
@@ -13,18 +15,28 @@ from django.core import mail
 from django.db import IntegrityError, connection, transaction
 
 from accounts.roles import Role
-from approvals.alarms import MAX_ATTEMPTS, deliver_alarms, raise_alarm
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import reject_request
-from approvals.errors import Cause, NotPermitted
-from approvals.limits import open_requests
-from approvals.lockouts import LOCKED_FOR, WINDOW, forget_old, is_guessable, lock_end, note_failure, unlock
-from approvals.models import Alarm, AlarmKind, ChallengeOrigin, EnrollmentProfile, EnrollmentRequest, FailedChallenges
-from approvals.policy import RenewalPolicy
+from approvals.challenges.lockouts import (
+    LOCKED_FOR,
+    WINDOW,
+    forget_old,
+    is_guessable,
+    lock_end,
+    note_failure,
+    unlock,
+)
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import reject_request
+from approvals.enrollment.limits import open_requests
+from approvals.models.challenges import Alarm, AlarmKind, ChallengeOrigin, FailedChallenges
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.alarms import MAX_ATTEMPTS, deliver_alarms, raise_alarm
+from approvals.rules.errors import Cause, NotPermitted
+from approvals.rules.policy import RenewalPolicy
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from scep.client import PKIStatus, ReceivedCertRep
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.requests import ReceivedCertRep
 from tests.ca.forge import challenge, request_der
 from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import Answer, bare, causes, message, post
@@ -56,12 +68,17 @@ def guess(times: int, address: str = GUESSER) -> None:
 
 
 def answers(world: World, challenges: Iterable[str], address: str = GUESSER) -> list[Answer]:
-    """What the wire says to each challenge, at one moment, apart from what is random in a CertRep."""
+    """What the wire says to each challenge, at one moment, apart from what is random in a
+    CertRep.
+    """
     with mock.patch("django.utils.timezone.now", return_value=now()):
         sent = (message(world, request_der(None, challenge(text))) for text in challenges)
         got = [post(one, "printers", REMOTE_ADDR=address) for one in sent]
     return [
-        replace(one, headers={}, body=b"", transaction_id="", recipient_nonce=b"") if one.status else one for one in got
+        replace(one, headers={}, body=b"", transaction_id="", recipient_nonce=b"")
+        if one.status
+        else one
+        for one in got
     ]
 
 
@@ -71,7 +88,11 @@ def test_d2_fifty_wrong_then_the_right_one_reads_the_same_and_the_owner_elsewher
     wrong = answers(world, [f"guess {number}" for number in range(50)])
     (right,) = answers(world, [SECRET])
     assert all(answer == wrong[0] for answer in wrong[:20])
-    assert (wrong[0].http, wrong[0].fail_info, wrong[0].text) == (200, FailInfo.BAD_REQUEST, "request not permitted")
+    assert (wrong[0].http, wrong[0].fail_info, wrong[0].text) == (
+        200,
+        FailInfo.BAD_REQUEST,
+        "request not permitted",
+    )
     assert all(answer == wrong[20] for answer in wrong[20:])
     assert (right.http, right.body, right.status) == (503, wrong[20].body, None)
     assert right.headers.keys() == wrong[20].headers.keys()
@@ -89,7 +110,9 @@ def test_a_lock_ends_by_itself_and_slow_failures_never_lock(printers: Enrollment
     locked_at_three(printers)
     start = now()
     for number in range(3):
-        note_failure(printers, GUESSER, cause=Cause.CHALLENGE_WRONG, now=start + timedelta(seconds=number))
+        note_failure(
+            printers, GUESSER, cause=Cause.CHALLENGE_WRONG, now=start + timedelta(seconds=number)
+        )
     assert lock_end(printers, GUESSER, SECRET, now=start + LOCKED_FOR)
     assert not lock_end(printers, GUESSER, SECRET, now=start + LOCKED_FOR + timedelta(seconds=3))
     for number in range(10):
@@ -97,13 +120,17 @@ def test_a_lock_ends_by_itself_and_slow_failures_never_lock(printers: Enrollment
     assert not FailedChallenges.objects.filter(address=OWNER, locked_until__isnull=False).exists()
 
 
-def test_the_whole_profile_locks_where_guesses_come_from_many_addresses(printers: EnrollmentProfile) -> None:
+def test_the_whole_profile_locks_where_guesses_come_from_many_addresses(
+    printers: EnrollmentProfile,
+) -> None:
     EnrollmentProfile.objects.filter(pk=printers.pk).update(max_failed_challenges=4)
     for number in range(4):
         guess(1, f"198.51.100.{number}")
     assert device(2, OWNER).is_told_to_wait(challenge=SECRET)
     assert device(3, OWNER).is_told_to_wait(challenge="a wrong one")
-    assert Alarm.objects.get().text.startswith("4 challenges failed in 10 minutes from all addresses together")
+    assert Alarm.objects.get().text.startswith(
+        "4 challenges failed in 10 minutes from all addresses together"
+    )
     page = signed_in(create_person("bob", Role.AUDITOR)).get("/profiles/").content.decode()
     assert "Challenges are not checked from anywhere" in page
 
@@ -118,7 +145,9 @@ def test_no_other_ipv6_address_of_the_same_host_escapes_a_lock(printers: Enrollm
     assert device(3, "::ffff:192.0.2.7").enroll(challenge=SECRET).status is PKIStatus.PENDING
 
 
-def test_a_lock_of_one_profile_is_none_of_another(world: World, printers: EnrollmentProfile) -> None:
+def test_a_lock_of_one_profile_is_none_of_another(
+    world: World, printers: EnrollmentProfile
+) -> None:
     locked_at_three(printers)
     create_profile(world.ca, "cameras", challenge="static", static_challenge=SECRET)
     guess(3)
@@ -160,7 +189,9 @@ def test_networks_named_in_the_profile_are_never_locked(printers: EnrollmentProf
 
 
 def test_limits_of_zero_never_lock(printers: EnrollmentProfile) -> None:
-    EnrollmentProfile.objects.filter(pk=printers.pk).update(max_failed_per_address=0, max_failed_challenges=0)
+    EnrollmentProfile.objects.filter(pk=printers.pk).update(
+        max_failed_per_address=0, max_failed_challenges=0
+    )
     guess(25)
     assert device(2).enroll(challenge=SECRET).status is PKIStatus.PENDING
 
@@ -180,7 +211,9 @@ def test_a_lock_keeps_a_one_time_challenge_unused(world: World) -> None:
 
 
 @pytest.mark.usefixtures("within_a_minute")
-def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(world: World) -> None:
+def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(
+    world: World,
+) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     locked_at_three(phones)
     made = create_challenges(ChallengeOrder(phones, count=2), actor=SYSTEM, user=None, now=now())
@@ -188,7 +221,9 @@ def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(
     phone = Device.named("d1.example", "device-1", "phones")
     assert phone.enroll(challenge=used.reveal()).status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="lost device", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="lost device", now=now()
+    )
     for _ in range(5):
         assert bare(phone.enroll(challenge=used.reveal()).fail_info_text) == "lost device"
         assert bare(phone.enroll().fail_info_text) == "lost device"
@@ -227,7 +262,10 @@ def test_many_guesses_at_once_are_all_counted_and_lock_once(printers: Enrollment
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=(partial(one.enroll, challenge="guess"),)) for one in guessers]
+    threads = [
+        threading.Thread(target=run, args=(partial(one.enroll, challenge="guess"),))
+        for one in guessers
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -261,7 +299,7 @@ def test_first_failures_at_once_undo_nobodys_transaction(printers: EnrollmentPro
     assert set(FailedChallenges.objects.values_list("failures", flat=True)) == {4}
 
 
-# ------------------------------------------------------- challenges that cannot be guessed, and those that can
+# -------------------------------------------- challenges that cannot be guessed, and those that can
 
 
 def fail_everywhere(profile: EnrollmentProfile, presented: Iterable[str]) -> None:
@@ -274,7 +312,9 @@ def fail_everywhere(profile: EnrollmentProfile, presented: Iterable[str]) -> Non
 
 
 def made(profile: EnrollmentProfile, origin: ChallengeOrigin = ChallengeOrigin.COMMAND) -> str:
-    ((_, secret),) = create_challenges(ChallengeOrder(profile, origin=origin), actor=SYSTEM, user=None, now=now())
+    ((_, secret),) = create_challenges(
+        ChallengeOrder(profile, origin=origin), actor=SYSTEM, user=None, now=now()
+    )
     return secret.reveal()
 
 
@@ -291,20 +331,30 @@ def made(profile: EnrollmentProfile, origin: ChallengeOrigin = ChallengeOrigin.C
         "0123456789ABCDEF\n",
     ],
 )
-def test_wrong_challenges_that_cannot_be_ndes_lock_no_profile_and_raise_one_alarm(world: World, form: str) -> None:
+def test_wrong_challenges_that_cannot_be_ndes_lock_no_profile_and_raise_one_alarm(
+    world: World, form: str
+) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     EnrollmentProfile.objects.filter(pk=phones.pk).update(max_failed_challenges=4)
     right = made(phones)
     fail_everywhere(phones, [form] * 9)
     alarm = Alarm.objects.get()
-    assert (alarm.kind, alarm.text[:50]) == ("failing", "4 challenges failed in 10 minutes from many addres")
+    assert (alarm.kind, alarm.text[:50]) == (
+        "failing",
+        "4 challenges failed in 10 minutes from many addres",
+    )
     entry = AuditEntry.objects.get(event="challenge:alarm")
     assert (entry.data["failures"], entry.data["last_cause"]) == (4, "challenge wrong")
     assert not AuditEntry.objects.filter(event="challenge:lock").exists()
-    assert Device.named("p.example", profile="phones").enroll(challenge=right).status is PKIStatus.PENDING
+    assert (
+        Device.named("p.example", profile="phones").enroll(challenge=right).status
+        is PKIStatus.PENDING
+    )
 
 
-@pytest.mark.parametrize("form", ["0000000000000000", "0123456789ABCDEF", "FFFFFFFFFFFFFFFF", "1" * 16, "DEADBEEF" * 2])
+@pytest.mark.parametrize(
+    "form", ["0000000000000000", "0123456789ABCDEF", "FFFFFFFFFFFFFFFF", "1" * 16, "DEADBEEF" * 2]
+)
 def test_guesses_at_ndes_challenges_lock_those_alone(world: World, form: str) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     EnrollmentProfile.objects.filter(pk=phones.pk).update(max_failed_challenges=4)
@@ -314,7 +364,10 @@ def test_guesses_at_ndes_challenges_lock_those_alone(world: World, form: str) ->
     for right_or_wrong in (of_ndes, form):
         phone = Device.named("p.example", profile="phones")
         assert phone.is_told_to_wait(challenge=right_or_wrong)
-    assert Device.named("q.example", "bob", "phones").enroll(challenge=long).status is PKIStatus.PENDING
+    assert (
+        Device.named("q.example", "bob", "phones").enroll(challenge=long).status
+        is PKIStatus.PENDING
+    )
 
 
 def test_what_stays_quiet_is_raised_again_after_a_quarter_of_an_hour(world: World) -> None:
@@ -325,15 +378,20 @@ def test_what_stays_quiet_is_raised_again_after_a_quarter_of_an_hour(world: Worl
     for number in range(7):
         moment = start + number * timedelta(minutes=5)
         for address in ("192.0.2.1", "192.0.2.2"):
-            note_failure(phones, address, cause=Cause.CHALLENGE_WRONG, now=moment, presented="x" * 32)
+            note_failure(
+                phones, address, cause=Cause.CHALLENGE_WRONG, now=moment, presented="x" * 32
+            )
     assert Alarm.objects.count() == 3
     assert not lock_end(phones, "192.0.2.3", "0123456789ABCDEF", now=start)
 
 
 @pytest.mark.parametrize("presented", ["", "x", "x" * 22, "x" * 40, "0123456789ABCDEF"])
-def test_static_and_webhook_challenges_count_as_guessable_and_intunes_do_not(world: World, presented: str) -> None:
+def test_static_and_webhook_challenges_count_as_guessable_and_intunes_do_not(
+    world: World, presented: str
+) -> None:
     kinds = {
-        kind: is_guessable(EnrollmentProfile(challenge=kind), presented) for kind in ("static", "webhook", "intune")
+        kind: is_guessable(EnrollmentProfile(challenge=kind), presented)
+        for kind in ("static", "webhook", "intune")
     }
     assert kinds == {"static": True, "webhook": True, "intune": False}
 
@@ -373,16 +431,22 @@ def captured(world: World, change: str) -> bytes:
 def test_d52_only_who_has_the_requested_key_is_told_to_wait(
     world: World, printers: EnrollmentProfile, change: str
 ) -> None:
-    """A 503 says that the CSR inside is whole: nobody reads that out of a captured envelope (docs/adr/0029)."""
+    """A 503 says that the CSR inside is whole: nobody reads that out of a captured envelope
+    (docs/adr/0029).
+    """
     sent, moment = captured(world, change), now()
 
     def answer() -> Answer:
-        with mock.patch("django.utils.timezone.now", return_value=moment):  # another minute has another number
+        with mock.patch(
+            "django.utils.timezone.now", return_value=moment
+        ):  # another minute has another number
             one = post(sent, "printers")
         return replace(one, headers={}, body=b"" if one.status else one.body, recipient_nonce=b"")
 
     before = answer()
-    EnrollmentProfile.objects.filter(pk=printers.pk).update(max_failed_challenges=1, max_open_requests=0)
+    EnrollmentProfile.objects.filter(pk=printers.pk).update(
+        max_failed_challenges=1, max_open_requests=0
+    )
     guess(1)
     open_requests.forget()
     assert post(message(world, request_der(None, challenge(SECRET))), "printers").http == 503
@@ -394,7 +458,9 @@ def test_d52_only_who_has_the_requested_key_is_told_to_wait(
 @pytest.mark.parametrize("presented", [SECRET, "a wrong one", "0123456789ABCDEF", "x" * 64, None])
 def test_a_renewal_never_waits_for_a_lock(world: World, presented: str | None) -> None:
     renewal = RenewalPolicy(mode="automatic", window=ALWAYS)
-    create_profile(world.ca, "printers", challenge="static", static_challenge=SECRET, renewal=renewal)
+    create_profile(
+        world.ca, "printers", challenge="static", static_challenge=SECRET, renewal=renewal
+    )
     old = certified(world, Device.named(NAME, profile="printers"), challenge=SECRET)
     EnrollmentProfile.objects.filter(slug="printers").update(max_failed_challenges=3)
     guess(3)
@@ -403,7 +469,7 @@ def test_a_renewal_never_waits_for_a_lock(world: World, presented: str | None) -
     assert told(renew(old, profile="printers", **extra)) == PENDING
 
 
-# ------------------------------------------------------------------------------------------------- people are told
+# ---------------------------------------------------------------------------------- people are told
 
 
 def test_officers_and_administrators_get_a_mail_and_unlock(
@@ -415,7 +481,10 @@ def test_officers_and_administrators_get_a_mail_and_unlock(
     create_person("charlie", Role.ADMINISTRATOR)
     guess(3)
     assert deliver_alarms(now=now()) == 1
-    assert sorted(message.to[0] for message in mail.outbox) == ["alice@example.org", "charlie@example.org"]
+    assert sorted(message.to[0] for message in mail.outbox) == [
+        "alice@example.org",
+        "charlie@example.org",
+    ]
     assert "printers: challenges are not checked any more" in mail.outbox[0].subject
     assert deliver_alarms(now=now()) == 0
     alice = signed_in(world.alice)
@@ -447,7 +516,7 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_one_to_nobody_is_not(
     assert Alarm.objects.get().outcome == "not sent: no EMAIL_URL is set"
     settings.PORTAL_SENDS_MAIL = True
     raise_alarm(AlarmKind.LOCKED, printers, "two", now=now())
-    monkeypatch.setattr("approvals.alarms.send_mail", raising)
+    monkeypatch.setattr("approvals.operations.alarms.send_mail", raising)
     moment = now()
     for attempt in range(1, MAX_ATTEMPTS + 1):
         deliver_alarms(now=moment)

@@ -1,10 +1,12 @@
-"""Devices that cannot run here: their messages, made by hand, go the whole way from PENDING to the certificate."""
+"""Devices that cannot run here: their messages, made by hand, go the whole way from PENDING to the
+certificate.
+"""
 
 import pytest
 from django.test import Client
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
 from scep.protocol.envelope import open_content
@@ -21,7 +23,8 @@ def send(device: LookAlike, message: bytes, *, address: str = URL) -> Answer:
     query, body, content_type = device.send(message)
     headers = {"HTTP_USER_AGENT": device.client} if device.client else {}
     method = "GET" if body is None else "POST"
-    return read(Client().generic(method, f"{address}?{query}", body or b"", content_type, **headers))  # type: ignore[arg-type]  # WSGI environ keys
+    url = f"{address}?{query}"
+    return read(Client().generic(method, url, body or b"", content_type, **headers))  # type: ignore[arg-type]  # WSGI environ keys
 
 
 @pytest.mark.parametrize("device", lookalikes(), ids=lambda device: device.name)

@@ -1,9 +1,11 @@
-"""The loop, from the first message to the certificate, through the HTTP layer and the worker's code."""
+"""The loop, from the first message to the certificate, through the HTTP layer and the worker's
+code.
+"""
 
 from cryptography import x509
 
-from approvals.decisions import approve_request, reject_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.models.requests import EnrollmentRequest
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import bare
@@ -12,11 +14,19 @@ from tests.world import Device, World, now, run_worker, voice_of
 
 def test_a_device_waits_for_an_officer_and_then_has_its_certificate(world: World) -> None:
     device = Device.named("r1.example")
-    assert device.scep.get_ca_caps() >= {"AES", "POSTPKIOperation", "SHA-256", "SHA-384", "SCEPStandard"}
+    assert device.scep.get_ca_caps() >= {
+        "AES",
+        "POSTPKIOperation",
+        "SHA-256",
+        "SHA-384",
+        "SCEPStandard",
+    }
     assert device.enroll(dns_names=["r1.example"]).status is PKIStatus.PENDING
     assert device.poll().status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="known router", now=now())
+    approve_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="known router", now=now()
+    )
     assert device.poll().status is PKIStatus.PENDING
     assert run_worker().issued == [request.pk]
     answer = device.poll()
@@ -47,7 +57,11 @@ def test_every_step_of_the_loop_is_in_the_log(world: World) -> None:
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     run_worker()
     device.poll()
-    events = list(AuditEntry.objects.filter(subject_kind="request").order_by("id").values_list("event", "subject_seq"))
+    events = list(
+        AuditEntry.objects.filter(subject_kind="request")
+        .order_by("id")
+        .values_list("event", "subject_seq")
+    )
     assert events == [
         ("request:submit", 1),
         ("request:approve", 2),

@@ -1,4 +1,6 @@
-"""A certificate request that cannot be read is refused with what is wrong, to a sender who has shown the key in it."""
+"""A certificate request that cannot be read is refused with what is wrong, to a sender who has
+shown the key in it.
+"""
 
 import time
 from collections.abc import Callable
@@ -13,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.models import AuditEntry
-from ca.asn1 import (
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey
+from ca.x509.asn1 import (
     BIT_STRING,
     BMP_STRING,
     DER_NULL,
@@ -28,13 +32,13 @@ from ca.asn1 import (
     parse_exact,
     sequence,
 )
-from ca.csr import CsrError, decode_csr
-from ca.models import CertificateAuthority, ServiceKey
+from ca.x509.csr import decode_csr
+from ca.x509.errors import CsrError
 from exchanges.models import Exchange
-from scep.addressees import mistaken_certificates
 from scep.protocol.certificates import issuer_and_serial, read_certificate, subject_key_identifier
 from scep.protocol.constants import FailInfo
 from scep.protocol.errors import NOT_OPENED, UNREADABLE
+from scep.ra.addressees import mistaken_certificates
 from tests.ca.forge import (
     CHALLENGE,
     attribute,
@@ -60,7 +64,8 @@ def _signature_of(info_der: bytes) -> tuple[bytes, bytes]:
 
 CN: Final = "2.5.4.3"
 NAME: Final = raw_name((CN, UTF8_STRING, b"r7.example"))
-#: Each fault stands in what the signature covers: the request, and how its text goes on after the name of the request.
+#: Each fault stands in what the signature covers: the request, and how its text goes on after the
+#: name of the request.
 FAULTS: Final = {
     "version 3": (signed(info(NAME, version=3)), "of version 3: 0 is needed"),
     "version -1": (signed(info(NAME, version=-1)), "of version -1: 0 is needed"),
@@ -81,7 +86,12 @@ FAULTS: Final = {
         "challengePassword: UTF8String: SET is needed",
     ),
     "challenge in a SEQUENCE": (
-        signed(info(NAME, [der_sequence(der_oid(CHALLENGE), der_sequence(der(UTF8_STRING, b"hush-hush")))])),
+        signed(
+            info(
+                NAME,
+                [der_sequence(der_oid(CHALLENGE), der_sequence(der(UTF8_STRING, b"hush-hush")))],
+            )
+        ),
         "challengePassword: SEQUENCE: SET is needed",
     ),
     "challenge of half a BMPString": (
@@ -105,18 +115,26 @@ FAULTS: Final = {
         "SEQUENCE of 1: at least 2 members are needed",
     ),
     "attributes in a SET": (
-        signed(der_sequence(der_integer(0), NAME, spki(rsa_key("alice")), der_set(attribute("1.2.3", DER_NULL)))),
+        signed(
+            der_sequence(
+                der_integer(0), NAME, spki(rsa_key("alice")), der_set(attribute("1.2.3", DER_NULL))
+            )
+        ),
         "SET: [0] is needed",
     ),
     "five members": (
-        signed(der_sequence(der_integer(0), NAME, spki(rsa_key("alice")), der(0xA0, b""), DER_NULL)),
+        signed(
+            der_sequence(der_integer(0), NAME, spki(rsa_key("alice")), der(0xA0, b""), DER_NULL)
+        ),
         "of 5 members: at most four are needed",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_sender_who_signed_both_is_told_what_is_wrong_and_so_are_log_and_page(world: World, fault: str) -> None:
+def test_a_sender_who_signed_both_is_told_what_is_wrong_and_so_are_log_and_page(
+    world: World, fault: str
+) -> None:
     request, told = FAULTS[fault]
     answer = refused(message(world, request), FailInfo.BAD_REQUEST)
     assert told in answer.text
@@ -124,21 +142,32 @@ def test_a_sender_who_signed_both_is_told_what_is_wrong_and_so_are_log_and_page(
     entry = AuditEntry.objects.get(event="message:refuse")
     assert told in entry.data["text"]
     assert entry.data["number"] == answer.number
-    page = signed_in(world.alice).get(reverse("exchange", args=[Exchange.objects.get().pk])).content.decode()
+    page = (
+        signed_in(world.alice)
+        .get(reverse("exchange", args=[Exchange.objects.get().pk]))
+        .content.decode()
+    )
     assert told in page
-    opened = signed_in(world.alice).post(reverse("exchange_open", args=[Exchange.objects.get().pk])).content.decode()
+    opened = (
+        signed_in(world.alice)
+        .post(reverse("exchange_open", args=[Exchange.objects.get().pk]))
+        .content.decode()
+    )
     assert told in opened.partition("Inside the envelope")[2]
     assert UNREADABLE not in page + opened
     assert "hush" not in page + opened
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_request_whose_own_signature_has_held_is_told_to_a_sender_with_another_key(world: World, fault: str) -> None:
+def test_a_request_whose_own_signature_has_held_is_told_to_a_sender_with_another_key(
+    world: World, fault: str
+) -> None:
     request, told = FAULTS[fault]
     assert told in refused(message(world, request, key="bob"), FailInfo.BAD_REQUEST).text
 
 
-#: Nothing shows that the sender made the request: its signature does not hold, or does not cover the fault.
+#: Nothing shows that the sender made the request: its signature does not hold, or does not cover
+#: the fault.
 UNPROVEN: Final = {
     "another version afterwards": signed(info(NAME)).replace(b"\x02\x01\x00", b"\x02\x01\x01", 1),
     "another name afterwards": signed(info(NAME)).replace(b"r7.example", b"r7\xffexample"),
@@ -151,7 +180,9 @@ UNPROVEN: Final = {
 
 
 @pytest.mark.parametrize("fault", UNPROVEN)
-def test_what_is_not_proven_is_unreadable_to_its_sender_and_has_its_cause_in_the_log(world: World, fault: str) -> None:
+def test_what_is_not_proven_is_unreadable_to_its_sender_and_has_its_cause_in_the_log(
+    world: World, fault: str
+) -> None:
     sent = message(world, UNPROVEN[fault], key="device-1")
     refused(sent, FailInfo.BAD_REQUEST, UNREADABLE)
     (cause,) = causes()
@@ -160,8 +191,17 @@ def test_what_is_not_proven_is_unreadable_to_its_sender_and_has_its_cause_in_the
 
 
 def test_faults_that_only_the_private_key_shows_have_one_cause_for_people_too(world: World) -> None:
-    """A person who sends captured blocks, and reads our log or pages, learns no more from them than the sender."""
-    for inside in (b"\x30\x00", b"junk", b"", UNPROVEN["a fourth member"], UNPROVEN["no key"], request_der() * 2):
+    """A person who sends captured blocks, and reads our log or pages, learns no more from them than
+    the sender.
+    """
+    for inside in (
+        b"\x30\x00",
+        b"junk",
+        b"",
+        UNPROVEN["a fourth member"],
+        UNPROVEN["no key"],
+        request_der() * 2,
+    ):
         post(message(world, inside, key="device-1"))
     details = set(Exchange.objects.values_list("detail", flat=True))
     assert details == {NOT_OPENED}
@@ -169,7 +209,9 @@ def test_faults_that_only_the_private_key_shows_have_one_cause_for_people_too(wo
 
 @given(position=st.integers(0, len(signed(info(NAME))) - 1), bit=st.integers(0, 7))
 @settings(max_examples=300, deadline=None)
-def test_no_bit_changed_in_a_request_of_another_device_makes_it_proven(position: int, bit: int) -> None:
+def test_no_bit_changed_in_a_request_of_another_device_makes_it_proven(
+    position: int, bit: int
+) -> None:
     changed = bytearray(signed(info(NAME)))
     changed[position] ^= 1 << bit
     fault, read = None, None
@@ -178,7 +220,9 @@ def test_no_bit_changed_in_a_request_of_another_device_makes_it_proven(position:
     except CsrError as error:
         fault = error
     assert fault is None or not fault.is_proven
-    assert read is None or read.info_der == info(NAME), "the parameters of the signature algorithm are not signed"
+    assert read is None or read.info_der == info(NAME), (
+        "the parameters of the signature algorithm are not signed"
+    )
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
@@ -187,12 +231,20 @@ def test_a_certificate_of_the_portal_that_was_taken_for_the_ra_certificate_is_na
     world: World, copies: int, by_key_identifier: bool
 ) -> None:
     taken = read_certificate(world.ca.certificate_der)
-    rid = der(0x80, subject_key_identifier(taken.der) or b"") if by_key_identifier else issuer_and_serial(taken)
+    rid = (
+        der(0x80, subject_key_identifier(taken.der) or b"")
+        if by_key_identifier
+        else issuer_and_serial(taken)
+    )
     pieces = {"encrypted_cek": b"\x07" * 256, "rid": rid, "copies": copies}
     refused(message(world, request_der(), envelope=pieces), FailInfo.BAD_REQUEST, UNREADABLE)
     name = f"the certificate of CA {world.ca.name}"
     assert causes() == [f"encrypted to {name}: an RA certificate of CA {world.ca.name} is needed"]
-    page = signed_in(world.alice).get(reverse("exchange", args=[Exchange.objects.get().pk])).content.decode()
+    page = (
+        signed_in(world.alice)
+        .get(reverse("exchange", args=[Exchange.objects.get().pk]))
+        .content.decode()
+    )
     assert f"Encrypted to {name}, which decrypts nothing" in page
 
 
@@ -208,7 +260,10 @@ def test_a_retired_ra_certificate_is_named_too(world: World) -> None:
 ELSEWHERE: Final[dict[str, Callable[[CertificateAuthority], tuple[bytes, str]]]] = {
     "the RA of another CA": lambda other: (ra_certificate(other), "the RA certificate of CA other"),
     "another CA": lambda other: (other.certificate_der, "the certificate of CA other"),
-    "a retired RA of another CA": lambda other: (retired(other), "a retired RA certificate of CA other"),
+    "a retired RA of another CA": lambda other: (
+        retired(other),
+        "a retired RA certificate of CA other",
+    ),
 }
 
 
@@ -228,7 +283,10 @@ def test_a_certificate_of_another_authority_of_the_portal_is_named(
     der, name = ELSEWHERE[whose](create_ca("other", ra_key="device-8"))
     taken = read_certificate(der)
     rid = key_identifier(taken.der) if by_key_identifier else issuer_and_serial(taken)
-    refused(message(world, request_der(), envelope={"encrypted_cek": b"\x07" * 256, "rid": rid}), FailInfo.BAD_REQUEST)
+    refused(
+        message(world, request_der(), envelope={"encrypted_cek": b"\x07" * 256, "rid": rid}),
+        FailInfo.BAD_REQUEST,
+    )
     assert causes() == [f"encrypted to {name}: an RA certificate of CA issuing is needed"]
 
 
@@ -241,15 +299,26 @@ def key_identifier(certificate_der: bytes) -> bytes:
 ADDRESSEES: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "the RA certificate": lambda _: {},
     "the CA": lambda world: {"rid": issuer_and_serial(read_certificate(world.ca.certificate_der))},
-    "a stranger": lambda _: {"rid": der_sequence(raw_name(("2.5.4.3", UTF8_STRING, b"x")), der_integer(7))},
+    "a stranger": lambda _: {
+        "rid": der_sequence(raw_name(("2.5.4.3", UTF8_STRING, b"x")), der_integer(7))
+    },
 }
 
 
 @pytest.mark.parametrize("addressee", ADDRESSEES)
-def test_what_only_the_key_shows_changes_nothing_in_what_the_database_is_asked(world: World, addressee: str) -> None:
-    """A look-up more or less takes time, and the time would tell whoever sends captured blocks what became of them."""
-    insides: list[dict[str, Any]] = [pieces for case, pieces in UNREADABLE_ENVELOPES if case in _ONLY_THE_KEY_SHOWS]
-    insides += [{"plaintext": UNPROVEN[case]} for case in ("no key", "another name afterwards", "a certificate")]
+def test_what_only_the_key_shows_changes_nothing_in_what_the_database_is_asked(
+    world: World, addressee: str
+) -> None:
+    """A look-up more or less takes time, and the time would tell whoever sends captured blocks what
+    became of them.
+    """
+    insides: list[dict[str, Any]] = [
+        pieces for case, pieces in UNREADABLE_ENVELOPES if case in _ONLY_THE_KEY_SHOWS
+    ]
+    insides += [
+        {"plaintext": UNPROVEN[case]}
+        for case in ("no key", "another name afterwards", "a certificate")
+    ]
     counts = set()
     nothing_grows_old = mock.patch("time.monotonic", return_value=time.monotonic())
     with mock.patch(CLOCK, return_value=now().replace(second=20)), nothing_grows_old:

@@ -1,4 +1,6 @@
-"""Two keys for one name: an officer looks, the profile refuses or remarks; a renewal is no other key."""
+"""Two keys for one name: an officer looks, the profile refuses or remarks; a renewal is no other
+key.
+"""
 
 from datetime import timedelta
 from importlib import import_module
@@ -11,18 +13,20 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from approvals.decisions import reject_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest, NameConflicts, RequestName
-from approvals.name_conflicts import conflicts_of
-from approvals.policy import RenewalPolicy
-from approvals.profiles import ProfileRequest, create_enrollment_profile
-from approvals.revocations import revoke_certificate
-from approvals.states import State
+from approvals.decisions.decide import reject_request
+from approvals.decisions.revocations import revoke_certificate
+from approvals.models.profiles import EnrollmentProfile, NameConflicts
+from approvals.models.requests import EnrollmentRequest, RequestName
+from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
+from approvals.records.name_conflicts import conflicts_of
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
 from audit.events import SYSTEM
-from ca.models import Certificate
-from ca.name_matching import identities
-from ca.names import build_name, general_name
-from ca.profiles import ProfileSpec
+from ca.content.csr_review import ProfileSpec
+from ca.models.certificates import Certificate
+from ca.x509.general_names import general_name
+from ca.x509.name_matching import identities
+from ca.x509.names import build_name
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
 from tests.ca.forge import challenge, extension_request, request_der, san
@@ -49,15 +53,27 @@ def phones(world: World, switch: str = "officer", **more: Any) -> EnrollmentProf
 
 
 def ask(
-    world: World, subject: list[tuple[str, str]], *sans: tuple[str, str], key: str = "alice", profile: str = "phones"
+    world: World,
+    subject: list[tuple[str, str]],
+    *sans: tuple[str, str],
+    key: str = "alice",
+    profile: str = "phones",
 ) -> Answer:
-    names = [extension_request(san(*(general_name(kind, value) for kind, value in sans)))] if sans else []
+    names = (
+        [extension_request(san(*(general_name(kind, value) for kind, value in sans)))]
+        if sans
+        else []
+    )
     csr = request_der(build_name(subject), challenge(SECRET), *names, key=rsa_key(key))
     return post(message(world, csr, key=key, transaction_id=key), profile)
 
 
 def codes(request: EnrollmentRequest) -> list[tuple[str, str]]:
-    return [(item["severity"], item["code"]) for item in request.findings if item["code"].startswith("name-")]
+    return [
+        (item["severity"], item["code"])
+        for item in request.findings
+        if item["code"].startswith("name-")
+    ]
 
 
 #: A request, and another one that asks for a name of it.
@@ -65,24 +81,38 @@ SAME: list[tuple[Any, Any]] = [
     (([("CN", "p1.example")],), ([("CN", "P1.Example")],)),
     (([("CN", "p1.example")],), ([("O", "Example"), ("CN", "p1.example")],)),
     (([("CN", "p1.example")],), ([("CN", "other")], ("dns", "p1.example"))),
-    (([("CN", "one")], ("dns", "a.example"), ("ip", "192.0.2.7")), ([("CN", "two")], ("ip", "192.0.2.7"))),
+    (
+        ([("CN", "one")], ("dns", "a.example"), ("ip", "192.0.2.7")),
+        ([("CN", "two")], ("ip", "192.0.2.7")),
+    ),
     (([("CN", "192.0.2.7")],), ([("CN", "two")], ("ip", "192.0.2.7"))),
     (([("O", "Example"), ("OU", "Lab 7")],), ([("O", "EXAMPLE"), ("OU", "lab  7")],)),
     (([], ("email", "noc@example.org")), ([("CN", "x")], ("email", "noc@EXAMPLE.org"))),
-    (([("CN", "a")], ("uri", "https://a.example/x")), ([("CN", "b")], ("uri", "HTTPS://A.example/x"))),
+    (
+        ([("CN", "a")], ("uri", "https://a.example/x")),
+        ([("CN", "b")], ("uri", "HTTPS://A.example/x")),
+    ),
 ]
 OTHER: list[tuple[Any, Any]] = [
     (([("CN", "p1.example")],), ([("CN", "p2.example")],)),
     (([("CN", "one")], ("dns", "a.example")), ([("CN", "two")], ("dns", "b.example"))),
     (([("O", "Example"), ("OU", "Lab 7")],), ([("OU", "Lab 7"), ("O", "Example")],)),
-    (([("CN", "noc")], ("email", "noc@example.org")), ([("CN", "x")], ("email", "Noc@example.org"))),
-    (([("CN", "a")], ("uri", "https://a.example/x")), ([("CN", "b")], ("uri", "https://a.example/X"))),
+    (
+        ([("CN", "noc")], ("email", "noc@example.org")),
+        ([("CN", "x")], ("email", "Noc@example.org")),
+    ),
+    (
+        ([("CN", "a")], ("uri", "https://a.example/x")),
+        ([("CN", "b")], ("uri", "https://a.example/X")),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)
 @pytest.mark.parametrize("state", ["waits", "active"])
-def test_d77_a_name_of_another_key_meets_an_officer(world: World, first: Any, second: Any, state: str) -> None:
+def test_d77_a_name_of_another_key_meets_an_officer(
+    world: World, first: Any, second: Any, state: str
+) -> None:
     phones(world)
     ask(world, *first)
     if state == "active":
@@ -123,7 +153,9 @@ def test_the_switch_refuses_remarks_or_asks(world: World, number: int) -> None:
         return
     ask(world, [("CN", "p1.example")], key="bob")
     run_worker()
-    severity, state = ("officer", State.PENDING) if switch == NameConflicts.OFFICER else ("warn", State.ISSUED)
+    severity, state = (
+        ("officer", State.PENDING) if switch == NameConflicts.OFFICER else ("warn", State.ISSUED)
+    )
     assert (newest().state, codes(newest())) == (state, [(severity, "name-active")])
 
 
@@ -142,12 +174,18 @@ def test_what_is_over_or_of_the_same_key_or_elsewhere_does_not_count(
     if end == "revoked":
         assert certificate is not None
         revoke_certificate(
-            certificate_id=certificate.pk, voice=voice_of(world.alice), reason="superseded", comment="", now=now()
+            certificate_id=certificate.pk,
+            voice=voice_of(world.alice),
+            reason="superseded",
+            comment="",
+            now=now(),
         )
     if end == "expired":
         Certificate.objects.filter(kind="ordered").update(not_after=now() - timedelta(seconds=1))
     profile = "routers" if end == "another profile" else "phones"
-    answer = ask(world, [("CN", "p1.example")], key="alice" if end == "same key" else "bob", profile=profile)
+    answer = ask(
+        world, [("CN", "p1.example")], key="alice" if end == "same key" else "bob", profile=profile
+    )
     assert answer.status is not PKIStatus.FAILURE
     assert codes(newest()) == []
 
@@ -160,7 +198,13 @@ def test_a_renewal_chain_is_no_other_key_and_a_device_that_starts_anew_is(world:
     assert certificate is not None
     identity = Identity(certificate.certificate_der, rsa_key("alice"))
     for number in range(1, 4):
-        renew(identity, f"device-{number}", name="p1.example", profile="phones", transaction_id=f"t{number}")
+        renew(
+            identity,
+            f"device-{number}",
+            name="p1.example",
+            profile="phones",
+            transaction_id=f"t{number}",
+        )
         run_worker()
         certificate = newest().certificate
         assert certificate is not None, (newest().state, newest().findings)
@@ -173,7 +217,9 @@ def test_a_renewal_chain_is_no_other_key_and_a_device_that_starts_anew_is(world:
 
 def test_of_two_that_came_at_once_the_second_is_not_signed_by_policy(world: World) -> None:
     phones(world)
-    with mock.patch("approvals.name_conflicts._conflicts", return_value=[[]]):  # neither saw the other
+    with mock.patch(
+        "approvals.records.name_conflicts._conflicts", return_value=[[]]
+    ):  # neither saw the other
         ask(world, [("CN", "p1.example")])
         ask(world, [("CN", "p1.example")], key="bob")
     run_worker()
@@ -229,7 +275,14 @@ def test_the_upgrade_writes_down_the_names_of_what_is_live(before: EnrollmentReq
     assert set(before.asked_names.values_list("name", flat=True)) == set(expected)
 
 
-def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothing(world: World) -> None:
+def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothing(
+    world: World,
+) -> None:
     assert create_profile(world.ca, "one").name_conflicts == "officer"
-    wanted = ProfileRequest("two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse")
-    assert create_enrollment_profile(wanted, actor=SYSTEM, user=None, now=now()).name_conflicts == "refuse"
+    wanted = ProfileRequest(
+        "two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse"
+    )
+    assert (
+        create_enrollment_profile(wanted, actor=SYSTEM, user=None, now=now()).name_conflicts
+        == "refuse"
+    )

@@ -1,4 +1,6 @@
-"""Names at the door: those that are never certified, those that an officer has to see, those that our recipes name."""
+"""Names at the door: those that are never certified, those that an officer has to see, those that
+our recipes name.
+"""
 
 import re
 import shlex
@@ -8,17 +10,21 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.configurations.mdm import INTUNE_PATTERNS, intune, jamf
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
-from approvals.states import State
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.device_setup.configurations.mdm import INTUNE_PATTERNS, intune, jamf
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import State
 from audit.events import SYSTEM
-from ca import asn1
-from ca.csr import decode_csr
-from ca.models import Certificate, ServiceKey
-from ca.names import DistinguishedName, build_name, build_rdns, decode_name, general_name
-from ca.profiles import ProfileSpec
-from ca.store import subject_of
+from ca.certificates.store import subject_of
+from ca.content.csr_review import ProfileSpec
+from ca.models.certificates import Certificate
+from ca.models.keys import ServiceKey
+from ca.x509 import asn1
+from ca.x509.csr import decode_csr
+from ca.x509.general_names import general_name
+from ca.x509.names import DistinguishedName, build_name, build_rdns, decode_name
 from pkiportal.management.commands.createprofile import _patterns
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.approvals.configurations.material import FACTS
@@ -40,17 +46,26 @@ def phones(world: World) -> EnrollmentProfile:
 
 
 def send(
-    world: World, profile: EnrollmentProfile, subject: DistinguishedName | bytes, *sans: tuple[str, str]
+    world: World,
+    profile: EnrollmentProfile,
+    subject: DistinguishedName | bytes,
+    *sans: tuple[str, str],
 ) -> Answer:
     """Ask with a fresh one-time challenge of the profile; a worker is at it."""
     ((_, made),) = create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
-    names = [extension_request(san(*(general_name(kind, value) for kind, value in sans)))] if sans else []
-    answer = post(message(world, request_der(subject, challenge(made.reveal()), *names)), profile.slug)
+    names = (
+        [extension_request(san(*(general_name(kind, value) for kind, value in sans)))]
+        if sans
+        else []
+    )
+    answer = post(
+        message(world, request_der(subject, challenge(made.reveal()), *names)), profile.slug
+    )
     run_worker()
     return answer
 
 
-# ------------------------------------------------------------------------------------------------------ reserved names
+# ----------------------------------------------------------------------------------- reserved names
 
 
 def of_the_issuing_ca(world: World) -> bytes:
@@ -62,11 +77,15 @@ def of_the_ra(world: World) -> bytes:
 
 
 def of_the_next_ca(world: World) -> bytes:
-    return x509.load_der_x509_certificate(published(world.ca).next_ca.certificate_der).subject.public_bytes()
+    return x509.load_der_x509_certificate(
+        published(world.ca).next_ca.certificate_der
+    ).subject.public_bytes()
 
 
 def of_a_staged_ca(world: World) -> bytes:
-    return x509.load_der_x509_certificate(staged(world.ca).next_ca.certificate_der).subject.public_bytes()
+    return x509.load_der_x509_certificate(
+        staged(world.ca).next_ca.certificate_der
+    ).subject.public_bytes()
 
 
 def of_the_ra_of_the_next_ca(world: World) -> bytes:
@@ -86,17 +105,29 @@ def as_it_is(name: DistinguishedName) -> bytes:
 
 def otherwise(name: DistinguishedName) -> bytes:
     """Another string type, other case, more blanks."""
-    values = [(item.oid, item.value.swapcase().replace(" ", "   ") + " ") for item in name.attributes]
+    values = [
+        (item.oid, item.value.swapcase().replace(" ", "   ") + " ") for item in name.attributes
+    ]
     return raw_name(*((oid, asn1.BMP_STRING, value.encode("utf-16-be")) for oid, value in values))
 
 
-OWN = [of_the_issuing_ca, of_the_ra, of_the_next_ca, of_a_staged_ca, of_the_ra_of_the_next_ca, of_the_ca_before]
+OWN = [
+    of_the_issuing_ca,
+    of_the_ra,
+    of_the_next_ca,
+    of_a_staged_ca,
+    of_the_ra_of_the_next_ca,
+    of_the_ca_before,
+]
 
 
 @pytest.mark.parametrize("write", [as_it_is, otherwise])
 @pytest.mark.parametrize("own", OWN)
 def test_d74_a_subject_of_an_authority_or_ra_is_refused_and_no_challenge_is_used_up(
-    world: World, phones: EnrollmentProfile, own: Callable[[World], bytes], write: Callable[[DistinguishedName], bytes]
+    world: World,
+    phones: EnrollmentProfile,
+    own: Callable[[World], bytes],
+    write: Callable[[DistinguishedName], bytes],
 ) -> None:
     subject = write(decode_name(own(world)))
     phones.refresh_from_db()
@@ -107,15 +138,22 @@ def test_d74_a_subject_of_an_authority_or_ra_is_refused_and_no_challenge_is_used
     assert not EnrollmentRequest.objects.exists()
 
 
-# -------------------------------------------------------------------------------------- what an officer has to look at
+# ------------------------------------------------------------------- what an officer has to look at
 
 #: Names that people read as that of an authority, from the values of its own.
 ALIKE: dict[str, Callable[[str, str], list[tuple[str, str]]]] = {
     "in another order": lambda common, organization: [("CN", common), ("O", organization)],
-    "in another order and case": lambda common, organization: [("CN", common.swapcase()), ("O", organization.upper())],
+    "in another order and case": lambda common, organization: [
+        ("CN", common.swapcase()),
+        ("O", organization.upper()),
+    ],
     "its common name": lambda common, _: [("CN", common)],
     "of another organization": lambda common, _: [("CN", common), ("O", "Another one")],
-    "with a unit": lambda common, organization: [("CN", common.title()), ("OU", "PKI"), ("O", organization)],
+    "with a unit": lambda common, organization: [
+        ("CN", common.title()),
+        ("OU", "PKI"),
+        ("O", organization),
+    ],
 }
 
 
@@ -127,13 +165,21 @@ def test_d78_a_name_that_reads_like_an_authority_waits_for_an_officer(
     name = decode_name(own(world))
     phones.refresh_from_db()
     ((common,), (organization,)) = name.values("CN"), name.values("O")
-    assert send(world, phones, build_name(ALIKE[how](common, organization))).status is PKIStatus.PENDING
+    assert (
+        send(world, phones, build_name(ALIKE[how](common, organization))).status
+        is PKIStatus.PENDING
+    )
     request = newest()
-    assert (request.state, [item["code"] for item in request.findings]) == (State.PENDING, ["subject-like-authority"])
+    assert (request.state, [item["code"] for item in request.findings]) == (
+        State.PENDING,
+        ["subject-like-authority"],
+    )
     assert request.findings[0]["severity"] == "officer"
 
 
-@pytest.mark.parametrize("subject", ["issuing", "issuing CA 2", "Example", "CA issuing", "issuing.example"])
+@pytest.mark.parametrize(
+    "subject", ["issuing", "issuing CA 2", "Example", "CA issuing", "issuing.example"]
+)
 def test_another_common_name_in_the_same_organization_meets_no_officer(
     world: World, phones: EnrollmentProfile, subject: str
 ) -> None:
@@ -157,14 +203,21 @@ def test_another_common_name_in_the_same_organization_meets_no_officer(
 def test_d75_a_name_by_which_every_machine_means_itself_waits_for_an_officer(
     world: World, phones: EnrollmentProfile, kind: str, value: str
 ) -> None:
-    assert send(world, phones, build_name([("CN", "p1")]), (kind, value)).status is PKIStatus.PENDING
+    assert (
+        send(world, phones, build_name([("CN", "p1")]), (kind, value)).status is PKIStatus.PENDING
+    )
     request = newest()
-    assert (request.state, [item["code"] for item in request.findings]) == (State.PENDING, ["san-loopback"])
+    assert (request.state, [item["code"] for item in request.findings]) == (
+        State.PENDING,
+        ["san-loopback"],
+    )
     approve(world)
 
 
 @pytest.mark.parametrize("value", ["Иван's iPhone", "Ωmega 7", "p\u0430ypal", "東京-λ", "router-ж"])
-def test_d76_names_of_mixed_scripts_are_issued(world: World, phones: EnrollmentProfile, value: str) -> None:
+def test_d76_names_of_mixed_scripts_are_issued(
+    world: World, phones: EnrollmentProfile, value: str
+) -> None:
     send(world, phones, build_name([("CN", value)]))
     assert newest().state == State.ISSUED, newest().last_fault
     assert Certificate.objects.get(order_id=newest().pk).subject == f"CN={value}"
@@ -180,7 +233,9 @@ def test_d76_names_of_mixed_scripts_are_issued(world: World, phones: EnrollmentP
         [[("CN", "r6"), ("UID", "6"), ("L", "Brno")], [("O", "Example")]],
     ],
 )
-def test_several_attributes_in_a_relative_name_are_issued_where_the_profile_says_so(world: World, rdns: Any) -> None:
+def test_several_attributes_in_a_relative_name_are_issued_where_the_profile_says_so(
+    world: World, rdns: Any
+) -> None:
     subject = build_rdns(rdns)
     sent = message(world, request_der(subject))
     refused(sent, FailInfo.BAD_REQUEST, "subject: several attributes in one relative name")
@@ -190,13 +245,24 @@ def test_several_attributes_in_a_relative_name_are_issued_where_the_profile_says
     assert subject_of(Certificate.objects.get(order_id=newest().pk)).der == subject.der
 
 
-# ------------------------------------------------------------------------------------------------------------- recipes
+# ------------------------------------------------------------------------------------------ recipes
 
 _DEVICE = ["f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "00000000-0000-0000-0000-000000000001"]
-_SID = [f"tag:microsoft.com,2022-09-14:sid:S-1-5-21-{number}-2-3-1104" for number in (1, 2127521184, 4294967295)]
+_SID = [
+    f"tag:microsoft.com,2022-09-14:sid:S-1-5-21-{number}-2-3-1104"
+    for number in (1, 2127521184, 4294967295)
+]
 VARIABLES = {
-    "{{DeviceId}}": [*_DEVICE, *(text.upper() for text in _DEVICE), "12345678-9abc-def0-1234-56789abcdef0"],
-    "{{OnPremisesSecurityIdentifier}}": [*_SID, "tag:microsoft.com,2022-09-14:sid:S-1-12-1-1", _SID[0] + "0"],
+    "{{DeviceId}}": [
+        *_DEVICE,
+        *(text.upper() for text in _DEVICE),
+        "12345678-9abc-def0-1234-56789abcdef0",
+    ],
+    "{{OnPremisesSecurityIdentifier}}": [
+        *_SID,
+        "tag:microsoft.com,2022-09-14:sid:S-1-12-1-1",
+        _SID[0] + "0",
+    ],
     "$COMPUTERNAME": ["Anna\u2019s MacBook Pro", "LAB-7", "Büro (2)", "mac/07", "C02XL0ABJG5H"],
     "$UDID": [*_DEVICE, *(text.upper() for text in _DEVICE), "00008030-001A2D3C4E5F802E"],
 }
@@ -204,13 +270,21 @@ KINDS = {"URI": "uri", "DNS Name": "dns"}
 
 
 def recommended(recipe: str, number: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Subject and alternative names of a recipe, its variables replaced by this one of their values."""
+    """Subject and alternative names of a recipe, its variables replaced by this one of their
+    values.
+    """
     made = {"intune": intune, "jamf": jamf}[recipe](FACTS)
     fields = [field for step in made.steps for field in step.fields]
     subjects = [
-        value.partition("=")[::2] for name, value in fields if name.lower().startswith("subject") and "=" in value
+        value.partition("=")[::2]
+        for name, value in fields
+        if name.lower().startswith("subject") and "=" in value
     ]
-    sans = [value.partition(": ")[::2] for name, value in fields if "lternative" in name or "lternative Name" in name]
+    sans = [
+        value.partition(": ")[::2]
+        for name, value in fields
+        if "lternative" in name or "lternative Name" in name
+    ]
     return (
         [(name, filled(value, number)) for name, value in subjects],
         [(KINDS[kind], filled(value, number)) for kind, value in sans],
@@ -225,20 +299,30 @@ def filled(text: str, number: int) -> str:
 
 
 def profile_of(recipe: str) -> ProfileSpec:
-    """The certificate profile that docs/mdm.md makes for Intune; for Jamf that of a command without patterns."""
+    """The certificate profile that docs/mdm.md makes for Intune; for Jamf that of a command without
+    patterns.
+    """
     if recipe == "jamf":
         return ProfileSpec()
-    (line,) = re.findall(r"\./portal (createprofile .*--challenge intune.*)", (ROOT / "docs" / "mdm.md").read_text())
+    (line,) = re.findall(
+        r"\./portal (createprofile .*--challenge intune.*)", (ROOT / "docs" / "mdm.md").read_text()
+    )
     words = shlex.split(line)
-    patterns = _patterns([words[at + 1] for at, word in enumerate(words) if word == "--san-pattern"])
+    patterns = _patterns(
+        [words[at + 1] for at, word in enumerate(words) if word == "--san-pattern"]
+    )
     assert patterns == {"uri": INTUNE_PATTERNS}
     return ProfileSpec(san_patterns=patterns, san_kinds=tuple(patterns))
 
 
 @pytest.mark.parametrize("number", range(5))
 @pytest.mark.parametrize("recipe", ["intune", "jamf"])
-def test_every_name_that_a_recipe_recommends_is_issued(world: World, recipe: str, number: int) -> None:
-    profile = create_profile(world.ca, recipe, spec=profile_of(recipe), approval="automatic", challenge="one-time")
+def test_every_name_that_a_recipe_recommends_is_issued(
+    world: World, recipe: str, number: int
+) -> None:
+    profile = create_profile(
+        world.ca, recipe, spec=profile_of(recipe), approval="automatic", challenge="one-time"
+    )
     subject, sans = recommended(recipe, number)
     assert subject
     assert sans
@@ -246,4 +330,6 @@ def test_every_name_that_a_recipe_recommends_is_issued(world: World, recipe: str
     assert causes() == []
     assert newest().state == State.ISSUED, newest().last_fault
     issued = Certificate.objects.get(order_id=newest().pk)
-    assert issued.names == [f"{kind}:{value.lower() if kind == 'dns' else value}" for kind, value in sans]
+    assert issued.names == [
+        f"{kind}:{value.lower() if kind == 'dns' else value}" for kind, value in sans
+    ]

@@ -1,4 +1,6 @@
-"""An MDM fetches challenges the NDES way, its devices enroll with them, and nobody else gets anything."""
+"""An MDM fetches challenges the NDES way, its devices enroll with them, and nobody else gets
+anything.
+"""
 
 import base64
 import re
@@ -14,14 +16,21 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Department
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, NdesAccount
-from approvals.ndes import WRONG_A_MINUTE
-from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account, replace_password
+from accounts.models.people import Department
+from approvals.challenge_orders.ndes import WRONG_A_MINUTE
+from approvals.challenge_orders.ndes_accounts import (
+    NdesAccountOrder,
+    create_ndes_account,
+    disable_ndes_account,
+    replace_password,
+)
+from approvals.models.challenges import ChallengePassword
+from approvals.models.ndes import NdesAccount
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.events import SYSTEM
 from audit.models import AuditEntry, RepeatedEvent
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.world import Device, World, create_profile, later, now
 
 ADDRESS = "/certsrv/mscep_admin/"
@@ -38,7 +47,14 @@ class Mdm:
         self.account, secret = create_ndes_account(wanted, actor=SYSTEM, user=None, now=now())
         self.password = secret.reveal()
 
-    def get(self, password: str | None = None, *, name: str | None = None, path: str = ADDRESS, **extra: Any) -> Any:
+    def get(
+        self,
+        password: str | None = None,
+        *,
+        name: str | None = None,
+        path: str = ADDRESS,
+        **extra: Any,
+    ) -> Any:
         pair = f"{name or self.account.name}:{self.password if password is None else password}"
         header = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return Client().get(path, HTTP_AUTHORIZATION=header, **extra)
@@ -74,12 +90,15 @@ def causes() -> dict[str, int]:
     """How often what was refused."""
     found = {}
     for entry in AuditEntry.objects.filter(event="ndes-account:refuse"):
-        more = RepeatedEvent.objects.filter(first_entry=entry).values_list("count", flat=True).first() or 0
+        more = (
+            RepeatedEvent.objects.filter(first_entry=entry).values_list("count", flat=True).first()
+            or 0
+        )
         found[entry.data["cause"]] = 1 + more
     return found
 
 
-# ------------------------------------------------------------------------------------------------------- who gets in
+# -------------------------------------------------------------------------------------- who gets in
 
 
 def test_without_an_account_there_is_a_401_that_asks_for_basic_and_no_cookie(mdm: Mdm) -> None:
@@ -92,11 +111,15 @@ def test_without_an_account_there_is_a_401_that_asks_for_basic_and_no_cookie(mdm
     assert not ChallengePassword.objects.exists()
 
 
-def test_with_or_without_the_slash_by_get_or_post_and_in_any_case_the_account_gets_a_challenge(mdm: Mdm) -> None:
+def test_with_or_without_the_slash_by_get_or_post_and_in_any_case_the_account_gets_a_challenge(
+    mdm: Mdm,
+) -> None:
     assert mdm.get(path=ADDRESS.rstrip("/")).status_code == 200
     assert mdm.get(name="JAMF").status_code == 200
     header = f"Basic {base64.b64encode(f'jamf:{mdm.password}'.encode()).decode()}"
-    posted = Client(enforce_csrf_checks=True).post(ADDRESS, {"operation": "GetCACaps"}, HTTP_AUTHORIZATION=header)
+    posted = Client(enforce_csrf_checks=True).post(
+        ADDRESS, {"operation": "GetCACaps"}, HTTP_AUTHORIZATION=header
+    )
     assert posted.status_code == 200
     assert ChallengePassword.objects.count() == 3
 
@@ -111,11 +134,15 @@ def test_other_methods_make_no_challenge(mdm: Mdm, method: str) -> None:
 def test_over_plain_http_nothing_is_answered_not_even_with_the_right_password(mdm: Mdm) -> None:
     answer = mdm.get(REMOTE_ADDR="192.0.2.7")
     assert (answer.status_code, b"encrypted connection" in answer.content) == (403, True)
-    assert "WWW-Authenticate" not in answer.headers, "nobody is asked to send a password in the clear"
+    assert "WWW-Authenticate" not in answer.headers, (
+        "nobody is asked to send a password in the clear"
+    )
     assert mdm.get(REMOTE_ADDR="192.0.2.7", secure=True).status_code == 200
 
 
-def test_the_link_of_another_site_in_a_browser_that_knows_the_password_makes_no_challenge(mdm: Mdm) -> None:
+def test_the_link_of_another_site_in_a_browser_that_knows_the_password_makes_no_challenge(
+    mdm: Mdm,
+) -> None:
     assert mdm.get(HTTP_SEC_FETCH_SITE="cross-site").status_code == 403
     assert mdm.get(HTTP_SEC_FETCH_SITE="none").status_code == 200
     assert ChallengePassword.objects.count() == 1
@@ -127,15 +154,16 @@ def test_a_wrong_name_a_wrong_password_and_a_wrong_network_read_the_same_and_the
     mdm = Mdm(phones, networks=("192.0.2.0/24",))
     inside: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7", "secure": True}
     answers = [mdm.get("wrong", **inside), mdm.get(name="nobody", **inside), mdm.get()]
-    assert {(answer.status_code, answer.content, answer.headers["WWW-Authenticate"]) for answer in answers} == {
-        (401, answers[0].content, answers[0].headers["WWW-Authenticate"])
-    }
+    assert {
+        (answer.status_code, answer.content, answer.headers["WWW-Authenticate"])
+        for answer in answers
+    } == {(401, answers[0].content, answers[0].headers["WWW-Authenticate"])}
     assert causes() == {"wrong password": 1, "unknown name": 1, "network not allowed": 1}
     assert mdm.get(**inside).status_code == 200
 
 
 def test_an_unknown_name_costs_a_hash_too(mdm: Mdm) -> None:
-    with mock.patch("approvals.ndes.make_password") as hashed:
+    with mock.patch("approvals.challenge_orders.ndes.make_password") as hashed:
         mdm.get(name="nobody")
     hashed.assert_called_once_with(mdm.password)
 
@@ -164,11 +192,13 @@ def statuses(mdm: Mdm, passwords: Iterable[str], **extra: Any) -> list[int]:
 def test_wrong_passwords_keep_no_mdm_out_that_has_the_right_one(
     mdm: Mdm, one_moment: datetime, names: list[str], address: str, officer: str
 ) -> None:
-    tried = [(names[number % len(names)], f"guess {number}") for number in range(WRONG_A_MINUTE + 3)]
+    tried = [
+        (names[number % len(names)], f"guess {number}") for number in range(WRONG_A_MINUTE + 3)
+    ]
     said = [mdm.get(text, name=name, secure=True, REMOTE_ADDR=address) for name, text in tried]
     assert [answer.status_code for answer in said] == [401] * WRONG_A_MINUTE + [429] * 3
     assert said[-1].headers["Retry-After"] == "60"
-    with mock.patch("approvals.ndes.check_password") as looked_at:
+    with mock.patch("approvals.challenge_orders.ndes.check_password") as looked_at:
         assert mdm.get(secure=True, REMOTE_ADDR=officer).status_code == 200
         assert mdm.get("another guess", secure=True, REMOTE_ADDR=address).status_code == 429
     looked_at.assert_not_called()
@@ -187,7 +217,9 @@ def test_wrong_passwords_keep_no_mdm_out_that_has_the_right_one(
     ],
 )
 @pytest.mark.usefixtures("one_moment")
-def test_wrong_names_are_counted_by_network(mdm: Mdm, first: str, second: str, *, is_one: bool) -> None:
+def test_wrong_names_are_counted_by_network(
+    mdm: Mdm, first: str, second: str, *, is_one: bool
+) -> None:
     for number in range(WRONG_A_MINUTE):
         mdm.get("guess", name=f"name{number}", secure=True, REMOTE_ADDR=first)
     answer = mdm.get("guess", name="another", secure=True, REMOTE_ADDR=second)
@@ -196,9 +228,13 @@ def test_wrong_names_are_counted_by_network(mdm: Mdm, first: str, second: str, *
 
 @pytest.mark.parametrize("name", ["jamf", "nobody", "JAMF", "intune", "x"])
 @pytest.mark.usefixtures("one_moment")
-def test_wrong_passwords_of_one_name_are_counted_from_anywhere_whether_it_exists_or_not(mdm: Mdm, name: str) -> None:
+def test_wrong_passwords_of_one_name_are_counted_from_anywhere_whether_it_exists_or_not(
+    mdm: Mdm, name: str
+) -> None:
     said = [
-        mdm.get(f"guess {number}", name=name, secure=True, REMOTE_ADDR=f"203.0.113.{number}").status_code
+        mdm.get(
+            f"guess {number}", name=name, secure=True, REMOTE_ADDR=f"203.0.113.{number}"
+        ).status_code
         for number in range(WRONG_A_MINUTE + 2)
     ]
     assert said == [401] * WRONG_A_MINUTE + [429] * 2
@@ -220,7 +256,11 @@ def test_an_account_of_before_is_known_by_its_digest_once_its_password_was_right
 
 def test_a_digest_is_of_one_account_and_one_password(mdm: Mdm, phones: EnrollmentProfile) -> None:
     other = Mdm(phones, name="fleet")
-    digests = {account.digest_of(text) for account in (mdm.account, other.account) for text in ("a", "b", mdm.password)}
+    digests = {
+        account.digest_of(text)
+        for account in (mdm.account, other.account)
+        for text in ("a", "b", mdm.password)
+    }
     assert len(digests) == 6
     assert mdm.password not in digests
     new = replace_password(mdm.account, actor=SYSTEM, now=now()).reveal()
@@ -252,7 +292,11 @@ def test_a_disabled_account_and_a_profile_of_another_kind_get_no_permission(
     assert NO_PERMISSION in mdm.page()
     assert not disable_ndes_account(mdm.account, actor=SYSTEM, now=now())
     assert mdm.get("wrong").status_code == 401
-    assert causes() == {"profile takes no one-time challenges": 1, "account disabled": 1, "wrong password": 1}
+    assert causes() == {
+        "profile takes no one-time challenges": 1,
+        "account disabled": 1,
+        "wrong password": 1,
+    }
 
 
 def test_a_new_password_replaces_the_old_one(mdm: Mdm) -> None:
@@ -262,7 +306,8 @@ def test_a_new_password_replaces_the_old_one(mdm: Mdm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "cause"), [(disable_ndes_account, "account disabled"), (replace_password, "wrong password")]
+    ("change", "cause"),
+    [(disable_ndes_account, "account disabled"), (replace_password, "wrong password")],
 )
 def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
     mdm: Mdm, change: Any, cause: str
@@ -272,16 +317,18 @@ def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
         return True
 
     NdesAccount.objects.update(digest="")
-    with mock.patch("approvals.ndes.check_password", side_effect=slow):
+    with mock.patch("approvals.challenge_orders.ndes.check_password", side_effect=slow):
         mdm.get()
     assert causes() == {cause: 1}
     assert not ChallengePassword.objects.exists()
 
 
-# ---------------------------------------------------------------------------------------------- what they get, and how
+# --------------------------------------------------------------------------- what they get, and how
 
 
-def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(mdm: Mdm, phones: EnrollmentProfile) -> None:
+def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(
+    mdm: Mdm, phones: EnrollmentProfile
+) -> None:
     answer = mdm.get()
     assert answer.headers["Content-Type"] == "text/html"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -292,7 +339,9 @@ def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(mdm: Mdm, phon
 
 
 @pytest.mark.usefixtures("within_a_minute")
-def test_five_challenges_may_wait_and_the_sixth_time_the_cache_is_full(mdm: Mdm, phones: EnrollmentProfile) -> None:
+def test_five_challenges_may_wait_and_the_sixth_time_the_cache_is_full(
+    mdm: Mdm, phones: EnrollmentProfile
+) -> None:
     fetched = [mdm.challenge() for _ in range(5)]
     assert len(set(fetched)) == 5
     assert FULL in mdm.page()
@@ -315,7 +364,10 @@ def test_a_challenge_is_good_once_for_one_key_and_for_sixty_minutes(mdm: Mdm) ->
     with mock.patch("scep.views.timezone.now", return_value=made.expires_at):
         expired = phone("bob", "r2.example").enroll(challenge=late)
     assert (expired.status, expired.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
-    assert ChallengePassword.objects.get(redeemed_at__isnull=False).redeemed_by == EnrollmentRequest.objects.get()
+    assert (
+        ChallengePassword.objects.get(redeemed_at__isnull=False).redeemed_by
+        == EnrollmentRequest.objects.get()
+    )
 
 
 def test_a_challenge_serves_only_the_profile_of_its_account(world: World, mdm: Mdm) -> None:
@@ -324,7 +376,9 @@ def test_a_challenge_serves_only_the_profile_of_its_account(world: World, mdm: M
     assert (elsewhere.status, elsewhere.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
 
 
-def test_the_lifetime_of_the_account_is_that_of_the_challenge_and_of_the_sentence(phones: EnrollmentProfile) -> None:
+def test_the_lifetime_of_the_account_is_that_of_the_challenge_and_of_the_sentence(
+    phones: EnrollmentProfile,
+) -> None:
     mdm = Mdm(phones, lifetime=timedelta(minutes=15))
     assert "will expire within 15 minutes." in mdm.page()
     made = ChallengePassword.objects.get()
@@ -337,16 +391,27 @@ def test_who_fetched_a_challenge_is_on_record(phones: EnrollmentProfile) -> None
     mdm = Mdm(EnrollmentProfile.objects.get(pk=phones.pk))
     mdm.challenge()
     entry = AuditEntry.objects.get(event="challenge:create")
-    assert (entry.actor_kind, entry.actor_id, entry.department) == ("ndes-account", str(mdm.account.pk), "here")
+    assert (entry.actor_kind, entry.actor_id, entry.department) == (
+        "ndes-account",
+        str(mdm.account.pk),
+        "here",
+    )
     private = dict(entry.private_values.values_list("path", "value"))
     assert (private["actor.name"], private["actor.address"]) == ("jamf", "127.0.0.1")
     made = ChallengePassword.objects.get()
-    assert (made.ndes_challenge.account, made.created_by, made.created_by_name) == (mdm.account, None, "jamf")
+    assert (made.ndes_challenge.account, made.created_by, made.created_by_name) == (
+        mdm.account,
+        None,
+        "jamf",
+    )
     assert made.origin == "ndes"
 
 
 def test_nothing_is_made_when_the_log_cannot_be_written(mdm: Mdm) -> None:
-    with mock.patch("audit.log.insert", side_effect=OSError("disk full")), pytest.raises(OSError, match="disk full"):
+    with (
+        mock.patch("audit.log.insert", side_effect=OSError("disk full")),
+        pytest.raises(OSError, match="disk full"),
+    ):
         mdm.get()
     assert not ChallengePassword.objects.exists()
 
@@ -364,11 +429,17 @@ def test_neither_password_nor_challenge_is_in_any_row_or_representation(
         for row in model._default_manager.all():
             everywhere.append(repr(row))
             for value in row.__dict__.values():
-                shown = bytes(value).decode("latin-1") if isinstance(value, (bytes, memoryview)) else str(value)
+                shown = (
+                    bytes(value).decode("latin-1")
+                    if isinstance(value, (bytes, memoryview))
+                    else str(value)
+                )
                 everywhere.append(shown)
     for secret in secrets:
         assert not [text for text in everywhere if secret in text]
-    assert NdesAccount.objects.get().password.startswith("md5$"), "hashed by the first of PASSWORD_HASHERS"
+    assert NdesAccount.objects.get().password.startswith("md5$"), (
+        "hashed by the first of PASSWORD_HASHERS"
+    )
 
 
 @pytest.mark.usefixtures("transactional_db")

@@ -1,4 +1,6 @@
-"""RA certificates over time: renewed with overlap, chosen by the envelope, retired; and the shapes of GetCACert."""
+"""RA certificates over time: renewed with overlap, chosen by the envelope, retired; and the shapes
+of GetCACert.
+"""
 
 import shutil
 from datetime import timedelta
@@ -13,23 +15,26 @@ from cryptography import x509
 from django.test import Client
 from structlog.testing import capture_logs
 
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.authorities import AuthorityRequest, create_authority
-from ca.authority_models import CertificatesShape
-from ca.crl import KEPT_CRLS, issue_crl, prune_crls
-from ca.expiry import deadlines_of
-from ca.models import Certificate, CertificateAuthority, CrlIssue, ServiceKey
-from ca.ra_certificates import offered_certificates, ra_keys_of
-from ca.rollover import stage_rollover
-from ca.service_keys import certify_service_keys
+from ca.authorities.expiry import deadlines_of
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.authorities.ra_certificates import offered_certificates, ra_keys_of
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
+from ca.models.keys import ServiceKey
+from ca.signing.crl import KEPT_CRLS, issue_crl, prune_crls
+from ca.signing.rollover import stage_rollover
+from ca.signing.service_keys import certify_service_keys
 from keys.errors import KeyStoreError
-from pkiportal import ra_keeper
-from scep.client import CaCertificates, PKIStatus
+from pkiportal.runtime import ra_keeper
+from scep.client import CaCertificates
+from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import read_certificates
-from scep.ra_keys import RaNotReady, ensure_ra_key, ra_keys, remove_retired_files
-from scep.ra_renewal import RaKeyNeeded, Upkeep, give_up, keep_ra_keys, renew_now
+from scep.ra.keys import RaNotReady, ensure_ra_key, ra_keys, remove_retired_files
+from scep.ra.renewal import RaKeyNeeded, Upkeep, give_up, keep_ra_keys, renew_now
 from tests.flows.renewing import certified
 from tests.flows.rolling import recorded, renewed_ra, staged, switched
 from tests.pki import rsa_key
@@ -44,7 +49,9 @@ def given_out(profile: str = "routers") -> tuple[bytes, ...]:
 
 
 def usages(der: bytes) -> set[str]:
-    usage = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.KeyUsage).value
+    usage = (
+        x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.KeyUsage).value
+    )
     return {name for name in ("digital_signature", "key_encipherment") if getattr(usage, name)}
 
 
@@ -53,7 +60,7 @@ def kept(*keys: str) -> Upkeep:
         return keep_ra_keys(now=now())
 
 
-# -------------------------------------------------------------------------------------------------- renewed in time
+# ---------------------------------------------------------------------------------- renewed in time
 
 
 def test_an_ra_certificate_is_renewed_in_the_last_third_and_only_once(world: World) -> None:
@@ -63,13 +70,19 @@ def test_an_ra_certificate_is_renewed_in_the_last_third_and_only_once(world: Wor
         assert kept() == Upkeep(), "it waits for its certificate"
         certify_service_keys(now=now())
         assert kept() == Upkeep()
-    assert list(AuditEntry.objects.filter(event="service-key:create").values_list("data__purpose", flat=True)) == [
+    assert list(
+        AuditEntry.objects.filter(event="service-key:create").values_list(
+            "data__purpose", flat=True
+        )
+    ) == [
         "scep-ra",
         "scep-ra",
     ]
 
 
-def test_the_renewed_one_is_given_out_after_an_hour_and_the_old_one_goes_on_working(world: World) -> None:
+def test_the_renewed_one_is_given_out_after_an_hour_and_the_old_one_goes_on_working(
+    world: World,
+) -> None:
     old = Device.named("r1.example")
     before = given_out()
     old.scep.get_ca_cert()
@@ -78,14 +91,18 @@ def test_the_renewed_one_is_given_out_after_an_hour_and_the_old_one_goes_on_work
     assert given_out() == before
     quick = Device.named("r2.example", "bob")
     quick.scep.turn_to(CaCertificates.from_certificates((newest, world.ca.certificate_der)))
-    assert quick.enroll().status is PKIStatus.PENDING, "answered by the new one, which it was enveloped to"
+    assert quick.enroll().status is PKIStatus.PENDING, (
+        "answered by the new one, which it was enveloped to"
+    )
     with time_machine.travel(later(hours=2), tick=True):
         assert given_out() == (newest, world.ca.certificate_der)
         assert old.enroll().status is PKIStatus.PENDING, "answered by the old one"
         assert old.poll().status is PKIStatus.PENDING
 
 
-def test_an_expired_one_is_retired_its_file_goes_and_nobody_decrypts_with_it(world: World, settings: Any) -> None:
+def test_an_expired_one_is_retired_its_file_goes_and_nobody_decrypts_with_it(
+    world: World, settings: Any
+) -> None:
     settings.PORTAL_RA_LIFE = timedelta(days=1000)
     old = ServiceKey.objects.get()
     renewed_ra(world.ca, "device-1")
@@ -109,15 +126,21 @@ def test_the_last_one_stays_even_expired_until_there_is_another(world: World) ->
         assert len(ra_keys.of(world.ca)) == 1
 
 
-def test_it_is_not_renewed_where_the_ca_ends_with_it_or_was_followed(world: World, settings: Any) -> None:
+def test_it_is_not_renewed_where_the_ca_ends_with_it_or_was_followed(
+    world: World, settings: Any
+) -> None:
     rollover = switched(world.ca)
     ending = CertificateAuthority.objects.filter(pk=rollover.next_ca_id)
     with time_machine.travel(now() + OLD, tick=True):
-        ra_end = x509.load_der_x509_certificate(ra_keys.of(rollover.next_ca)[0].certificate_der).not_valid_after_utc
+        ra_end = x509.load_der_x509_certificate(
+            ra_keys.of(rollover.next_ca)[0].certificate_der
+        ).not_valid_after_utc
         ending.update(not_after=ra_end)
         assert kept() == Upkeep()
     with time_machine.travel(ra_end + timedelta(days=1), tick=True):
-        assert kept() == Upkeep(retired=2), "one CA has ended, the other was followed: nothing can be asked of them"
+        assert kept() == Upkeep(retired=2), (
+            "one CA has ended, the other was followed: nothing can be asked of them"
+        )
 
 
 def test_of_a_ca_that_was_followed_the_last_one_is_retired_when_it_ends(world: World) -> None:
@@ -130,7 +153,9 @@ def test_of_a_ca_that_was_followed_the_last_one_is_retired_when_it_ends(world: W
         assert len(ra_keys.of(rollover.next_ca)) == 1, "the one that waits for its successor"
 
 
-def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(world: World, settings: Any) -> None:
+def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(
+    world: World, settings: Any
+) -> None:
     settings.PORTAL_RA_RENEW_BEFORE = timedelta(days=729)
     assert kept() == Upkeep()
     with time_machine.travel(later(days=2), tick=True):
@@ -138,7 +163,9 @@ def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(world: W
     settings.PORTAL_RA_LIFE = timedelta(days=90)
     certify_service_keys(now=now())
     forget_caches()
-    end = x509.load_der_x509_certificate(ra_keys.of(world.ca)[0].certificate_der).not_valid_after_utc
+    end = x509.load_der_x509_certificate(
+        ra_keys.of(world.ca)[0].certificate_der
+    ).not_valid_after_utc
     assert timedelta(days=89) < end - now() <= timedelta(days=90)
     settings.PORTAL_RA_RENEW_BEFORE = timedelta(0)
     with time_machine.travel(later(days=80), tick=True):
@@ -160,7 +187,9 @@ def test_a_key_that_cannot_be_written_holds_up_no_other(world: World) -> None:
         assert kept("device-1") == Upkeep()
 
 
-def test_a_key_whose_file_is_missing_here_is_left_out_unless_it_is_the_only_one(world: World, settings: Any) -> None:
+def test_a_key_whose_file_is_missing_here_is_left_out_unless_it_is_the_only_one(
+    world: World, settings: Any
+) -> None:
     first = ra_keys.of(world.ca)[0].certificate_der
     key = renewed_ra(world.ca, "device-1")
     (Path(settings.RA_KEY_FOLDER) / key.key_name).unlink()
@@ -181,7 +210,9 @@ def test_a_key_of_a_ca_that_has_ended_is_not_tried_every_ten_seconds(world: Worl
 
 
 @pytest.mark.parametrize("shape", ["ra+chain", "split+chain"])
-def test_one_that_leaked_is_given_up_at_once_and_revoked(world: World, settings: Any, shape: str) -> None:
+def test_one_that_leaked_is_given_up_at_once_and_revoked(
+    world: World, settings: Any, shape: str
+) -> None:
     is_split = CertificatesShape(shape).is_split
     EnrollmentProfile.objects.update(ca_certificates=shape)
     if is_split:
@@ -206,7 +237,10 @@ def test_one_that_leaked_is_given_up_at_once_and_revoked(world: World, settings:
     assert not set(given_out()) & set(leaked)
     rows = Certificate.objects.filter(serial_hex__in=serials)
     assert {(row.status, row.revocation_reason) for row in rows} == {("REVOKED", "keyCompromise")}
-    assert len(list(Path(settings.RA_KEY_FOLDER).glob("*.pem"))) == ServiceKey.objects.filter(retired_at=None).count()
+    assert (
+        len(list(Path(settings.RA_KEY_FOLDER).glob("*.pem")))
+        == ServiceKey.objects.filter(retired_at=None).count()
+    )
     issued = issue_crl(world.ca, now=now())
     assert issued is not None
     crl = x509.load_der_x509_crl(bytes(issued.der or b""))
@@ -218,8 +252,10 @@ def test_one_that_leaked_is_given_up_at_once_and_revoked(world: World, settings:
 
 def test_a_lease_lets_one_process_look_after_keys_and_a_fault_does_not_end_it(world: World) -> None:
     with (
-        mock.patch("pkiportal.ra_keeper.close_old_connections"),  # the test's own
-        mock.patch("pkiportal.ra_keeper.keep_ra_keys", side_effect=RuntimeError("odd")) as keep,
+        mock.patch("pkiportal.runtime.ra_keeper.close_old_connections"),  # the test's own
+        mock.patch(
+            "pkiportal.runtime.ra_keeper.keep_ra_keys", side_effect=RuntimeError("odd")
+        ) as keep,
     ):
         ra_keeper.keep_once()
         ra_keeper.keep_once()
@@ -227,14 +263,16 @@ def test_a_lease_lets_one_process_look_after_keys_and_a_fault_does_not_end_it(wo
     assert ra_keeper.start_keeping() is None, "this process serves nobody"
 
 
-# ------------------------------------------------------------------------------------------------------------ shapes
+# ------------------------------------------------------------------------------------------- shapes
 
 
 def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: World) -> None:
     root = world.ca
     with recorded("device-7", "device-8"):
         issuing = create_authority(
-            AuthorityRequest("below", "CN=below CA", "rsa:2048", parent=root), actor=SYSTEM, now=now()
+            AuthorityRequest("below", "CN=below CA", "rsa:2048", parent=root),
+            actor=SYSTEM,
+            now=now(),
         )
         ensure_ra_key(issuing, now=now())
     certify_service_keys(now=now())
@@ -251,8 +289,12 @@ def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: Wo
     assert chain == [issuing.certificate_der, root.certificate_der]
 
 
-def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(world: World, settings: Any) -> None:
-    """Who can read the RA's keys cannot issue, and who issues need not read them (RFC 8894 sections 7.1, 7.2)."""
+def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(
+    world: World, settings: Any
+) -> None:
+    """Who can read the RA's keys cannot issue, and who issues need not read them (RFC 8894 sections
+    7.1, 7.2).
+    """
     ra, ca = (x509.load_der_x509_certificate(der) for der in given_out())
     assert ra.public_key() != ca.public_key()
     assert not ra.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -264,7 +306,9 @@ def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(world: W
     assert key.key_name not in {path.name for path in Path(settings.CA_KEY_FOLDER).glob("*.pem")}
     shutil.rmtree(settings.CA_KEY_FOLDER)
     forget_caches()
-    assert Device.named("r1.example").enroll().status is PKIStatus.PENDING, "the CA's key took no part in it"
+    assert Device.named("r1.example").enroll().status is PKIStatus.PENDING, (
+        "the CA's key took no part in it"
+    )
 
 
 def test_a_split_ra_decrypts_with_one_key_and_signs_with_the_other(world: World) -> None:
@@ -275,7 +319,9 @@ def test_a_split_ra_decrypts_with_one_key_and_signs_with_the_other(world: World)
     device = Device.named("r1.example")
     assert device.scep.get_ca_cert().encryption_der not in device.scep.get_ca_cert().signing_ders
     certified(world, device)
-    assert plain.enroll().status is PKIStatus.PENDING, "who knows the one RA certificate is answered by it"
+    assert plain.enroll().status is PKIStatus.PENDING, (
+        "who knows the one RA certificate is answered by it"
+    )
 
 
 def test_a_pair_is_renewed_as_a_pair_and_the_old_pair_answers_together(world: World) -> None:
@@ -294,7 +340,9 @@ def test_a_pair_is_renewed_as_a_pair_and_the_old_pair_answers_together(world: Wo
             assert old.enroll().status is PKIStatus.PENDING
 
 
-def test_until_a_split_pair_is_certified_devices_wait_and_old_ones_are_answered(world: World) -> None:
+def test_until_a_split_pair_is_certified_devices_wait_and_old_ones_are_answered(
+    world: World,
+) -> None:
     known = Device.named("r1.example")
     known.scep.get_ca_cert()
     EnrollmentProfile.objects.update(ca_certificates="split+chain")
@@ -320,7 +368,7 @@ def test_devices_that_ask_at_once_for_a_pair_that_is_not_there_get_one(world: Wo
         ensure_ra_key(ca, now=now(), is_split=True)
         return []
 
-    with recorded("device-5", "device-6"), mock.patch("scep.ra_keys.ra_keys_of", a_moment_ago):
+    with recorded("device-5", "device-6"), mock.patch("scep.ra.keys.ra_keys_of", a_moment_ago):
         late = ensure_ra_key(world.ca, now=now(), is_split=True)
     assert real(world.ca, is_split=True) == [late]
 
@@ -328,15 +376,20 @@ def test_devices_that_ask_at_once_for_a_pair_that_is_not_there_get_one(world: Wo
 def test_renewing_by_command_makes_the_next_key_of_each_kind(world: World) -> None:
     renewed_ra(world.ca, "device-5", "device-6", is_split=True)
     with recorded("device-1", "device-2", "device-3"):
-        assert [key.purpose for key in renew_now(world.ca, now=now())] == ["scep-ra", "scep-ra-encrypt"]
+        assert [key.purpose for key in renew_now(world.ca, now=now())] == [
+            "scep-ra",
+            "scep-ra-encrypt",
+        ]
 
 
-# ---------------------------------------------------------------------------------------------------------- deadlines
+# ---------------------------------------------------------------------------------------- deadlines
 
 
 def about(world: World, days: float) -> dict[tuple[str, str], str]:
     with time_machine.travel(later(days=days), tick=True):
-        return {(found.about, found.state): found.text for found in deadlines_of(world.ca, now=now())}
+        return {
+            (found.about, found.state): found.text for found in deadlines_of(world.ca, now=now())
+        }
 
 
 def test_what_ends_soon_or_has_ended_is_said_with_what_to_do(world: World) -> None:
@@ -368,7 +421,7 @@ def test_an_ra_key_that_waits_for_its_certificate_is_named(world: World) -> None
     assert rsa_key("device-1").key_size == 2048
 
 
-# --------------------------------------------------------------------------------------------------------- CRL pruning
+# -------------------------------------------------------------------------------------- CRL pruning
 
 
 def test_the_bytes_of_old_crls_are_dropped_and_nothing_else(world: World, settings: Any) -> None:

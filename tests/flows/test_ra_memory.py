@@ -1,14 +1,18 @@
-"""Several web processes: one makes an RA key, and the others answer with it although they remember older ones."""
+"""Several web processes: one makes an RA key, and the others answer with it although they remember
+older ones.
+"""
 
 import pytest
 from django.test import Client
 
-from approvals.models import EnrollmentProfile
-from ca.authority_models import CertificatesShape
-from ca.models import CertificateAuthority, ServiceKey
-from ca.service_keys import certify_service_keys
-from scep.client import BadCertRep, CaCertificates, PKIStatus
-from scep.ra_keys import RaCredential, RaKeys, ensure_ra_key, make_ra_key, ra_keys
+from approvals.models.profiles import EnrollmentProfile
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.keys import ServiceKey
+from ca.signing.service_keys import certify_service_keys
+from scep.client import CaCertificates
+from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import BadCertRep
+from scep.ra.keys import RaCredential, RaKeys, ensure_ra_key, make_ra_key, ra_keys
 from tests.flows.rolling import published, recorded, turned
 from tests.pki import certificate_der
 from tests.world import Device, World, forget_caches, later, now
@@ -29,11 +33,13 @@ each_switch = pytest.mark.parametrize(("before", "after"), SWITCHES)
 @pytest.fixture(autouse=True)
 def moments_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read a moment ago may be read again at once."""
-    monkeypatch.setattr("scep.ra_keys.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("scep.ra.keys.AGAIN_SECONDS", 0.0)
 
 
 def switched(world: World, before: str, after: str) -> None:
-    """Let this process remember the one shape, and let another process switch the profile and make the keys."""
+    """Let this process remember the one shape, and let another process switch the profile and make
+    the keys.
+    """
     if before == "split+chain":  # a profile made so: no other kind of key was ever made
         ServiceKey.objects.filter(ca=world.ca).update(retired_at=now())
         with recorded("device-3", "device-4"):
@@ -76,7 +82,9 @@ def test_a_message_to_the_new_key_is_read_by_a_process_that_remembers_the_old_on
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_message_to_a_certificate_that_was_renewed_since_is_read(world: World, number: int) -> None:
+def test_a_message_to_a_certificate_that_was_renewed_since_is_read(
+    world: World, number: int
+) -> None:
     assert asked() == 200
     with recorded(*["device-5", "device-6", "device-7"][:number]):
         for _ in range(number):
@@ -86,7 +94,9 @@ def test_a_message_to_a_certificate_that_was_renewed_since_is_read(world: World,
     assert encrypting_to(elsewhere, world.ca).enroll().status is PKIStatus.PENDING
 
 
-def test_a_message_to_the_next_ca_is_read_by_a_process_that_saw_it_without_a_key(world: World) -> None:
+def test_a_message_to_the_next_ca_is_read_by_a_process_that_saw_it_without_a_key(
+    world: World,
+) -> None:
     rollover = published(world.ca)
     asked()
     ra_keys._by_ca[rollover.next_ca.pk] = (ra_keys._by_ca[world.ca.pk][0], ())
@@ -97,11 +107,13 @@ def test_a_message_to_the_next_ca_is_read_by_a_process_that_saw_it_without_a_key
 def test_messages_to_foreign_keys_make_a_process_look_once_a_moment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scep.ra_keys.AGAIN_SECONDS", 3600.0)
+    monkeypatch.setattr("scep.ra.keys.AGAIN_SECONDS", 3600.0)
     assert asked() == 200
     looks = ra_keys._by_ca[world.ca.pk]
     device = Device.named("r1.example")
-    device.scep.turn_to(CaCertificates.from_certificates([certificate_der("ra"), certificate_der("ca")]))
+    device.scep.turn_to(
+        CaCertificates.from_certificates([certificate_der("ra"), certificate_der("ca")])
+    )
     with pytest.raises(BadCertRep):
         device.enroll()
     assert ra_keys._by_ca[world.ca.pk] is looks

@@ -1,12 +1,14 @@
-"""Messages recorded from real clients (tests/vectors/scep) go the whole way from PENDING to the certificate."""
+"""Messages recorded from real clients (tests/vectors/scep) go the whole way from PENDING to the
+certificate.
+"""
 
 from pathlib import Path
 
 import pytest
 from django.test import Client
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
 from scep.client import Identity
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import PKIStatus
@@ -43,7 +45,10 @@ def test_a_recorded_request_waits_for_an_officer_and_the_recorded_poll_gets_the_
     assert run_worker().issued == [request.pk]
     delivered = send(polled.read_bytes())
     assert delivered.status is PKIStatus.SUCCESS, (delivered.text, causes())
-    assert (delivered.transaction_id, delivered.recipient_nonce) == (poll.transaction_id, poll.sender_nonce)
+    assert (delivered.transaction_id, delivered.recipient_nonce) == (
+        poll.transaction_id,
+        poll.sender_nonce,
+    )
     assert delivered.content is not None
     holder = Identity(poll.signer.der, rsa_key("alice"))
     (leaf,) = read_certificates(open_content(delivered.content, [holder], random_bytes))

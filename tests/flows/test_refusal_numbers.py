@@ -1,4 +1,6 @@
-"""Each refusal has a number: a technician reads it off the device, an officer finds the real cause by it."""
+"""Each refusal has a number: a technician reads it off the device, an officer finds the real cause
+by it.
+"""
 
 import re
 from collections.abc import Callable
@@ -13,25 +15,37 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.models import Department, User
+from accounts.models.people import Department, User
 from accounts.permissions import can
 from accounts.roles import Role, Verb
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request, reject_request
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest, PollRecord, RefusalNumber
-from approvals.polls import flush
-from approvals.refusal_numbers import number_in, number_of_answer, number_of_request
-from approvals.states import State
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.enrollment.polls import flush
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, PollRecord, RefusalNumber
+from approvals.records.refusal_numbers import number_in, number_of_answer, number_of_request
+from approvals.rules.states import State
 from audit.events import SYSTEM, Event
 from audit.log import close_minutes, record
 from audit.models import AuditEntry, RepeatedEvent
-from ca.profiles import ProfileSpec
-from ca.store import save_profile_version
+from ca.certificates.profile_versions import save_profile_version
+from ca.content.csr_review import ProfileSpec
 from exchanges.models import Exchange
 from scep.protocol.constants import PKIStatus
 from scep.protocol.errors import NOT_OPENED, UNREADABLE
 from scep.responses import MAX_TEXT, numbered
-from tests.ca.forge import challenge, dns, extension, extension_request, info, raw_name, request_der, san, signed
+from tests.ca.forge import (
+    challenge,
+    dns,
+    extension,
+    extension_request,
+    info,
+    raw_name,
+    request_der,
+    san,
+    signed,
+)
 from tests.flows.test_attacks_messages import CLOCK, UNREADABLE_ENVELOPES
 from tests.flows.wire import bare, causes, message, number_of, post
 from tests.pages import signed_in
@@ -43,7 +57,9 @@ MOMENT: Final = datetime(2026, 12, 1, 8, 15, 30, tzinfo=UTC)
 
 @pytest.fixture
 def static(world: World) -> EnrollmentProfile:
-    return create_profile(world.ca, "locked", challenge="static", static_challenge="the secret of all kiosks")
+    return create_profile(
+        world.ca, "locked", challenge="static", static_challenge="the secret of all kiosks"
+    )
 
 
 @pytest.fixture
@@ -58,7 +74,7 @@ def wrong(name: str = "kiosk-7") -> bytes:
     return request_der(raw_name(("2.5.4.3", 0x0C, name.encode())), challenge("guess"))
 
 
-# ---------------------------------------------------------------------------------------------- what the device reads
+# ---------------------------------------------------------------------------- what the device reads
 
 
 @pytest.mark.usefixtures("moment")
@@ -75,7 +91,9 @@ def test_a_refusal_ends_in_its_number_and_repeats_carry_that_of_the_first(
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 119, 3600, 86_400])
-def test_another_minute_has_another_number(world: World, static: EnrollmentProfile, seconds: int) -> None:
+def test_another_minute_has_another_number(
+    world: World, static: EnrollmentProfile, seconds: int
+) -> None:
     numbers = []
     for at in (MOMENT, MOMENT + timedelta(seconds=seconds)):
         with mock.patch(CLOCK, return_value=at):
@@ -84,24 +102,32 @@ def test_another_minute_has_another_number(world: World, static: EnrollmentProfi
 
 
 @pytest.mark.parametrize("state", [State.REJECTED, State.EXPIRED, State.WITHDRAWN])
-def test_a_request_that_ended_in_a_refusal_has_one_number_whenever_its_device_asks(world: World, state: State) -> None:
+def test_a_request_that_ended_in_a_refusal_has_one_number_whenever_its_device_asks(
+    world: World, state: State
+) -> None:
     device = Device.named("r9.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    EnrollmentRequest.objects.filter(pk=request.pk).update(state=state, reason="no", finished_at=now())
+    EnrollmentRequest.objects.filter(pk=request.pk).update(
+        state=state, reason="no", finished_at=now()
+    )
     texts = []
     for at in (MOMENT, MOMENT + timedelta(minutes=1), MOMENT + timedelta(days=2)):
         with mock.patch(CLOCK, return_value=at):
             texts += [device.poll().fail_info_text, device.poll().fail_info_text]
     assert {number_of(text) for text in texts} == {number_of_request(request.pk)}
-    assert RefusalNumber.objects.get().request_id == request.pk, "of an installation that had no numbers"
+    assert RefusalNumber.objects.get().request_id == request.pk, (
+        "of an installation that had no numbers"
+    )
 
 
 def test_the_number_of_a_rejection_is_on_record_with_it(world: World) -> None:
     device = Device.named("r9.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+    )
     number = number_of(device.poll().fail_info_text)
     assert AuditEntry.objects.get(event="request:reject").data["number"] == number
     assert RefusalNumber.objects.get().number == number
@@ -116,25 +142,42 @@ def test_a_text_and_its_number_fit_into_fail_info_text(text: str, digits: str) -
     assert numbered(text, "") == text[:MAX_TEXT]
 
 
-# ------------------------------------------------------------------------------------------- a number reveals nothing
+# ------------------------------------------------------------------------- a number reveals nothing
 
 
 def one_time(profile: EnrollmentProfile, **order: Any) -> str:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[0][1].reveal()
+    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[
+        0
+    ][1].reveal()
 
 
 @pytest.mark.usefixtures("moment")
 def test_a_challenge_that_exists_and_one_that_does_not_have_the_same_number(world: World) -> None:
-    """Else an attacker would compare numbers: a guess of their own has that of a wrong challenge."""
+    """Else an attacker would compare numbers: a guess of their own has that of a wrong
+    challenge.
+    """
     phones = create_profile(world.ca, "phones", challenge="one-time")
-    used, expired, bound, withdrawn = (one_time(phones, subject=name) for name in ("", "", "r7.example", ""))
-    assert Device.named("d1.example", "device-1", profile="phones").enroll(challenge=used).status == PKIStatus.PENDING
+    used, expired, bound, withdrawn = (
+        one_time(phones, subject=name) for name in ("", "", "r7.example", "")
+    )
+    assert (
+        Device.named("d1.example", "device-1", profile="phones").enroll(challenge=used).status
+        == PKIStatus.PENDING
+    )
     rows = list(ChallengePassword.objects.filter(subject="", redeemed_at__isnull=True))
     ChallengePassword.objects.filter(pk=rows[0].pk).update(expires_at=now() - timedelta(hours=1))
-    ChallengePassword.objects.filter(pk=rows[1].pk).update(withdrawn_at=now(), withdrawn_by=world.alice)
+    ChallengePassword.objects.filter(pk=rows[1].pk).update(
+        withdrawn_at=now(), withdrawn_by=world.alice
+    )
     numbers = set()
     for password in (None, "", "guessed", used, expired, bound, withdrawn, "guessed again"):
-        numbers.add(number_of(Device.named("r1.example", profile="phones").enroll(challenge=password).fail_info_text))
+        numbers.add(
+            number_of(
+                Device.named("r1.example", profile="phones")
+                .enroll(challenge=password)
+                .fail_info_text
+            )
+        )
     assert len(numbers) == 1
     assert len(set(causes())) >= 5, "the log knows them apart"
 
@@ -142,11 +185,16 @@ def test_a_challenge_that_exists_and_one_that_does_not_have_the_same_number(worl
 @pytest.mark.usefixtures("moment")
 def test_whatever_became_of_an_envelope_its_number_is_the_same(world: World) -> None:
     sent = [message(world, envelope=pieces) for _, pieces in UNREADABLE_ENVELOPES]
-    changed = (request_der()[:-9] + b"otherbyte", request_der(None, challenge("x"))[:-9] + b"otherbyte")
+    changed = (
+        request_der()[:-9] + b"otherbyte",
+        request_der(None, challenge("x"))[:-9] + b"otherbyte",
+    )
     sent += [message(world, one, key="bob") for one in changed]
     numbers = set()
     for one in sent:
-        with transaction.atomic():  # each is the first of its minute: a repeat carries the number of the first
+        with (
+            transaction.atomic()
+        ):  # each is the first of its minute: a repeat carries the number of the first
             numbers.add(post(one).number)
             transaction.set_rollback(True)
     numbers |= {post(one).number for one in sent}
@@ -154,17 +202,26 @@ def test_whatever_became_of_an_envelope_its_number_is_the_same(world: World) -> 
 
 
 @pytest.mark.usefixtures("moment")
-def test_a_poll_of_another_devices_transaction_has_the_number_of_one_for_nothing(world: World) -> None:
+def test_a_poll_of_another_devices_transaction_has_the_number_of_one_for_nothing(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll(transaction_id="T-1")
     stranger = Device.named("r2.example", "bob")
-    texts = {stranger.poll(transaction_id=name).fail_info_text for name in ("T-1", "T-2", "T-3", "T-4", "t-1")}
+    texts = {
+        stranger.poll(transaction_id=name).fail_info_text
+        for name in ("T-1", "T-2", "T-3", "T-4", "t-1")
+    }
     assert len(texts) == 1
     assert set(causes()) == {"poll signed by another key", "unknown transaction"}
 
 
-@given(text=st.text(max_size=300), seconds=st.integers(0, 10**7), address=st.ip_addresses().map(str))
-def test_a_number_tells_by_itself_nothing_of_what_it_is_made_of(text: str, seconds: int, address: str) -> None:
+@given(
+    text=st.text(max_size=300), seconds=st.integers(0, 10**7), address=st.ip_addresses().map(str)
+)
+def test_a_number_tells_by_itself_nothing_of_what_it_is_made_of(
+    text: str, seconds: int, address: str
+) -> None:
     """Eight digits of a keyed digest; they follow neither time nor one another."""
     profile = EnrollmentProfile(slug="locked")
     at = MOMENT + timedelta(seconds=seconds)
@@ -176,7 +233,7 @@ def test_a_number_tells_by_itself_nothing_of_what_it_is_made_of(text: str, secon
     assert len({here, there, following}) == 3
 
 
-# --------------------------------------------------------------------------------------------- what the officer opens
+# --------------------------------------------------------------------------- what the officer opens
 
 SPELLINGS: Final[list[Callable[[str], str]]] = [
     lambda number: number,
@@ -205,12 +262,16 @@ def test_every_search_leads_from_a_number_to_the_refusal(
 
 @pytest.mark.parametrize("spelled", SPELLINGS)
 @pytest.mark.parametrize("page", ["queue", "history_requests"])
-def test_the_number_of_a_rejected_request_finds_it(world: World, spelled: Callable[[str], str], page: str) -> None:
+def test_the_number_of_a_rejected_request_finds_it(
+    world: World, spelled: Callable[[str], str], page: str
+) -> None:
     device = Device.named("r9.example")
     device.enroll()
     Device.named("r8.example", "bob").enroll()
     request = EnrollmentRequest.objects.get(common_name="r9.example")
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+    )
     number = number_of(device.poll().fail_info_text)
     officer = signed_in(world.alice)
     listed = officer.get(reverse(page), {"q": spelled(number)}).content.decode()
@@ -220,7 +281,9 @@ def test_the_number_of_a_rejected_request_finds_it(world: World, spelled: Callab
     assert "wrong site" in officer.get(reverse("refusal", args=[number])).content.decode()
 
 
-@pytest.mark.parametrize("text", ["4711", "4711-209", "47112093x", "", "kiosk-4711-2093", "4711--2093", "4711-20933"])
+@pytest.mark.parametrize(
+    "text", ["4711", "4711-209", "47112093x", "", "kiosk-4711-2093", "4711--2093", "4711-20933"]
+)
 def test_what_is_no_number_is_searched_as_before(text: str) -> None:
     assert number_in(text) == ""
 
@@ -228,7 +291,9 @@ def test_what_is_no_number_is_searched_as_before(text: str) -> None:
 def test_a_refusal_opens_for_officers_and_administrators_of_the_profile_only(
     world: World, static: EnrollmentProfile
 ) -> None:
-    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+    here, elsewhere = (
+        Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
+    )
     EnrollmentProfile.objects.filter(pk=static.pk).update(department=here)
     number = post(message(world, wrong("kiosk-31")), "locked").number
     page, listed = reverse("refusal", args=[number]), reverse("queue") + f"?q={number}"
@@ -248,8 +313,16 @@ def test_a_refusal_opens_for_officers_and_administrators_of_the_profile_only(
 
 NAMES: Final = [
     (raw_name(("2.5.4.3", 0x0C, "Küche 7".encode())), (), "CN=Küche 7"),
-    (raw_name(("2.5.4.5", 0x13, b"SN-31"), ("2.5.4.3", 0x0C, b"pos-31")), (), "serialNumber=SN-31, CN=pos-31"),
-    (raw_name(), (extension_request(san(dns("cam-2.example"), dns("b.example"))),), "dns:cam-2.example"),
+    (
+        raw_name(("2.5.4.5", 0x13, b"SN-31"), ("2.5.4.3", 0x0C, b"pos-31")),
+        (),
+        "serialNumber=SN-31, CN=pos-31",
+    ),
+    (
+        raw_name(),
+        (extension_request(san(dns("cam-2.example"), dns("b.example"))),),
+        "dns:cam-2.example",
+    ),
     (raw_name(("2.5.4.10", 0x0C, b"Example")), (), "O=Example"),
     (raw_name(("2.5.4.3", 0x0C, b"<b>r1</b>")), (), "CN=&lt;b&gt;r1&lt;/b&gt;"),
     (raw_name(), (), "CN=alice"),
@@ -258,7 +331,11 @@ NAMES: Final = [
 
 @pytest.mark.parametrize(("subject", "attributes", "shown"), NAMES)
 def test_list_and_page_of_a_refused_message_name_the_device_and_the_real_cause_first(
-    world: World, static: EnrollmentProfile, subject: bytes, attributes: tuple[bytes, ...], shown: str
+    world: World,
+    static: EnrollmentProfile,
+    subject: bytes,
+    attributes: tuple[bytes, ...],
+    shown: str,
 ) -> None:
     sent = message(world, request_der(subject, challenge("guess"), *attributes))
     assert post(sent, "locked").text == "request not permitted"
@@ -280,11 +357,13 @@ def test_the_name_of_an_unreadable_message_is_that_of_its_signer(world: World) -
     assert (kept.cause, kept.detail) == (UNREADABLE, NOT_OPENED)
 
 
-# ------------------------------------------------------------------------------------ each fault is counted by itself
+# ------------------------------------------------------------------ each fault is counted by itself
 
 
 def spec_fault(number: int) -> bytes:
-    """A request with one fault of its own against a profile that wants CN=*.example of 2048 bits or more."""
+    """A request with one fault of its own against a profile that wants CN=*.example of 2048 bits or
+    more.
+    """
     cn = ("2.5.4.3", 0x0C, b"r1.example")
     name, wanted = raw_name(cn), raw_name
     requests = [
@@ -300,7 +379,9 @@ def spec_fault(number: int) -> bytes:
 
 
 @pytest.mark.usefixtures("moment")
-def test_faults_of_policy_are_told_apart_in_the_log_and_the_same_one_is_counted(world: World) -> None:
+def test_faults_of_policy_are_told_apart_in_the_log_and_the_same_one_is_counted(
+    world: World,
+) -> None:
     narrow = ProfileSpec(san_kinds=("dns",))
     create_profile(world.ca, "narrow", spec=narrow)
     for number in [*range(7), 0, 3, 3]:
@@ -308,7 +389,9 @@ def test_faults_of_policy_are_told_apart_in_the_log_and_the_same_one_is_counted(
     entries = list(AuditEntry.objects.filter(event="message:refuse").order_by("id"))
     found = [entry.data["cause"] for entry in entries]
     assert len(found) == len(set(found)) == 7
-    assert all(re.fullmatch(r"narrow: policy: [a-z-]+(, [a-z-]+)?", cause) for cause in found), found
+    assert all(re.fullmatch(r"narrow: policy: [a-z-]+(, [a-z-]+)?", cause) for cause in found), (
+        found
+    )
     assert len({entry.data["text"] for entry in entries}) == 7
     assert sorted(RepeatedEvent.objects.values_list("count", flat=True)) == [0, 0, 0, 0, 0, 1, 2]
 
@@ -317,7 +400,10 @@ def test_the_entry_that_counts_repeats_keeps_the_address_and_opens_the_first(
     world: World, static: EnrollmentProfile
 ) -> None:
     with mock.patch(CLOCK, return_value=MOMENT):
-        numbers = {post(message(world, wrong()), "locked", REMOTE_ADDR="198.51.100.31").number for _ in range(4)}
+        numbers = {
+            post(message(world, wrong()), "locked", REMOTE_ADDR="198.51.100.31").number
+            for _ in range(4)
+        }
     assert close_minutes(now=MOMENT + timedelta(minutes=5)) == 1
     first, summary = AuditEntry.objects.filter(event="message:refuse").order_by("id")
     assert summary.data["repeated"] == 3
@@ -330,7 +416,10 @@ def test_the_entry_that_counts_repeats_keeps_the_address_and_opens_the_first(
     opened = auditor.get(link).content.decode()
     assert str(first.pk) in opened
     assert str(summary.pk) not in opened
-    assert str(first.pk) in auditor.get(reverse("history_audit"), {"subject": numbers.pop()}).content.decode()
+    assert (
+        str(first.pk)
+        in auditor.get(reverse("history_audit"), {"subject": numbers.pop()}).content.decode()
+    )
 
 
 def _cn(text: str) -> bytes:
@@ -341,39 +430,56 @@ def _san(*names: bytes) -> bytes:
     return request_der(None, extension_request(san(*names)))
 
 
-#: Requests that are refused for one reason in different words: each word repeats what its sender wrote.
+#: Requests that are refused for one reason in different words: each word repeats what its sender
+#: wrote.
 WORDED: Final[dict[str, list[bytes]]] = {
     "blanks at the ends": [_cn("cam-1 "), _cn("cam-2 "), _cn(" cam-3"), _cn("cam-1 ")],
     "too long": [_cn("c" * length) for length in (65, 66, 80)],
     "an attribute that is not allowed": [
-        request_der(raw_name(("2.5.4.3", 0x0C, b"c"), ("2.5.4.12", 0x0C, title))) for title in (b"boss", b"clerk", b"x")
+        request_der(raw_name(("2.5.4.3", 0x0C, b"c"), ("2.5.4.12", 0x0C, title)))
+        for title in (b"boss", b"clerk", b"x")
     ],
-    "names of another kind": [_san(b"\x81\x05a@b.c"), _san(b"\x86\x08urn:a:bc"), _san(b"\x88\x03\x2a\x03\x04")],
+    "names of another kind": [
+        _san(b"\x81\x05a@b.c"),
+        _san(b"\x86\x08urn:a:bc"),
+        _san(b"\x88\x03\x2a\x03\x04"),
+    ],
     "addresses of no size": [_san(b"\x87\x03abc"), _san(b"\x87\x08abcdefgh"), _san(b"\x87\x01a")],
-    "versions": [signed(info(raw_name(("2.5.4.3", 0x0C, b"c")), version=version)) for version in (1, 2, 7)],
+    "versions": [
+        signed(info(raw_name(("2.5.4.3", 0x0C, b"c")), version=version)) for version in (1, 2, 7)
+    ],
 }
 
 
 @pytest.mark.usefixtures("moment")
 @pytest.mark.parametrize("reason", WORDED)
-def test_each_number_that_a_device_reads_is_on_record_however_its_text_is_worded(world: World, reason: str) -> None:
-    """A fleet behind one address is refused for one reason, and each text has the name of its device."""
+def test_each_number_that_a_device_reads_is_on_record_however_its_text_is_worded(
+    world: World, reason: str
+) -> None:
+    """A fleet behind one address is refused for one reason, and each text has the name of its
+    device.
+    """
     answers = [post(message(world, request)) for request in WORDED[reason]]
     assert len({answer.text for answer in answers}) > 1
     entry = AuditEntry.objects.get(event="message:refuse")
     assert {answer.number for answer in answers} == {entry.data["number"]}
     assert RefusalNumber.objects.filter(number=answers[-1].number, entry=entry).exists()
-    opened = signed_in(world.alice).get(reverse("refusal", args=[answers[-1].number])).content.decode()
+    opened = (
+        signed_in(world.alice).get(reverse("refusal", args=[answers[-1].number])).content.decode()
+    )
     assert all(reverse("exchange", args=[kept.pk]) in opened for kept in Exchange.objects.all())
 
 
-# ---------------------------------------------------------------------------------------------- polls, versions, logs
+# ---------------------------------------------------------------------------- polls, versions, logs
 
 
 @pytest.mark.parametrize(
-    ("messages", "polls"), [("m", 0), ("mp", 1), ("mm", 1), ("mpp", 2), ("mpmpm", 4), ("mmmm", 3), ("p", 0)]
+    ("messages", "polls"),
+    [("m", 0), ("mp", 1), ("mm", 1), ("mpp", 2), ("mpmpm", 4), ("mmmm", 3), ("p", 0)],
 )
-def test_polls_count_what_came_after_the_first_message(world: World, messages: str, polls: int) -> None:
+def test_polls_count_what_came_after_the_first_message(
+    world: World, messages: str, polls: int
+) -> None:
     device = Device.named("r1.example")
     for kind in messages:
         device.enroll() if kind == "m" else device.poll()
@@ -394,8 +500,14 @@ def test_the_log_names_the_version_of_the_certificate_profile_as_page_and_decisi
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     profile.refresh_from_db()
     assert profile.current is not None
-    entries = [AuditEntry.objects.get(event=event).data for event in ("request:submit", "request:approve")]
-    named = {(data["profile_version"], data["profile_sha256"]) for data in entries if "profile_version" in data}
+    entries = [
+        AuditEntry.objects.get(event=event).data for event in ("request:submit", "request:approve")
+    ]
+    named = {
+        (data["profile_version"], data["profile_sha256"])
+        for data in entries
+        if "profile_version" in data
+    }
     assert named == {(versions, profile.current.spec_sha256)}
     assert entries[0]["certificate_profile"] == profile.slug
     page = signed_in(world.alice).get(reverse("request", args=[request.pk])).content.decode()
@@ -406,12 +518,19 @@ def test_an_entry_of_an_older_release_says_that_it_names_a_row(world: World) -> 
     with transaction.atomic():
         record(Event.REQUEST_SUBMIT, actor=SYSTEM, now=now(), data={"profile_version": 31})
     auditor = signed_in(create_person("bob", Role.AUDITOR))
-    assert "database row of the profile version" in auditor.get(reverse("history_audit")).content.decode()
+    assert (
+        "database row of the profile version"
+        in auditor.get(reverse("history_audit")).content.decode()
+    )
 
 
-@pytest.mark.parametrize("event", ["profile:create", "request:submit", "message:refuse", "certificate-profile:create"])
+@pytest.mark.parametrize(
+    "event", ["profile:create", "request:submit", "message:refuse", "certificate-profile:create"]
+)
 def test_an_administrator_reads_the_log_of_what_they_administer(world: World, event: str) -> None:
-    here, elsewhere = (Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere"))
+    here, elsewhere = (
+        Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
+    )
     EnrollmentProfile.objects.filter(pk=world.profile.pk).update(department=here)
     Device.named("r1.example").enroll()
     post(message(world, envelope={"encrypted_cek": b"x" * 256}))
@@ -421,6 +540,8 @@ def test_an_administrator_reads_the_log_of_what_they_administer(world: World, ev
     page = reverse("history_audit")
     shown = f'<code class="muted">{event}</code>'
     assert shown in of_all.get(page).content.decode()
-    assert (shown in of_here.get(page).content.decode()) is (event in ("request:submit", "message:refuse"))
+    assert (shown in of_here.get(page).content.decode()) is (
+        event in ("request:submit", "message:refuse")
+    )
     assert shown not in of_elsewhere.get(page).content.decode()
     assert not can(User.objects.get(username="first"), Verb.REQUEST_DECIDE)

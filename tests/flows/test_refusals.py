@@ -1,4 +1,6 @@
-"""Every refusal reaches the device with failInfo and a text that is true and gives nothing away, and is on record."""
+"""Every refusal reaches the device with failInfo and a text that is true and gives nothing away,
+and is on record.
+"""
 
 import ast
 import re
@@ -13,14 +15,15 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from approvals import notifications
-from approvals.enrollment import answer_of
-from approvals.errors import Cause, Refusal
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.policy import UNIFORM_TEXT
-from approvals.states import State
-from ca.asn1 import der_context, der_oid, der_sequence
-from ca.names import build_name
+from approvals.enrollment.answers import answer_of
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.records import notifications
+from approvals.rules.errors import Cause, Refusal
+from approvals.rules.policy import UNIFORM_TEXT
+from approvals.rules.states import State
+from ca.x509.asn1 import der_context, der_oid, der_sequence
+from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.constants import FailInfo
 from scep.responses import FAIL_INFO, MAX_TEXT, cert_rep_for
@@ -42,7 +45,11 @@ REFUSED: list[tuple[FailInfo, str, dict[str, Any]]] = [
         {"content_type": c.ID_SIGNED_DATA},
     ),
     (FailInfo.BAD_REQUEST, "messageType: one text value is needed", odd(c.ATTR_MESSAGE_TYPE)),
-    (FailInfo.BAD_REQUEST, "senderNonce: one value of 1 to 64 bytes is needed", odd(c.ATTR_SENDER_NONCE)),
+    (
+        FailInfo.BAD_REQUEST,
+        "senderNonce: one value of 1 to 64 bytes is needed",
+        odd(c.ATTR_SENDER_NONCE),
+    ),
     (
         FailInfo.BAD_MESSAGE_CHECK,
         "signature algorithm does not fit the signer key",
@@ -53,7 +60,10 @@ REFUSED: list[tuple[FailInfo, str, dict[str, Any]]] = [
         "RSASSA-PSS mask generation: use MGF1",
         {
             "signature_algorithm": der_sequence(
-                c.RSA_PSS, der_sequence(der_context(0, SHA256), der_context(1, der_sequence(c.RSA_PSS, b"\x05\x00")))
+                c.RSA_PSS,
+                der_sequence(
+                    der_context(0, SHA256), der_context(1, der_sequence(c.RSA_PSS, b"\x05\x00"))
+                ),
             )
         },
     ),
@@ -62,7 +72,11 @@ REFUSED: list[tuple[FailInfo, str, dict[str, Any]]] = [
         "RSASSA-PSS trailer field: 1 is needed",
         {"signature_algorithm": pss_algorithm("sha256", 32, trailer=2)},
     ),
-    (FailInfo.BAD_ALG, "RSASSA-PSS hash SHA-1: use SHA-256", {"signature_algorithm": der_sequence(c.RSA_PSS)}),
+    (
+        FailInfo.BAD_ALG,
+        "RSASSA-PSS hash SHA-1: use SHA-256",
+        {"signature_algorithm": der_sequence(c.RSA_PSS)},
+    ),
     (
         FailInfo.BAD_ALG,
         "AuthEnvelopedData: use EnvelopedData with AES-128-CBC",
@@ -110,10 +124,16 @@ def test_what_no_answer_can_be_built_for_is_400_with_its_fault(
 
 
 def texts() -> Iterator[tuple[str, str, str]]:
-    """Every text written into a refusal in the product: where, class, and its longest part that is always the same."""
+    """Every text written into a refusal in the product: where, class, and its longest part that is
+    always the same.
+    """
     for path in [*(ROOT / "scep").rglob("*.py"), *(ROOT / "approvals").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            name = (
+                node.func.id
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+                else ""
+            )
             if name in TEXT_AT and isinstance(node, ast.Call) and len(node.args) > TEXT_AT[name]:
                 written = _fixed(node.args[TEXT_AT[name]])
                 if written:
@@ -122,11 +142,16 @@ def texts() -> Iterator[tuple[str, str, str]]:
 
 def _fixed(node: ast.expr) -> list[str]:
     values = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+    return [
+        value.value
+        for value in values
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    ]
 
 
 def test_every_text_of_a_refusal_is_shown_by_a_test() -> None:
-    shown = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    shown = re.sub(r'"\s*\n\s*f?"', "", sources)  # strings over several lines
     found = [(where, text) for where, _, text in texts() if text not in NEVER_SENT]
     assert len(found) > 40
     spelled = re.sub(r"\d+", "", shown)
@@ -144,10 +169,14 @@ def test_no_text_of_a_refusal_has_words_of_the_machine() -> None:
 @pytest.mark.parametrize("cause", list(Cause))
 def test_every_cause_has_fail_info_and_is_shown_in_a_flow_and_explained(cause: Cause) -> None:
     flows = "\n".join(path.read_text() for path in (ROOT / "tests" / "flows").glob("test_*.py"))
-    assert cause.value in flows or f"Cause.{cause.name}" in flows, f"no test of a flow names {cause!r}"
+    assert cause.value in flows or f"Cause.{cause.name}" in flows, (
+        f"no test of a flow names {cause!r}"
+    )
     assert cause in FAIL_INFO
     documented = (ROOT / "docs" / "errors.md").read_text()
-    assert cause.value in documented or cause in ANSWERS, f"docs/errors.md says nothing about {cause.value!r}"
+    assert cause.value in documented or cause in ANSWERS, (
+        f"docs/errors.md says nothing about {cause.value!r}"
+    )
 
 
 #: Not messages refused, but what becomes of a request; docs/errors.md has them by state.
@@ -158,7 +187,11 @@ def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
     found = set()
     for path in (ROOT / "approvals").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Refusal":
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id == "Refusal"
+            ):
                 cause, text = ast.unparse(node.args[0]), ast.unparse(node.args[1])
                 if "CHALLENGE" in cause or "NETWORK" in cause or "redemption" in cause:
                     found.add(text)
@@ -168,27 +201,35 @@ def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
 
 def test_what_became_of_a_request_is_told_in_a_sentence() -> None:
     moment = datetime(2026, 3, 1, tzinfo=UTC)
-    rejected = EnrollmentRequest(profile=EnrollmentProfile(), state=State.REJECTED, reason="wrong site")
+    rejected = EnrollmentRequest(
+        profile=EnrollmentProfile(), state=State.REJECTED, reason="wrong site"
+    )
     assert answer_of(rejected, now=moment) == Refusal(Cause.REJECTED, "wrong site")
     withdrawn = EnrollmentRequest(state=State.WITHDRAWN)
     assert answer_of(withdrawn, now=moment) == Refusal(Cause.WITHDRAWN, "the request was withdrawn")
 
 
 def test_causes_that_a_renewal_can_meet_are_told_apart_by_their_text_and_by_the_log() -> None:
-    """RENEWAL_FOREIGN_SIGNER, RENEWED_OTHER_CA and RENEWAL_KEY_REUSED are shown by text in `test_renewal_refused`."""
+    """RENEWAL_FOREIGN_SIGNER, RENEWED_OTHER_CA and RENEWAL_KEY_REUSED are shown by text in
+    `test_renewal_refused`.
+    """
     shown = (Path(__file__).parent / "test_renewal_refused.py").read_text()
     for cause, text in {
-        Cause.RENEWAL_FOREIGN_SIGNER: "a renewal is signed with the certificate to renew, issued by this portal",
+        Cause.RENEWAL_FOREIGN_SIGNER: (
+            "a renewal is signed with the certificate to renew, issued by this portal"
+        ),
         Cause.RENEWED_OTHER_CA: "issued by another CA",
         Cause.RENEWAL_KEY_REUSED: "this key has a certificate already: renew with a new key",
     }.items():
         assert text in shown, cause
 
 
-# --------------------------------------------------------------------------------------- D-42, D-43: the officers' side
+# ------------------------------------------------------------------- D-42, D-43: the officers' side
 
 
-def test_d42_a_mail_takes_names_from_a_device_as_text_and_never_into_its_head(world: World, settings: Any) -> None:
+def test_d42_a_mail_takes_names_from_a_device_as_text_and_never_into_its_head(
+    world: World, settings: Any
+) -> None:
     settings.PORTAL_SENDS_MAIL = True
     for number, text in enumerate(
         ("<script>alert(1)</script>", "=cmd|' /C calc'!A0", "Subject: you have won"), start=1
@@ -226,5 +267,5 @@ def test_an_answer_for_a_cause_never_shows_the_detail_that_is_for_the_log(world:
 
 def test_d50_an_odd_attribute_is_not_repeated_to_its_sender(world: World) -> None:
     sent = message(world, csr(), extra_attributes=[attribute(der_oid("1.2.3"), b"\x0c\x06canary")])
-    with mock.patch("scep.service.WAIT_SECONDS", 0):
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", 0):
         assert b"canary" not in post(sent).body

@@ -1,4 +1,6 @@
-"""Renewal (RFC 8894 §2.3, §2.5): the roads to a new certificate, by policy or an officer; challenges on the way."""
+"""Renewal (RFC 8894 §2.3, §2.5): the roads to a new certificate, by policy or an officer;
+challenges on the way.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -8,27 +10,23 @@ from django.db import DatabaseError, transaction
 from django.urls import reverse
 
 from accounts.roles import Role
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import reject_request, reopen_request
-from approvals.models import (
-    ChallengePassword,
-    Decision,
-    EnrollmentProfile,
-    EnrollmentRequest,
-    EnrollmentTransaction,
-    Evidence,
-    FailedChallenges,
-)
-from approvals.policy import RenewalPolicy
-from approvals.profiles import save_profile
-from approvals.review import review_digest, review_of
-from approvals.states import State
-from approvals.static_challenges import Maker, set_static
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.challenges.static import Maker, set_static
+from approvals.decisions.decide import reject_request, reopen_request
+from approvals.decisions.review_digest import review_digest, review_of
+from approvals.models.challenges import ChallengePassword, FailedChallenges
+from approvals.models.decisions import Decision, Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.profiles.manage import save_profile
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.models import Certificate
+from ca.models.certificates import Certificate
 from pkiportal.management.request_facts import request_document, request_text
-from scep.client import Identity, PKIStatus, build_csr, build_pkcs_req
+from scep.client import Identity, build_csr, build_pkcs_req
+from scep.protocol.constants import PKIStatus
 from tests.flows.renewing import (
     ALWAYS,
     NAME,
@@ -58,7 +56,7 @@ from tests.world import (
 
 pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
 
-# --------------------------------------------------------------------------------------------------- the straight road
+# -------------------------------------------------------------------------------- the straight road
 
 
 @pytest.mark.parametrize("renewal", [True, False])
@@ -80,11 +78,13 @@ def test_a_device_renews_by_policy_with_a_new_key(world: World, renewal: bool) -
     assert EnrollmentRequest.objects.count() == 2
 
 
-def test_a_waiting_exchange_gets_its_certificate_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_exchange_gets_its_certificate_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     allow(world)
     old = certified(world, Device.named(NAME))
-    monkeypatch.setattr("scep.service.WAIT_SECONDS", 1)
-    monkeypatch.setattr("scep.service.time.sleep", lambda seconds: run_worker())
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 1)
+    monkeypatch.setattr("scep.operations.enrollment.time.sleep", lambda seconds: run_worker())
     assert renew(old).status is PKIStatus.SUCCESS
 
 
@@ -100,7 +100,7 @@ def test_each_certificate_renews_in_turn(world: World) -> None:
     assert [renews for renews, _ in chain] == [None, *(certificate for _, certificate in chain[:3])]
 
 
-def test_a_renewal_with_the_same_transaction_key_and_csr_is_no_repeat_of_the_enrollment_as_certmonger_does_it(
+def test_a_renewal_with_the_same_transaction_key_and_csr_is_no_repeat_of_the_enrollment_as_certmonger_does_it(  # noqa: E501
     world: World,
 ) -> None:
     allow(world, key_reuse=True)
@@ -118,29 +118,47 @@ def test_a_renewal_with_the_same_transaction_key_and_csr_is_no_repeat_of_the_enr
             answer = device.scep.enroll(csr, identity, transaction_id=name)
             assert answer.certificates == (newest().certificate.certificate_der,)  # type: ignore[union-attr]  # issued
         certificates.append(answer.certificates[0])
-    assert len(set(certificates)) == EnrollmentRequest.objects.count() == EnrollmentTransaction.objects.count() == 3
-    assert device.poll().certificates == (certificates[-1],), "a poll is about the newest request of key and ID"
+    assert (
+        len(set(certificates))
+        == EnrollmentRequest.objects.count()
+        == EnrollmentTransaction.objects.count()
+        == 3
+    )
+    assert device.poll().certificates == (certificates[-1],), (
+        "a poll is about the newest request of key and ID"
+    )
     assert device.scep.enroll(csr, device.identity).certificates == (certificates[0],)
 
 
-def test_the_same_bytes_again_and_the_same_content_under_another_id_are_the_same_renewal(world: World) -> None:
+def test_the_same_bytes_again_and_the_same_content_under_another_id_are_the_same_renewal(
+    world: World,
+) -> None:
     allow(world, mode="officer")
     device = Device.named(NAME)
     old = certified(world, device)
-    sent = build_pkcs_req(build_csr(rsa_key("bob"), NAME), old, device.scep.get_ca_cert().encryption_der, renewal=True)
+    sent = build_pkcs_req(
+        build_csr(rsa_key("bob"), NAME), old, device.scep.get_ca_cert().encryption_der, renewal=True
+    )
     for _ in range(3):
         assert device.scep.send(sent, old).status is PKIStatus.PENDING
     assert renew(old, transaction_id="another").status is PKIStatus.PENDING
     assert EnrollmentRequest.objects.count() == 2
     approve(world)
-    got = {device.scep.send(sent, old).certificates, renew(old, transaction_id="another").certificates}
+    got = {
+        device.scep.send(sent, old).certificates,
+        renew(old, transaction_id="another").certificates,
+    }
     got.add(device.scep.poll(old).certificates)
     assert len(got) == 1
-    assert renew(old, transaction_id="third").certificates in got, "a valid certificate is met again"
+    assert renew(old, transaction_id="third").certificates in got, (
+        "a valid certificate is met again"
+    )
     assert EnrollmentRequest.objects.count() == 2
 
 
-@pytest.mark.parametrize(("duplicate", "text"), [("fail", "this key has a valid certificate already"), ("pending", "")])
+@pytest.mark.parametrize(
+    ("duplicate", "text"), [("fail", "this key has a valid certificate already"), ("pending", "")]
+)
 def test_what_a_new_transaction_of_a_finished_renewal_gets_is_what_the_profile_says(
     world: World, duplicate: str, text: str
 ) -> None:
@@ -172,7 +190,11 @@ def test_who_enrolls_with_the_key_of_an_open_renewal_meets_it(world: World) -> N
     assert fresh.enroll(transaction_id="self-signed").status is PKIStatus.PENDING
     assert EnrollmentRequest.objects.count() == 2
     approve(world)
-    assert fresh.poll("self-signed").certificates == Device.named(NAME).scep.poll(old).certificates != ()
+    assert (
+        fresh.poll("self-signed").certificates
+        == Device.named(NAME).scep.poll(old).certificates
+        != ()
+    )
 
 
 def test_renewal_is_offered_where_it_is_allowed(world: World) -> None:
@@ -182,10 +204,12 @@ def test_renewal_is_offered_where_it_is_allowed(world: World) -> None:
     assert "Renewal" in device.scep.get_ca_caps()
 
 
-# ------------------------------------------------------------------------------------------------------- an officer
+# --------------------------------------------------------------------------------------- an officer
 
 
-def test_in_officer_mode_the_officer_sees_what_is_renewed_and_the_device_polls_with_its_old_key(world: World) -> None:
+def test_in_officer_mode_the_officer_sees_what_is_renewed_and_the_device_polls_with_its_old_key(
+    world: World,
+) -> None:
     allow(world, mode="officer")
     device = Device.named(NAME)
     old = certified(world, device)
@@ -204,10 +228,14 @@ def test_in_officer_mode_the_officer_sees_what_is_renewed_and_the_device_polls_w
     approve(world)
     decided = bytes(Decision.objects.get(request=request).document).decode()
     assert of(old).der_sha256 in decided  # type: ignore[operator]  # issued, so it has one
-    assert device.scep.poll(old).certificates == (Certificate.objects.get(order_id=request.pk).certificate_der,)
+    assert device.scep.poll(old).certificates == (
+        Certificate.objects.get(order_id=request.pk).certificate_der,
+    )
 
 
-def test_the_digest_of_what_an_officer_sees_knows_the_renewed_certificate(world: World, forges_records: None) -> None:
+def test_the_digest_of_what_an_officer_sees_knows_the_renewed_certificate(
+    world: World, forges_records: None
+) -> None:
     allow(world, mode="officer")
     renew(certified(world, Device.named(NAME)))
     request = newest()
@@ -221,7 +249,9 @@ def test_a_refused_renewal_says_why_and_can_be_opened_again(world: World) -> Non
     device = Device.named(NAME)
     old = certified(world, device)
     renew(old)
-    reject_request(request_id=newest().pk, voice=voice_of(world.alice), comment="being replaced", now=now())
+    reject_request(
+        request_id=newest().pk, voice=voice_of(world.alice), comment="being replaced", now=now()
+    )
     assert told(renew(old)) == told(device.scep.poll(old)) == no("being replaced")
     reopen_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
     assert told(renew(old)) == PENDING
@@ -242,7 +272,7 @@ def test_pages_lead_from_a_certificate_to_the_ones_before_and_after_it(world: Wo
     assert f'href="{first}" rel="prev"' in auditor.get(second).content.decode()
 
 
-# ------------------------------------------------------------------------------------------ between order and signature
+# ---------------------------------------------------------------------- between order and signature
 
 
 @pytest.mark.parametrize(
@@ -254,7 +284,10 @@ def test_pages_lead_from_a_certificate_to_the_ones_before_and_after_it(world: Wo
             ),
             "renewed certificate is revoked",
         ),
-        (lambda: EnrollmentProfile.objects.update(renewal_mode="officer"), "the profile asks an officer now"),
+        (
+            lambda: EnrollmentProfile.objects.update(renewal_mode="officer"),
+            "the profile asks an officer now",
+        ),
     ],
 )
 def test_what_the_policy_ordered_is_not_signed_once_it_could_not_order_it_any_more(
@@ -291,16 +324,21 @@ def test_the_renewed_certificate_of_a_request_does_not_change(world: World) -> N
         EnrollmentRequest.objects.filter(pk=newest().pk).update(renews=None)
 
 
-# ----------------------------------------------------------------------------------------------------------- challenges
+# --------------------------------------------------------------------------------------- challenges
 
 
 def one_time(profile: EnrollmentProfile, **order: Any) -> str:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[0][1].reveal()
+    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[
+        0
+    ][1].reveal()
 
 
 def test_a_challenge_in_a_renewal_is_not_needed_but_has_to_be_right(world: World) -> None:
     phones = create_profile(
-        world.ca, "phones", challenge="one-time", renewal=RenewalPolicy(mode="officer", window=ALWAYS)
+        world.ca,
+        "phones",
+        challenge="one-time",
+        renewal=RenewalPolicy(mode="officer", window=ALWAYS),
     )
     used = one_time(phones)
     device = Device.named(NAME, profile="phones")
@@ -313,7 +351,14 @@ def test_a_challenge_in_a_renewal_is_not_needed_but_has_to_be_right(world: World
     assert newest().challenge == "none"
     assert told(renew(old, "device-2", profile="phones", transaction_id="second")) == PENDING
     fresh = one_time(phones)
-    assert told(renew(old, "device-3", profile="phones", transaction_id="third", challenge_password=fresh)) == PENDING
+    assert (
+        told(
+            renew(
+                old, "device-3", profile="phones", transaction_id="third", challenge_password=fresh
+            )
+        )
+        == PENDING
+    )
     assert newest().challenge == "one-time"
     assert ChallengePassword.objects.get(redeemed_by=newest()).redeemed_at is not None
 
@@ -329,12 +374,16 @@ def test_a_static_challenge_in_a_renewal_has_to_be_right(world: World) -> None:
     )
     old = certified(world, Device.named(NAME, profile="printers"), challenge=secret)
     with nothing_granted():
-        assert told(renew(old, profile="printers", challenge_password="wrong")) == no("request not permitted")
+        assert told(renew(old, profile="printers", challenge_password="wrong")) == no(
+            "request not permitted"
+        )
     assert told(renew(old, profile="printers", challenge_password=secret)) == PENDING
     assert (newest().challenge, newest().state) == ("static", State.APPROVED)
 
 
-def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_over(world: World) -> None:
+def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_over(
+    world: World,
+) -> None:
     printers = create_profile(
         world.ca,
         "printers",
@@ -349,7 +398,7 @@ def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_ov
     assert not FailedChallenges.objects.exists()
 
 
-# ------------------------------------------------------------------------------------------------------------- settings
+# ----------------------------------------------------------------------------------------- settings
 
 
 def test_the_log_says_what_a_profile_allows(world: World) -> None:

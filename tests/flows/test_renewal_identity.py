@@ -1,4 +1,6 @@
-"""What makes a renewal's names the same: parsed names by RFC 5280 §7.1, the whole subjectAltName, issuer and serial."""
+"""What makes a renewal's names the same: parsed names by RFC 5280 §7.1, the whole subjectAltName,
+issuer and serial.
+"""
 
 from typing import Any
 
@@ -9,15 +11,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from approvals.models import EnrollmentProfile
-from approvals.renewals import _changes
-from approvals.states import State
-from ca import asn1
-from ca.csr import decode_csr
-from ca.models import Certificate
-from ca.names import build_name, build_rdns, general_name
-from ca.profiles import ProfileSpec, check_csr
-from ca.store import certificate_by_serial, sans_of
+from approvals.enrollment.renewals import _changes
+from approvals.models.profiles import EnrollmentProfile
+from approvals.rules.states import State
+from ca.certificates.store import certificate_by_serial, sans_of
+from ca.content.csr_review import ProfileSpec, check_csr
+from ca.models.certificates import Certificate
+from ca.x509 import asn1
+from ca.x509.csr import decode_csr
+from ca.x509.general_names import general_name
+from ca.x509.names import build_name, build_rdns
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
 from tests.ca.forge import extension_request, raw_name, request_der, san
@@ -34,7 +37,12 @@ KINDS = ProfileSpec(
     multi_valued_rdns=True,
 )
 SUBJECT = [("CN", "Core Router 7"), ("O", "Example Org"), ("L", "Zürich West")]
-NAMES = [("dns", "r7.example"), ("email", "Noc@example.org"), ("uri", "https://r7.example/Status"), ("ip", "192.0.2.7")]
+NAMES = [
+    ("dns", "r7.example"),
+    ("email", "Noc@example.org"),
+    ("uri", "https://r7.example/Status"),
+    ("ip", "192.0.2.7"),
+]
 
 
 @pytest.fixture
@@ -49,7 +57,11 @@ def old(world: World) -> Identity:
 
 
 def csr(subject: bytes, names: list[tuple[str, str]] | bytes, key: str = "alice") -> bytes:
-    asked = names if isinstance(names, bytes) else san(*(general_name(kind, value) for kind, value in names))
+    asked = (
+        names
+        if isinstance(names, bytes)
+        else san(*(general_name(kind, value) for kind, value in names))
+    )
     return request_der(subject, extension_request(asked), key=rsa_key(key))
 
 
@@ -64,18 +76,30 @@ def bmp(text: str) -> bytes:
 
 
 SAME = [
-    raw_name((CN, 0x13, b"CORE ROUTER 7"), (O, 0x13, b"example org"), (L, 0x0C, "zürich west".encode())),
-    raw_name((CN, 0x0C, b"Core  Router   7"), (O, 0x0C, b" Example Org "), (L, 0x1E, bmp("Zürich West"))),
-    raw_name((CN, 0x1E, bmp("core router 7")), (O, 0x14, b"EXAMPLE ORG"), (L, 0x14, b"Z\xfcrich West")),
-    raw_name((CN, 0x0C, b"Core Router 7"), (O, 0x16, b"Example Org"), (L, 0x0C, "ZÜRICH  WEST".encode())),
     raw_name(
-        (CN, 0x1C, "Core Router 7".encode("utf-32-be")), (O, 0x0C, b"Example Org"), (L, 0x0C, "Zürich West".encode())
+        (CN, 0x13, b"CORE ROUTER 7"), (O, 0x13, b"example org"), (L, 0x0C, "zürich west".encode())
+    ),
+    raw_name(
+        (CN, 0x0C, b"Core  Router   7"), (O, 0x0C, b" Example Org "), (L, 0x1E, bmp("Zürich West"))
+    ),
+    raw_name(
+        (CN, 0x1E, bmp("core router 7")), (O, 0x14, b"EXAMPLE ORG"), (L, 0x14, b"Z\xfcrich West")
+    ),
+    raw_name(
+        (CN, 0x0C, b"Core Router 7"), (O, 0x16, b"Example Org"), (L, 0x0C, "ZÜRICH  WEST".encode())
+    ),
+    raw_name(
+        (CN, 0x1C, "Core Router 7".encode("utf-32-be")),
+        (O, 0x0C, b"Example Org"),
+        (L, 0x0C, "Zürich West".encode()),
     ),
 ]
 
 
 @pytest.mark.parametrize("number", range(len(SAME)))
-def test_a_name_written_otherwise_is_the_same_and_renews_by_policy(world: World, old: Identity, number: int) -> None:
+def test_a_name_written_otherwise_is_the_same_and_renews_by_policy(
+    world: World, old: Identity, number: int
+) -> None:
     # Blanks at the ends are refused by the certificate profile, whatever the renewal says.
     names = [
         ("dns", "R7.EXAMPLE"),
@@ -141,20 +165,36 @@ def test_a_kind_of_name_that_is_not_read_is_refused_in_every_renewal(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(names=st.lists(st.sampled_from(NAMES), unique=True, max_size=4), data=st.data())
-def test_every_name_that_comes_or_goes_is_named(old: Identity, names: list[tuple[str, str]], data: Any) -> None:
-    more = data.draw(st.lists(st.sampled_from([("dns", "dc1.example"), ("ip", "::2"), ("upn", "a@b")]), unique=True))
-    review = check_csr(decode_csr(csr(build_name(SUBJECT).der, [*names, *more])), KINDS) if [*names, *more] else None
+def test_every_name_that_comes_or_goes_is_named(
+    old: Identity, names: list[tuple[str, str]], data: Any
+) -> None:
+    more = data.draw(
+        st.lists(
+            st.sampled_from([("dns", "dc1.example"), ("ip", "::2"), ("upn", "a@b")]), unique=True
+        )
+    )
+    review = (
+        check_csr(decode_csr(csr(build_name(SUBJECT).der, [*names, *more])), KINDS)
+        if [*names, *more]
+        else None
+    )
     if review is None:
         return
     wanted = [f"{kind}:{value} added" for kind, value in more]
-    wanted += [f"{name} left out" for name in map(str, sans_of(of(old))) if tuple(name.split(":", 1)) not in names]
+    wanted += [
+        f"{name} left out"
+        for name in map(str, sans_of(of(old)))
+        if tuple(name.split(":", 1)) not in names
+    ]
     assert sorted(_changes(of(old), review)) == sorted(wanted)
 
 
-# --------------------------------------------------------------------------------------------------- issuer and serial
+# -------------------------------------------------------------------------------- issuer and serial
 
 
 def issuer(world: World) -> list[tuple[str, str]]:
@@ -167,7 +207,9 @@ def test_an_issuer_encoded_again_is_the_same_issuer_and_the_serial_number_alone_
     world: World, old: Identity, tag: int
 ) -> None:
     encoding = {0x1E: "utf-16-be", 0x1C: "utf-32-be"}.get(tag, "ascii")
-    again = raw_name(*((oid, tag, value.swapcase().encode(encoding)) for oid, value in issuer(world)))
+    again = raw_name(
+        *((oid, tag, value.swapcase().encode(encoding)) for oid, value in issuer(world))
+    )
     number = int(of(old).serial_hex, 16)
     found = certificate_by_serial(again, asn1.der_integer(number), cas=[world.ca])
     assert found is not None
@@ -184,9 +226,16 @@ def test_an_issuer_encoded_again_is_the_same_issuer_and_the_serial_number_alone_
 @pytest.mark.parametrize(
     "change", [str.upper, str.lower, str.title, str.swapcase, lambda text: text.replace(" ", "  ")]
 )
-def test_d24_a_lookalike_hides_behind_no_other_spelling_of_the_issuer(world: World, old: Identity, change: Any) -> None:
+def test_d24_a_lookalike_hides_behind_no_other_spelling_of_the_issuer(
+    world: World, old: Identity, change: Any
+) -> None:
     real = x509.load_der_x509_certificate(old.certificate_der)
-    name = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(oid), change(value)) for oid, value in issuer(world)])
+    name = x509.Name(
+        [
+            x509.NameAttribute(x509.ObjectIdentifier(oid), change(value))
+            for oid, value in issuer(world)
+        ]
+    )
     forged = x509.CertificateBuilder(
         issuer_name=name,
         subject_name=real.subject,
@@ -197,6 +246,8 @@ def test_d24_a_lookalike_hides_behind_no_other_spelling_of_the_issuer(world: Wor
     ).sign(rsa_key("alice"), hashes.SHA256())
     signer = Identity(forged.public_bytes(Encoding.DER), rsa_key("bob"))
     with nothing_granted():
-        assert renewed(signer, csr(build_name(SUBJECT).der, NAMES, "bob")).status is PKIStatus.FAILURE
+        assert (
+            renewed(signer, csr(build_name(SUBJECT).der, NAMES, "bob")).status is PKIStatus.FAILURE
+        )
     assert causes() == ["signer certificate only looks like one of ours"]
     assert Certificate.objects.filter(kind="ordered").count() == 1

@@ -1,4 +1,6 @@
-"""Who may not renew: which certificate, when, with which key and names (attacks D-24, D-25, D-26)."""
+"""Who may not renew: which certificate, when, with which key and names (attacks D-24, D-25,
+D-26).
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -8,18 +10,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from approvals.models import (
-    EnrollmentProfile,
-)
-from approvals.policy import RenewalPolicy
-from approvals.states import State
+from approvals.models.profiles import EnrollmentProfile
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.authorities import AuthorityRequest, create_authority
-from ca.models import Certificate
-from scep.client import Identity, PKIStatus
-from scep.protocol.constants import FailInfo
-from scep.ra_keys import ra_keys
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.models.certificates import Certificate
+from scep.client import Identity
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.ra.keys import ra_keys
 from tests.flows.renewing import (
     ALWAYS,
     NAME,
@@ -47,11 +47,13 @@ from tests.world import (
 
 pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
 
-# ------------------------------------------------------------------------------------------- D-24: which certificate
+# -------------------------------------------------------------------------- D-24: which certificate
 
 
 def revoked(old: Identity, world: World) -> Identity:
-    Certificate.objects.filter(pk=of(old).pk).update(status="REVOKED", revoked_at=now(), revocation_reason="superseded")
+    Certificate.objects.filter(pk=of(old).pk).update(
+        status="REVOKED", revoked_at=now(), revocation_reason="superseded"
+    )
     return old
 
 
@@ -68,7 +70,9 @@ def not_yet_valid(old: Identity, world: World) -> Identity:
 
 
 def looking_alike(old: Identity, world: World) -> Identity:
-    """Issuer and serial number of the certificate, over another key, by another CA of the same name."""
+    """Issuer and serial number of the certificate, over another key, by another CA of the same
+    name.
+    """
     real = x509.load_der_x509_certificate(old.certificate_der)
     forged = x509.CertificateBuilder(
         issuer_name=real.issuer,
@@ -96,11 +100,21 @@ def of_another_ca(old: Identity, world: World) -> Identity:
     return certified(world, Device.named(NAME, "device-4", profile="elsewhere"))
 
 
-OTHER_PROFILE = "the certificate to renew was issued through another enrollment profile: use its address"
+OTHER_PROFILE = (
+    "the certificate to renew was issued through another enrollment profile: use its address"
+)
 REFUSED = [
-    (revoked, "the certificate to renew is revoked: enroll with a new key", "renewed certificate is revoked"),
+    (
+        revoked,
+        "the certificate to renew is revoked: enroll with a new key",
+        "renewed certificate is revoked",
+    ),
     (on_hold, "the certificate to renew is on hold", "renewed certificate is on hold"),
-    (not_yet_valid, "the certificate to renew is valid from ", "renewed certificate is not valid yet"),
+    (
+        not_yet_valid,
+        "the certificate to renew is valid from ",
+        "renewed certificate is not valid yet",
+    ),
     (of_another_profile, OTHER_PROFILE, "renewed certificate is of another profile"),
     (of_another_ca, OTHER_PROFILE, "renewed certificate is of another profile"),
     (
@@ -108,12 +122,18 @@ REFUSED = [
         "the certificate that signs the message is not one of ours",
         "signer certificate only looks like one of ours",
     ),
-    (of_the_ra, "the certificate that signs the message is not a device's", "signer certificate is not a device's"),
+    (
+        of_the_ra,
+        "the certificate that signs the message is not a device's",
+        "signer certificate is not a device's",
+    ),
 ]
 
 
 @pytest.mark.parametrize("renewal", [True, False])
-@pytest.mark.parametrize(("make", "text", "cause"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("make", "text", "cause"), REFUSED, ids=lambda value: getattr(value, "__name__", "")
+)
 def test_d24_such_a_certificate_renews_nothing(
     world: World, make: Any, text: str, cause: str, renewal: bool, forges_records: None
 ) -> None:
@@ -128,13 +148,17 @@ def test_d24_such_a_certificate_renews_nothing(
 
 
 @pytest.mark.parametrize("renewal", [True, False])
-def test_d24_an_expired_certificate_renews_within_the_grace_only(world: World, renewal: bool) -> None:
+def test_d24_an_expired_certificate_renews_within_the_grace_only(
+    world: World, renewal: bool
+) -> None:
     allow(world, grace=timedelta(days=7))
     old = certified(world, Device.named(NAME))
     end = of(old).not_after
     with travel(end + timedelta(days=7, seconds=30)), nothing_granted():
         said = told(renew(old, renewal=renewal))
-        assert said == no(f"the certificate to renew expired at {end:%Y-%m-%dT%H:%MZ}: enroll with a new key")
+        assert said == no(
+            f"the certificate to renew expired at {end:%Y-%m-%dT%H:%MZ}: enroll with a new key"
+        )
     assert "renewed certificate is expired" in causes()
     with travel(end + timedelta(days=6)):
         assert told(renew(old, renewal=renewal)) == PENDING
@@ -145,7 +169,9 @@ def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: 
     root = create_ca("rsa-root", key_type="rsa:2048", ra_key="bob")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("keys.file.generate", lambda spec: rsa_key("device-8"))
-        wanted = AuthorityRequest(name="below", subject="CN=Below", key_type="rsa:2048", parent=root)
+        wanted = AuthorityRequest(
+            name="below", subject="CN=Below", key_type="rsa:2048", parent=root
+        )
         below = create_authority(wanted, actor=SYSTEM, now=now())
     for slug, ca in (("of-root", root), ("of-other", world.ca)):
         create_profile(ca, slug, renewal=RenewalPolicy(mode="officer", window=ALWAYS))
@@ -157,7 +183,10 @@ def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: 
     for slug, signer in signers:
         for key in ("ca", "device-8", "device-5"):
             with nothing_granted():
-                assert renew(signer, key, profile=slug, renewal=renewal).fail_info is FailInfo.BAD_REQUEST
+                assert (
+                    renew(signer, key, profile=slug, renewal=renewal).fail_info
+                    is FailInfo.BAD_REQUEST
+                )
     assert set(causes()) == {"signer certificate is not a device's"}
 
 
@@ -177,16 +206,23 @@ def test_d24_a_renewal_by_its_own_word_needs_a_certificate_of_ours(world: World)
     for signer in signers:
         with nothing_granted():
             assert told(renew(signer, "alice")) == no(text)
-    assert told(renew(signers[1], "alice", renewal=False)) == PENDING, "a PKCSReq is an enrollment like any other"
+    assert told(renew(signers[1], "alice", renewal=False)) == PENDING, (
+        "a PKCSReq is an enrollment like any other"
+    )
 
 
-def test_d24_a_profile_that_was_given_another_ca_renews_no_certificate_of_the_first(world: World) -> None:
+def test_d24_a_profile_that_was_given_another_ca_renews_no_certificate_of_the_first(
+    world: World,
+) -> None:
     allow(world)
     old = certified(world, Device.named(NAME))
     EnrollmentProfile.objects.update(ca=create_ca("next", ra_key="bob"))
     with nothing_granted():
         said = told(renew(old, "device-1"))
-    assert said == no("the certificate to renew was issued by another CA than this profile's: enroll with a new key")
+    assert said == no(
+        "the certificate to renew was issued by another CA than this profile's: enroll with a new "
+        "key"
+    )
 
 
 def test_without_a_renewal_policy_nothing_renews(world: World) -> None:
@@ -196,7 +232,7 @@ def test_without_a_renewal_policy_nothing_renews(world: World) -> None:
             assert told(renew(old, renewal=renewal)) == no("renewal is not enabled")
 
 
-# ------------------------------------------------------------------------------------------------ when, and which key
+# ------------------------------------------------------------------------------ when, and which key
 
 
 def test_a_renewal_comes_within_the_window(world: World) -> None:
@@ -213,7 +249,9 @@ def test_a_renewal_comes_within_the_window(world: World) -> None:
 
 
 @pytest.mark.parametrize("renewal", [True, False])
-def test_a_renewal_needs_a_new_key_unless_the_profile_lets_it_keep_its_own(world: World, renewal: bool) -> None:
+def test_a_renewal_needs_a_new_key_unless_the_profile_lets_it_keep_its_own(
+    world: World, renewal: bool
+) -> None:
     allow(world)
     device = Device.named(NAME)
     old = certified(world, device)
@@ -224,7 +262,9 @@ def test_a_renewal_needs_a_new_key_unless_the_profile_lets_it_keep_its_own(world
     assert told(renew(old, "alice", renewal=renewal)) == PENDING
 
 
-def test_networks_and_the_rules_of_the_certificate_profile_hold_for_renewals_too(world: World) -> None:
+def test_networks_and_the_rules_of_the_certificate_profile_hold_for_renewals_too(
+    world: World,
+) -> None:
     allow(world, changed_names="officer")
     old = certified(world, Device.named(NAME))
     with nothing_granted():
@@ -237,7 +277,7 @@ def test_networks_and_the_rules_of_the_certificate_profile_hold_for_renewals_too
         assert told(renew(old)) == no("request not permitted")
 
 
-# --------------------------------------------------------------------------------------------------------- D-25: names
+# -------------------------------------------------------------------------------------- D-25: names
 
 
 def test_d25_a_renewal_keeps_subject_and_alternative_names(world: World) -> None:
@@ -255,7 +295,9 @@ def test_d25_a_renewal_keeps_subject_and_alternative_names(world: World) -> None
         with nothing_granted():
             assert told(renew(old, **more)) == no(begins + text)
     assert causes() == ["renewal changes names"]
-    assert told(renew(old, dns_names=["R1.example.net", "r1.example"])) == PENDING, "order and case are no difference"
+    assert told(renew(old, dns_names=["R1.example.net", "r1.example"])) == PENDING, (
+        "order and case are no difference"
+    )
 
 
 def test_d25_where_an_officer_decides_on_other_names_no_policy_does(world: World) -> None:
@@ -270,7 +312,7 @@ def test_d25_where_an_officer_decides_on_other_names_no_policy_does(world: World
     approve(world)
 
 
-# ------------------------------------------------------------------------------------- D-26: the same certificate twice
+# ----------------------------------------------------------------- D-26: the same certificate twice
 
 
 def test_d26_a_second_renewal_of_the_same_certificate_meets_an_officer(world: World) -> None:

@@ -1,16 +1,19 @@
-"""From the certificate to its end: revoked by an officer, refused to its device, named by the CRL over SCEP."""
+"""From the certificate to its end: revoked by an officer, refused to its device, named by the CRL
+over SCEP.
+"""
 
 import pytest
 from cryptography import x509
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest, EnrollmentTransaction
-from approvals.revocations import revoke_certificate
+from approvals.decisions.decide import approve_request
+from approvals.decisions.revocations import revoke_certificate
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from audit.models import AuditEntry
-from ca.asn1 import der_integer, der_sequence
-from ca.authorities import issuer_facts
-from ca.crl import issue_crl, issue_due_crls
-from ca.models import Certificate, CertificateAuthority
+from ca.authorities.manage import issuer_facts
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.signing.crl import issue_crl, issue_due_crls
+from ca.x509.asn1 import der_integer, der_sequence
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import message, nothing_granted, ra_certificate, refused
@@ -30,7 +33,11 @@ def test_from_the_certificate_to_the_crl_that_names_it(world: World) -> None:
     (der,) = device.poll().certificates
     certificate = Certificate.objects.get(order_id=request.pk)
     revoke_certificate(
-        certificate_id=certificate.pk, voice=voice_of(world.alice), reason="keyCompromise", comment="", now=now()
+        certificate_id=certificate.pk,
+        voice=voice_of(world.alice),
+        reason="keyCompromise",
+        comment="",
+        now=now(),
     )
     gone = device.poll()
     assert (gone.status, gone.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID)
@@ -71,8 +78,18 @@ def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World
     stranger = read_certificate(Device.named("r1.example").identity.certificate_der).issuer_der
     issue_crl(create_ca("other", ra_key="device-1"), now=now())
     for issuer in (stranger, name_of(world.ca)):
-        sent = message(world, der_sequence(issuer, der_integer(1)), message_type="22", transaction_id="constant")
-        refused(sent, FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", transaction_id="constant")
+        sent = message(
+            world,
+            der_sequence(issuer, der_integer(1)),
+            message_type="22",
+            transaction_id="constant",
+        )
+        refused(
+            sent,
+            FailInfo.BAD_CERT_ID,
+            "there is no CRL of this issuer here",
+            transaction_id="constant",
+        )
     assert not EnrollmentTransaction.objects.exists()
     assert AuditEntry.objects.filter(event="message:refuse").count() == 1
 
@@ -91,4 +108,8 @@ def test_an_unknown_issuer_and_an_issuer_without_crl_are_one_answer(world: World
 def test_a_get_crl_around_something_else_names_no_issuer(world: World, content: bytes) -> None:
     text = "there is no CRL of this issuer here"
     refused(message(world, content, message_type="22"), FailInfo.BAD_CERT_ID, text)
-    refused(message(world, message_type="22", envelope={"encrypted_cek": b"\x17" * 256}), FailInfo.BAD_CERT_ID, text)
+    refused(
+        message(world, message_type="22", envelope={"encrypted_cek": b"\x17" * 256}),
+        FailInfo.BAD_CERT_ID,
+        text,
+    )

@@ -1,6 +1,8 @@
-"""How the loop breaks in other products (officers-and-auditors, part 1), and does not here: L1 to L9.
+"""How the loop breaks in other products (officers-and-auditors, part 1), and does not here: L1 to
+L9.
 
-L10 and L11 are of renewal, which is not enabled; L13 to L16 are tested with the pages, L17 with the log.
+L10 and L11 are of renewal, which is not enabled; L13 to L16 are tested with the pages, L17 with the
+log.
 """
 
 from datetime import timedelta
@@ -10,16 +12,16 @@ import pytest
 from cryptography import x509
 from django.urls import reverse
 
-from approvals.decisions import approve_request, reject_request, retry_request
-from approvals.due import MAX_ATTEMPTS
-from approvals.models import EnrollmentRequest, OutboxMessage
-from approvals.review import review_digest
-from approvals.states import State
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.decisions.retry import retry_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.records.due import MAX_ATTEMPTS
+from approvals.rules.states import State
 from audit.models import AuditEntry
-from ca.models import Certificate
+from ca.models.certificates import Certificate
 from keys.errors import KeyStoreError
-from scep.client import PKIStatus
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.ca.forge import request_der
 from tests.flows.wire import bare, causes, message, nothing_granted, post, refused
 from tests.pages import signed_in
@@ -58,20 +60,36 @@ def test_l2_pending_is_status_3_with_an_empty_content_that_is_there(world: World
     answer = post(message(world, csr()))
     assert answer.status is PKIStatus.PENDING
     assert (answer.fail_info, answer.text, answer.content) == (None, "", b"")
-    assert bytes.fromhex("3011060a6086480186f8450109033103130133") in answer.body  # pkiStatus, PrintableString "3"
-    assert bytes.fromhex("300f06092a864886f70d010701a0020400") in answer.body  # eContent: a zero-length OCTET STRING
-    assert bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") in answer.body
+    assert (
+        bytes.fromhex("3011060a6086480186f8450109033103130133") in answer.body
+    )  # pkiStatus, PrintableString "3"
+    assert (
+        bytes.fromhex("300f06092a864886f70d010701a0020400") in answer.body
+    )  # eContent: a zero-length OCTET STRING
+    assert (
+        bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        in answer.body
+    )
 
 
-def test_l3_what_could_not_be_delivered_in_the_end_is_refused_before_anyone_waits(world: World) -> None:
+def test_l3_what_could_not_be_delivered_in_the_end_is_refused_before_anyone_waits(
+    world: World,
+) -> None:
     without_password = request_der(None, key=ec_key())
     refused(message(world, without_password, key="carol"), FailInfo.BAD_ALG)
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)
     run_worker()
-    with mock.patch("scep.service.encode_cert_rep", side_effect=KeyStoreError("key ra: not readable")):
-        assert post(message(world, message_type="20", transaction_id=device.identity.transaction_id)).http == 500
+    with mock.patch(
+        "scep.service.encode_cert_rep", side_effect=KeyStoreError("key ra: not readable")
+    ):
+        assert (
+            post(
+                message(world, message_type="20", transaction_id=device.identity.transaction_id)
+            ).http
+            == 500
+        )
     assert device.poll().status is PKIStatus.SUCCESS  # the certificate is kept, and fetched later
 
 
@@ -85,7 +103,9 @@ def test_l5_a_result_is_for_the_key_that_asked_and_others_are_an_incident(world:
     approve_in_browser(world)
     run_worker()
     stolen = message(world, message_type="20", key="bob")
-    answer = refused(stolen, FailInfo.BAD_CERT_ID, "no such transaction", cause="poll signed by another key")
+    answer = refused(
+        stolen, FailInfo.BAD_CERT_ID, "no such transaction", cause="poll signed by another key"
+    )
     assert Certificate.objects.get(order_id=the_request().pk).certificate_der not in answer.body
     incident = AuditEntry.objects.get(event="message:refuse")
     assert (incident.subject_kind, incident.subject_id) == ("request", str(the_request().pk))
@@ -94,7 +114,9 @@ def test_l5_a_result_is_for_the_key_that_asked_and_others_are_an_incident(world:
     assert post(message(world, message_type="20")).status is PKIStatus.SUCCESS
 
 
-def test_l6_the_certificate_is_signed_at_approval_and_the_pickup_is_tracked_apart(world: World) -> None:
+def test_l6_the_certificate_is_signed_at_approval_and_the_pickup_is_tracked_apart(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)
@@ -109,7 +131,9 @@ def test_l6_the_certificate_is_signed_at_approval_and_the_pickup_is_tracked_apar
 
 
 @pytest.mark.parametrize("transaction_id", ["", "another"])
-def test_l7_a_retry_of_the_same_key_gets_the_decided_answer(world: World, transaction_id: str) -> None:
+def test_l7_a_retry_of_the_same_key_gets_the_decided_answer(
+    world: World, transaction_id: str
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)
@@ -122,31 +146,43 @@ def test_l7_a_retry_of_the_same_key_gets_the_decided_answer(world: World, transa
 def test_l7_a_retry_after_a_rejection_gets_the_reason(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll()
-    reject_request(request_id=the_request().pk, voice=voice_of(world.alice), comment="wrong site", now=now())
+    reject_request(
+        request_id=the_request().pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+    )
     with nothing_granted():
         answer = device.enroll()
     assert (answer.fail_info, bare(answer.fail_info_text)) == (FailInfo.BAD_REQUEST, "wrong site")
 
 
-def test_l8_a_repeat_after_delivery_returns_the_same_certificate_and_opens_nothing(world: World) -> None:
+def test_l8_a_repeat_after_delivery_returns_the_same_certificate_and_opens_nothing(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)
     run_worker()
     delivered = device.poll().certificates
     with nothing_granted():
-        for again in (device.enroll(), device.poll(), device.enroll(transaction_id="lost everything")):
+        for again in (
+            device.enroll(),
+            device.poll(),
+            device.enroll(transaction_id="lost everything"),
+        ):
             assert again.certificates == delivered != ()
 
 
-def test_l9_a_signing_failure_keeps_pending_is_shown_to_officers_and_is_tried_again(world: World) -> None:
+def test_l9_a_signing_failure_keeps_pending_is_shown_to_officers_and_is_tried_again(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve_in_browser(world)
     fault = KeyStoreError("key issuing: the token is not there")
     with mock.patch("keys.file.load", side_effect=fault):
         for _ in range(MAX_ATTEMPTS):
-            EnrollmentRequest.objects.update(next_attempt_at=now() - timedelta(seconds=1), lease_until=None)
+            EnrollmentRequest.objects.update(
+                next_attempt_at=now() - timedelta(seconds=1), lease_until=None
+            )
             assert run_worker().failed == [the_request().pk]
     for answer in (device.poll(), device.enroll()):
         assert answer.status is PKIStatus.PENDING
@@ -160,11 +196,15 @@ def test_l9_a_signing_failure_keeps_pending_is_shown_to_officers_and_is_tried_ag
     assert device.poll().status is PKIStatus.SUCCESS
 
 
-def test_l9_a_request_that_policy_refuses_after_the_approval_waits_for_an_officer_again(world: World) -> None:
+def test_l9_a_request_that_policy_refuses_after_the_approval_waits_for_an_officer_again(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve_request(request_id=the_request().pk, voice=voice_of(world.alice), comment="", now=now())
-    EnrollmentRequest.objects.filter(pk=the_request().pk).update(state=State.FAILED, last_fault="lint: odd")
+    EnrollmentRequest.objects.filter(pk=the_request().pk).update(
+        state=State.FAILED, last_fault="lint: odd"
+    )
     for answer in (device.poll(), device.enroll()):
         assert answer.status is PKIStatus.PENDING
     assert causes() == []

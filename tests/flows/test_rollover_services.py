@@ -1,4 +1,6 @@
-"""Rollover and renewal of RA certificates with a real web server, signing worker and broker, over HTTP."""
+"""Rollover and renewal of RA certificates with a real web server, signing worker and broker, over
+HTTP.
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from scep.client import BadCertRep, CaCertificates, Identity, PKIStatus, ScepClient, build_csr
+from scep.client import CaCertificates, Identity, ScepClient, build_csr
+from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import BadCertRep
 from tests.interop.portal import _KEPT, OFFICER, PASSWORD, Portal, start, stop, wait_until
 from tests.pki import rsa_key
 from tests.ports import free_port
@@ -24,7 +28,9 @@ PROFILE = (*DECIDED, "--challenge", "none", "--renewal", "automatic", "--renewal
 @pytest.fixture
 def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Portal:
     """A portal that is not started yet; it takes over settings of RA certificates."""
-    monkeypatch.setattr("tests.interop.portal._KEPT", (*_KEPT, "PORTAL_RA_DAYS", "PORTAL_RA_RENEW_DAYS"))
+    monkeypatch.setattr(
+        "tests.interop.portal._KEPT", (*_KEPT, "PORTAL_RA_DAYS", "PORTAL_RA_RENEW_DAYS")
+    )
     return Portal(tmp_path / "data", free_port())
 
 
@@ -51,7 +57,11 @@ def device(name: str, key: str) -> Identity:
 def certified(portal: Portal, client: ScepClient, identity: Identity, name: str) -> Identity:
     assert client.enroll(build_csr(identity.key, name), identity).status is PKIStatus.PENDING
     portal.approve(name)
-    wait_until(lambda: client.poll(identity).status is PKIStatus.SUCCESS, what=f"the certificate of {name}", within=180)
+    wait_until(
+        lambda: client.poll(identity).status is PKIStatus.SUCCESS,
+        what=f"the certificate of {name}",
+        within=180,
+    )
     return Identity(client.poll(identity).certificates[0], identity.key)
 
 
@@ -62,20 +72,30 @@ def is_issued_by(identity: Identity, certificates: CaCertificates) -> None:
 
 
 def is_answered(client: ScepClient, identity: Identity) -> bool:
-    """Whether the RA certificate that this client turned to answers; until a web process knows it, another one does."""
+    """Whether the RA certificate that this client turned to answers; until a web process knows it,
+    another one does.
+    """
     try:
-        return client.enroll(build_csr(identity.key, "r.example"), identity).status is PKIStatus.PENDING
+        return (
+            client.enroll(build_csr(identity.key, "r.example"), identity).status
+            is PKIStatus.PENDING
+        )
     except BadCertRep:
         return False
 
 
-def test_a_ca_is_followed_by_another_and_every_device_finds_its_way(portal: Portal, tmp_path: Path) -> None:
+def test_a_ca_is_followed_by_another_and_every_device_finds_its_way(
+    portal: Portal, tmp_path: Path
+) -> None:
     with running(portal, tmp_path / "up.log"):
         create(portal)
         old = ScepClient(portal.scep("routers"))
         first = certified(portal, old, device("r1.example", "alice"), "r1.example")
         stage = ("--next", "second", "--key", "rsa:2048", "--subject", "CN=Second CA")
-        assert json.loads(portal.run("rollover", "stage", "issuing", *stage, "--json"))["stage"] == "staged"
+        assert (
+            json.loads(portal.run("rollover", "stage", "issuing", *stage, "--json"))["stage"]
+            == "staged"
+        )
         assert "GetNextCACert" not in old.get_ca_caps()
         portal.run("rollover", "publish", "issuing")
         assert "GetNextCACert" in old.get_ca_caps()
@@ -85,10 +105,14 @@ def test_a_ca_is_followed_by_another_and_every_device_finds_its_way(portal: Port
         is_issued_by(certified(portal, ahead, device("r2.example", "bob"), "r2.example"), following)
         switch = json.loads(portal.run("rollover", "switch", "issuing", "--json"))
         assert (switch["stage"], switch["profiles"]) == ("switched", ["routers"])
-        assert ScepClient(portal.scep("routers")).get_ca_cert().certificates == following.certificates
+        assert (
+            ScepClient(portal.scep("routers")).get_ca_cert().certificates == following.certificates
+        )
         csr = build_csr(rsa_key("device-1"), "r1.example")
         wait_until(
-            lambda: old.enroll(csr, first, renewal=True).status is PKIStatus.SUCCESS, what="the renewal", within=180
+            lambda: old.enroll(csr, first, renewal=True).status is PKIStatus.SUCCESS,
+            what="the renewal",
+            within=180,
         )
         renewed = old.enroll(csr, first, renewal=True)
         is_issued_by(Identity(renewed.certificates[0], rsa_key("device-1")), following)
@@ -112,13 +136,28 @@ def test_a_web_process_renews_an_ra_certificate_and_both_are_answered(
     with running(portal, tmp_path / "up.log"):
         old = ScepClient(portal.scep("routers"))
         known = old.get_ca_cert()
-        wait_until(lambda: portal.ra_certificates("issuing") == 2, what="the next RA certificate", within=180)
+        wait_until(
+            lambda: portal.ra_certificates("issuing") == 2,
+            what="the next RA certificate",
+            within=180,
+        )
         newest, before = ra_certificates()
-        assert (before["serial"], before["given_out"], newest["given_out"]) == (short["serial"], True, False)
+        assert (before["serial"], before["given_out"], newest["given_out"]) == (
+            short["serial"],
+            True,
+            False,
+        )
         file = tmp_path / "ra.der"
-        portal.run("certificates", "export", newest["serial"], "--format", "der", "--out", str(file))
+        portal.run(
+            "certificates", "export", newest["serial"], "--format", "der", "--out", str(file)
+        )
         new = ScepClient(portal.scep("routers"))
         new.turn_to(CaCertificates.from_certificates((file.read_bytes(), *known.certificates[1:])))
-        for client, identity in ((old, device("r1.example", "alice")), (new, device("r2.example", "bob"))):
-            wait_until(partial(is_answered, client, identity), what="an answer", within=180, every=1)
+        for client, identity in (
+            (old, device("r1.example", "alice")),
+            (new, device("r2.example", "bob")),
+        ):
+            wait_until(
+                partial(is_answered, client, identity), what="an answer", within=180, every=1
+            )
         portal.run("check_invariants")

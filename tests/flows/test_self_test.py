@@ -1,4 +1,6 @@
-"""The self-test over real HTTP with real workers: by command as a monitor runs it, and by the button of the page."""
+"""The self-test over real HTTP with real workers: by command as a monitor runs it, and by the
+button of the page.
+"""
 
 import json
 import re
@@ -22,7 +24,9 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
     running = Portal(tmp_path / "data", free_port())
     process = start(running, tmp_path / "up.log")
     try:
-        running.run("createuser", "alice", "--role", "officer", "--password-stdin", text=f"{PASSWORD}\n")
+        running.run(
+            "createuser", "alice", "--role", "officer", "--password-stdin", text=f"{PASSWORD}\n"
+        )
         yield running
     finally:
         stop(process)
@@ -32,15 +36,21 @@ class Browser:
     """Cookies and forms, nothing else."""
 
     def __init__(self, portal: Portal) -> None:
-        self.address = portal.address.replace("localhost", "127.0.0.1")  # not every machine resolves names
-        self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar())).open
+        self.address = portal.address.replace(
+            "localhost", "127.0.0.1"
+        )  # not every machine resolves names
+        self._open = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(CookieJar())
+        ).open
 
     def get(self, path: str) -> str:
         with self._open(f"{self.address}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def submit(self, page: str, path: str, **fields: str) -> tuple[str, str]:
-        """Fill the form on `page` and send it to `path`; returns the address and the text of what follows."""
+        """Fill the form on `page` and send it to `path`; returns the address and the text of what
+        follows.
+        """
         token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(page))[-1]
         body = urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
         headers = {"Referer": f"{self.address}{page}"}
@@ -63,7 +73,12 @@ def test_the_self_test_passes_by_command_and_by_button(portal: Portal) -> None:
     browser.submit("/account/login/", "/account/login/", login="alice", password=PASSWORD)
     address, _ = browser.submit("/selftest/", "/selftest/start", profile="selftest")
     path = address.removeprefix(browser.address)
-    wait_until(lambda: 'id="poll"' not in browser.get(path), what="the end of the run", within=180, every=0.5)
+    wait_until(
+        lambda: 'id="poll"' not in browser.get(path),
+        what="the end of the run",
+        within=180,
+        every=0.5,
+    )
     page = browser.get(path)
     assert ">passed<" in page
     assert "signed in" in page

@@ -1,4 +1,6 @@
-"""The loop on PostgreSQL and Redis as services of the machine: real web server, real worker, real broker."""
+"""The loop on PostgreSQL and Redis as services of the machine: real web server, real worker, real
+broker.
+"""
 
 import os
 import signal
@@ -23,8 +25,13 @@ NAME = f"portal_services_{os.getpid()}"
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a portal with a database of its own on the services that the run was given."""
-    database, broker = os.environ.get("PORTAL_TEST_DATABASE_URL"), os.environ.get("PORTAL_TEST_REDIS_URL")
+    """The environment of a portal with a database of its own on the services that the run was
+    given.
+    """
+    database, broker = (
+        os.environ.get("PORTAL_TEST_DATABASE_URL"),
+        os.environ.get("PORTAL_TEST_REDIS_URL"),
+    )
     if not database or not broker:
         pytest.skip("PORTAL_TEST_DATABASE_URL and PORTAL_TEST_REDIS_URL name no services")
     with psycopg.connect(database, autocommit=True) as connection:
@@ -39,7 +46,9 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 def command(environment: dict[str, str], *words: str, text: str = "") -> str:
     """Run a command of the portal."""
     run = [sys.executable, str(REPOSITORY / "manage.py"), *words]
-    done = subprocess.run(run, env=environment, input=text, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        run, env=environment, input=text, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -57,10 +66,20 @@ def test_the_loop_runs_on_postgresql_and_redis(environment: dict[str, str], tmp_
         command(environment, "createca", "issuing", "--key", "ec:p256", "--subject", "CN=Issuing")
         policy = ("--approval", "manual", "--challenge", "none", "--allow-asserted-decisions")
         command(environment, "createprofile", "routers", "--ca", "issuing", *policy)
-        command(environment, "createuser", "alice", "--role", "officer", "--password-stdin", text="a-long-passw0rd")
+        command(
+            environment,
+            "createuser",
+            "alice",
+            "--role",
+            "officer",
+            "--password-stdin",
+            text="a-long-passw0rd",
+        )
         client = ScepClient(f"http://127.0.0.1:{port}/scep/routers/")
         device = Identity.self_signed(rsa_key("alice"), "r1.example", now=datetime.now(UTC))
-        assert client.enroll(build_csr(device.key, "r1.example"), device).status is PKIStatus.PENDING
+        assert (
+            client.enroll(build_csr(device.key, "r1.example"), device).status is PKIStatus.PENDING
+        )
         command(environment, "requests", "approve", "--all-pending", "--officer", "alice")
         wait_for(lambda: client.poll(device).status is PKIStatus.SUCCESS, 30)
     finally:

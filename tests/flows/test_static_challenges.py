@@ -7,15 +7,9 @@ import pytest
 from django.core import mail
 from django.db import IntegrityError, transaction
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from approvals import sweep
-from approvals.alarms import deliver_alarms
-from approvals.decisions import approve_request
-from approvals.errors import ChallengeInvalid, NotPermitted
-from approvals.models import Alarm, EnrollmentProfile, EnrollmentRequest, StaticChallenge, StaticUse
-from approvals.states import State
-from approvals.static_challenges import (
+from approvals.challenges.static import (
     Maker,
     current,
     end_overlap,
@@ -25,9 +19,17 @@ from approvals.static_challenges import (
     taken,
     warnings_of,
 )
+from approvals.decisions.decide import approve_request
+from approvals.issuance import sweep
+from approvals.models.challenges import Alarm, StaticChallenge, StaticUse
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.alarms import deliver_alarms
+from approvals.rules.errors import ChallengeInvalid, NotPermitted
+from approvals.rules.states import State
 from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry
-from scep.client import PKIStatus
+from scep.protocol.constants import PKIStatus
 from tests.flows.wire import causes
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, later, now, voice_of
@@ -71,10 +73,16 @@ def test_a_rotation_takes_the_new_one_at_once_and_the_old_one_until_its_time(
     assert taken(printers, now=now()) == [new]
 
 
-def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grows(printers: EnrollmentProfile) -> None:
+def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grows(
+    printers: EnrollmentProfile,
+) -> None:
     set_static(printers, NEW, maker=COMMAND, now=now(), overlap=timedelta(days=7))
     set_static(printers, NEW + "!", maker=COMMAND, now=now(), overlap=timedelta(days=30))
-    retirements = StaticChallenge.objects.filter(profile=printers).order_by("id").values_list("retires_at", flat=True)
+    retirements = (
+        StaticChallenge.objects.filter(profile=printers)
+        .order_by("id")
+        .values_list("retires_at", flat=True)
+    )
     first, second, third = retirements
     assert first is not None
     assert second is not None
@@ -84,7 +92,9 @@ def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grow
     assert ask(4, NEW + "?") is PKIStatus.PENDING
 
 
-def test_an_overlap_is_ended_by_hand_the_current_one_is_not(printers: EnrollmentProfile, charlie: User) -> None:
+def test_an_overlap_is_ended_by_hand_the_current_one_is_not(
+    printers: EnrollmentProfile, charlie: User
+) -> None:
     set_static(printers, NEW, maker=COMMAND, now=now(), overlap=timedelta(days=7))
     new, old = taken(printers, now=now())
     with pytest.raises(ChallengeInvalid, match="it is the current one"):
@@ -114,7 +124,9 @@ def test_what_cannot_be_a_static_challenge_says_why(
     assert StaticChallenge.objects.filter(profile=printers).count() == 1
 
 
-def test_only_administrators_set_reveal_and_end(world: World, printers: EnrollmentProfile, charlie: User) -> None:
+def test_only_administrators_set_reveal_and_end(
+    world: World, printers: EnrollmentProfile, charlie: User
+) -> None:
     row = current(printers)
     assert row is not None
     with pytest.raises(NotPermitted, match="only its administrators"):
@@ -140,7 +152,9 @@ def test_a_static_challenge_under_a_lost_key_is_not_revealed_and_says_what_to_do
     assert not AuditEntry.objects.filter(event="challenge:reveal").exists()
 
 
-def test_who_set_a_static_challenge_and_what_it_opened_never_changes(printers: EnrollmentProfile) -> None:
+def test_who_set_a_static_challenge_and_what_it_opened_never_changes(
+    printers: EnrollmentProfile,
+) -> None:
     ask(1, OLD)
     changes: dict[str, Any] = {"sealed": b"", "created_at": now(), "created_by_name": "nobody"}
     for name, value in changes.items():
@@ -151,7 +165,9 @@ def test_who_set_a_static_challenge_and_what_it_opened_never_changes(printers: E
         StaticUse.objects.update(challenge=current(printers))
 
 
-def test_who_set_a_static_challenge_may_approve_what_it_opened(world: World, printers: EnrollmentProfile) -> None:
+def test_who_set_a_static_challenge_may_approve_what_it_opened(
+    world: World, printers: EnrollmentProfile
+) -> None:
     """It is shared by all devices: who set it knows no more of this one than anybody."""
     dora = create_person("dora", Role.ADMINISTRATOR, Role.OFFICER)
     set_static(printers, NEW, maker=by(dora), now=now())
@@ -163,7 +179,11 @@ def test_who_set_a_static_challenge_may_approve_what_it_opened(world: World, pri
 
 
 def test_an_old_one_is_warned_of_and_mailed_about_once_a_month(
-    world: World, printers: EnrollmentProfile, charlie: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    printers: EnrollmentProfile,
+    charlie: User,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.PORTAL_SENDS_MAIL = True
     assert overdue(now=later(days=89)) == []
@@ -186,13 +206,20 @@ def test_an_old_one_is_warned_of_and_mailed_about_once_a_month(
     assert overdue(now=moment + timedelta(days=4000)) == []
 
 
-def test_static_and_automatic_is_warned_of_loudly_wherever_the_profile_stands(world: World, charlie: User) -> None:
-    create_profile(world.ca, "kiosks", challenge="static", static_challenge=OLD, approval="automatic")
+def test_static_and_automatic_is_warned_of_loudly_wherever_the_profile_stands(
+    world: World, charlie: User
+) -> None:
+    create_profile(
+        world.ca, "kiosks", challenge="static", static_challenge=OLD, approval="automatic"
+    )
     Device.named("d1.example", "device-1", "kiosks").enroll(challenge=OLD)
     request = EnrollmentRequest.objects.get()
     pages = ["/profiles/", "/profiles/kiosks/static/", f"/requests/{request.pk}/"]
     for page in pages:
-        assert "whoever knows one word gets a certificate" in signed_in(charlie).get(page).content.decode(), page
+        assert (
+            "whoever knows one word gets a certificate"
+            in signed_in(charlie).get(page).content.decode()
+        ), page
 
 
 def test_a_static_profile_without_its_challenge_says_so(printers: EnrollmentProfile) -> None:
@@ -202,26 +229,39 @@ def test_a_static_profile_without_its_challenge_says_so(printers: EnrollmentProf
     )
 
 
-# ----------------------------------------------------------------------------------------------------------- the pages
+# ---------------------------------------------------------------------------------------- the pages
 
 
-def test_the_page_reveals_once_with_an_entry_and_is_kept_nowhere(printers: EnrollmentProfile, charlie: User) -> None:
+def test_the_page_reveals_once_with_an_entry_and_is_kept_nowhere(
+    printers: EnrollmentProfile, charlie: User
+) -> None:
     client, row = signed_in(charlie), current(printers)
     assert row is not None
     answer = client.post(f"/static-challenges/{row.pk}/reveal")
     assert OLD in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     assert client.get(f"/static-challenges/{row.pk}/reveal").status_code == 405
-    for page in ("/profiles/printers/static/", f"/static-challenges/{row.pk}/", "/history/audit/", "/profiles/"):
+    for page in (
+        "/profiles/printers/static/",
+        f"/static-challenges/{row.pk}/",
+        "/history/audit/",
+        "/profiles/",
+    ):
         assert OLD not in client.get(page).content.decode()
     assert OLD not in str(dict(client.session))
     assert AuditEntry.objects.filter(event="challenge:reveal").count() == 1
 
 
-def test_the_page_rotates_to_a_typed_or_to_a_made_challenge(printers: EnrollmentProfile, charlie: User) -> None:
+def test_the_page_rotates_to_a_typed_or_to_a_made_challenge(
+    printers: EnrollmentProfile, charlie: User
+) -> None:
     client = signed_in(charlie)
     typed = client.post("/profiles/printers/static/rotate", {"text": NEW, "overlap": "1d"})
-    assert (typed.status_code, ask(1, NEW), ask(2, OLD)) == (302, PKIStatus.PENDING, PKIStatus.PENDING)
+    assert (typed.status_code, ask(1, NEW), ask(2, OLD)) == (
+        302,
+        PKIStatus.PENDING,
+        PKIStatus.PENDING,
+    )
     made = client.post("/profiles/printers/static/rotate", {"text": "", "overlap": "0"})
     assert (made.status_code, "no-store" in made["Cache-Control"]) == (200, True)
     assert ask(3, made.context["text"]) is PKIStatus.PENDING
@@ -240,7 +280,10 @@ def test_the_page_of_one_shows_what_it_opened(printers: EnrollmentProfile, charl
     assert "d1.example" in page
     assert "d2.example" in page
     request = EnrollmentRequest.objects.latest("id")
-    assert f"/static-challenges/{row.pk}/" in signed_in(charlie).get(f"/requests/{request.pk}/").content.decode()
+    assert (
+        f"/static-challenges/{row.pk}/"
+        in signed_in(charlie).get(f"/requests/{request.pk}/").content.decode()
+    )
 
 
 def test_the_page_ends_an_overlap(printers: EnrollmentProfile, charlie: User) -> None:

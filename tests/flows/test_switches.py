@@ -1,4 +1,6 @@
-"""The switches of a profile for devices that do not keep to RFC 8894: each is off unless somebody turned it on."""
+"""The switches of a profile for devices that do not keep to RFC 8894: each is off unless somebody
+turned it on.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,16 +11,17 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from approvals.decisions import approve_request
-from approvals.errors import ProfileInvalid
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.profiles import ProtocolSwitches
+from approvals.decisions.decide import approve_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.profiles.manage import ProtocolSwitches
+from approvals.rules.errors import ProfileInvalid
 from audit.events import Event
 from audit.models import AuditEntry
-from ca.asn1 import UTC_TIME, der, der_oid
-from scep.client import PKIStatus, ScepClient, build_csr
+from ca.x509.asn1 import UTC_TIME, der, der_oid
+from scep.client import ScepClient, build_csr
 from scep.protocol import constants as c
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import message, post, refused
 from tests.pages import signed_in
 from tests.pki import rsa_key
@@ -42,12 +45,16 @@ def approve(world: World, profile: EnrollmentProfile) -> EnrollmentRequest:
     return request
 
 
-# -------------------------------------------------------------------------------------------------- legacy algorithms
+# -------------------------------------------------------------------------------- legacy algorithms
 
 
-def test_a_device_that_knows_sha_1_and_3des_only_enrolls_at_a_profile_that_says_so(world: World) -> None:
+def test_a_device_that_knows_sha_1_and_3des_only_enrolls_at_a_profile_that_says_so(
+    world: World,
+) -> None:
     profile = switched(world, legacy_algorithms=True)
-    client = ScepClient("http://testserver/scep/old/", through(Client()), digest="sha1", cipher="3des-cbc")
+    client = ScepClient(
+        "http://testserver/scep/old/", through(Client()), digest="sha1", cipher="3des-cbc"
+    )
     assert client.get_ca_caps() >= {"SHA-1", "DES3"}
     asked = build_csr(rsa_key("alice"), "alice.example")
     assert client.enroll(asked, identity()).status is PKIStatus.PENDING
@@ -61,10 +68,16 @@ def test_each_message_is_answered_in_kind(world: World) -> None:
     profile = switched(world, legacy_algorithms=True)
     post(message(world, csr()), "old")
     approve(world, profile)
-    for digest, oid in (("sha1", c.SHA_1), ("sha256", c.DIGEST_OIDS["sha256"]), ("sha512", c.DIGEST_OIDS["sha512"])):
+    for digest, oid in (
+        ("sha1", c.SHA_1),
+        ("sha256", c.DIGEST_OIDS["sha256"]),
+        ("sha512", c.DIGEST_OIDS["sha512"]),
+    ):
         for envelope, cipher, other in (({}, AES_128, DES3), (TRIPLE_DES, DES3, AES_128)):
             for kind in ("19", "20"):
-                sent = message(world, csr(), digest=digest, message_type=kind, envelope=dict(envelope))
+                sent = message(
+                    world, csr(), digest=digest, message_type=kind, envelope=dict(envelope)
+                )
                 answer = post(sent, "old")
                 assert answer.status is PKIStatus.SUCCESS
                 assert answer.content is not None
@@ -74,7 +87,9 @@ def test_each_message_is_answered_in_kind(world: World) -> None:
         assert refused(unproved, FailInfo.BAD_MESSAGE_CHECK, profile="old").body.count(oid) >= 2
 
 
-def test_d34_d35_a_legacy_message_at_a_strict_profile_is_bad_alg_and_nothing_offers_it(world: World) -> None:
+def test_d34_d35_a_legacy_message_at_a_strict_profile_is_bad_alg_and_nothing_offers_it(
+    world: World,
+) -> None:
     caps = Client().get("/scep/routers/?operation=GetCACaps").content.decode().split("\n")
     assert not {"SHA-1", "DES3"} & set(caps)
     refused(message(world, digest="sha1"), FailInfo.BAD_ALG, "digest algorithm SHA-1: use SHA-256")
@@ -84,10 +99,19 @@ def test_d34_d35_a_legacy_message_at_a_strict_profile_is_bad_alg_and_nothing_off
 
 def test_d38_md5_and_des_are_refused_by_a_legacy_profile_too(world: World) -> None:
     switched(world, legacy_algorithms=True)
-    refused(message(world, digest="md5"), FailInfo.BAD_ALG, "digest algorithm MD5: use SHA-256", profile="old")
+    refused(
+        message(world, digest="md5"),
+        FailInfo.BAD_ALG,
+        "digest algorithm MD5: use SHA-256",
+        profile="old",
+    )
     des = message(world, digest="sha1", envelope={"cipher_oid": der_oid("1.3.14.3.2.7")})
-    answer = refused(des, FailInfo.BAD_ALG, "content encryption DES-CBC: use AES-128-CBC", profile="old")
-    assert answer.body.count(c.SHA_1) == 2, "digestAlgorithms and the SignerInfo: a refusal is in kind as well"
+    answer = refused(
+        des, FailInfo.BAD_ALG, "content encryption DES-CBC: use AES-128-CBC", profile="old"
+    )
+    assert answer.body.count(c.SHA_1) == 2, (
+        "digestAlgorithms and the SignerInfo: a refusal is in kind as well"
+    )
 
 
 def test_a_strict_message_is_as_welcome_at_a_legacy_profile_as_anywhere(world: World) -> None:
@@ -116,11 +140,14 @@ def test_turning_the_switch_off_counts_from_the_next_message_on(world: World) ->
     refused(sent, FailInfo.BAD_ALG, profile="old")
 
 
-# ---------------------------------------------------------------------------------------- reply chain, empty content
+# ----------------------------------------------------------------------- reply chain, empty content
 
 
 def test_a_certificate_goes_out_alone_or_before_its_authorities(world: World) -> None:
-    profiles = {"routers": world.profile, "chained": switched(world, "chained", reply_chain="chain")}
+    profiles = {
+        "routers": world.profile,
+        "chained": switched(world, "chained", reply_chain="chain"),
+    }
     got = {}
     for slug, profile in profiles.items():
         client = ScepClient(f"http://testserver/scep/{slug}/", through(Client()))
@@ -128,7 +155,9 @@ def test_a_certificate_goes_out_alone_or_before_its_authorities(world: World) ->
         request = approve(world, profile)
         got[slug] = client.poll(identity()).certificates
         assert request.certificate is None
-        assert got[slug][0] == EnrollmentRequest.objects.get(pk=request.pk).certificate.certificate_der  # type: ignore[union-attr]  # issued
+        issued = EnrollmentRequest.objects.get(pk=request.pk).certificate
+        assert issued is not None
+        assert got[slug][0] == issued.certificate_der
     assert len(got["routers"]) == 1
     assert got["chained"][1:] == (world.ca.certificate_der,)
 
@@ -142,7 +171,7 @@ def test_an_answer_without_a_certificate_has_empty_content_or_none(world: World)
         assert (no.status, no.content) == (PKIStatus.FAILURE, content)
 
 
-# ------------------------------------------------------------------------------------------------------ signingTime
+# -------------------------------------------------------------------------------------- signingTime
 
 
 def signed(world: World, moment: datetime | None, **pieces: Any) -> bytes:
@@ -153,9 +182,16 @@ def signed(world: World, moment: datetime | None, **pieces: Any) -> bytes:
 
 def test_a_device_with_a_wrong_clock_is_told_so_where_somebody_wants_it(world: World) -> None:
     switched(world, "strict-clock", max_clock_skew=timedelta(minutes=10))
-    for wrong in (now() - timedelta(minutes=11), now() + timedelta(minutes=11), datetime(2000, 1, 1)):  # noqa: DTZ001 - written as UTC
+    for wrong in (
+        now() - timedelta(minutes=11),
+        now() + timedelta(minutes=11),
+        datetime(2000, 1, 1),  # noqa: DTZ001 - written as UTC
+    ):
         answer = refused(
-            signed(world, wrong), FailInfo.BAD_TIME, cause="signingTime is too far off", profile="strict-clock"
+            signed(world, wrong),
+            FailInfo.BAD_TIME,
+            cause="signingTime is too far off",
+            profile="strict-clock",
         )
         assert answer.text.endswith("set the clock of the device")
         assert post(signed(world, wrong)).status is PKIStatus.PENDING
@@ -173,20 +209,34 @@ def test_our_own_client_says_when_it_signed_where_it_has_a_clock(world: World) -
     assert client.enroll(asked, identity()).status is PKIStatus.PENDING
 
 
-# ---------------------------------------------------------------------------------------------------------- the profile
+# -------------------------------------------------------------------------------------- the profile
 
 
 def test_the_log_says_how_a_profile_speaks(world: World) -> None:
-    switched(world, legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=10))
+    switched(
+        world, legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=10)
+    )
     data = AuditEntry.objects.get(event=Event.PROFILE_CREATE, subject_id="old").data
-    assert (data["legacy_algorithms"], data["reply_chain"], data["empty_content"]) == (True, "chain", "octets")
+    assert (data["legacy_algorithms"], data["reply_chain"], data["empty_content"]) == (
+        True,
+        "chain",
+        "octets",
+    )
     assert data["max_clock_skew_s"] == 600
     strict = AuditEntry.objects.get(event=Event.PROFILE_CREATE, subject_id="routers").data
-    assert (strict["legacy_algorithms"], strict["reply_chain"], strict["max_clock_skew_s"]) == (False, "leaf", None)
+    assert (strict["legacy_algorithms"], strict["reply_chain"], strict["max_clock_skew_s"]) == (
+        False,
+        "leaf",
+        None,
+    )
 
 
 def test_what_no_profile_can_be_is_named_and_no_row_holds_it(world: World) -> None:
-    for wrong in ({"max_clock_skew": timedelta(seconds=5)}, {"reply_chain": "both"}, {"empty_content": "null"}):
+    for wrong in (
+        {"max_clock_skew": timedelta(seconds=5)},
+        {"reply_chain": "both"},
+        {"empty_content": "null"},
+    ):
         with pytest.raises(ProfileInvalid):
             switched(world, **wrong)
     for column in ("reply_chain", "empty_content"):
@@ -196,14 +246,28 @@ def test_what_no_profile_can_be_is_named_and_no_row_holds_it(world: World) -> No
 
 def test_the_page_of_profiles_shows_what_is_accepted(world: World) -> None:
     hour = timedelta(hours=1)
-    switched(world, legacy_algorithms=True, reply_chain="chain", empty_content="absent", max_clock_skew=hour)
+    switched(
+        world,
+        legacy_algorithms=True,
+        reply_chain="chain",
+        empty_content="absent",
+        max_clock_skew=hour,
+    )
     page = signed_in(world.alice).get("/profiles/").content.decode()
-    for text in ("SHA-1 and 3DES accepted", "the certificate, then its CAs", "no content", "1:00:00", "SHA-2 and AES"):
+    for text in (
+        "SHA-1 and 3DES accepted",
+        "the certificate, then its CAs",
+        "no content",
+        "1:00:00",
+        "SHA-2 and AES",
+    ):
         assert text in page
 
 
 def test_a_waiting_device_of_a_switched_profile_costs_no_more_than_another(world: World) -> None:
-    switched(world, legacy_algorithms=True, max_clock_skew=timedelta(minutes=10), reply_chain="chain")
+    switched(
+        world, legacy_algorithms=True, max_clock_skew=timedelta(minutes=10), reply_chain="chain"
+    )
     counts = []
     for slug in ("routers", "old"):
         post(signed(world, now()), slug)

@@ -1,4 +1,6 @@
-"""SCEP transactions (design: profile, transactionID and the key that signs): repeats, retries, strangers, refusals."""
+"""SCEP transactions (design: profile, transactionID and the key that signs): repeats, retries,
+strangers, refusals.
+"""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,32 +10,35 @@ import pytest
 import time_machine
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request, reject_request, reopen_request
-from approvals.errors import AlreadyDecided
-from approvals.models import (
-    ChallengePassword,
-    EnrollmentProfile,
-    EnrollmentRequest,
-    EnrollmentTransaction,
-    OnDuplicate,
-)
-from approvals.states import State
-from approvals.sweep import sweep
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.issuance.sweep import sweep
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile, OnDuplicate
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.rules.errors import AlreadyDecided
+from approvals.rules.states import State
 from audit.events import SYSTEM
 from audit.models import AuditEntry
-from ca.models import Certificate
-from ca.profiles import ProfileSpec
-from scep.client import Identity, PKIStatus, ReceivedCertRep, build_csr, build_pkcs_req
+from ca.content.csr_review import ProfileSpec
+from ca.models.certificates import Certificate
+from scep.client import Identity, build_csr, build_pkcs_req
 from scep.protocol.certificates import read_certificate
-from scep.protocol.constants import FailInfo
+from scep.protocol.constants import FailInfo, PKIStatus
+from scep.protocol.requests import ReceivedCertRep
 from tests.flows.wire import bare, causes, granted, message, nothing_granted, post, refused
 from tests.scep.forge import ALICE_ID, csr
 from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
 
 UNKNOWN = (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID, "no such transaction")
-GONE = (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID, "the certificate of this request is revoked or expired")
-OTHER_CONTENT = "this transaction is open for another request: use a new transactionID or wait for its end"
+GONE = (
+    PKIStatus.FAILURE,
+    FailInfo.BAD_CERT_ID,
+    "the certificate of this request is revoked or expired",
+)
+OTHER_CONTENT = (
+    "this transaction is open for another request: use a new transactionID or wait for its end"
+)
 
 
 def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | None]:
@@ -67,12 +72,16 @@ def travel(**difference: float) -> time_machine.travel:
     return time_machine.travel(now() + timedelta(**difference), tick=True)
 
 
-# ---------------------------------------------------------------------------------------------------------- repeats
+# ------------------------------------------------------------------------------------------ repeats
 
 
 def test_the_same_bytes_again_are_a_poll_as_micromdm_does_it(world: World) -> None:
     device = Device.named("r1.example")
-    sent = build_pkcs_req(build_csr(device.key, device.name), device.identity, device.scep.get_ca_cert().encryption_der)
+    sent = build_pkcs_req(
+        build_csr(device.key, device.name),
+        device.identity,
+        device.scep.get_ca_cert().encryption_der,
+    )
     for _ in range(3):
         assert device.scep.send(sent, device.identity).status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
@@ -86,7 +95,9 @@ def test_the_same_content_with_another_nonce_is_a_poll_as_certmonger_does_it(wor
     device = Device.named("r1.example")
     first = device.enroll(dns_names=["r1.example"])
     csr_again = build_csr(device.key, device.name, dns_names=["r1.example"])
-    again = device.scep.enroll(csr_again, Identity.self_signed(device.key, "another name", now=now()))
+    again = device.scep.enroll(
+        csr_again, Identity.self_signed(device.key, "another name", now=now())
+    )
     assert (first.status, again.status) == (PKIStatus.PENDING, PKIStatus.PENDING)
     submitted = EnrollmentRequest.objects.get().submitted_at
     approve(world)
@@ -94,11 +105,15 @@ def test_the_same_content_with_another_nonce_is_a_poll_as_certmonger_does_it(wor
     assert EnrollmentRequest.objects.get().submitted_at == submitted
 
 
-def test_a_new_self_signed_certificate_over_the_same_key_is_the_same_device_as_sscep_resumes(world: World) -> None:
+def test_a_new_self_signed_certificate_over_the_same_key_is_the_same_device_as_sscep_resumes(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve(world)
-    other = Identity.self_signed(device.key, "another name", now=now() - timedelta(days=400), days=1)
+    other = Identity.self_signed(
+        device.key, "another name", now=now() - timedelta(days=400), days=1
+    )
     answer = device.scep.poll(other)
     assert (answer.status, len(answer.certificates)) == (PKIStatus.SUCCESS, 1)
 
@@ -107,13 +122,17 @@ def test_of_a_self_signed_certificate_nothing_but_the_key_is_looked_at(world: Wo
     device = Device.named("r1.example")
     for name, begun in (("another name", -400), ("a third name", 400)):
         signer = Identity.self_signed(device.key, name, now=now() + timedelta(days=begun), days=1)
-        answer = device.scep.enroll(build_csr(device.key, device.name), signer, transaction_id=f"since {begun}")
+        answer = device.scep.enroll(
+            build_csr(device.key, device.name), signer, transaction_id=f"since {begun}"
+        )
         assert answer.status is PKIStatus.PENDING
     assert newest().subject == "CN=r1.example"
 
 
 @pytest.mark.usefixtures("within_a_minute")
-def test_a_poll_after_success_gets_the_same_certificate_again_and_each_pickup_is_on_record(world: World) -> None:
+def test_a_poll_after_success_gets_the_same_certificate_again_and_each_pickup_is_on_record(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     approve(world)
@@ -123,7 +142,7 @@ def test_a_poll_after_success_gets_the_same_certificate_again_and_each_pickup_is
     assert AuditEntry.objects.filter(event="certificate:deliver").count() == 1
 
 
-# ---------------------------------------------------------------------------------- a new transactionID, the same key
+# ---------------------------------------------------------------- a new transactionID, the same key
 
 
 def test_a_new_transaction_of_the_same_key_meets_the_open_request(world: World) -> None:
@@ -159,20 +178,27 @@ def test_a_new_transaction_of_a_key_with_a_valid_certificate_gets_what_the_profi
     answer = device.enroll(transaction_id="second")
     match policy:
         case OnDuplicate.REDELIVER:
-            assert answer.certificates == (Certificate.objects.get(order_id=issued.pk).certificate_der,)
+            assert answer.certificates == (
+                Certificate.objects.get(order_id=issued.pk).certificate_der,
+            )
             assert EnrollmentRequest.objects.count() == 1
         case OnDuplicate.PENDING:
             assert answer.status is PKIStatus.PENDING
             assert newest().pk != issued.pk
         case _:
-            assert told(answer)[1:] == (FailInfo.BAD_REQUEST, "this key has a valid certificate already")
+            assert told(answer)[1:] == (
+                FailInfo.BAD_REQUEST,
+                "this key has a valid certificate already",
+            )
             assert causes() == ["key has a certificate already"]
 
 
-# -------------------------------------------------------------------------- the same transaction, different content
+# ---------------------------------------------------------- the same transaction, different content
 
 
-def test_other_content_in_an_open_transaction_is_refused_and_changes_nothing_the_officer_saw(world: World) -> None:
+def test_other_content_in_an_open_transaction_is_refused_and_changes_nothing_the_officer_saw(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     with nothing_granted():
@@ -199,10 +225,13 @@ def test_other_content_while_the_key_waits_elsewhere_is_refused_not_a_fault(worl
     device.enroll(transaction_id="second", dns_names=["r1.example"])
     with nothing_granted():
         answer = device.enroll(dns_names=["r9.example"])
-    assert told(answer)[1:] == (FailInfo.BAD_REQUEST, "this key has an open request for other names")
+    assert told(answer)[1:] == (
+        FailInfo.BAD_REQUEST,
+        "this key has an open request for other names",
+    )
 
 
-# --------------------------------------------------------------------------------------------------- after a refusal
+# ---------------------------------------------------------------------------------- after a refusal
 
 
 def test_a_refused_transaction_stays_refused_until_its_time_has_passed(world: World) -> None:
@@ -220,20 +249,31 @@ def test_a_refused_transaction_stays_refused_until_its_time_has_passed(world: Wo
     assert device.poll().status is PKIStatus.PENDING
 
 
-def test_a_refused_transaction_asks_again_at_once_with_a_fresh_one_time_challenge(world: World) -> None:
+def test_a_refused_transaction_asks_again_at_once_with_a_fresh_one_time_challenge(
+    world: World,
+) -> None:
     profile = create_profile(world.ca, "phones", challenge="one-time")
     device = Device.named("r1.example", profile="phones")
     used = challenge(profile)
     assert device.enroll(challenge=used).status is PKIStatus.PENDING
     reject(world)
     for stale in (used, "guess", None):
-        assert told(device.enroll(challenge=stale)) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, "wrong site")
+        assert told(device.enroll(challenge=stale)) == (
+            PKIStatus.FAILURE,
+            FailInfo.BAD_REQUEST,
+            "wrong site",
+        )
     assert device.enroll(challenge=challenge(profile)).status is PKIStatus.PENDING
-    assert [request.state for request in EnrollmentRequest.objects.order_by("id")] == [State.REJECTED, State.PENDING]
+    assert [request.state for request in EnrollmentRequest.objects.order_by("id")] == [
+        State.REJECTED,
+        State.PENDING,
+    ]
     assert not ChallengePassword.objects.filter(redeemed_at__isnull=True).exists()
 
 
-def test_a_refused_transaction_that_asks_again_while_its_key_waits_elsewhere_joins_that_request(world: World) -> None:
+def test_a_refused_transaction_that_asks_again_while_its_key_waits_elsewhere_joins_that_request(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     reject(world)
@@ -260,7 +300,9 @@ def test_an_expired_request_says_so_and_a_reopened_one_waits_again(world: World)
     assert device.poll().status is PKIStatus.SUCCESS
 
 
-def test_a_reopened_request_is_what_its_device_is_told_of_though_it_was_refused_once_more_since(world: World) -> None:
+def test_a_reopened_request_is_what_its_device_is_told_of_though_it_was_refused_once_more_since(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     with travel(hours=-25):
         device.enroll()
@@ -275,7 +317,9 @@ def test_a_reopened_request_is_what_its_device_is_told_of_though_it_was_refused_
     assert device.poll().status is PKIStatus.SUCCESS
 
 
-def test_a_refused_request_is_not_reopened_once_its_device_has_a_newer_one_open(world: World) -> None:
+def test_a_refused_request_is_not_reopened_once_its_device_has_a_newer_one_open(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     first = reject(world)
@@ -286,7 +330,7 @@ def test_a_refused_request_is_not_reopened_once_its_device_has_a_newer_one_open(
     assert device.poll().status is PKIStatus.PENDING
 
 
-# --------------------------------------------------------------------------- D-27, D-28: the same ID, another key
+# ------------------------------------------------------------- D-27, D-28: the same ID, another key
 
 
 def test_d27_devices_with_the_same_transaction_id_do_not_meet(world: World) -> None:
@@ -298,12 +342,16 @@ def test_d27_devices_with_the_same_transaction_id_do_not_meet(world: World) -> N
     approve_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
     reject_request(request_id=second.pk, voice=voice_of(world.alice), comment="no", now=now())
     run_worker()
-    assert one.poll("constant").certificates == (Certificate.objects.get(order_id=first.pk).certificate_der,)
+    assert one.poll("constant").certificates == (
+        Certificate.objects.get(order_id=first.pk).certificate_der,
+    )
     assert told(two.poll("constant")) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, "no")
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_d27_who_guesses_a_transaction_id_takes_nothing_from_its_owner(world: World, is_first: bool) -> None:
+def test_d27_who_guesses_a_transaction_id_takes_nothing_from_its_owner(
+    world: World, is_first: bool
+) -> None:
     victim, mallory = Device.named("r1.example"), Device.named("r1.example", "bob")
     name = victim.identity.transaction_id
     order = [mallory, victim] if is_first else [victim, mallory]
@@ -321,7 +369,9 @@ def _signer(device: Device) -> str:
 
 
 @pytest.mark.usefixtures("within_a_minute")
-def test_d28_a_poll_signed_by_another_key_is_told_what_a_poll_for_nothing_is_told(world: World) -> None:
+def test_d28_a_poll_signed_by_another_key_is_told_what_a_poll_for_nothing_is_told(
+    world: World,
+) -> None:
     for prepare in (lambda: None, partial(approve, world)):
         post(message(world, csr()))
         prepare()
@@ -343,7 +393,7 @@ def test_d31_a_transaction_of_one_profile_is_unknown_at_another(world: World) ->
     assert told(Device.named("r1.example", profile="switches").poll()) == UNKNOWN
 
 
-# ------------------------------------------------------------------------------- D-30: certificates not valid any more
+# ------------------------------------------------------------ D-30: certificates not valid any more
 
 
 def _expire(certificate: Certificate) -> datetime:
@@ -375,8 +425,12 @@ def test_d30_an_old_message_gets_no_certificate_any_more_once_it_is_revoked(worl
             assert (answer.status, answer.fail_info, answer.text) == GONE
 
 
-def test_d30_after_expiry_a_fresh_one_time_challenge_opens_a_new_request_a_used_one_does_not(world: World) -> None:
-    profile = create_profile(world.ca, "phones", challenge="one-time", spec=ProfileSpec(validity_days=1))
+def test_d30_after_expiry_a_fresh_one_time_challenge_opens_a_new_request_a_used_one_does_not(
+    world: World,
+) -> None:
+    profile = create_profile(
+        world.ca, "phones", challenge="one-time", spec=ProfileSpec(validity_days=1)
+    )
     device = Device.named("r1.example", profile="phones")
     used = challenge(profile)
     device.enroll(challenge=used)
@@ -395,7 +449,7 @@ def test_after_expiry_a_new_transaction_of_the_same_key_is_a_new_request(world: 
         assert device.enroll(transaction_id="second").status is PKIStatus.PENDING
 
 
-# ------------------------------------------------------------------------------------------ D-24: a certificate of ours
+# ---------------------------------------------------------------------- D-24: a certificate of ours
 
 
 def certified(world: World, device: Device) -> Identity:
@@ -414,7 +468,11 @@ def test_d24_a_message_signed_by_a_certificate_of_ours_is_a_renewal_and_never_a_
     with nothing_granted():
         for key in (device.key, _other_key()):
             answer = device.scep.enroll(build_csr(key, device.name), renewing, renewal=renewal)
-            assert told(answer) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, "renewal is not enabled")
+            assert told(answer) == (
+                PKIStatus.FAILURE,
+                FailInfo.BAD_REQUEST,
+                "renewal is not enabled",
+            )
     assert causes()[0] in ("renewal is not enabled", "RenewalReq")
 
 
@@ -429,7 +487,9 @@ def test_d24_neither_an_expired_nor_a_revoked_certificate_of_ours_enrolls(world:
         status="REVOKED", revoked_at=now(), revocation_reason="superseded"
     )
     with travel(days=400), nothing_granted():
-        answer = device.scep.enroll(build_csr(device.key, device.name), renewing, transaction_id="second")
+        answer = device.scep.enroll(
+            build_csr(device.key, device.name), renewing, transaction_id="second"
+        )
         assert told(answer)[1:] == (FailInfo.BAD_REQUEST, "renewal is not enabled")
 
 
@@ -439,7 +499,9 @@ def test_d24_a_certificate_of_ours_polls_for_the_request_of_its_key(world: World
     assert device.scep.poll(renewing).certificates == (renewing.certificate_der,)
 
 
-def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_no_more_than_a_self_made_one(world: World) -> None:
+def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_no_more_than_a_self_made_one(
+    world: World,
+) -> None:
     """It proves the key, nothing else: the request waits for an officer like any other."""
     device = Device.named("r1.example")
     renewing = certified(world, device)
@@ -447,7 +509,10 @@ def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_no_more_than_a_self_m
     create_profile(other, "elsewhere")
     stranger = Device.named("r1.example", profile="elsewhere")
     before = granted()[0]
-    assert stranger.scep.enroll(build_csr(device.key, device.name), renewing).fail_info is FailInfo.BAD_REQUEST
+    assert (
+        stranger.scep.enroll(build_csr(device.key, device.name), renewing).fail_info
+        is FailInfo.BAD_REQUEST
+    )
     lookalike = Device.named("r1.example", "bob")
     assert lookalike.enroll(transaction_id=renewing.transaction_id).status is PKIStatus.PENDING
     assert granted()[0] == before

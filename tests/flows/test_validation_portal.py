@@ -1,4 +1,5 @@
-"""Webhook and Intune with the whole portal running as its own processes: real web server, workers and broker.
+"""Webhook and Intune with the whole portal running as its own processes: real web server, workers
+and broker.
 
 On SQLite, or on the PostgreSQL and Redis that the run was given.
 """
@@ -39,13 +40,22 @@ class Site:
     ) -> tuple[ScepClient, Identity, ReceivedCertRep]:
         client = ScepClient(self.portal.scep(profile))
         device = Identity.self_signed(rsa_key(key), name, now=datetime.now(UTC))
-        return client, device, client.enroll(build_csr(device.key, name, challenge_password=code), device)
+        return (
+            client,
+            device,
+            client.enroll(build_csr(device.key, name, challenge_password=code), device),
+        )
 
 
 @pytest.fixture
 def services() -> Iterator[dict[str, str]]:
-    """The database and broker that the run names, with a database of our own; nothing: the embedded ones."""
-    database, broker = os.environ.get("PORTAL_TEST_DATABASE_URL"), os.environ.get("PORTAL_TEST_REDIS_URL")
+    """The database and broker that the run names, with a database of our own; nothing: the embedded
+    ones.
+    """
+    database, broker = (
+        os.environ.get("PORTAL_TEST_DATABASE_URL"),
+        os.environ.get("PORTAL_TEST_REDIS_URL"),
+    )
     if not database or not broker:
         yield {}
         return
@@ -57,7 +67,9 @@ def services() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, services: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(
+    tmp_path: Path, services: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
     """A portal with profiles of each kind, automatic and manual."""
     cloud = Intune()
     with ExitStack() as stack:
@@ -68,10 +80,13 @@ def site(tmp_path: Path, services: dict[str, str], monkeypatch: pytest.MonkeyPat
             "PORTAL_WEBHOOK_NETWORKS": "127.0.0.0/8",
             "PORTAL_INTUNE_HOSTS": intune.origin,
             **dict.fromkeys(
-                ("PORTAL_INTUNE_LOGIN_URL", "PORTAL_INTUNE_GRAPH_URL", "PORTAL_INTUNE_API_URL"), intune.origin
+                ("PORTAL_INTUNE_LOGIN_URL", "PORTAL_INTUNE_GRAPH_URL", "PORTAL_INTUNE_API_URL"),
+                intune.origin,
             ),
         }
-        monkeypatch.setattr("tests.interop.portal._environment", lambda: _environment() | services | allowed)
+        monkeypatch.setattr(
+            "tests.interop.portal._environment", lambda: _environment() | services | allowed
+        )
         portal = Portal(tmp_path / "data", free_port())
         process = start(portal, tmp_path / "up.log")
         stack.callback(stop, process)
@@ -80,7 +95,9 @@ def site(tmp_path: Path, services: dict[str, str], monkeypatch: pytest.MonkeyPat
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+    }
     return kept | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -111,10 +128,14 @@ def test_codes_of_an_mdm_and_of_intune_through_the_whole_portal(site: Site) -> N
     site.webhook.answer = lambda heard: (503, b"")
     client, device, answer = site.enroll("phones", "p3.example", "device-1")
     assert answer.status is PKIStatus.PENDING
-    wait_until(lambda: "HTTP 503" in site.portal.run("validation", "list"), what="the fault on record")
+    wait_until(
+        lambda: "HTTP 503" in site.portal.run("validation", "list"), what="the fault on record"
+    )
     assert client.poll(device).status is PKIStatus.PENDING
     site.webhook.answer = mdm
-    wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the later answer", within=60)
+    wait_until(
+        lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the later answer", within=60
+    )
 
     client, device, answer = site.enroll("laptops", "l1.example", "device-2")
     assert answer.status is PKIStatus.PENDING
@@ -130,7 +151,10 @@ def until_answered(site: Site, profile: str, name: str, key: str) -> None:
     """Enroll; the first exchange mostly has the certificate, on a busy machine a poll has it."""
     client, device, answer = site.enroll(profile, name, key)
     if answer.status is not PKIStatus.SUCCESS:
-        wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what=f"a certificate for {name}")
+        wait_until(
+            lambda: client.poll(device).status is PKIStatus.SUCCESS,
+            what=f"a certificate for {name}",
+        )
 
 
 def written_down(site: Site, secret: str) -> list[str]:

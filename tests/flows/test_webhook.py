@@ -1,4 +1,6 @@
-"""Codes that an MDM made: asked about by a signed webhook over real HTTP, whatever the MDM answers."""
+"""Codes that an MDM made: asked about by a signed webhook over real HTTP, whatever the MDM
+answers.
+"""
 
 import json
 import logging
@@ -12,33 +14,28 @@ from unittest import mock
 
 import pytest
 
-from approvals import validating
-from approvals.decisions import approve_request, decide_many, reject_request, reopen_request
-from approvals.enrollment import answer_of
-from approvals.errors import Cause, NotValidated, ProfileInvalid, Refusal
-from approvals.models import (
-    Decision,
-    EnrollmentProfile,
-    EnrollmentRequest,
-    KeptCsr,
-    OutboxMessage,
-    Validation,
-    ValidationService,
-    Verdict,
-)
-from approvals.profiles import set_service
-from approvals.states import State
-from approvals.sweep import sweep
-from approvals.targets import read_allowed_host
-from approvals.validation_messages import Answer, Question, Word
-from approvals.validation_services import ServiceOrder
-from approvals.webhook_messages import signature_of
+from approvals.decisions.batch import decide_many
+from approvals.decisions.decide import approve_request, reject_request, reopen_request
+from approvals.enrollment.answers import answer_of
+from approvals.issuance.sweep import sweep
+from approvals.models.decisions import Decision, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, KeptCsr, OutboxMessage
+from approvals.models.validations import Validation, ValidationService
+from approvals.profiles.manage import set_service
+from approvals.rules.errors import Cause, NotValidated, ProfileInvalid, Refusal
+from approvals.rules.states import State
+from approvals.validation import worker
+from approvals.validation.messages import Answer, Question, Word
+from approvals.validation.services import ServiceOrder
+from approvals.validation.webhook_messages import signature_of
 from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.csr import decode_csr
-from scep.client import HttpError
+from ca.x509.csr import decode_csr
+from outbound.targets import read_allowed_host
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
+from scep.transport import HttpError
 from tests.flows.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
 from tests.flows.test_challenge_canary import database
 from tests.flows.wire import bare
@@ -58,13 +55,17 @@ def stand_in(settings: Any) -> Iterator[StandIn]:
 
 
 def order(server: StandIn, **wanted: Any) -> ServiceOrder:
-    return ServiceOrder(**{"kind": "webhook", "url": f"{server.origin}/scep", "secret": SECRET, **wanted})
+    return ServiceOrder(
+        **{"kind": "webhook", "url": f"{server.origin}/scep", "secret": SECRET, **wanted}
+    )
 
 
 @pytest.fixture
 def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
     """A profile that approves whomever the MDM knows."""
-    return create_profile(world.ca, "phones", approval="automatic", challenge="webhook", service=order(stand_in))
+    return create_profile(
+        world.ca, "phones", approval="automatic", challenge="webhook", service=order(stand_in)
+    )
 
 
 @pytest.fixture
@@ -77,23 +78,29 @@ def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
 def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that are at it while the web process sleeps; on a busy machine everybody has time.
 
-    What got no answer is tried again when a test makes it due, not when a second happens to have passed.
+    What got no answer is tried again when a test makes it due, not when a second happens to have
+    passed.
     """
-    for name in ("approvals.validating.backoff", "approvals.validations.backoff"):
+    for name in (
+        "approvals.validation.worker.backoff",
+        "approvals.records.validation_gate.backoff",
+    ):
         monkeypatch.setattr(name, lambda attempts: timedelta(days=1))
-    monkeypatch.setattr("scep.service.WAIT_SECONDS", 60.0)
-    monkeypatch.setattr("approvals.webhook.SECONDS", 60.0)
-    with mock.patch("scep.service.time.sleep", side_effect=lambda seconds: work()):
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 60.0)
+    monkeypatch.setattr("approvals.validation.webhook.SECONDS", 60.0)
+    with mock.patch("scep.operations.enrollment.time.sleep", side_effect=lambda seconds: work()):
         yield
 
 
 def work() -> None:
     """Do what the default worker and the signing worker do with everything that is due."""
-    validating.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
+    worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
     run_worker()
 
 
-def enroll(profile: str = "phones", *, code: str | None = CODE, key: str = "alice") -> ReceivedCertRep:
+def enroll(
+    profile: str = "phones", *, code: str | None = CODE, key: str = "alice"
+) -> ReceivedCertRep:
     return Device.named("p1.example", key=key, profile=profile).enroll(challenge=code)
 
 
@@ -112,7 +119,9 @@ def make_due() -> None:
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_code_that_the_mdm_knows_gets_its_certificate_in_the_same_exchange(stand_in: StandIn) -> None:
+def test_a_code_that_the_mdm_knows_gets_its_certificate_in_the_same_exchange(
+    stand_in: StandIn,
+) -> None:
     assert enroll().status is PKIStatus.SUCCESS
     validation = Validation.objects.get()
     assert (validation.state, validation.answered_by) == ("allowed", f"127.0.0.1:{stand_in.port}")
@@ -129,9 +138,19 @@ def test_the_message_is_signed_and_says_everything_about_the_request(stand_in: S
     assert heard.headers["X-Portal-Signature"] == signature_of(heard.body, SECRET)
     assert heard.headers["Host"] == f"127.0.0.1:{stand_in.port}"
     message = heard.json
-    assert (heard.headers["X-Portal-Id"], heard.headers["X-Portal-Timestamp"]) == (message["id"], message["timestamp"])
-    assert (message["kind"], message["profile"], message["challenge"]) == ("validate", "phones", CODE)
-    assert (message["request"], message["transactionID"]) == (str(request.pk), request.transaction_id)
+    assert (heard.headers["X-Portal-Id"], heard.headers["X-Portal-Timestamp"]) == (
+        message["id"],
+        message["timestamp"],
+    )
+    assert (message["kind"], message["profile"], message["challenge"]) == (
+        "validate",
+        "phones",
+        CODE,
+    )
+    assert (message["request"], message["transactionID"]) == (
+        str(request.pk),
+        request.transaction_id,
+    )
     assert (message["csr"]["subject"], message["csr"]["key"]) == ("CN=p1.example", "RSA 2048")
     sent = decode_csr(b64decode(message["csr"]["raw"], validate=True))
     assert (sent.challenge_password, sent.spki_sha256.hex()) == (CODE, request.csr_spki_sha256)
@@ -148,7 +167,9 @@ def test_a_code_that_the_mdm_denies_is_refused_without_a_hint_and_logged_with_th
     assert (decision.verdict, decision.evidence, decision.officer) == ("reject", "policy", None)
     assert events() == ["validation:ask", "validation:deny"]
     reason = AuditPrivateValue.objects.get(entry__event="validation:deny", path="data.comment")
-    assert reason.value == "code … is not known"  # what the MDM repeated of the challenge is left out
+    assert (
+        reason.value == "code … is not known"
+    )  # what the MDM repeated of the challenge is left out
     assert not KeptCsr.objects.exists()
 
 
@@ -167,9 +188,14 @@ def test_a_device_without_a_code_is_refused_at_once_and_nobody_is_asked(stand_in
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_what_the_profile_refuses_is_told_to_the_log_and_not_to_who_only_has_some_code(stand_in: StandIn) -> None:
+def test_what_the_profile_refuses_is_told_to_the_log_and_not_to_who_only_has_some_code(
+    stand_in: StandIn,
+) -> None:
     answer = Device.named("p1.example\u202e", profile="phones").enroll(challenge="guessed-0815")
-    assert (answer.fail_info, bare(answer.fail_info_text)) == (FailInfo.BAD_REQUEST, "request not permitted")
+    assert (answer.fail_info, bare(answer.fail_info_text)) == (
+        FailInfo.BAD_REQUEST,
+        "request not permitted",
+    )
     entry = AuditEntry.objects.get(event="message:refuse")
     assert entry.data["cause"] == "phones: policy: text-hidden"
     assert "invisible or control character U+202E" in entry.data["detail"]
@@ -177,7 +203,9 @@ def test_what_the_profile_refuses_is_told_to_the_log_and_not_to_who_only_has_som
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_denied_device_may_ask_again_at_once_with_another_code_but_not_with_the_same(stand_in: StandIn) -> None:
+def test_a_denied_device_may_ask_again_at_once_with_another_code_but_not_with_the_same(
+    stand_in: StandIn,
+) -> None:
     enroll(code="guessed-0815")
     enroll(code="guessed-0815")
     assert len(stand_in.heard) == 1
@@ -185,7 +213,9 @@ def test_a_denied_device_may_ask_again_at_once_with_another_code_but_not_with_th
 
 
 @pytest.mark.usefixtures("prompt_workers")
-def test_denied_codes_count_as_guesses_and_lock_their_address(phones: EnrollmentProfile, stand_in: StandIn) -> None:
+def test_denied_codes_count_as_guesses_and_lock_their_address(
+    phones: EnrollmentProfile, stand_in: StandIn
+) -> None:
     EnrollmentProfile.objects.filter(pk=phones.pk).update(max_failed_per_address=2)
     enroll(code="guessed-0815")
     enroll(code="guessed-0816", key="bob")
@@ -196,8 +226,10 @@ def test_denied_codes_count_as_guesses_and_lock_their_address(phones: Enrollment
 
 @pytest.mark.usefixtures("prompt_workers")
 @pytest.mark.parametrize("key", ["RSA 2048", "EC P-256"])
-def test_a_challenge_that_encrypts_the_answer_is_kept_for_it(phones: EnrollmentProfile, key: str) -> None:
-    with mock.patch("scep.service.WAIT_SECONDS", -1):
+def test_a_challenge_that_encrypts_the_answer_is_kept_for_it(
+    phones: EnrollmentProfile, key: str
+) -> None:
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", -1):
         enroll()
     with without_triggers():
         EnrollmentRequest.objects.update(key_description=key)
@@ -213,7 +245,9 @@ def test_officers_decide_about_what_the_mdm_confirmed_and_only_about_that(world:
     voice = voice_of(world.alice)
     with pytest.raises(NotValidated, match="has not said anything"):
         approve_request(request_id=request.pk, voice=voice, comment="", now=now())
-    (result,) = decide_many(items=[(request.pk, None)], verdict=Verdict.APPROVE, voice=voice, comment="", now=now())
+    (result,) = decide_many(
+        items=[(request.pk, None)], verdict=Verdict.APPROVE, voice=voice, comment="", now=now()
+    )
     assert (result.done, "wait for it" in result.text) == (False, True)
     assert not OutboxMessage.objects.exists()
     work()
@@ -228,7 +262,9 @@ def test_officers_decide_about_what_the_mdm_confirmed_and_only_about_that(world:
 def test_an_officer_may_reject_without_waiting_for_the_mdm(world: World, stand_in: StandIn) -> None:
     enroll("laptops")
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now())
+    reject_request(
+        request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now()
+    )
     work()
     assert not stand_in.heard
     with pytest.raises(NotValidated):
@@ -241,23 +277,31 @@ def test_a_denied_request_cannot_be_opened_again(world: World) -> None:
     work()
     with pytest.raises(NotValidated, match="denied the challenge"):
         reopen_request(
-            request_id=EnrollmentRequest.objects.get().pk, voice=voice_of(world.alice), comment="", now=now()
+            request_id=EnrollmentRequest.objects.get().pk,
+            voice=voice_of(world.alice),
+            comment="",
+            now=now(),
         )
 
 
 @pytest.mark.usefixtures("forges_records", "laptops")
 def test_what_was_approved_without_a_confirmation_is_not_signed(world: World) -> None:
     enroll("laptops")
-    with mock.patch("approvals.decisions.require_validation"):
+    with mock.patch("approvals.decisions.decide.require_validation"):
         approve_request(
-            request_id=EnrollmentRequest.objects.get().pk, voice=voice_of(world.alice), comment="", now=now()
+            request_id=EnrollmentRequest.objects.get().pk,
+            voice=voice_of(world.alice),
+            comment="",
+            now=now(),
         )
     assert run_worker().issued == []
     assert "the challenge is not confirmed" in EnrollmentRequest.objects.get().last_fault
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_an_mdm_that_wants_an_officer_gets_one_even_where_the_policy_decides(stand_in: StandIn, world: World) -> None:
+def test_an_mdm_that_wants_an_officer_gets_one_even_where_the_policy_decides(
+    stand_in: StandIn, world: World
+) -> None:
     stand_in.answer = lambda heard: (200, {"action": "ask", "reason": "a shared device"})
     assert enroll().status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
@@ -267,7 +311,9 @@ def test_an_mdm_that_wants_an_officer_gets_one_even_where_the_policy_decides(sta
 
 
 def wrong_key(heard: Heard) -> Reply:
-    is_ours = heard.headers["X-Portal-Signature"] == signature_of(heard.body, "another secret of the MDM alone")
+    is_ours = heard.headers["X-Portal-Signature"] == signature_of(
+        heard.body, "another secret of the MDM alone"
+    )
     return (200, {"action": "allow"}) if is_ours else (401, {"action": "allow"})
 
 
@@ -279,11 +325,17 @@ BAD_HABITS: dict[str, tuple[Any, str]] = {
     "half an object": (lambda heard: (200, b'{"action": "allow"'), "not JSON as expected"),
     "a list": (lambda heard: (200, b'["allow"]'), "not a JSON object"),
     "two answers": (lambda heard: (200, {"action": "allow", "allow": False}), "either"),
-    "one answer twice": (lambda heard: (200, b'{"action":"deny","action":"allow"}'), "not JSON as expected"),
+    "one answer twice": (
+        lambda heard: (200, b'{"action":"deny","action":"allow"}'),
+        "not JSON as expected",
+    ),
     "no answer in it": (lambda heard: (200, {}), "either"),
     "a word of its own": (lambda heard: (200, {"action": "APPROVE"}), "one of allow, ask, deny"),
     "a truth of its own": (lambda heard: (200, {"allow": 1}), "true or false"),
-    "too much": (lambda heard: (200, b" " * 70_000 + b'{"action": "allow"}'), "longer than 65,536 bytes"),
+    "too much": (
+        lambda heard: (200, b" " * 70_000 + b'{"action": "allow"}'),
+        "longer than 65,536 bytes",
+    ),
     "nothing": (lambda heard: (200, b""), "not JSON as expected"),
 }
 
@@ -303,19 +355,26 @@ def test_whatever_is_no_answer_decides_nothing(stand_in: StandIn, habit: str) ->
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
 def test_a_slow_answer_is_none(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("approvals.webhook.SECONDS", 0.2)
+    monkeypatch.setattr("approvals.validation.webhook.SECONDS", 0.2)
     stand_in.answer = slow(0.6)
     assert enroll().status is PKIStatus.PENDING
     assert "no answer within 0.2 s" in Validation.objects.get().fault
 
 
 @pytest.mark.usefixtures("prompt_workers")
-def test_a_dead_mdm_leaves_the_device_pending_until_it_is_back(world: World, stand_in: StandIn, settings: Any) -> None:
+def test_a_dead_mdm_leaves_the_device_pending_until_it_is_back(
+    world: World, stand_in: StandIn, settings: Any
+) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         dead = StandIn(nobody.getsockname()[1], mdm)
-        settings.PORTAL_WEBHOOK_HOSTS = (*settings.PORTAL_WEBHOOK_HOSTS, read_allowed_host(dead.origin))
-        phones = create_profile(world.ca, "phones", approval="automatic", challenge="webhook", service=order(dead))
+        settings.PORTAL_WEBHOOK_HOSTS = (
+            *settings.PORTAL_WEBHOOK_HOSTS,
+            read_allowed_host(dead.origin),
+        )
+        phones = create_profile(
+            world.ca, "phones", approval="automatic", challenge="webhook", service=order(dead)
+        )
         assert enroll().status is PKIStatus.PENDING
     assert "refused" in Validation.objects.get().fault
     set_service(phones, order(stand_in), actor=SYSTEM, now=now())
@@ -342,17 +401,19 @@ def test_officers_hear_of_a_silence_once_it_has_lasted(stand_in: StandIn) -> Non
 @pytest.mark.usefixtures("phones")
 def test_the_sweep_rings_for_what_waits_and_lets_it_expire_unconfirmed() -> None:
     enroll()
-    with mock.patch("approvals.sweep.ring_for_validations_now") as ring:
+    with mock.patch("approvals.issuance.sweep.ring_for_validations_now") as ring:
         sweep(every=timedelta(0))
     assert ring.call_args.args[0] == [EnrollmentRequest.objects.get().pk]
     EnrollmentRequest.objects.update(expires_at=now())
     sweep(every=timedelta(0))
     assert EnrollmentRequest.objects.get().state == State.EXPIRED
-    assert validating.validate_requests([EnrollmentRequest.objects.get().pk]) == 0
+    assert worker.validate_requests([EnrollmentRequest.objects.get().pk]) == 0
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_an_mdm_whose_name_leads_to_a_private_address_is_not_called(stand_in: StandIn, settings: Any) -> None:
+def test_an_mdm_whose_name_leads_to_a_private_address_is_not_called(
+    stand_in: StandIn, settings: Any
+) -> None:
     settings.PORTAL_WEBHOOK_NETWORKS = ()
     assert enroll().status is PKIStatus.PENDING
     assert "its address 127.0.0.1 is not a public one" in Validation.objects.get().fault
@@ -360,7 +421,9 @@ def test_an_mdm_whose_name_leads_to_a_private_address_is_not_called(stand_in: St
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_host_that_the_operator_took_off_the_list_is_not_called(stand_in: StandIn, settings: Any) -> None:
+def test_a_host_that_the_operator_took_off_the_list_is_not_called(
+    stand_in: StandIn, settings: Any
+) -> None:
     settings.PORTAL_WEBHOOK_HOSTS = ()
     assert enroll().status is PKIStatus.PENDING
     assert "PORTAL_WEBHOOK_HOSTS" in Validation.objects.get().fault
@@ -375,7 +438,9 @@ def test_a_profile_cannot_name_a_host_that_is_not_on_the_list(world: World) -> N
         create_profile(world.ca, "phones", challenge="webhook")
 
 
-def test_a_profile_is_switched_to_a_webhook_and_its_log_has_no_secret(world: World, stand_in: StandIn) -> None:
+def test_a_profile_is_switched_to_a_webhook_and_its_log_has_no_secret(
+    world: World, stand_in: StandIn
+) -> None:
     set_service(world.profile, order(stand_in, reports=True), actor=SYSTEM, now=now())
     world.profile.refresh_from_db()
     assert world.profile.challenge == "webhook"
@@ -399,7 +464,9 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
 ) -> None:
     enroll()
     settings.PORTAL_INTUNE_LOGIN_URL = settings.PORTAL_INTUNE_GRAPH_URL = "https://127.0.0.1:9"
-    wanted = ServiceOrder(kind="intune", tenant="contoso.example", client_id="x", secret="a client secret")
+    wanted = ServiceOrder(
+        kind="intune", tenant="contoso.example", client_id="x", secret="a client secret"
+    )
     set_service(phones, wanted, actor=SYSTEM, now=now())
     work()
     assert Validation.objects.get().fault.startswith("nobody is set whom to ask")
@@ -407,12 +474,17 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
 
 
 @pytest.mark.usefixtures("phones")
-def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other(stand_in: StandIn) -> None:
+def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other(
+    stand_in: StandIn,
+) -> None:
     enroll()
     KeptCsr.objects.all().delete()
     enroll(key="bob")
-    validating.validate_requests(list(Validation.objects.order_by("pk").values_list("pk", flat=True)))
-    assert [validation.state for validation in Validation.objects.order_by("pk")] == ["unreachable", "allowed"]
+    worker.validate_requests(list(Validation.objects.order_by("pk").values_list("pk", flat=True)))
+    assert [validation.state for validation in Validation.objects.order_by("pk")] == [
+        "unreachable",
+        "allowed",
+    ]
     assert "is not kept any more" in Validation.objects.earliest("pk").fault
     assert ValidationService.objects.get().last_fault == ""
     asked = AuditEntry.objects.get(event="validation:ask")
@@ -429,8 +501,16 @@ def test_a_secret_that_does_not_open_asks_nobody(stand_in: StandIn) -> None:
 
 
 @pytest.mark.usefixtures("prompt_workers")
-def test_the_mdm_is_told_of_the_certificate_and_of_the_refusal(world: World, stand_in: StandIn) -> None:
-    create_profile(world.ca, "phones", approval="automatic", challenge="webhook", service=order(stand_in, reports=True))
+def test_the_mdm_is_told_of_the_certificate_and_of_the_refusal(
+    world: World, stand_in: StandIn
+) -> None:
+    create_profile(
+        world.ca,
+        "phones",
+        approval="automatic",
+        challenge="webhook",
+        service=order(stand_in, reports=True),
+    )
     assert enroll().status is PKIStatus.SUCCESS
     work()
     (issued,) = stand_in.of_kind("issued")
@@ -453,8 +533,8 @@ def test_a_worker_that_lost_its_claim_changes_nothing() -> None:
         return Answer(Word.ALLOW)
 
     with (
-        mock.patch("approvals.webhook.WebhookClient.validate", side_effect=validate),
-        mock.patch("scep.service.WAIT_SECONDS", 0.2),
+        mock.patch("approvals.validation.webhook.WebhookClient.validate", side_effect=validate),
+        mock.patch("scep.operations.enrollment.WAIT_SECONDS", 0.2),
     ):
         enroll()
     assert Validation.objects.get().state == "waiting"
@@ -463,7 +543,7 @@ def test_a_worker_that_lost_its_claim_changes_nothing() -> None:
 
 @pytest.mark.usefixtures("phones")
 def test_what_another_worker_has_claimed_is_left_to_it(stand_in: StandIn) -> None:
-    with mock.patch("scep.service.WAIT_SECONDS", -1):
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", -1):
         enroll()
     Validation.objects.update(lease_until=now() + timedelta(seconds=20))
     work()
@@ -473,7 +553,7 @@ def test_what_another_worker_has_claimed_is_left_to_it(stand_in: StandIn) -> Non
 @pytest.mark.usefixtures("phones", "prompt_workers")
 def test_one_silent_service_is_asked_once_in_a_task(stand_in: StandIn) -> None:
     stand_in.answer = lambda heard: (503, b"")
-    with mock.patch("scep.service.WAIT_SECONDS", -1):
+    with mock.patch("scep.operations.enrollment.WAIT_SECONDS", -1):
         for key in ("alice", "bob", "device-1"):
             enroll(key=key)
     work()

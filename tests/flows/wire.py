@@ -10,20 +10,25 @@ from typing import Any
 from django.db.models import Sum
 from django.test import Client
 
-from approvals.models import ChallengePassword, EnrollmentProfile, EnrollmentRequest
+from approvals.models.challenges import ChallengePassword
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.events import Event
 from audit.models import AuditEntry, RepeatedEvent
-from ca.models import Certificate, CertificateAuthority
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
 from scep.protocol import constants as c
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.signed_data import read_signed_data, read_signer_info
-from scep.ra_keys import ra_keys
+from scep.ra.keys import ra_keys
 from tests.pki import ec_key, rsa_key
 from tests.scep.forge import ALICE_ID, NONCE, Envelope, Message, ec_certificate, identity
 from tests.world import World
 
 URL = "/scep/routers/"
-SECONDS = 5.0  # of a whole exchange on a busy machine; what is measured in isolation takes milliseconds
+SECONDS = (
+    5.0  # of a whole exchange on a busy machine; what is measured in isolation takes milliseconds
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,14 @@ def ra_certificate(ca: CertificateAuthority) -> bytes:
 
 
 def message(world: World, csr: bytes | None = None, *, key: str = "alice", **pieces: Any) -> bytes:
-    """A PKCSReq signed by the key of this name (Carol's is EC); `envelope` and other pieces are those of `forge`."""
-    inside = {"recipient_certificate": ra_certificate(world.ca), "plaintext": csr, **pieces.pop("envelope", {})}
+    """A PKCSReq signed by the key of this name (Carol's is EC); `envelope` and other pieces are
+    those of `forge`.
+    """
+    inside = {
+        "recipient_certificate": ra_certificate(world.ca),
+        "plaintext": csr,
+        **pieces.pop("envelope", {}),
+    }
     signer: dict[str, Any] = (
         {"key": ec_key(), "certificate": ec_certificate()}
         if key == "carol"
@@ -102,14 +113,20 @@ def message(world: World, csr: bytes | None = None, *, key: str = "alice", **pie
 
 def refusals() -> int:
     """How many refusals are on record, those counted included."""
-    counted = RepeatedEvent.objects.filter(first_entry__event=Event.MESSAGE_REFUSE).aggregate(n=Sum("count"))["n"]
+    counted = RepeatedEvent.objects.filter(first_entry__event=Event.MESSAGE_REFUSE).aggregate(
+        n=Sum("count")
+    )["n"]
     return AuditEntry.objects.filter(event=Event.MESSAGE_REFUSE).count() + (counted or 0)
 
 
 def causes() -> list[str]:
     """The causes of refusals on record, in full, without the name of the profile."""
     found = []
-    for data in AuditEntry.objects.filter(event=Event.MESSAGE_REFUSE).order_by("id").values_list("data", flat=True):
+    for data in (
+        AuditEntry.objects.filter(event=Event.MESSAGE_REFUSE)
+        .order_by("id")
+        .values_list("data", flat=True)
+    ):
         cause = data["cause"].partition(": ")[2]
         cause = cause.partition(": ")[0] if cause.startswith("policy: ") else cause
         found.append(data.get("detail") or (data["text"] if "…" in cause else cause))
@@ -118,7 +135,9 @@ def causes() -> list[str]:
 
 @contextmanager
 def nothing_granted() -> Iterator[None]:
-    """Whatever is sent in here opens no request, makes no certificate, uses up no challenge, and does not take long."""
+    """Whatever is sent in here opens no request, makes no certificate, uses up no challenge, and
+    does not take long.
+    """
     before = granted()
     started = perf_counter()
     yield
@@ -132,7 +151,11 @@ def granted() -> tuple[int, int, int, list[tuple[object, ...]]]:
         Certificate.objects.count(),
         ChallengePassword.objects.filter(redeemed_at__isnull=False).count(),
         EnrollmentRequest.objects.count(),
-        list(EnrollmentRequest.objects.order_by("pk").values_list("pk", "state", "version", "content_sha256")),
+        list(
+            EnrollmentRequest.objects.order_by("pk").values_list(
+                "pk", "state", "version", "content_sha256"
+            )
+        ),
     )
 
 
@@ -147,11 +170,15 @@ def refused(
     nonce: bytes | None = NONCE,
     **environment: Any,
 ) -> Answer:
-    """Send a message that must get a FAILURE, with nothing granted and one more refusal on record."""
+    """Send a message that must get a FAILURE, with nothing granted and one more refusal on
+    record.
+    """
     before = refusals()
     with nothing_granted():
         answer = post(sent, str(profile), **environment)
-    assert (answer.http, answer.status, answer.fail_info) == (200, PKIStatus.FAILURE, fail_info), answer.body[:300]
+    assert (answer.http, answer.status, answer.fail_info) == (200, PKIStatus.FAILURE, fail_info), (
+        answer.body[:300]
+    )
     assert answer.transaction_id == transaction_id
     assert nonce is None or answer.recipient_nonce == nonce
     assert answer.content == b""

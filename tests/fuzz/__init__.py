@@ -1,1 +1,3 @@
-"""Hostile input by the million: mutated messages through every reader, and through the SCEP door itself."""
+"""Hostile input by the million: mutated messages through every reader, and through the SCEP door
+itself.
+"""

@@ -1,7 +1,10 @@
-"""`./portal fuzz`: mutated messages through every reader and the SCEP door. Status 1 for any finding.
+"""`./portal fuzz`: mutated messages through every reader and the SCEP door.
 
-A finding is an exception that is not in `scep.errors.PLANNED`, a response 5xx, something accepted that breaks a
-promise, more than 50 ms of CPU or more than 50 MiB for one message. It is saved with its bytes and can be replayed.
+Status 1 for any finding.
+
+A finding is an exception that is not in `scep.errors.PLANNED`, a response 5xx, something accepted
+that breaks a promise, more than 50 ms of CPU or more than 50 MiB for one message. It is saved with
+its bytes and can be replayed.
 """
 
 from __future__ import annotations
@@ -63,16 +66,33 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./portal fuzz", description="Hostile input, by the million.")
+    parser = argparse.ArgumentParser(
+        prog="./portal fuzz", description="Hostile input, by the million."
+    )
     add = parser.add_argument
-    add("--minutes", type=float, metavar="N", help="how long (1, or without end where --messages is given)")
+    add(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="how long (1, or without end where --messages is given)",
+    )
     add("--messages", type=int, metavar="N", help="how many messages")
     add("--seed", type=int, help="of all choices; a new one each time where it is left out")
     add("--processes", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="(2)")
     add(
-        "--door", type=float, default=0.06, metavar="SHARE", help="of messages through the whole web application (0.06)"
+        "--door",
+        type=float,
+        default=0.06,
+        metavar="SHARE",
+        help="of messages through the whole web application (0.06)",
     )
-    add("--resigned", type=float, default=0.35, metavar="SHARE", help="of messages sealed and signed anew (0.35)")
+    add(
+        "--resigned",
+        type=float,
+        default=0.35,
+        metavar="SHARE",
+        help="of messages sealed and signed anew (0.35)",
+    )
     add(
         "--guided",
         type=float,
@@ -98,7 +118,11 @@ def _arguments() -> argparse.Namespace:
 
 
 def _plan(given: argparse.Namespace) -> Plan:
-    minutes = given.minutes if given.minutes is not None else (1.0 if given.messages is None else 10_000.0)
+    minutes = (
+        given.minutes
+        if given.minutes is not None
+        else (1.0 if given.messages is None else 10_000.0)
+    )
     seconds = minutes * 60
     share = min(seconds * _GUIDED_SHARE, _GUIDED_MOST)
     given.findings.mkdir(parents=True, exist_ok=True)
@@ -118,20 +142,29 @@ def _run(plan: Plan, given: argparse.Namespace) -> int:
     started = time.monotonic()
     led = _guided_runs(plan)
     of_device = prepare()
-    extra = {target: _kept(plan.corpus / target) for target in guided.TARGETS} if plan.guided_seconds else {}
+    extra = (
+        {target: _kept(plan.corpus / target) for target in guided.TARGETS}
+        if plan.guided_seconds
+        else {}
+    )
     maker = Maker(plan.seed, plan.shares, extra, of_device)
     tally = _in_processes(plan, maker, deadline=started + plan.seconds)
     seconds = time.monotonic() - started
     for number, _, _ in tally.findings[:_SAVED_MOST]:
         (plan.folder / f"{plan.seed}-{number}.json").write_text(maker.case(number).to_json())
-    sys.stdout.write(as_text(tally, led, seed=plan.seed, seconds=seconds, folder=plan.folder) + "\n")
+    sys.stdout.write(
+        as_text(tally, led, seed=plan.seed, seconds=seconds, folder=plan.folder) + "\n"
+    )
     if given.report:
         given.report.write_text(as_json(tally, led, seed=plan.seed, seconds=seconds) + "\n")
     return 1 if tally.findings or led.findings or not tally.messages else 0
 
 
 def _in_processes(plan: Plan, maker: Maker, *, deadline: float) -> Tally:
-    """Share the numbers among processes: each takes every n-th. They are forked, so all have the same cases."""
+    """Share the numbers among processes: each takes every n-th.
+
+    They are forked, so all have the same cases.
+    """
     context = multiprocessing.get_context("fork")
     total, pipes = Tally(), []
     for process in range(plan.processes):
@@ -188,14 +221,22 @@ def _guided_runs(plan: Plan) -> Guided:
     while waiting:
         batch, waiting = waiting[: plan.processes], waiting[plan.processes :]
         started = [
-            (t, guided.start(t, each, seed=plan.seed + 1, corpus=plan.corpus / t, findings=plan.folder)) for t in batch
+            (
+                t,
+                guided.start(
+                    t, each, seed=plan.seed + 1, corpus=plan.corpus / t, findings=plan.folder
+                ),
+            )
+            for t in batch
         ]
         for target, process in started:
             output, _ = process.communicate()
             executions[target] = guided.executions(output)
             findings += [line for line in output.splitlines() if line.startswith("FINDING")]
             if process.returncode:
-                findings.append(f"{target}: libFuzzer ended with status {process.returncode}: {output[-400:]}")
+                findings.append(
+                    f"{target}: libFuzzer ended with status {process.returncode}: {output[-400:]}"
+                )
     return Guided(executions, tuple(findings))
 
 
@@ -211,7 +252,10 @@ def _replay(paths: list[Path]) -> int:
             return 2
         measured = bench.run(case, 0)
         is_bad = is_bad or bool(measured.fault)
-        said = measured.fault or f"{measured.outcome}, {measured.cpu_ms:.2f} ms, {measured.mib or 0:.2f} MiB"
+        said = (
+            measured.fault
+            or f"{measured.outcome}, {measured.cpu_ms:.2f} ms, {measured.mib or 0:.2f} MiB"
+        )
         sys.stdout.write(f"{path}: {case.target}, {len(case.data)} bytes: {said}\n")
     return 1 if is_bad else 0
 

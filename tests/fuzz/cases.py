@@ -1,7 +1,7 @@
 """What is sent where: hostile cases made of recorded and forged messages, each from its own number.
 
-A case is a target (a reader, or the door) and bytes. `Maker.case(number)` makes it from the seed of the run and its
-number; a finding is saved with its bytes all the same.
+A case is a target (a reader, or the door) and bytes. `Maker.case(number)` makes it from the seed of
+the run and its number; a finding is saved with its bytes all the same.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from random import Random
 from typing import Final, NamedTuple
 from urllib.parse import quote_from_bytes
 
-from ca.asn1 import children, der_context, der_sequence, parse_exact
-from ca.cms import encode_degenerate
-from ca.names import build_name, general_name
+from ca.x509.asn1 import children, der_context, der_sequence, parse_exact
+from ca.x509.cms import encode_degenerate
+from ca.x509.general_names import general_name
+from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.certificates import issuer_and_serial, read_certificate
 from scep.protocol.signed_data import encode_signed_data
@@ -43,7 +44,9 @@ SLUGS: Final = ("routers", "phones", "printers", "automatic", "strict", "nobody"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Bytes for a target. At the door: a body by POST where `query` is empty, else whatever the query says."""
+    """Bytes for a target. At the door: a body by POST where `query` is empty, else whatever the
+    query says.
+    """
 
     target: str
     data: bytes = field(repr=False)
@@ -74,25 +77,39 @@ class Case:
 
 
 class Shares(NamedTuple):
-    """Which part of the messages goes through the door, and which parts of those are sealed and signed anew."""
+    """Which part of the messages goes through the door, and which parts of those are sealed and
+    signed anew.
+    """
 
     door: float = 0.06
     resigned: float = 0.35
 
 
-# --------------------------------------------------------------------------------------------------------------- seeds
+# -------------------------------------------------------------------------------------------- seeds
 
 
 @cache
 def certificates() -> tuple[bytes, ...]:
     made = [certificate_der(name) for name in ("ca", "ra", "alice")]
-    return (*made, f.identity("alice").certificate_der, f.identity("bob").certificate_der, f.ec_certificate())
+    return (
+        *made,
+        f.identity("alice").certificate_der,
+        f.identity("bob").certificate_der,
+        f.ec_certificate(),
+    )
 
 
 @cache
 def requests() -> tuple[bytes, ...]:
     """CSRs as devices write them, and with everything a request can have."""
-    subject = build_name([("CN", "r1.example"), ("O", "Exämple"), ("serialNumber", "FOC1"), ("emailAddress", "a@b.c")])
+    subject = build_name(
+        [
+            ("CN", "r1.example"),
+            ("O", "Exämple"),
+            ("serialNumber", "FOC1"),
+            ("emailAddress", "a@b.c"),
+        ]
+    )
     names = san(*(general_name(kind, value) for kind, value in _NAMES.items()))
     usage = [
         extension("2.5.29.15", b"\x03\x02\x05\xa0"),
@@ -121,24 +138,46 @@ _NAMES: Final = {
 @cache
 def messages() -> tuple[bytes, ...]:
     """Whole PKIMessages: recorded, and forged in each kind and spelling."""
-    recorded = [path.read_bytes() for path in sorted((VECTORS / "scep").glob("*.der")) if "csr" not in path.name]
-    return (*(_recorded for _recorded in recorded if len(_recorded) < 20_000), *(m.encode() for m in _forged()))
+    recorded = [
+        path.read_bytes()
+        for path in sorted((VECTORS / "scep").glob("*.der"))
+        if "csr" not in path.name
+    ]
+    return (
+        *(_recorded for _recorded in recorded if len(_recorded) < 20_000),
+        *(m.encode() for m in _forged()),
+    )
 
 
 @cache
 def _forged() -> tuple[f.Message, ...]:
-    inside = {"19": f.csr(), "17": f.csr(), "20": subject_query(), "21": serial_query(), "22": serial_query()}
-    plain = [f.Message(message_type=kind, envelope=_sealed(content)) for kind, content in inside.items()]
+    inside = {
+        "19": f.csr(),
+        "17": f.csr(),
+        "20": subject_query(),
+        "21": serial_query(),
+        "22": serial_query(),
+    }
+    plain = [
+        f.Message(message_type=kind, envelope=_sealed(content)) for kind, content in inside.items()
+    ]
     odd = f.Message(envelope=_sealed(f.csr()))
     return (
         *plain,
-        replace(odd, indefinite=True, indefinite_attributes=True, envelope=replace(odd.envelope, constructed=True)),
+        replace(
+            odd,
+            indefinite=True,
+            indefinite_attributes=True,
+            envelope=replace(odd.envelope, constructed=True),
+        ),
         replace(odd, pss_salt=32, digest="sha384"),
         replace(odd, sid_by_ski=True, digest="sha512", certificates=certificates()),
         replace(odd, key=ec_key()),
         replace(odd, message_type="18"),
         replace(odd, envelope=f.Envelope(oaep_hash="sha256", by_ski=True)),
-        replace(odd, extra_attributes=[f.attribute(c.ATTR_FAIL_INFO, b"\x13\x012")], crls=[f.nested(2)]),
+        replace(
+            odd, extra_attributes=[f.attribute(c.ATTR_FAIL_INFO, b"\x13\x012")], crls=[f.nested(2)]
+        ),
     )
 
 
@@ -159,7 +198,9 @@ def _sealed(plaintext: bytes) -> f.Envelope:
 
 def subject_query() -> bytes:
     """IssuerAndSubject."""
-    return der_sequence(read_certificate(certificate_der("ra")).issuer_der, f.identity().subject_der)
+    return der_sequence(
+        read_certificate(certificate_der("ra")).issuer_der, f.identity().subject_der
+    )
 
 
 def serial_query() -> bytes:
@@ -170,7 +211,10 @@ def serial_query() -> bytes:
 @cache
 def answers() -> tuple[bytes, ...]:
     """CertReps to Alice's `SENT`: success with a certificate and a CRL, pending, refused."""
-    return tuple(_answer(status, content) for status, content in (("0", _delivered()), ("3", b""), ("2", b"")))
+    return tuple(
+        _answer(status, content)
+        for status, content in (("0", _delivered()), ("3", b""), ("2", b""))
+    )
 
 
 SENT_ID: Final = "fuzz"
@@ -187,7 +231,9 @@ def _sealed_to_alice(content: bytes) -> bytes:
 
 @cache
 def _key_for_alice() -> bytes:
-    return _raw_transport(f.Envelope(plaintext=b"", recipient_certificate=f.identity().certificate_der).encode())
+    return _raw_transport(
+        f.Envelope(plaintext=b"", recipient_certificate=f.identity().certificate_der).encode()
+    )
 
 
 def _answer(status: str, content: bytes, attributes: Sequence[bytes] | None = None) -> bytes:
@@ -199,7 +245,9 @@ def _answer(status: str, content: bytes, attributes: Sequence[bytes] | None = No
         f.sender_nonce(b"n" * 16),
         *([f.text_attribute(c.ATTR_FAIL_INFO, "2")] if status == "2" else []),
     ]
-    return encode_signed_data(content, known if attributes is None else attributes, digest="sha256", signer=RaKeys())
+    return encode_signed_data(
+        content, known if attributes is None else attributes, digest="sha256", signer=RaKeys()
+    )
 
 
 @cache
@@ -216,7 +264,11 @@ def published() -> tuple[bytes, ...]:
 def names() -> tuple[bytes, ...]:
     subjects = [read_certificate(der).subject_der for der in certificates()]
     alternative = [der_sequence(*(general_name(kind, value).der for kind, value in _NAMES.items()))]
-    return (*subjects, *alternative, build_name([("CN", "r1.example"), ("DC", "example"), ("2.5.4.97", "x")]).der)
+    return (
+        *subjects,
+        *alternative,
+        build_name([("CN", "r1.example"), ("DC", "example"), ("2.5.4.97", "x")]).der,
+    )
 
 
 @cache
@@ -259,7 +311,7 @@ _TARGET_WEIGHTS: Final = (34, 24, 8, 8, 8, 4, 10, 4)
 
 _EC_SHARE: Final = 0.75
 
-# -------------------------------------------------------------------------------------------------------------- making
+# ------------------------------------------------------------------------------------------- making
 
 
 class Maker:
@@ -275,7 +327,9 @@ class Maker:
         of_device: tuple[f.Message, ...] = (),
     ) -> None:
         self._seed, self._shares, self._of_device = seed, shares, of_device
-        self._seeds = {target: make() + (extra or {}).get(target, ()) for target, make in SEEDS.items()}
+        self._seeds = {
+            target: make() + (extra or {}).get(target, ()) for target, make in SEEDS.items()
+        }
         self._all = tuple(seed for seeds in self._seeds.values() for seed in seeds)
 
     def case(self, number: int) -> Case:
@@ -305,28 +359,37 @@ class Maker:
         """A CSR whose content is mutated and then signed, mostly with the key it names."""
         by_alice, by_carol = requests()[0], requests()[4]
         good, key = (
-            (by_carol, ec_key()) if chance.random() < _EC_SHARE else (chance.choice((by_alice, requests()[3])), None)
+            (by_carol, ec_key())
+            if chance.random() < _EC_SHARE
+            else (chance.choice((by_alice, requests()[3])), None)
         )
         return signed(mutate(chance, children(parse_exact(good))[0].raw, self._all), key)
 
     def _resigned_message(self, chance: Random, *, at_door: bool = False) -> bytes:
         """A message whose signature is right though something behind it is not.
 
-        An EC key signs in a twentieth of the time, but the door takes such signers no further than their signature.
+        An EC key signs in a twentieth of the time, but the door takes such signers no further than
+        their signature.
         """
         message = chance.choice(_forged() + (self._of_device if at_door else ()))
         if not at_door and message.pss_salt is None and chance.random() < _EC_SHARE:
             message = replace(message, key=ec_key())
         match chance.randrange(6):
             case 0 | 1:
-                content = self._resigned_request(chance) if chance.random() < 0.6 else self._mutated(chance, "request")
+                content = (
+                    self._resigned_request(chance)
+                    if chance.random() < 0.6
+                    else self._mutated(chance, "request")
+                )
                 return replace(message, envelope=_sealed(content)).encode()
             case 2:
                 inner = self._mutated(chance, "query for a certificate")
                 kind = chance.choice(("20", "21", "22"))
                 return replace(message, message_type=kind, envelope=_sealed(inner)).encode()
             case 3:
-                return replace(message, content=mutate(chance, message.signed_content(), self._all)).encode()
+                return replace(
+                    message, content=mutate(chance, message.signed_content(), self._all)
+                ).encode()
             case 4:
                 return self._with_odd_attributes(chance, message)
             case _:
@@ -346,7 +409,9 @@ class Maker:
         return replace(message, attributes=good, sort_attributes=chance.random() < 0.5).encode()
 
     def _with_odd_signer(self, chance: Random, message: f.Message) -> bytes:
-        """Another certificate, algorithm or name of the signer, or a right digest under a signature that is not."""
+        """Another certificate, algorithm or name of the signer, or a right digest under a signature
+        that is not.
+        """
         odd = mutate(chance, chance.choice(certificates()), self._all)
         algorithm = mutate(chance, f.pss_algorithm("sha256", 32), self._all)
         sid = mutate(chance, serial_query(), self._all)
@@ -361,7 +426,9 @@ class Maker:
     def _resigned_answer(self, chance: Random) -> bytes:
         match chance.randrange(3):
             case 0:
-                return _answer("0", _sealed_to_alice(mutate(chance, chance.choice(published()), self._all)))
+                return _answer(
+                    "0", _sealed_to_alice(mutate(chance, chance.choice(published()), self._all))
+                )
             case 1:
                 return _answer("0", mutate(chance, _delivered(), self._all))
             case _:
@@ -394,7 +461,7 @@ class Maker:
             )
         return bytes(data)
 
-    # -------------------------------------------------------------------------------------------------------- the door
+    # ------------------------------------------------------------------------------------- the door
 
     def _at_the_door(self, chance: Random) -> Case:
         slug = chance.choices(SLUGS, (10, 3, 3, 3, 3, 1))[0]
@@ -402,8 +469,14 @@ class Maker:
         kind = chance.random()
         if kind < 0.12:
             query = self._query(chance).decode("latin-1")
-            return Case(DOOR, b"", chance.choice(("GET", "GET", "HEAD", "POST")), slug, query, environ)
-        data = self._resigned_message(chance, at_door=True) if kind < 0.62 else self._mutated(chance, "message")
+            return Case(
+                DOOR, b"", chance.choice(("GET", "GET", "HEAD", "POST")), slug, query, environ
+            )
+        data = (
+            self._resigned_message(chance, at_door=True)
+            if kind < 0.62
+            else self._mutated(chance, "message")
+        )
         if kind > 0.95:
             data = chance.choice(messages())
         if chance.random() < 0.1:
@@ -430,9 +503,24 @@ class Maker:
             "x" * 9_000,
             "\xff\x00",
         )
-        keys = ("CONTENT_LENGTH", "CONTENT_TYPE", "HTTP_HOST", "HTTP_USER_AGENT", "HTTP_TRANSFER_ENCODING")
-        more = ("HTTP_CONTENT_ENCODING", "HTTP_X_FORWARDED_FOR", "REMOTE_ADDR", "HTTP_COOKIE", "SERVER_PROTOCOL")
-        return tuple((chance.choice(keys + more), chance.choice(odd)) for _ in range(chance.choice((1, 1, 2))))
+        keys = (
+            "CONTENT_LENGTH",
+            "CONTENT_TYPE",
+            "HTTP_HOST",
+            "HTTP_USER_AGENT",
+            "HTTP_TRANSFER_ENCODING",
+        )
+        more = (
+            "HTTP_CONTENT_ENCODING",
+            "HTTP_X_FORWARDED_FOR",
+            "REMOTE_ADDR",
+            "HTTP_COOKIE",
+            "SERVER_PROTOCOL",
+        )
+        return tuple(
+            (chance.choice(keys + more), chance.choice(odd))
+            for _ in range(chance.choice((1, 1, 2)))
+        )
 
 
 def _attributes_of(answer: bytes) -> list[bytes]:
@@ -443,5 +531,7 @@ def _attributes_of(answer: bytes) -> list[bytes]:
 
 
 _ADDED: Final = tuple(
-    b"\x30" + bytes((length,)) + oid for oid in (c.ATTR_CONTENT_TYPE, c.ATTR_MESSAGE_DIGEST) for length in range(128)
+    b"\x30" + bytes((length,)) + oid
+    for oid in (c.ATTR_CONTENT_TYPE, c.ATTR_MESSAGE_DIGEST)
+    for length in range(128)
 )

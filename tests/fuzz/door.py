@@ -1,4 +1,6 @@
-"""The real SCEP door in this process: all of the middleware and views over a scratch database, by WSGI."""
+"""The real SCEP door in this process: all of the middleware and views over a scratch database, by
+WSGI.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ from django.core.management import call_command
 from django.core.signals import got_request_exception
 from django.db import connection, connections
 
-from ca.asn1 import Asn1Error, der_sequence
-from scep import faults, service
+from ca.x509.asn1 import Asn1Error, der_sequence
+from scep import faults
+from scep.operations import enrollment
 from scep.protocol import constants as c
 from scep.protocol.certificates import read_certificate
 from scep.protocol.signed_data import read_signed_data, read_signer_info
@@ -32,11 +35,13 @@ class Fault(Exception):
 
 
 def prepare() -> tuple[f.Message, ...]:
-    """Set Django up, make a database and a small world in it; returns messages of a device that has a certificate."""
-    from pkiportal.datafolder import ensure_data_folder
+    """Set Django up, make a database and a small world in it; returns messages of a device that has
+    a certificate.
+    """
+    from pkiportal.environment.datafolder import ensure_data_folder
 
     mock.patch("keys.file._PBKDF2_ITERATIONS", 1000).start()
-    service.WAIT_SECONDS = 0
+    enrollment.WAIT_SECONDS = 0
     folder = ensure_data_folder(settings.PORTAL_DATA.root)
     connection.settings_dict["NAME"] = str(folder.root / "fuzz.sqlite3")
     copy_migrated_database(folder.root / "fuzz.sqlite3")
@@ -48,26 +53,43 @@ def prepare() -> tuple[f.Message, ...]:
 
 def _furnish() -> tuple[f.Message, ...]:
     from accounts.roles import Role
-    from approvals.decisions import approve_request
-    from approvals.models import EnrollmentRequest
-    from approvals.policy import RenewalPolicy
-    from ca.profiles import ProfileSpec
-    from tests.world import Device, create_ca, create_person, create_profile, now, run_worker, voice_of
+    from approvals.decisions.decide import approve_request
+    from approvals.models.requests import EnrollmentRequest
+    from approvals.rules.policy import RenewalPolicy
+    from ca.content.csr_review import ProfileSpec
+    from tests.world import (
+        Device,
+        create_ca,
+        create_person,
+        create_profile,
+        now,
+        run_worker,
+        voice_of,
+    )
 
     ca = create_ca()
-    renewing = RenewalPolicy(mode="automatic", window=timedelta(0), key_reuse=True, changed_names="officer")
+    renewing = RenewalPolicy(
+        mode="automatic", window=timedelta(0), key_reuse=True, changed_names="officer"
+    )
     create_profile(ca, "routers", renewal=renewing)
     create_profile(ca, "phones", challenge="one-time")
     create_profile(ca, "strict", spec=ProfileSpec(san_patterns={"dns": (r"r\d+\.example",)}))
-    with mock.patch("approvals.static_challenges.MIN_LENGTH", len(f.CHALLENGE)):
+    with mock.patch("approvals.challenges.static.MIN_LENGTH", len(f.CHALLENGE)):
         for slug, approval in (("printers", "manual"), ("automatic", "automatic")):
             create_profile(
-                ca, slug, challenge="static", static_challenge=f.CHALLENGE, approval=approval, renewal=renewing
+                ca,
+                slug,
+                challenge="static",
+                static_challenge=f.CHALLENGE,
+                approval=approval,
+                renewal=renewing,
             )
     device = Device.named("r9.example", "device-1")
     device.enroll()
     (pk,) = EnrollmentRequest.objects.values_list("pk", flat=True)
-    approve_request(request_id=pk, voice=voice_of(create_person("alice", Role.OFFICER)), comment="", now=now())
+    approve_request(
+        request_id=pk, voice=voice_of(create_person("alice", Role.OFFICER)), comment="", now=now()
+    )
     run_worker()
     (issued,) = device.poll().certificates
     return _messages_of(device.key, issued, ca.certificate_der)
@@ -101,7 +123,10 @@ class Door:
         self._escaped.append("an exception reached Django")
 
     def send(self, case: Case) -> str:
-        """What was answered: HTTP status, or pkiStatus and failInfo. Raises Fault for 5xx and what nobody planned."""
+        """What was answered: HTTP status, or pkiStatus and failInfo.
+
+        Raises Fault for 5xx and what nobody planned.
+        """
         faults.seen.clear()
         self._escaped.clear()
         told: list[int] = []
@@ -113,7 +138,9 @@ class Door:
         answer = self._application(_environ(case), start_response)
         body = b"".join(answer)
         answer.close()
-        is_busy = told[0] == 503 and body.startswith(b"busy")  # the queue of the scratch profile is full
+        is_busy = told[0] == 503 and body.startswith(
+            b"busy"
+        )  # the queue of the scratch profile is full
         if (told[0] >= 500 and not is_busy) or faults.seen or self._escaped:
             raise Fault(f"HTTP {told[0]}, {[*faults.seen, *self._escaped]}")
         return _outcome(told[0], body)

@@ -1,7 +1,9 @@
-"""Coverage-guided runs over the readers with atheris (libFuzzer): `python -m tests.fuzz.guided TARGET CORPUS FINDINGS`.
+"""Coverage-guided runs over the readers with atheris (libFuzzer): `python -m tests.fuzz.guided
+TARGET CORPUS FINDINGS`.
 
-A process for each target, since libFuzzer ends the process it runs in. What it found worth keeping stays in the corpus
-folder and becomes seeds of the mutators. atheris exists for Linux on x86-64; elsewhere `missing()` says so.
+A process for each target, since libFuzzer ends the process it runs in. What it found worth keeping
+stays in the corpus folder and becomes seeds of the mutators. atheris exists for Linux on x86-64;
+elsewhere `missing()` says so.
 """
 
 from __future__ import annotations
@@ -25,17 +27,33 @@ _DONE: Final = re.compile(r"stat::number_of_executed_units: (\d+)")
 def missing() -> str:
     """Why there can be no guided run here, or nothing."""
     if find_spec("atheris") is None:
-        return "atheris is not installed (it exists for Linux on x86-64 and CPython up to 3.13); the mutators alone ran"
+        return (
+            "atheris is not installed (it exists for Linux on x86-64 and CPython up to 3.13); the "
+            "mutators alone ran"
+        )
     return ""
 
 
-def start(target: str, seconds: int, *, seed: int, corpus: Path, findings: Path) -> subprocess.Popen[str]:
+def start(
+    target: str, seconds: int, *, seed: int, corpus: Path, findings: Path
+) -> subprocess.Popen[str]:
     """Start one guided run; its output tells `executions`."""
     corpus.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "tests.fuzz.guided", target, str(corpus), str(findings)]
-    options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={_MAX_LENGTH}", "-timeout=10"]
-    quiet = ["-print_final_stats=1", "-rss_limit_mb=2048", f"-artifact_prefix={findings}/{target.replace(' ', '-')}-"]
-    return subprocess.Popen([*words, *options, *quiet], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    options = [
+        f"-max_total_time={seconds}",
+        f"-seed={seed}",
+        f"-max_len={_MAX_LENGTH}",
+        "-timeout=10",
+    ]
+    quiet = [
+        "-print_final_stats=1",
+        "-rss_limit_mb=2048",
+        f"-artifact_prefix={findings}/{target.replace(' ', '-')}-",
+    ]
+    return subprocess.Popen(
+        [*words, *options, *quiet], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def executions(output: str) -> int:
@@ -47,7 +65,7 @@ def executions(output: str) -> int:
 def _instrumented() -> Iterator[Any]:
     import atheris
 
-    with atheris.instrument_imports(include=["ca", "scep", "approvals.submission"]):
+    with atheris.instrument_imports(include=["ca", "scep", "approvals.rules.submission"]):
         yield atheris
 
 

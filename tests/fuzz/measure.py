@@ -1,10 +1,11 @@
 """What one case costs, and what is too much.
 
-CPU time of the process, not the clock on the wall: a busy machine is no finding. Yet it holds what else happened just
-then, such as a collection of garbage: what seems slow is measured three times more, and the fastest of them counts.
-Memory: after each case the peak of resident memory (`ru_maxrss`) is compared with the one before; where it grew by a
-mebibyte or more, and for one case in a thousand besides, the case runs once more under tracemalloc, whose peak is exact
-for what Python allocates.
+CPU time of the process, not the clock on the wall: a busy machine is no finding. Yet it holds what
+else happened just then, such as a collection of garbage: what seems slow is measured three times
+more, and the fastest of them counts. Memory: after each case the peak of resident memory
+(`ru_maxrss`) is compared with the one before; where it grew by a mebibyte or more, and for one case
+in a thousand besides, the case runs once more under tracemalloc, whose peak is exact for what
+Python allocates.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _WORTH_A_LOOK_KIB: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One case: what came of it, CPU milliseconds, MiB at most (None: not looked at), and what is wrong with it."""
+    """One case: what came of it, CPU milliseconds, MiB at most (None: not looked at), and what is
+    wrong with it.
+    """
 
     outcome: str
     cpu_ms: float
@@ -53,7 +56,11 @@ class Bench:
         grown = self._peak - before
         if cpu_ms > min(_SEEMS_SLOW_MS, MAX_CPU_MS):
             cpu_ms = min(self._timed(case)[1] for _ in range(3))
-        mib = self._traced(case) if grown >= _WORTH_A_LOOK_KIB or number % _SAMPLE_EVERY == 0 else None
+        mib = (
+            self._traced(case)
+            if grown >= _WORTH_A_LOOK_KIB or number % _SAMPLE_EVERY == 0
+            else None
+        )
         return Measured(outcome, cpu_ms, mib, grown, _excess(cpu_ms, mib, grown))
 
     def _timed(self, case: Case) -> tuple[str, float]:

@@ -1,7 +1,10 @@
-"""Mutations of BER values that know where values begin and end. Every choice comes from the `Random` passed in.
+"""Mutations of BER values that know where values begin and end.
 
-`Tree` is an index over one encoded value; a mutation replaces one value in it and makes the lengths around it fit
-again, so that what is behind the first wrong length is reached too. Some mutations leave lengths wrong on purpose.
+Every choice comes from the `Random` passed in.
+
+`Tree` is an index over one encoded value; a mutation replaces one value in it and makes the lengths
+around it fit again, so that what is behind the first wrong length is reached too. Some mutations
+leave lengths wrong on purpose.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from functools import lru_cache
 from random import Random
 from typing import Final, NamedTuple
 
-from ca.asn1 import CONSTRUCTED, der, der_octets, der_oid, der_sequence
+from ca.x509.asn1 import CONSTRUCTED, der, der_octets, der_oid, der_sequence
 from scep.protocol import constants as c
 
 MAX_BYTES: Final = 80_000  # a little more than any door takes
@@ -20,7 +23,9 @@ _MAX_NODES: Final = 2_000
 
 
 class Node(NamedTuple):
-    """One value: where it starts, where its content starts and stops, where it ends, and which node it is in."""
+    """One value: where it starts, where its content starts and stops, where it ends, and which node
+    it is in.
+    """
 
     start: int
     content: int
@@ -31,7 +36,10 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """The values of one encoding in the order they stand. Bytes that are no BER give one node or none."""
+    """The values of one encoding in the order they stand.
+
+    Bytes that are no BER give one node or none.
+    """
 
     data: bytes
     nodes: tuple[Node, ...]
@@ -53,10 +61,16 @@ class Tree:
 
     def siblings(self, number: int) -> list[int]:
         parent = self.nodes[number].parent
-        return [index for index, node in enumerate(self.nodes) if node.parent == parent and index != number]
+        return [
+            index
+            for index, node in enumerate(self.nodes)
+            if node.parent == parent and index != number
+        ]
 
     def replaced(self, number: int, new: bytes) -> bytes:
-        """The encoding with another value in this place and the definite lengths around it made right."""
+        """The encoding with another value in this place and the definite lengths around it made
+        right.
+        """
         node, body = self.nodes[number], new
         start, end, parent = node.start, node.end, node.parent
         while parent >= 0:
@@ -71,7 +85,9 @@ class Tree:
 
 
 def _index(data: bytes, start: int, stop: int, parent: int, nodes: list[Node]) -> None:
-    """Enter the values of `start:stop` and, where they are constructed, those inside; stops at what is no BER."""
+    """Enter the values of `start:stop` and, where they are constructed, those inside; stops at what
+    is no BER.
+    """
     waiting = [(start, stop, parent)]
     while waiting:
         position, wall, above = waiting.pop()
@@ -93,11 +109,17 @@ def _node(data: bytes, position: int, wall: int, above: int) -> Node | None:
     if length > 0x80:
         count = length & 0x7F
         length, content = int.from_bytes(data[content : content + count], "big"), content + count
-    return Node(position, content, content + length, content + length, above) if content + length <= wall else None
+    return (
+        Node(position, content, content + length, content + length, above)
+        if content + length <= wall
+        else None
+    )
 
 
 def _holds_values(data: bytes, node: Node) -> bool:
-    """Whether an OCTET STRING holds exactly one SEQUENCE: an extension, or the message inside the message."""
+    """Whether an OCTET STRING holds exactly one SEQUENCE: an extension, or the message inside the
+    message.
+    """
     if data[node.start] != 0x04 or data[node.content : node.content + 1] != b"\x30":
         return False
     inner = _node(data, node.content, node.stop, 0) if node.stop - node.content > 2 else None
@@ -109,16 +131,33 @@ def tree_of(data: bytes) -> Tree:
     return Tree.of(data)
 
 
-# ------------------------------------------------------------------------------------------------------ what to put in
+# ----------------------------------------------------------------------------------- what to put in
 
 OIDS: Final = tuple(
     {
-        *(value for name, value in vars(c).items() if isinstance(value, bytes) and value[:1] == b"\x06"),
-        *(oid for table in (c.DIGESTS, c.REFUSED_DIGESTS, c.RSA_SIGNATURES, c.ECDSA_SIGNATURES) for oid in table),
+        *(
+            value
+            for name, value in vars(c).items()
+            if isinstance(value, bytes) and value[:1] == b"\x06"
+        ),
+        *(
+            oid
+            for table in (c.DIGESTS, c.REFUSED_DIGESTS, c.RSA_SIGNATURES, c.ECDSA_SIGNATURES)
+            for oid in table
+        ),
         *(oid for table in (c.REFUSED_SIGNATURES, c.CIPHERS, c.REFUSED_CIPHERS) for oid in table),
-        *map(der_oid, ("2.5.4.3", "2.5.29.17", "2.5.29.19", "2.5.29.37", "1.3.6.1.4.1.311.20.2.3", "1.2.3.4")),
         *map(
-            der_oid, ("1.2.840.113549.1.9.7", "1.2.840.113549.1.9.14", "1.2.840.113549.1.9.16.1.9", "2.999.4294967296")
+            der_oid,
+            ("2.5.4.3", "2.5.29.17", "2.5.29.19", "2.5.29.37", "1.3.6.1.4.1.311.20.2.3", "1.2.3.4"),
+        ),
+        *map(
+            der_oid,
+            (
+                "1.2.840.113549.1.9.7",
+                "1.2.840.113549.1.9.14",
+                "1.2.840.113549.1.9.16.1.9",
+                "2.999.4294967296",
+            ),
         ),
     }
 )
@@ -157,7 +196,25 @@ NUMBERS: Final = (
     b"\xff" * 200,
     b"\x7f" + b"\xff" * 1_100,
 )
-TAGS: Final = (0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1C, 0x1E, 0x1F, 0x30, 0x31)
+TAGS: Final = (
+    0x01,
+    0x02,
+    0x03,
+    0x04,
+    0x05,
+    0x06,
+    0x0C,
+    0x13,
+    0x14,
+    0x16,
+    0x17,
+    0x18,
+    0x1C,
+    0x1E,
+    0x1F,
+    0x30,
+    0x31,
+)
 OTHER_TAGS: Final = (
     0x00,
     0x09,
@@ -188,7 +245,7 @@ LENGTHS: Final = (
 )
 LONG: Final = (b"\x88" + b"\xff" * 8, b"\xff", b"\x85\x00\x00\x00\x00\x05")
 
-# ----------------------------------------------------------------------------------------------------------- mutations
+# ---------------------------------------------------------------------------------------- mutations
 
 Mutation = Callable[[Random, Tree, bytes], bytes]
 
@@ -224,7 +281,9 @@ def append(chance: Random, tree: Tree, other: bytes) -> bytes:
 def wrong_length(chance: Random, tree: Tree, other: bytes) -> bytes:
     """Another length field, nothing else adjusted."""
     node = chance.choice(tree.nodes)
-    field = chance.choice((*LENGTHS, *LONG, bytes((tree.data[node.start + 1] ^ 1 << chance.randrange(7),))))
+    field = chance.choice(
+        (*LENGTHS, *LONG, bytes((tree.data[node.start + 1] ^ 1 << chance.randrange(7),)))
+    )
     return tree.data[: node.start + 1] + field + tree.data[node.content :]
 
 
@@ -234,7 +293,9 @@ def long_length(chance: Random, tree: Tree, other: bytes) -> bytes:
     node = tree.nodes[number]
     width = chance.choice((1, 2, 3, 4, 5))
     length = (node.stop - node.content).to_bytes(8, "big")[-width:]
-    return tree.replaced(number, bytes((tree.tag(number), 0x80 | width)) + length + tree.value(number))
+    return tree.replaced(
+        number, bytes((tree.tag(number), 0x80 | width)) + length + tree.value(number)
+    )
 
 
 def change_tag(chance: Random, tree: Tree, other: bytes) -> bytes:
@@ -260,7 +321,9 @@ def repeat_to_the_limit(chance: Random, tree: Tree, other: bytes) -> bytes:
 
 
 def swap(chance: Random, tree: Tree, other: bytes) -> bytes:
-    """Two values side by side change places; any value with another that is not inside it, where it has none."""
+    """Two values side by side change places; any value with another that is not inside it, where it
+    has none.
+    """
     number = _pick(chance, tree)
     beside = tree.siblings(number)
     if not beside:
@@ -268,7 +331,13 @@ def swap(chance: Random, tree: Tree, other: bytes) -> bytes:
     first, second = sorted((number, chance.choice(beside)))
     one, two = tree.nodes[first], tree.nodes[second]
     data = tree.data
-    return data[: one.start] + tree.raw(second) + data[one.end : two.start] + tree.raw(first) + data[two.end :]
+    return (
+        data[: one.start]
+        + tree.raw(second)
+        + data[one.end : two.start]
+        + tree.raw(first)
+        + data[two.end :]
+    )
 
 
 def move(chance: Random, tree: Tree, other: bytes) -> bytes:
@@ -297,7 +366,8 @@ def nest_indefinite(chance: Random, tree: Tree, other: bytes) -> bytes:
     number = _pick(chance, tree)
     depth = chance.choice((1, 3, 8, 24, 100, 5_000, 15_000))
     return tree.replaced(
-        number, b"\x30\x80" * depth + tree.raw(number) + b"\x00\x00" * chance.choice((depth, depth - 1))
+        number,
+        b"\x30\x80" * depth + tree.raw(number) + b"\x00\x00" * chance.choice((depth, depth - 1)),
     )
 
 
@@ -307,15 +377,24 @@ def indefinite(chance: Random, tree: Tree, other: bytes) -> bytes:
     tag, value = tree.tag(number), tree.value(number)
     if not tag & CONSTRUCTED:
         size = chance.choice((1, 7, 100, 1_000))
-        value = b"".join(der_octets(value[at : at + size]) for at in range(0, min(len(value), 3_000), size))
-    return tree.replaced(number, bytes((tag | CONSTRUCTED, 0x80)) + value + chance.choice((b"\x00\x00", b"", b"\x00")))
+        value = b"".join(
+            der_octets(value[at : at + size]) for at in range(0, min(len(value), 3_000), size)
+        )
+    return tree.replaced(
+        number,
+        bytes((tag | CONSTRUCTED, 0x80)) + value + chance.choice((b"\x00\x00", b"", b"\x00")),
+    )
 
 
 def another_oid(chance: Random, tree: Tree, other: bytes) -> bytes:
     numbers = [number for number in range(len(tree.nodes)) if tree.tag(number) == 0x06]
     if not numbers:
         return change_tag(chance, tree, other)
-    odd = (b"\x06\x00", b"\x06\x01\x80", der(6, b"\x81" * chance.choice((10, 64, 65, 5_000)) + b"\x01"))
+    odd = (
+        b"\x06\x00",
+        b"\x06\x01\x80",
+        der(6, b"\x81" * chance.choice((10, 64, 65, 5_000)) + b"\x01"),
+    )
     return tree.replaced(chance.choice(numbers), chance.choice(OIDS + odd))
 
 
@@ -324,21 +403,33 @@ def another_value(chance: Random, tree: Tree, other: bytes) -> bytes:
     number = _pick(chance, tree)
     node = tree.nodes[number]
     length = node.stop - node.content
-    contents = (*TEXTS, *NUMBERS, bytes(length), b"\xff" * length, tree.value(number)[:-1], chance.randbytes(length))
+    contents = (
+        *TEXTS,
+        *NUMBERS,
+        bytes(length),
+        b"\xff" * length,
+        tree.value(number)[:-1],
+        chance.randbytes(length),
+    )
     return tree.replaced(number, der(tree.tag(number), chance.choice(contents)))
 
 
 def huge_value(chance: Random, tree: Tree, other: bytes) -> bytes:
     number = _pick(chance, tree)
-    pattern = chance.choice((b"\x00", b"\xff", b"a", b"\xcc\x81", b"\xd8\x00", b"\x30\x00", b"\x05\x00", b"\x81"))
+    pattern = chance.choice(
+        (b"\x00", b"\xff", b"a", b"\xcc\x81", b"\xd8\x00", b"\x30\x00", b"\x05\x00", b"\x81")
+    )
     return tree.replaced(
-        number, der(tree.tag(number), pattern * (chance.choice((1_000, 16_500, 60_000)) // len(pattern)))
+        number,
+        der(tree.tag(number), pattern * (chance.choice((1_000, 16_500, 60_000)) // len(pattern))),
     )
 
 
 def another_text(chance: Random, tree: Tree, other: bytes) -> bytes:
     number = _pick(chance, tree)
-    return tree.replaced(number, der(chance.choice((0x0C, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E)), chance.choice(TEXTS)))
+    return tree.replaced(
+        number, der(chance.choice((0x0C, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E)), chance.choice(TEXTS))
+    )
 
 
 def many_names(chance: Random, tree: Tree, other: bytes) -> bytes:
@@ -346,10 +437,17 @@ def many_names(chance: Random, tree: Tree, other: bytes) -> bytes:
     number = _pick(chance, tree)
     text = der(chance.choice((0x0C, 0x13, 0x82, 0x1E)), chance.choice(TEXTS))
     member = chance.choice(
-        (text, der_sequence(der_oid("2.5.4.3"), text), der(0x31, der_sequence(der_oid("2.5.4.3"), text)))
+        (
+            text,
+            der_sequence(der_oid("2.5.4.3"), text),
+            der(0x31, der_sequence(der_oid("2.5.4.3"), text)),
+        )
     )
     return tree.replaced(
-        number, der_sequence(member * min(chance.choice((2, 32, 33, 100, 101, 3_900)), 60_000 // len(member)))
+        number,
+        der_sequence(
+            member * min(chance.choice((2, 32, 33, 100, 101, 3_900)), 60_000 // len(member))
+        ),
     )
 
 
@@ -386,7 +484,11 @@ def mutate(chance: Random, data: bytes, others: Sequence[bytes], most: int = 4) 
     """One to `most` mutations of `data`, one after the other, at most MAX_BYTES long."""
     for mutation in chance.choices(_CHOICES, _WEIGHTS, k=chance.choice((1, 1, 1, 1, 2, most))):
         tree = tree_of(data)
-        mutated = mutation(chance, tree, chance.choice(others)) if tree.nodes else _without_structure(chance, tree)
+        mutated = (
+            mutation(chance, tree, chance.choice(others))
+            if tree.nodes
+            else _without_structure(chance, tree)
+        )
         data = mutated[:MAX_BYTES]
     return data
 

@@ -1,7 +1,9 @@
-"""Every reader of strangers' bytes, as a function from bytes to what came of them. No database is needed.
+"""Every reader of strangers' bytes, as a function from bytes to what came of them.
 
-`read` lets planned exceptions be outcomes; whatever else comes out is a finding. A reader also checks what must be true
-of what it accepted (`Broken`).
+No database is needed.
+
+`read` lets planned exceptions be outcomes; whatever else comes out is a finding. A reader also
+checks what must be true of what it accepted (`Broken`).
 """
 
 from __future__ import annotations
@@ -9,17 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from approvals.submission import Submission
-from ca.csr import decode_csr, read_stored_csr
-from ca.names import (
-    NameMalformed,
-    decode_general_names,
-    decode_name,
-    general_name_fault,
-    punycode_shown,
-    text_findings,
-)
-from ca.profiles import ProfileSpec, check_csr
+from approvals.rules.submission import Submission
+from ca.content.csr_review import ProfileSpec, check_csr
+from ca.x509.csr import decode_csr, read_stored_csr
+from ca.x509.general_names import decode_general_names, general_name_fault
+from ca.x509.names import NameMalformed, decode_name
+from ca.x509.text import punycode_shown, text_findings
 from scep.client import CaCertificates
 from scep.errors import PLANNED
 from scep.protocol.certificates import (
@@ -38,7 +35,10 @@ from tests.pki import RaKeys, certificate_der
 from tests.scep.forge import NONCE, constant_entropy, identity
 
 _ENTROPY: Final = constant_entropy()
-_PROFILES: Final = (ProfileSpec(), ProfileSpec(san_kinds=("dns", "ip", "email", "uri", "upn"), san_required=True))
+_PROFILES: Final = (
+    ProfileSpec(),
+    ProfileSpec(san_kinds=("dns", "ip", "email", "uri", "upn"), san_required=True),
+)
 
 
 class Broken(Exception):
@@ -46,7 +46,10 @@ class Broken(Exception):
 
 
 def read(target: str, data: bytes) -> str:
-    """What came of it: "read", or the class of the planned exception, with failInfo. Lets everything else through."""
+    """What came of it: "read", or the class of the planned exception, with failInfo.
+
+    Lets everything else through.
+    """
     reader, planned = READERS[target]
     try:
         reader(data)
@@ -76,7 +79,11 @@ def _request(data: bytes) -> None:
         if len(";".join(finding.text for finding in review.findings)) > 200_000:
             raise Broken("findings of more than 200,000 characters")
     kept = read_stored_csr(csr.stored_der)
-    if (kept.subject.der, kept.spki_der, kept.requested_sans) != (csr.subject.der, csr.spki_der, csr.requested_sans):
+    if (kept.subject.der, kept.spki_der, kept.requested_sans) != (
+        csr.subject.der,
+        csr.spki_der,
+        csr.requested_sans,
+    ):
         raise Broken("the request as kept says something else than the request as received")
     secret = (csr.challenge_password or "").encode()
     if len(secret) > 8 and data.count(secret) == 1 and secret in csr.stored_der:

@@ -69,7 +69,10 @@ class Guided:
 
 def as_text(tally: Tally, guided: Guided, *, seed: int, seconds: float, folder: Path) -> str:
     lines = [
-        f"{tally.messages:,} messages in {seconds:.0f} s ({tally.messages / max(seconds, 0.1):.0f}/s), seed {seed}",
+        (
+            f"{tally.messages:,} messages in {seconds:.0f} s "
+            f"({tally.messages / max(seconds, 0.1):.0f}/s), seed {seed}"
+        ),
         "",
     ]
     lines.append(f"{'what reads':26}{'what came of it':34}{'messages':>10}")
@@ -78,19 +81,30 @@ def as_text(tally: Tally, guided: Guided, *, seed: int, seconds: float, folder: 
     lines += ["", f"{'what reads':26}{'mean ms':>9}{'slowest ms':>12}  message"]
     for target, extreme in sorted(tally.slowest.items()):
         count = sum(number for (name, _), number in tally.outcomes.items() if name == target)
-        lines.append(f"{target:26}{tally.cpu_ms[target] / count:>9.3f}{extreme.amount:>12.2f}  {extreme.number}")
+        lines.append(
+            f"{target:26}{tally.cpu_ms[target] / count:>9.3f}{extreme.amount:>12.2f}  "
+            f"{extreme.number}"
+        )
     lines += [
         "",
         f"slowest {slowest(tally).amount:.2f} ms of CPU (at most {MAX_CPU_MS:.0f})",
         (
-            f"largest {tally.largest.amount:.2f} MiB under tracemalloc, message {tally.largest.number}; "
-            f"resident memory grew by at most {tally.growth.amount:.2f} MiB, message {tally.growth.number} "
+            f"largest {tally.largest.amount:.2f} MiB under tracemalloc, message "
+            f"{tally.largest.number}; "
+            f"resident memory grew by at most {tally.growth.amount:.2f} MiB, message "
+            f"{tally.growth.number} "
             f"(at most {MAX_MIB:.0f})"
         ),
         _guided_text(guided),
-        f"{unplanned(tally)} unplanned exceptions or responses 5xx, {len(tally.findings)} findings in all",
+        (
+            f"{unplanned(tally)} unplanned exceptions or responses 5xx, {len(tally.findings)} "
+            "findings "
+            "in all"
+        ),
     ]
-    lines += [f"  message {number} ({target}): {fault}" for number, target, fault in tally.findings[:50]]
+    lines += [
+        f"  message {number} ({target}): {fault}" for number, target, fault in tally.findings[:50]
+    ]
     lines += [f"  guided: {finding}" for finding in guided.findings[:50]]
     if tally.findings or guided.findings:
         lines.append(f"saved in {folder}: ./portal fuzz --replay {folder}/NAME.json")
@@ -106,12 +120,20 @@ def as_json(tally: Tally, guided: Guided, *, seed: int, seconds: float) -> str:
         "seconds": round(seconds, 1),
         "seed": seed,
         "outcomes": outcomes,
-        "slowest_cpu_ms": {target: [round(e.amount, 3), e.number] for target, e in sorted(tally.slowest.items())},
+        "slowest_cpu_ms": {
+            target: [round(e.amount, 3), e.number] for target, e in sorted(tally.slowest.items())
+        },
         "largest_mib": [round(tally.largest.amount, 3), tally.largest.number],
         "resident_growth_mib": [round(tally.growth.amount, 3), tally.growth.number],
         "unplanned": unplanned(tally),
-        "findings": [{"message": n, "target": target, "fault": fault} for n, target, fault in tally.findings],
-        "guided": {"executions": guided.executions, "findings": list(guided.findings), "absent": guided.absent},
+        "findings": [
+            {"message": n, "target": target, "fault": fault} for n, target, fault in tally.findings
+        ],
+        "guided": {
+            "executions": guided.executions,
+            "findings": list(guided.findings),
+            "absent": guided.absent,
+        },
     }
     return json.dumps(document, indent=2)
 

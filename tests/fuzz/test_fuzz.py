@@ -1,4 +1,6 @@
-"""The fuzzer itself: it finds what is planted, reports what it did, and finds nothing in what we ship."""
+"""The fuzzer itself: it finds what is planted, reports what it did, and finds nothing in what we
+ship.
+"""
 
 import json
 import subprocess
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.asn1 import Asn1Error, der, der_sequence, prescan
-from ca.csr import decode_csr
+from ca.x509.asn1 import Asn1Error, der, der_sequence
+from ca.x509.bounds import prescan
+from ca.x509.csr import decode_csr
 from scep.errors import PLANNED
 from scep.protocol.errors import Malformed
 from tests.fuzz import guided, measure, readers
@@ -71,15 +74,21 @@ def test_what_is_planted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_takes_too_long_or_too_much_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(readers.READERS, "name", (lambda _: bytearray(80 << 20) and None, PLANNED["name"]))
+    monkeypatch.setitem(
+        readers.READERS, "name", (lambda _: bytearray(80 << 20) and None, PLANNED["name"])
+    )
     assert "MiB: at most 50" in Bench(no_door).run(Case("name", b"x"), 0).fault
     monkeypatch.setattr(measure, "MAX_CPU_MS", 0.0)
-    monkeypatch.setitem(readers.READERS, "name", (lambda _: sum(range(10_000)) and None, PLANNED["name"]))
+    monkeypatch.setitem(
+        readers.READERS, "name", (lambda _: sum(range(10_000)) and None, PLANNED["name"])
+    )
     assert "ms of CPU: at most" in Bench(no_door).run(Case("name", b"x"), 1).fault
 
 
 def test_a_challenge_left_in_a_kept_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ca.csr.CertificationRequest.stored_der", property(lambda self: self.der))
+    monkeypatch.setattr(
+        "ca.x509.csr.CertificationRequest.stored_der", property(lambda self: self.der)
+    )
     made = csr("alice", "a challenge of some length")
     assert decode_csr(made).challenge_password == "a challenge of some length"
     with pytest.raises(readers.Broken, match="challenge stands"):
@@ -98,12 +107,18 @@ def test_the_report_adds_up_over_processes() -> None:
     one.see(1, Case("name", b""), Measured("read", 1.0, 0.5, 10))
     other.see(2, Case("name", b""), Measured("unplanned", 3.0, None, 2_048, "KeyError at x:1: y"))
     one.add(other)
-    text = as_text(one, Guided(absent="not asked for"), seed=5, seconds=2.0, folder=Path("findings"))
+    text = as_text(
+        one, Guided(absent="not asked for"), seed=5, seconds=2.0, folder=Path("findings")
+    )
     assert "2 messages in 2 s (1/s), seed 5" in text
     assert "1 unplanned exceptions or responses 5xx, 1 findings in all" in text
     assert "message 2 (name): KeyError at x:1: y" in text
     figures = json.loads(as_json(one, Guided({"name": 7}), seed=5, seconds=2.0))
-    assert (figures["messages"], figures["unplanned"], figures["guided"]["executions"]) == (2, 1, {"name": 7})
+    assert (figures["messages"], figures["unplanned"], figures["guided"]["executions"]) == (
+        2,
+        1,
+        {"name": 7},
+    )
     assert figures["slowest_cpu_ms"]["name"] == [3.0, 2]
 
 
@@ -122,9 +137,9 @@ def test_anything_can_be_mutated(data: bytes, seed: int) -> None:
 
 
 values = st.recursive(
-    st.tuples(st.sampled_from([0x02, 0x04, 0x06, 0x0C, 0x13, 0x80]), st.binary(min_size=1, max_size=20)).map(
-        lambda pair: der(pair[0], pair[1])
-    ),
+    st.tuples(
+        st.sampled_from([0x02, 0x04, 0x06, 0x0C, 0x13, 0x80]), st.binary(min_size=1, max_size=20)
+    ).map(lambda pair: der(pair[0], pair[1])),
     lambda inner: st.lists(inner, max_size=5).map(lambda parts: der_sequence(*parts)),
     max_leaves=25,
 )
@@ -165,11 +180,29 @@ def test_where_atheris_is_missing_that_is_said(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.embedded
 def test_the_command_runs_through_the_door_reports_and_replays(tmp_path: Path) -> None:
     def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "tests.fuzz", *arguments, "--findings", str(tmp_path / "found")]
+        words = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            *arguments,
+            "--findings",
+            str(tmp_path / "found"),
+        ]
         return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
     report = tmp_path / "report.json"
-    options = ["--messages", "60", "--seed", "5", "--door", "0.5", "--guided", "0", "--processes", "2"]
+    options = [
+        "--messages",
+        "60",
+        "--seed",
+        "5",
+        "--door",
+        "0.5",
+        "--guided",
+        "0",
+        "--processes",
+        "2",
+    ]
     done = fuzz(*options, "--report", str(report))
     figures = json.loads(report.read_text())
     assert figures["messages"] == 60, done.stderr

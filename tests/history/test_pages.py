@@ -11,17 +11,18 @@ from cryptography import x509
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.decisions import approve_request, reject_request
-from approvals.models import EnrollmentProfile, EnrollmentRequest
-from approvals.refusals import refuse_message
-from approvals.states import State
-from approvals.timeline import WORDS
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.timeline import WORDS
+from approvals.records.refusals import refuse_message
+from approvals.rules.states import State
 from audit.events import Actor, Event, Subject
 from audit.log import close_minutes, record
 from audit.models import AuditEntry
-from ca.models import Certificate
+from ca.models.certificates import Certificate
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, now, run_worker, voice_of
 
@@ -53,8 +54,12 @@ def text(answer: Any) -> str:
     return page
 
 
-def test_requests_are_found_by_state_profile_period_and_the_beginning_of_a_word(world: World, bob: Client) -> None:
-    waiting, refused = create_requests(world.profile, ["r1.example", "x2.example"], address="192.0.2.99")
+def test_requests_are_found_by_state_profile_period_and_the_beginning_of_a_word(
+    world: World, bob: Client
+) -> None:
+    waiting, refused = create_requests(
+        world.profile, ["r1.example", "x2.example"], address="192.0.2.99"
+    )
     reject_request(request_id=refused.pk, voice=voice_of(world.alice), comment="no", now=now())
     old = create_requests(world.profile, ["old.example"], submitted_at=now() - timedelta(days=3))[0]
     url = reverse("history_requests")
@@ -74,7 +79,9 @@ def test_requests_are_found_by_state_profile_period_and_the_beginning_of_a_word(
         assert shown == expected, query
 
 
-def test_certificates_are_found_by_state_ca_profile_and_the_beginning_of_a_serial(world: World, bob: Client) -> None:
+def test_certificates_are_found_by_state_ca_profile_and_the_beginning_of_a_serial(
+    world: World, bob: Client
+) -> None:
     certificate = issue(world)
     url = reverse("history_certificates")
     own = reverse("certificate", args=[certificate.pk])
@@ -100,7 +107,9 @@ def test_what_self_tests_asked_for_is_shown_where_it_is_chosen(
 ) -> None:
     certificate = issue(world)
     EnrollmentProfile.objects.filter(pk=world.profile.pk).update(for_self_test=True, is_test=True)
-    assert (f"/requests/{certificate.order_id}/" in text(bob.get(reverse("history_requests"), query))) is of_requests
+    assert (
+        f"/requests/{certificate.order_id}/" in text(bob.get(reverse("history_requests"), query))
+    ) is of_requests
     own = reverse("certificate", args=[certificate.pk])
     assert (own in text(bob.get(reverse("history_certificates"), query))) is of_certificates
 
@@ -114,7 +123,9 @@ def test_a_choice_that_is_none_of_those_offered_finds_no_fault(
     text(bob.get(reverse(page), {name: value}))
 
 
-def test_a_certificate_page_tells_everything_from_the_first_message_to_the_pickup(world: World, bob: Client) -> None:
+def test_a_certificate_page_tells_everything_from_the_first_message_to_the_pickup(
+    world: World, bob: Client
+) -> None:
     certificate = issue(world)
     page = text(bob.get(reverse("certificate", args=[certificate.pk])))
     told = re.findall(r'class="what">([^<]+)<', page)
@@ -128,7 +139,9 @@ def test_a_certificate_page_tells_everything_from_the_first_message_to_the_picku
     assert "signed in" in page
 
 
-def test_refused_messages_stand_in_the_timeline_of_the_request_they_were_about(world: World, bob: Client) -> None:
+def test_refused_messages_stand_in_the_timeline_of_the_request_they_were_about(
+    world: World, bob: Client
+) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     record(
         Event.MESSAGE_REFUSE,
@@ -143,13 +156,19 @@ def test_refused_messages_stand_in_the_timeline_of_the_request_they_were_about(w
     assert "renewal is not enabled" in page
 
 
-@pytest.mark.parametrize(("form", "ending"), [("der", ".cer"), ("pem", ".pem"), ("chain", "-chain.pem")])
+@pytest.mark.parametrize(
+    ("form", "ending"), [("der", ".cer"), ("pem", ".pem"), ("chain", "-chain.pem")]
+)
 def test_a_download_is_the_certificate_and_is_recorded_with_its_reader(
     world: World, bob: Client, form: str, ending: str
 ) -> None:
     certificate = issue(world)
-    answer = bob.get(reverse("certificate_download", kwargs={"certificate_id": certificate.pk, "form": form}))
-    assert answer["Content-Disposition"] == f'attachment; filename="{certificate.serial_hex}{ending}"'
+    answer = bob.get(
+        reverse("certificate_download", kwargs={"certificate_id": certificate.pk, "form": form})
+    )
+    assert (
+        answer["Content-Disposition"] == f'attachment; filename="{certificate.serial_hex}{ending}"'
+    )
     if form == "der":
         assert answer.content == certificate.certificate_der
     else:
@@ -185,7 +204,10 @@ def test_the_log_is_read_by_event_subject_and_period(world: World, bob: Client) 
     certificate = issue(world)
     url = reverse("history_audit")
     assert "certificate:deliver" in text(bob.get(url))
-    assert "request:submit" not in text(bob.get(url, {"event": "certificate:issue"})).split("<tbody>")[1]
+    assert (
+        "request:submit"
+        not in text(bob.get(url, {"event": "certificate:issue"})).split("<tbody>")[1]
+    )
     about = text(bob.get(url, {"subject": str(certificate.pk), "period": "24h"}))
     assert about.count("certificate:issue</code>") == 1
     assert "No entry fits" in text(bob.get(url, {"subject": "nobody"}))
@@ -193,7 +215,12 @@ def test_the_log_is_read_by_event_subject_and_period(world: World, bob: Client) 
 
 def test_the_number_of_a_crl_is_not_that_of_a_refusal(world: World, bob: Client) -> None:
     record(Event.CRL_ISSUE, actor=Actor("system", "portal"), now=now(), data={"number": 1796044786})
-    record(Event.MESSAGE_REFUSE, actor=Actor("system", "portal"), now=now(), data={"number": "4711-2093"})
+    record(
+        Event.MESSAGE_REFUSE,
+        actor=Actor("system", "portal"),
+        now=now(),
+        data={"number": "4711-2093"},
+    )
     page = text(bob.get(reverse("history_audit")))
     assert re.findall(r">Refusal ([^<]*)<", page) == ["4711-2093"]
 
@@ -213,7 +240,9 @@ def test_an_auditor_of_a_department_sees_what_belongs_to_it_only(world: World) -
     assert eve.get(reverse("certificate", args=[certificate.pk])).status_code == 200
 
 
-def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(world: World, bob: Client) -> None:
+def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(
+    world: World, bob: Client
+) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
     EnrollmentProfile.objects.update(department=lab, required_approvals=2)
     device = Device.named("r2.example")
@@ -225,25 +254,38 @@ def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(world:
     for _ in range(2):
         device.poll()
     certificate = Certificate.objects.get(order_id=request.pk)
-    bob.get(reverse("certificate_download", kwargs={"certificate_id": certificate.pk, "form": "pem"}))
-    refuse_message(EnrollmentProfile.objects.get(), cause="bad signature", address="192.0.2.1", now=now())
+    bob.get(
+        reverse("certificate_download", kwargs={"certificate_id": certificate.pk, "form": "pem"})
+    )
+    refuse_message(
+        EnrollmentProfile.objects.get(), cause="bad signature", address="192.0.2.1", now=now()
+    )
     close_minutes(now=now() + timedelta(minutes=4))
     dora = signed_in(create_person("dora", Role.AUDITOR, department=lab))
     page = text(dora.get(reverse("history_audit")))
     seen = Counter(AuditEntry.objects.filter(department="lab").values_list("event", flat=True))
-    expected = {"message:refuse": 1, "request:approve": 2, "certificate:deliver": 2, "certificate:export": 1}
+    expected = {
+        "message:refuse": 1,
+        "request:approve": 2,
+        "certificate:deliver": 2,
+        "certificate:export": 1,
+    }
     assert {event: seen[event] for event in expected} == expected
     assert all(event in page for event in expected)
 
 
 def test_the_history_of_a_thousand_is_paged_in_both_directions(world: World, bob: Client) -> None:
-    rows = create_requests(world.profile, [f"r{number:04d}.example" for number in range(120)], state=State.PENDING)
+    rows = create_requests(
+        world.profile, [f"r{number:04d}.example" for number in range(120)], state=State.PENDING
+    )
     url = reverse("history_requests")
     second = bob.get(url, {"after": str(rows[70].pk)})
     shown = re.findall(r"/requests/([0-9a-f-]{36})/", text(second))
     assert shown == [str(row.pk) for row in rows[20:70][::-1]]
     first = bob.get(url, {"before": shown[0]})
-    assert re.findall(r"/requests/([0-9a-f-]{36})/", text(first)) == [str(row.pk) for row in rows[70:][::-1]]
+    assert re.findall(r"/requests/([0-9a-f-]{36})/", text(first)) == [
+        str(row.pk) for row in rows[70:][::-1]
+    ]
 
 
 def test_the_certificate_of_an_authority_is_there_for_everybody(world: World) -> None:
@@ -255,4 +297,6 @@ def test_the_certificate_of_an_authority_is_there_for_everybody(world: World) ->
 
 def test_no_template_marks_anything_safe() -> None:
     for template in (Path(__file__).parents[2] / "templates").rglob("*.html"):
-        assert not re.search(r"\|\s*safe\b|autoescape off|mark_safe", template.read_text()), template
+        assert not re.search(r"\|\s*safe\b|autoescape off|mark_safe", template.read_text()), (
+            template
+        )

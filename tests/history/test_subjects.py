@@ -14,7 +14,9 @@ from tests.world import World, create_person, now
 
 ROOT = Path(__file__).parents[2]
 CODE = [
-    path for path in ROOT.glob("*/**/*.py") if path.relative_to(ROOT).parts[0] not in {"tests", ".venv", "node_modules"}
+    path
+    for path in ROOT.glob("*/**/*.py")
+    if path.relative_to(ROOT).parts[0] not in {"tests", ".venv", "node_modules"}
 ]
 
 
@@ -22,7 +24,10 @@ def kinds_in(source: str) -> set[str]:
     """Return the kinds for which `Subject.of` is called, and "?" for a kind that is no literal."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     makers = [call for call in calls if ast.unparse(call.func) == "Subject.of"]
-    return {str(kind.value) if isinstance(kind := call.args[0], ast.Constant) else "?" for call in makers}
+    return {
+        str(kind.value) if isinstance(kind := call.args[0], ast.Constant) else "?"
+        for call in makers
+    }
 
 
 @pytest.mark.parametrize(
@@ -44,10 +49,14 @@ def test_the_filter_knows_each_kind_that_the_code_writes_and_no_other() -> None:
     assert sorted(SUBJECT_KINDS) == sorted(written)
 
 
-@pytest.mark.parametrize("kind", ["key", "token", "ndes-account", "secret", "user", "authority", "device-group"])
+@pytest.mark.parametrize(
+    "kind", ["key", "token", "ndes-account", "secret", "user", "authority", "device-group"]
+)
 def test_an_entry_is_found_by_its_subject(world: World, kind: str) -> None:
     identifier = "ab" * 32
     for name in (identifier, "cd" * 32):
         record(Event.KEY_BLOCK, actor=SYSTEM, now=now(), subject=Subject.of(kind, name), data={})
-    page = signed_in(create_person("bob", Role.AUDITOR)).get("/history/audit/", {"subject": identifier})
+    page = signed_in(create_person("bob", Role.AUDITOR)).get(
+        "/history/audit/", {"subject": identifier}
+    )
     assert [entry.subject_id for entry in page.context["page"].rows] == [identifier]

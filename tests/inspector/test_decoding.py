@@ -20,8 +20,12 @@ from tests.scep.forge import ALICE_ID, CHALLENGE, csr, ec_certificate, forge
 VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
 CANARY = "canary-of-the-inspector-4711"
 GOOD = forge()
-BARE = build_csr(rsa_key("alice"), "r1.example", dns_names=["r1.example"], challenge_password=CANARY)
-RECORDED = sorted(path for path in VECTORS.rglob("*") if path.suffix in (".der", ".bin", ".p7", ".req"))
+BARE = build_csr(
+    rsa_key("alice"), "r1.example", dns_names=["r1.example"], challenge_password=CANARY
+)
+RECORDED = sorted(
+    path for path in VECTORS.rglob("*") if path.suffix in (".der", ".bin", ".p7", ".req")
+)
 SEEDS = [GOOD, BARE, csr(), forge(message_type="20"), *(path.read_bytes() for path in RECORDED)]
 
 
@@ -43,20 +47,31 @@ def test_a_good_request_is_decoded_step_by_step() -> None:
     assert attributes["messageType"] == "19 (PKCSReq)"
     assert attributes["transactionID"] == ALICE_ID
     assert rows(section(report, "Envelope"))["content encryption"] == "AES-128-CBC"
-    assert section(report, "As the portal takes it").verdict.startswith("The outer part is accepted")
+    assert section(report, "As the portal takes it").verdict.startswith(
+        "The outer part is accepted"
+    )
     assert report.outline_end == ""
 
 
 def test_what_a_profile_takes_is_no_fault_under_its_rules() -> None:
     old = forge(digest="sha1")
-    assert "digest algorithm SHA-1" in section(decode(old, known={}), "As the portal takes it").verdict
+    assert (
+        "digest algorithm SHA-1" in section(decode(old, known={}), "As the portal takes it").verdict
+    )
     report = decode(old, known={}, rules=MessageRules(legacy_algorithms=True))
-    assert [section(report, title).tone for title in ("Signature", "As the portal takes it")] == ["good", "good"]
+    assert [section(report, title).tone for title in ("Signature", "As the portal takes it")] == [
+        "good",
+        "good",
+    ]
 
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [("19", "encrypted with the challengePassword"), ("20", "The outer part is accepted"), ("21", "FAILURE badAlg")],
+    [
+        ("19", "encrypted with the challengePassword"),
+        ("20", "The outer part is accepted"),
+        ("21", "FAILURE badAlg"),
+    ],
 )
 def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, said: str) -> None:
     sent = forge(key=ec_key(), certificate=ec_certificate(), message_type=number)
@@ -121,7 +136,9 @@ def mutated(data: st.DataObject) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_no_mutation_of_a_real_message_makes_the_decoder_fail_or_show_a_challenge(data: st.DataObject) -> None:
+def test_no_mutation_of_a_real_message_makes_the_decoder_fail_or_show_a_challenge(
+    data: st.DataObject,
+) -> None:
     message = mutated(data)
     report = decode(message, known={})
     assert report.size == len(message)

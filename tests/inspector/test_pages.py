@@ -1,4 +1,6 @@
-"""Stored and pasted messages on their pages: who sees which, what is opened, and that no challenge ever shows."""
+"""Stored and pasted messages on their pages: who sees which, what is opened, and that no challenge
+ever shows.
+"""
 
 import base64
 from datetime import timedelta
@@ -11,18 +13,19 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Department
+from accounts.models.people import Department
 from accounts.roles import Role
-from approvals.models import EnrollmentProfile, EnrollmentRequest
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.events import Event
 from audit.models import AuditEntry
-from ca.models import ServiceKey
+from ca.models.keys import ServiceKey
 from exchanges import storage
 from exchanges.models import Exchange, KeptFor, Recording
 from exchanges.storage import keeper, prune, tidy
 from inspector.walk import walk_of
 from scep.client import build_csr
-from scep.ra_keys import ra_keys, retire_ra_key
+from scep.ra.keys import ra_keys, retire_ra_key
 from tests.flows.renewing import certified
 from tests.flows.rolling import renewed_ra
 from tests.flows.wire import message, post
@@ -36,7 +39,9 @@ CANARY = "canary-challenge-of-a-device-0815"
 
 def stored(world: World, **pieces: object) -> Exchange:
     """Send a refused PKCSReq with a challenge in it, and return it as it is kept."""
-    request = build_csr(rsa_key("alice"), "r1.example", dns_names=["r1.example"], challenge_password=CANARY)
+    request = build_csr(
+        rsa_key("alice"), "r1.example", dns_names=["r1.example"], challenge_password=CANARY
+    )
     post(message(world, request, **pieces), "locked")  # type: ignore[arg-type]  # pieces of a forged message
     return Exchange.objects.latest("id")
 
@@ -44,21 +49,32 @@ def stored(world: World, **pieces: object) -> Exchange:
 @pytest.fixture
 def locked(world: World) -> EnrollmentProfile:
     """A profile that refuses every wrong challenge."""
-    return create_profile(world.ca, "locked", challenge="static", static_challenge="another long secret")
+    return create_profile(
+        world.ca, "locked", challenge="static", static_challenge="another long secret"
+    )
 
 
-def test_refused_messages_are_kept_and_ordinary_ones_are_not(world: World, locked: EnrollmentProfile) -> None:
+def test_refused_messages_are_kept_and_ordinary_ones_are_not(
+    world: World, locked: EnrollmentProfile
+) -> None:
     device = Device.named("r1.example")
     device.enroll()
     device.poll()
     assert not Exchange.objects.exists()
     found = stored(world)
-    assert (found.kept_for, found.message_type, found.pki_status, found.http_status) == ("refusal", 19, 2, 200)
+    assert (found.kept_for, found.message_type, found.pki_status, found.http_status) == (
+        "refusal",
+        19,
+        2,
+        200,
+    )
     assert post(b"no message").http == 400
     assert Exchange.objects.latest("id").http_status == 400
 
 
-def test_a_challenge_shows_on_no_page_of_a_stored_message(world: World, locked: EnrollmentProfile) -> None:
+def test_a_challenge_shows_on_no_page_of_a_stored_message(
+    world: World, locked: EnrollmentProfile
+) -> None:
     found = stored(world)
     officer = signed_in(world.alice)
     paths = [reverse("exchanges"), reverse("exchange", args=[found.pk])]
@@ -86,12 +102,16 @@ def test_a_pasted_request_never_shows_its_challenge_and_is_not_stored(world: Wor
 
 def test_a_pasted_message_to_an_ra_key_of_ours_is_not_decrypted(world: World) -> None:
     sent = message(world, build_csr(rsa_key("alice"), "hidden.example"))
-    page = signed_in(world.alice).post(reverse("inspector"), {"text": base64.b64encode(sent).decode()})
+    page = signed_in(world.alice).post(
+        reverse("inspector"), {"text": base64.b64encode(sent).decode()}
+    )
     assert b"the RA key of CA issuing" in page.content
     assert b"hidden.example" not in page.content
 
 
-def test_opening_a_stored_message_is_a_post_that_stands_in_the_log(world: World, locked: EnrollmentProfile) -> None:
+def test_opening_a_stored_message_is_a_post_that_stands_in_the_log(
+    world: World, locked: EnrollmentProfile
+) -> None:
     found = stored(world)
     address = reverse("exchange_open", args=[found.pk])
     officer = signed_in(world.alice)
@@ -119,21 +139,31 @@ def test_whatever_cannot_be_read_inside_is_the_one_sentence_the_device_got(
     assert "stops at" not in page.partition("Inside the envelope")[2].partition("The message")[0]
 
 
-def test_a_stored_message_is_decoded_under_the_rules_of_its_profile(world: World, locked: EnrollmentProfile) -> None:
+def test_a_stored_message_is_decoded_under_the_rules_of_its_profile(
+    world: World, locked: EnrollmentProfile
+) -> None:
     EnrollmentProfile.objects.filter(pk=locked.pk).update(legacy_algorithms=True)
     found = stored(world, digest="sha1")
     page = signed_in(world.alice).get(reverse("exchange", args=[found.pk])).content.decode()
     assert "use SHA-256" not in page
-    assert page.count("Verified: by the key of the signer certificate") == 2, "of the message and of the answer"
+    assert page.count("Verified: by the key of the signer certificate") == 2, (
+        "of the message and of the answer"
+    )
     text = base64.b64encode(bytes(found.message)).decode()
-    pasted = signed_in(world.alice).post(reverse("inspector"), {"text": text, "profile": "locked"}).content.decode()
+    pasted = (
+        signed_in(world.alice)
+        .post(reverse("inspector"), {"text": text, "profile": "locked"})
+        .content.decode()
+    )
     assert "The outer part is accepted" in pasted
 
 
 def test_the_envelope_of_an_answer_is_said_to_be_the_devices(world: World) -> None:
     certified(world, Device.named("r1.example"))
     answer = post(message(world, build_csr(rsa_key("alice"), "r1.example"))).body
-    page = signed_in(world.alice).post(reverse("inspector"), {"text": base64.b64encode(answer).decode()})
+    page = signed_in(world.alice).post(
+        reverse("inspector"), {"text": base64.b64encode(answer).decode()}
+    )
     assert b"Encrypted to the device: nobody else can open it." in page.content
     assert b"Not encrypted to an RA key" not in page.content
 
@@ -152,7 +182,9 @@ def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unread
     assert "the device got this answer too" not in page
 
 
-def test_without_a_readable_ra_key_a_message_stays_closed(world: World, locked: EnrollmentProfile) -> None:
+def test_without_a_readable_ra_key_a_message_stays_closed(
+    world: World, locked: EnrollmentProfile
+) -> None:
     found = stored(world)
     for file in Path(settings.RA_KEY_FOLDER).glob("*.pem"):
         file.unlink()
@@ -168,7 +200,9 @@ def test_a_cert_poll_is_not_opened(world: World, locked: EnrollmentProfile) -> N
     assert b"Not opened: transactionID and signer key decide" in page.content
 
 
-def test_messages_of_another_department_are_not_there(world: World, locked: EnrollmentProfile) -> None:
+def test_messages_of_another_department_are_not_there(
+    world: World, locked: EnrollmentProfile
+) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
     found = stored(world)
     EnrollmentProfile.objects.filter(pk=locked.pk).update(department=lab)
@@ -191,7 +225,11 @@ def test_recording_keeps_every_message_of_its_profile_until_its_end(world: World
     Device.named("r1.example").poll()
     assert Exchange.objects.count() == 1
     assert b"Every message is recorded until" not in charlie.get(reverse("profiles")).content
-    events = AuditEntry.objects.filter(event__startswith="recording:").order_by("id").values_list("event", flat=True)
+    events = (
+        AuditEntry.objects.filter(event__startswith="recording:")
+        .order_by("id")
+        .values_list("event", flat=True)
+    )
     assert list(events) == ["recording:start", "recording:stop"]
 
 
@@ -204,7 +242,9 @@ def test_recording_ends_by_itself_and_is_never_longer_than_a_day(world: World) -
     assert keeper.reason(world.profile, now=later(hours=24, minutes=1), is_refused=False) is None
 
 
-def test_who_sends_refused_messages_only_cannot_fill_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_sends_refused_messages_only_cannot_fill_the_disk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(storage.A_MINUTE, KeptFor.REFUSAL, 3)
     for _ in range(5):
         post(b"no message")
@@ -216,7 +256,9 @@ def test_who_sends_refused_messages_only_cannot_fill_the_disk(world: World, monk
     assert prune(now=later(days=15)) == 2
 
 
-def test_nor_can_who_sends_to_the_profile_of_the_self_test(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nor_can_who_sends_to_the_profile_of_the_self_test(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create_loop()
     monkeypatch.setitem(storage.A_MINUTE, KeptFor.SELF_TEST, 3)
     for _ in range(5):
@@ -232,21 +274,40 @@ def test_a_database_that_takes_no_message_costs_the_device_nothing(world: World)
         assert keeper.reason(world.profile, now=now(), is_refused=False) is None
 
 
-def test_a_self_test_is_walked_from_device_to_portal_to_officer_to_worker_and_back(world: World) -> None:
+def test_a_self_test_is_walked_from_device_to_portal_to_officer_to_worker_and_back(
+    world: World,
+) -> None:
     run = walk(started(create_loop(), world.alice))
     assert run.request is not None
     steps = walk_of(run.request)
     lanes = [step.lanes for step in steps]
-    for arrow in ("Device → Portal", "Portal → Device", "Portal → Officer", "Officer → Portal", "Worker → Portal"):
+    for arrow in (
+        "Device → Portal",
+        "Portal → Device",
+        "Portal → Officer",
+        "Officer → Portal",
+        "Worker → Portal",
+    ):
         assert arrow in lanes
     assert [step.at for step in steps] == sorted(step.at for step in steps)
     assert all(step.size for step in steps if step.exchange_id)
-    assert {step.title for step in steps} >= {"PKCSReq", "PENDING", "Approved", "SUCCESS", "Revoked"}
+    assert {step.title for step in steps} >= {
+        "PKCSReq",
+        "PENDING",
+        "Approved",
+        "SUCCESS",
+        "Revoked",
+    }
     page = signed_in(world.alice).get(reverse("walk", args=[run.request_id]) + "?step=3")
     assert b'aria-current="step"' in page.content
     assert f"Step 3 of {len(steps)}".encode() in page.content
     for odd in ("0", "-1", "999999", "x", "²"):
-        assert signed_in(world.alice).get(reverse("walk", args=[run.request_id]), {"step": odd}).status_code == 200
+        assert (
+            signed_in(world.alice)
+            .get(reverse("walk", args=[run.request_id]), {"step": odd})
+            .status_code
+            == 200
+        )
 
 
 def test_polls_that_wait_are_one_step_with_their_number(world: World) -> None:
@@ -258,7 +319,9 @@ def test_polls_that_wait_are_one_step_with_their_number(world: World) -> None:
     for _ in range(4):
         device.poll()
     steps = walk_of(EnrollmentRequest.objects.get())
-    assert [(step.title, step.count) for step in steps if step.title == "CertPoll"] == [("CertPoll", 4)]
+    assert [(step.title, step.count) for step in steps if step.title == "CertPoll"] == [
+        ("CertPoll", 4)
+    ]
 
 
 def test_the_walk_of_a_request_without_stored_messages_is_what_the_log_knows(world: World) -> None:
@@ -279,7 +342,9 @@ def test_stored_messages_are_found_by_request_and_by_transaction(world: World) -
         assert not officer.get(reverse("exchanges"), {"request_id": odd}).context["page"].rows
 
 
-def test_the_log_leads_from_a_refusal_to_its_message(world: World, locked: EnrollmentProfile) -> None:
+def test_the_log_leads_from_a_refusal_to_its_message(
+    world: World, locked: EnrollmentProfile
+) -> None:
     found = stored(world)
     page = signed_in(create_person("bob", Role.AUDITOR)).get(reverse("history_audit"))
     assert f"{reverse('exchanges')}?transaction={found.transaction_id}".encode() in page.content

@@ -1,6 +1,7 @@
 """`./portal interop`: run every client against a portal of its own, and write what was seen.
 
-The matrix goes to docs/interop.md, and as data to approvals/interop.json, which the page of clients shows.
+The matrix goes to docs/interop.md, and as data to approvals/device_setup/interop.json, which the
+page of clients shows.
 """
 
 import argparse
@@ -16,14 +17,20 @@ from tests.interop.report import Reporter
 
 _FOLDER = Path(__file__).parent
 _PAGE = _FOLDER.parents[1] / "docs" / "interop.md"
-_DATA = _FOLDER.parents[1] / "approvals" / "interop.json"
+_DATA = _FOLDER.parents[1] / "approvals" / "device_setup" / "interop.json"
 
 
 def main() -> int:
     """Return pytest's status: 0 when every cell of the matrix is as the page says."""
     parser = argparse.ArgumentParser(prog="./portal interop", description=__doc__)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the page goes, and nothing else is written")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page would say otherwise")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the page goes, and nothing else is written"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; fail where the page would say otherwise",
+    )
     options, rest = parser.parse_known_args()
     page = None if options.check else options.out or _PAGE
     data = None if options.check or options.out else _DATA

@@ -18,9 +18,20 @@ class Chain:
     root: Path
 
     def verifies(self, certificate: Path) -> bool:
-        """Whether OpenSSL accepts the certificate for a TLS client, through the issuing CA up to the root."""
-        trust = ["-CAfile", str(self.root), "-untrusted", str(self.issuing), "-purpose", "sslclient"]
-        done = subprocess.run(["openssl", "verify", *trust, str(certificate)], capture_output=True, check=False)
+        """Whether OpenSSL accepts the certificate for a TLS client, through the issuing CA up to
+        the root.
+        """
+        trust = [
+            "-CAfile",
+            str(self.root),
+            "-untrusted",
+            str(self.issuing),
+            "-purpose",
+            "sslclient",
+        ]
+        done = subprocess.run(
+            ["openssl", "verify", *trust, str(certificate)], capture_output=True, check=False
+        )
         return done.returncode == 0
 
 
@@ -39,7 +50,10 @@ class Enrollment:
 
     def wait_until_pending(self) -> None:
         """Return when it polls."""
-        wait_until(lambda: "SCEP request pending" in self.said or self.process.poll() is not None, what="PENDING")
+        wait_until(
+            lambda: "SCEP request pending" in self.said or self.process.poll() is not None,
+            what="PENDING",
+        )
         assert self.process.poll() is None, self.said
 
     def status(self) -> int:
@@ -61,8 +75,21 @@ class StrongSwan:
     patience: int = 50
 
     def fetch_authorities(self, url: str) -> str:
-        """Run `pki --scepca`; ca.der is the root, ca-1.der the issuing CA. Returns what it printed."""
-        command = ["pki", "--scepca", "--url", url, "--caout", "ca.der", "--raout", "ra.der", "--force"]
+        """Run `pki --scepca`; ca.der is the root, ca-1.der the issuing CA.
+
+        Returns what it printed.
+        """
+        command = [
+            "pki",
+            "--scepca",
+            "--url",
+            url,
+            "--caout",
+            "ca.der",
+            "--raout",
+            "ra.der",
+            "--force",
+        ]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
@@ -70,9 +97,37 @@ class StrongSwan:
     def enroll(self, url: str, name: str, key: Path, *options: str) -> Enrollment:
         """Start `pki --scep`; a second run for the same name writes over the first certificate."""
         log, certificate = self.folder / f"{name}.log", self.folder / f"{name}.crt"
-        command = ["pki", "--scep", "--url", url, "--in", str(key), "--dn", f"C=DE, O=Exp, CN={name}", "--san", name]
-        command += ["--cacert-enc", "ra.der", "--cacert-sig", "ra.der", "--cacert", "ca.der", "--cacert", "ca-1.der"]
-        command += ["--interval", str(self.interval), "--maxpolltime", str(self.patience), "--outform", "pem", *options]
+        command = [
+            "pki",
+            "--scep",
+            "--url",
+            url,
+            "--in",
+            str(key),
+            "--dn",
+            f"C=DE, O=Exp, CN={name}",
+            "--san",
+            name,
+        ]
+        command += [
+            "--cacert-enc",
+            "ra.der",
+            "--cacert-sig",
+            "ra.der",
+            "--cacert",
+            "ca.der",
+            "--cacert",
+            "ca-1.der",
+        ]
+        command += [
+            "--interval",
+            str(self.interval),
+            "--maxpolltime",
+            str(self.patience),
+            "--outform",
+            "pem",
+            *options,
+        ]
         with log.open("wb") as err, certificate.open("wb") as out:
             process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=err)
         return Enrollment(process, log, certificate)
@@ -101,8 +156,12 @@ class Certmonger:
         return done.stdout
 
     def add_authority(self, name: str, url: str, chain: Chain | None) -> None:
-        """Name a SCEP server: -N takes the root, -r the RA, -I the CA between; without them it asks GetCACert."""
-        files = ["-N", str(chain.root), "-r", str(chain.ra), "-I", str(chain.issuing)] if chain else []
+        """Name a SCEP server: -N takes the root, -r the RA, -I the CA between; without them it asks
+        GetCACert.
+        """
+        files = (
+            ["-N", str(chain.root), "-r", str(chain.ra), "-I", str(chain.issuing)] if chain else []
+        )
         self.getcert("add-scep-ca", "-c", name, "-u", url, *files)
 
     def request(self, authority: str, name: str, *options: str) -> Path:
@@ -114,16 +173,24 @@ class Certmonger:
 
     def status(self, name: str) -> str:
         """Return the status of a request, and its error when there is one."""
-        found = re.findall(r"^\t(?:status|ca-error): (.*)$", self.getcert("list", "-i", name), re.MULTILINE)
+        found = re.findall(
+            r"^\t(?:status|ca-error): (.*)$", self.getcert("list", "-i", name), re.MULTILINE
+        )
         return " ".join(found)
 
     def wait_until(self, name: str, wanted: str) -> str:
-        """Return the status as soon as it starts as wanted; fails when certmonger comes to rest elsewhere for long."""
-        wait_until(lambda: self.status(name).startswith(wanted), what=f"{name}: {wanted}", within=25)
+        """Return the status as soon as it starts as wanted; fails when certmonger comes to rest
+        elsewhere for long.
+        """
+        wait_until(
+            lambda: self.status(name).startswith(wanted), what=f"{name}: {wanted}", within=25
+        )
         return self.status(name)
 
     def refresh_until(self, name: str, wanted: str) -> str:
-        """Let it ask again whenever it waits, since a portal signs shortly after the decision; returns the status."""
+        """Let it ask again whenever it waits, since a portal signs shortly after the decision;
+        returns the status.
+        """
 
         def is_there() -> bool:
             if self.status(name).startswith("CA_WORKING"):
@@ -135,7 +202,9 @@ class Certmonger:
 
     def _getcert(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["getcert", *arguments]
-        return subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env=self._environment(), capture_output=True, text=True, check=False
+        )
 
     def _environment(self) -> dict[str, str]:
         places = {

@@ -1,4 +1,6 @@
-"""One portal for all clients of this folder, each client where it is installed, and Alice with her browser."""
+"""One portal for all clients of this folder, each client where it is installed, and Alice with her
+browser.
+"""
 
 import shutil
 import subprocess
@@ -32,7 +34,9 @@ def program(name: str, package: str) -> str:
 
 @pytest.fixture(scope="session")
 def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
-    """A portal with its demo profile, automatic `once` and `renewing`, manual `static`, and Alice the officer."""
+    """A portal with its demo profile, automatic `once` and `renewing`, manual `static`, and Alice
+    the officer.
+    """
     folder = tmp_path_factory.mktemp("portal")
     running = Portal(folder / "data", free_port())
     process = start(running, folder / "up.log")
@@ -45,10 +49,18 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
 
 def _furnish(portal: Portal, secret: Path) -> None:
     secret.write_text(f"{STATIC_CHALLENGE}\n")
-    profile = ("createprofile", "--ca", "demo", "--name-conflicts", "allow")  # clients enroll the same name again
+    profile = (
+        "createprofile",
+        "--ca",
+        "demo",
+        "--name-conflicts",
+        "allow",
+    )  # clients enroll the same name again
     with ThreadPoolExecutor() as pool:
         done = [
-            pool.submit(portal.run, *profile, "once", "--approval", "automatic", "--challenge", "one-time"),
+            pool.submit(
+                portal.run, *profile, "once", "--approval", "automatic", "--challenge", "one-time"
+            ),
             pool.submit(
                 portal.run,
                 *profile,
@@ -76,7 +88,13 @@ def _furnish(portal: Portal, secret: Path) -> None:
                 "--renewal-key-reuse",
             ),
             pool.submit(
-                portal.run, "createuser", OFFICER, "--role", "officer", "--password-stdin", text=f"{PASSWORD}\n"
+                portal.run,
+                "createuser",
+                OFFICER,
+                "--role",
+                "officer",
+                "--password-stdin",
+                text=f"{PASSWORD}\n",
             ),
         ]
         for future in done:
@@ -116,9 +134,13 @@ def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
 
 
 @pytest.fixture(scope="session")
-def strongswan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StrongSwan:
+def strongswan(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> StrongSwan:
     """strongSwan's pki, with the certificates of this portal."""
-    program("pki", "strongswan-pki, with libstrongswan-standard-plugins and libstrongswan-extra-plugins")
+    program(
+        "pki", "strongswan-pki, with libstrongswan-standard-plugins and libstrongswan-extra-plugins"
+    )
     client = StrongSwan(tmp_path_factory.mktemp("strongswan"))
     portal: Portal = request.getfixturevalue("portal")
     client.fetch_authorities(portal.scep())

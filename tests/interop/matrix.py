@@ -1,7 +1,9 @@
-"""The published matrix: which client does what, from the tests that carry its cells, and from nothing else.
+"""The published matrix: which client does what, from the tests that carry its cells, and from
+nothing else.
 
-A test of this folder says by `@pytest.mark.cell(CLIENT, SCENARIO, …)` what it shows. A cell without a test has a reason
-here why there can be none; a client or scenario that nobody knows, and a cell with neither, stop the run.
+A test of this folder says by `@pytest.mark.cell(CLIENT, SCENARIO, …)` what it shows. A cell without
+a test has a reason here why there can be none; a client or scenario that nobody knows, and a cell
+with neither, stop the run.
 """
 
 import re
@@ -26,7 +28,9 @@ SCENARIOS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Client:
-    """A client of the matrix; `packages` are Debian's, `asks` prints its version where no package knows it."""
+    """A client of the matrix; `packages` are Debian's, `asks` prints its version where no package
+    knows it.
+    """
 
     name: str
     packages: tuple[str, ...] = ()
@@ -50,7 +54,9 @@ CLIENTS: Final[Mapping[str, Client]] = {
     "scepclient": Client("micromdm scepclient", ("scep",)),
 }
 
-_DES: Final = "encrypts with single DES, whatever the server offers, so its first message is refused"
+_DES: Final = (
+    "encrypts with single DES, whatever the server offers, so its first message is refused"
+)
 #: Why a cell has no test.
 IMPOSSIBLE: Final[Mapping[tuple[str, str], str]] = {
     ("scepclient", "approved"): _DES,
@@ -77,16 +83,21 @@ BY_HAND: Final = (
     ByHand(
         "sscep 0.10.0",
         "2026-11",
-        "at once; pending, then approved or rejected; wrong challenge; renewal; asked again; POST and GET; one RA "
+        "at once; pending, then approved or rejected; wrong challenge; renewal; asked again; POST "
+        "and GET; one RA "
         "certificate, split RA, intermediate CA; GetCert, GetCRL, GetNextCACert",
     ),
     ByHand(
         "jscep 2.5.7-SNAPSHOT",
         "2026-11",
-        "at once; pending, then approved or rejected; wrong challenge; renewal by RenewalReq and PKCSReq; asked again; "
-        "POST and GET; one RA certificate, split RA, intermediate CA, EC CA; GetCert, GetCRL, GetNextCACert",
+        "at once; pending, then approved or rejected; wrong challenge; renewal by RenewalReq and "
+        "PKCSReq; asked again; "
+        "POST and GET; one RA certificate, split RA, intermediate CA, EC CA; GetCert, GetCRL, "
+        "GetNextCACert",
     ),
-    ByHand("PyScep 0.0.14", "2026-11", "pending, then approved; one RA certificate, and a split RA"),
+    ByHand(
+        "PyScep 0.0.14", "2026-11", "pending, then approved; one RA certificate, and a split RA"
+    ),
 )
 
 
@@ -100,9 +111,13 @@ class Cell:
 
     def __post_init__(self) -> None:
         if self.client not in CLIENTS or self.scenario not in SCENARIOS:
-            raise ValueError(f"cell {self.client}, {self.scenario}: no such client or scenario in {__name__}")
+            raise ValueError(
+                f"cell {self.client}, {self.scenario}: no such client or scenario in {__name__}"
+            )
         if (self.client, self.scenario) in IMPOSSIBLE:
-            raise ValueError(f"cell {self.client}, {self.scenario}: declared impossible, and here is its test")
+            raise ValueError(
+                f"cell {self.client}, {self.scenario}: declared impossible, and here is its test"
+            )
 
 
 @dataclass
@@ -118,17 +133,26 @@ class Matrix:
     def missing(self) -> list[str]:
         """Cells that have neither a test nor a reason."""
         known = {(cell.client, cell.scenario) for cell in self.outcomes} | set(IMPOSSIBLE)
-        return [f"{client}, {name}" for client in CLIENTS for name in SCENARIOS if (client, name) not in known]
+        return [
+            f"{client}, {name}"
+            for client in CLIENTS
+            for name in SCENARIOS
+            if (client, name) not in known
+        ]
 
     def is_green(self) -> bool:
         """Whether every cell is there and every test of every cell passed."""
-        return not self.missing() and all(set(found) == {"passed"} for found in self.outcomes.values())
+        return not self.missing() and all(
+            set(found) == {"passed"} for found in self.outcomes.values()
+        )
 
     def text(self, client: str, scenario: str) -> str:
         """Return what stands in a cell."""
         if (client, scenario) in IMPOSSIBLE:
             return "no"
-        found = [(cell, set(said)) for cell, said in self.outcomes.items() if _is(cell, client, scenario)]
+        found = [
+            (cell, set(said)) for cell, said in self.outcomes.items() if _is(cell, client, scenario)
+        ]
         if any("failed" in said for _, said in found):
             return "**fails**"
         if not found or any("passed" not in said for _, said in found):
@@ -137,10 +161,14 @@ class Matrix:
 
 
 def document(matrix: Matrix, versions: Mapping[str, str], platform: str) -> dict[str, Any]:
-    """Return what the run has seen, as the portal's page of clients reads it (`approvals.interop`)."""
+    """Return what the run has seen, as the portal's page of clients reads it
+    (`approvals.device_setup.client_matrix`).
+    """
     return {
         "platform": platform,
-        "clients": [f"{client.name} {versions.get(key, '')}".strip() for key, client in CLIENTS.items()],
+        "clients": [
+            f"{client.name} {versions.get(key, '')}".strip() for key, client in CLIENTS.items()
+        ],
         "scenarios": [
             {"title": title, "outcomes": [matrix.text(client, scenario) for client in CLIENTS]}
             for scenario, title in SCENARIOS.items()
@@ -159,8 +187,16 @@ def render(seen: Mapping[str, Any]) -> str:
     lines = [
         "# Which clients work",
         "",
-        "Written by `./portal interop`, which starts a whole portal and runs each client against it over HTTP. Nothing",
-        "in the table is written by hand: each cell is what a test has seen, and CI runs them all with each change.",
+        (
+            "Written by `./portal interop`, which starts a whole portal and runs each client "
+            "against "
+            "it over HTTP. Nothing"
+        ),
+        (
+            "in the table is written by hand: each cell is what a test has seen, and CI runs them "
+            "all "
+            "with each change."
+        ),
         "",
         f"Run on {seen['platform']}.",
         "",
@@ -168,16 +204,32 @@ def render(seen: Mapping[str, Any]) -> str:
         "",
         "*no* is a road that the client does not go:",
         "",
-        *[f"* {item['client']}, {', '.join(item['scenarios'])}: {item['reason']}." for item in seen["reasons"]],
+        *[
+            f"* {item['client']}, {', '.join(item['scenarios'])}: {item['reason']}."
+            for item in seen["reasons"]
+        ],
         "",
         "## Run by hand",
         "",
-        "Not part of the run above: each was built or installed by hand and run against this portal.",
+        (
+            "Not part of the run above: each was built or installed by hand and run against this "
+            "portal."
+        ),
         "",
-        *_table(["client", "when", "seen"], [[run["client"], run["when"], run["seen"]] for run in seen["by_hand"]]),
+        *_table(
+            ["client", "when", "seen"],
+            [[run["client"], run["when"], run["seen"]] for run in seen["by_hand"]],
+        ),
         "",
-        "How to run each client by hand, and what it prints: [clients.md](clients.md). Messages recorded from these",
-        "clients, and hand-made ones that look like those of Apple and Windows devices, are in `tests/vectors/`.",
+        (
+            "How to run each client by hand, and what it prints: [clients.md](clients.md). "
+            "Messages "
+            "recorded from these"
+        ),
+        (
+            "clients, and hand-made ones that look like those of Apple and Windows devices, are in "
+            "`tests/vectors/`."
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -188,7 +240,11 @@ def _reasons() -> list[tuple[str, str]]:
 
 
 def _titles(client: str, why: str) -> list[str]:
-    return [SCENARIOS[name] for (of, name), reason in IMPOSSIBLE.items() if (of, reason) == (client, why)]
+    return [
+        SCENARIOS[name]
+        for (of, name), reason in IMPOSSIBLE.items()
+        if (of, reason) == (client, why)
+    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,4 +1,6 @@
-"""The whole portal as its own processes, with a data folder of its own, as `./portal up` starts it."""
+"""The whole portal as its own processes, with a data folder of its own, as `./portal up` starts
+it.
+"""
 
 import json
 import os
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scep.client import HttpError, fetch
+from scep.transport import HttpError, fetch
 from tests.migrated import copy_migrated_database
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -23,8 +25,12 @@ _STOP_WITHIN: Final = 20.0
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def wait_until(condition: Callable[[], object], *, what: str, within: float = 20.0, every: float = 0.1) -> None:
-    """Return as soon as the condition is true; fail the test when it is not within so many seconds."""
+def wait_until(
+    condition: Callable[[], object], *, what: str, within: float = 20.0, every: float = 0.1
+) -> None:
+    """Return as soon as the condition is true; fail the test when it is not within so many
+    seconds.
+    """
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within:.0f} s"
@@ -49,19 +55,29 @@ class Portal:
 
     @property
     def public_address(self) -> str:
-        """The address that is written into configurations; it is none of this machine, and leads nowhere here."""
+        """The address that is written into configurations; it is none of this machine, and leads
+        nowhere here.
+        """
         return f"http://pki.example:{self.port}"
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start a command next to the portal, as `./portal ARGUMENTS --data DIR`."""
-        command = [sys.executable, str(REPOSITORY / "manage.py"), *arguments, "--data", str(self.data)]
+        command = [
+            sys.executable,
+            str(REPOSITORY / "manage.py"),
+            *arguments,
+            "--data",
+            str(self.data),
+        ]
         environment = _environment()
         if arguments[0] == "deviceconfig":
             environment["PORTAL_PUBLIC_URL"] = self.public_address
         return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **options)
 
     def run(self, *arguments: str, text: str = "") -> str:
-        """Run a command to its end and return what it printed; fails the test unless it succeeds."""
+        """Run a command to its end and return what it printed; fails the test unless it
+        succeeds.
+        """
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = self.popen(*arguments, **pipes)
         out, err = process.communicate(text, timeout=240)
@@ -71,7 +87,8 @@ class Portal:
     def requests(self, common_name: str) -> list[tuple[str, str]]:
         """Return id and state of the requests for a name, oldest first."""
         rows = self._read(
-            "SELECT id, state FROM approvals_enrollmentrequest WHERE common_name = ? ORDER BY id", common_name
+            "SELECT id, state FROM approvals_enrollmentrequest WHERE common_name = ? ORDER BY id",
+            common_name,
         )
         return [(str(request_id), str(state)) for request_id, state in rows]
 
@@ -91,16 +108,22 @@ class Portal:
         self.run("requests", "reject", request, "--officer", OFFICER, "--comment", reason)
 
     def refusals(self, transaction_id: str) -> list[dict[str, Any]]:
-        """Return what the audit entries say of refused messages with this transactionID, oldest first."""
-        rows = self._read("SELECT data FROM audit_auditentry WHERE event = 'message:refuse' ORDER BY id")
+        """Return what the audit entries say of refused messages with this transactionID, oldest
+        first.
+        """
+        rows = self._read(
+            "SELECT data FROM audit_auditentry WHERE event = 'message:refuse' ORDER BY id"
+        )
         entries = [json.loads(data) for (data,) in rows]
         return [entry for entry in entries if entry.get("transaction_id") == transaction_id]
 
     def rejection_reason(self, request: str) -> str:
         """Return the reason in the audit entry of a rejection."""
         query = (
-            "SELECT value FROM audit_auditprivatevalue JOIN audit_auditentry ON audit_auditentry.id = entry_id "
-            "WHERE event = 'request:reject' AND path = 'data.comment' AND replace(subject_id, '-', '') = ?"
+            "SELECT value FROM audit_auditprivatevalue JOIN audit_auditentry ON "
+            "audit_auditentry.id = entry_id "
+            "WHERE event = 'request:reject' AND path = 'data.comment' AND replace(subject_id, '-', "
+            "'') = ?"
         )
         ((value,),) = self._read(query, request)
         return str(value)
@@ -115,7 +138,9 @@ class Portal:
         return int(found)
 
     def _read(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10)
+        connection = sqlite3.connect(
+            f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10
+        )
         try:
             return connection.execute(query, parameters).fetchall()
         finally:
@@ -123,13 +148,17 @@ class Portal:
 
 
 def start(portal: Portal, log: Path) -> subprocess.Popen[str]:
-    """Start the portal and return when web server, broker and signing worker are there; on a migrated database."""
+    """Start the portal and return when web server, broker and signing worker are there; on a
+    migrated database.
+    """
     if not portal.data.exists():
         portal.data.mkdir(mode=0o700)
         copy_migrated_database(portal.data / "db.sqlite3")
     with log.open("w") as out:
         bind = f"127.0.0.1:{portal.port}"
-        process = portal.popen("up", "--bind", bind, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        process = portal.popen(
+            "up", "--bind", bind, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         wait_until(
             lambda: process.poll() is not None or "The portal is running" in log.read_text(),
@@ -163,4 +192,6 @@ def _is_ready(portal: Portal) -> bool:
 
 def _environment() -> dict[str, str]:
     """Nothing of the tests' own settings."""
-    return {name: os.environ[name] for name in _KEPT if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
+        "PYTHONUNBUFFERED": "1"
+    }

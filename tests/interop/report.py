@@ -1,4 +1,6 @@
-"""pytest's side of the matrix: read the cells of the tests, gather their outcomes, write page and data."""
+"""pytest's side of the matrix: read the cells of the tests, gather their outcomes, write page and
+data.
+"""
 
 import json
 from pathlib import Path
@@ -28,7 +30,9 @@ class Reporter:
 
     def seen(self) -> dict[str, Any]:
         """Return what was seen until now."""
-        return document(self.matrix, {key: client.version() for key, client in CLIENTS.items()}, self._platform)
+        return document(
+            self.matrix, {key: client.version() for key, client in CLIENTS.items()}, self._platform
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note the outcome: of the test itself, or of its fixtures where it did not come so far."""
@@ -43,7 +47,10 @@ class Reporter:
         """Say what is missing, and write the page where one is wanted."""
         for cell in self.matrix.missing():
             terminalreporter.write_line(f"interop matrix: {cell}: neither a test nor a reason")
-        texts = ((self._page, render(self.seen())), (self._data, json.dumps(self.seen(), indent=2) + "\n"))
+        texts = (
+            (self._page, render(self.seen())),
+            (self._data, json.dumps(self.seen(), indent=2) + "\n"),
+        )
         for path, text in texts:
             if path is not None:
                 path.write_text(text)
@@ -57,4 +64,6 @@ class Reporter:
 
 def note_cells(item: pytest.Item, report: Any) -> None:
     """Write the cells of a test into its report, so that the gathering process has them."""
-    report.user_properties += [(_CELL, f"{cell.client}|{cell.scenario}|{cell.shows}") for cell in cells_of(item)]
+    report.user_properties += [
+        (_CELL, f"{cell.client}|{cell.scenario}|{cell.shows}") for cell in cells_of(item)
+    ]

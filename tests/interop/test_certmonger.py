@@ -30,7 +30,9 @@ def test_it_gets_its_certificate_at_the_refresh_after_an_approval_in_a_browser(
 
 @pytest.mark.cell("certmonger", "rejected", "CA_REJECTED")
 @pytest.mark.cell("certmonger", "ra")
-def test_it_finds_ra_and_cas_by_itself_and_reports_a_rejection(certmonger: Certmonger, portal: Portal) -> None:
+def test_it_finds_ra_and_cas_by_itself_and_reports_a_rejection(
+    certmonger: Certmonger, portal: Portal
+) -> None:
     name = "monger-rejected.example"
     certmonger.add_authority("as-found", portal.scep(), None)
     certificate = certmonger.request("as-found", name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scep.client import fetch
+from scep.transport import fetch
 from tests.interop.clients import Certmonger, Chain
 from tests.interop.conftest import program
 from tests.interop.portal import REPOSITORY, Portal, wait_until
@@ -34,14 +34,20 @@ def configuration(portal: Portal, profile: str, client: str, name: str) -> list[
 
 
 def local(text: str, portal: Portal) -> str:
-    """The portal of these tests is known by its public name; the clients reach it at its address."""
+    """The portal of these tests is known by its public name; the clients reach it at its
+    address.
+    """
     return text.replace(portal.public_address, portal.address.replace("localhost", "127.0.0.1"))
 
 
 def paste(text: str, folder: Path, **environment: str) -> str:
-    """Run a text in a shell in this folder, and return what it printed; fails the test unless it succeeds."""
+    """Run a text in a shell in this folder, and return what it printed; fails the test unless it
+    succeeds.
+    """
     where = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
-    done = subprocess.run(["sh", "-e", "-c", text], cwd=folder, env=where, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-e", "-c", text], cwd=folder, env=where, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -51,12 +57,16 @@ def test_strongswan_waits_and_gets_its_certificate_with_the_text_of_the_page(
 ) -> None:
     program("pki", "strongswan-pki, with libstrongswan-extra-plugins")
     name = "paste-swan.example"
-    authorities, key, enroll = (local(text, portal) for text in configuration(portal, waiting, "strongswan", name))
+    authorities, key, enroll = (
+        local(text, portal) for text in configuration(portal, waiting, "strongswan", name)
+    )
     said = paste(authorities, tmp_path)
     paste(key, tmp_path)
     quick = enroll.replace("--interval 60", "--interval 1")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    process = subprocess.Popen(["sh", "-c", quick], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["sh", "-c", quick], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
     portal.approve(name)
     assert process.wait(60) == 0
     assert chain.verifies(tmp_path / "device.crt")
@@ -69,10 +79,19 @@ def test_strongswan_gets_its_certificate_where_one_ra_encrypts_and_another_one_s
     portal: Portal, chain: Chain, tmp_path: Path
 ) -> None:
     program("pki", "strongswan-pki, with libstrongswan-extra-plugins")
-    policy = ("--approval", "automatic", "--challenge", "one-time", "--ca-certificates", "split+chain")
+    policy = (
+        "--approval",
+        "automatic",
+        "--challenge",
+        "one-time",
+        "--ca-certificates",
+        "split+chain",
+    )
     portal.run("createprofile", "paste-split", "--ca", "demo", *policy)
     asked = f"{portal.scep('paste-split')}?operation=GetCACert"
-    wait_until(lambda: fetch(asked, None).status == 200, what="the two RA certificates", within=60, every=1)
+    wait_until(
+        lambda: fetch(asked, None).status == 200, what="the two RA certificates", within=60, every=1
+    )
     for text in configuration(portal, "paste-split", "strongswan", "paste-split.example"):
         paste(local(text, portal).replace("--interval 15", "--interval 1"), tmp_path)
     assert chain.verifies(tmp_path / "device.crt")
@@ -87,7 +106,9 @@ def test_certmonger_waits_and_gets_its_certificate_with_the_text_of_the_page(
     add, request, refresh, look = texts
     paste(add, tmp_path, **environment)
     listing = add.splitlines()[-1]
-    wait_until(lambda: "thumbprint" in paste(listing, tmp_path, **environment), what="the fingerprints")
+    wait_until(
+        lambda: "thumbprint" in paste(listing, tmp_path, **environment), what="the fingerprints"
+    )
     listed = paste(listing, tmp_path, **environment)
     paste(request, tmp_path, **environment)
     wait_until(lambda: "CA_WORKING" in paste(look, tmp_path, **environment), what="CA_WORKING")
@@ -110,17 +131,23 @@ def test_the_test_client_waits_and_gets_its_certificate_with_the_text_of_the_pag
     name = "paste-demo.example"
     keep, enroll = (local(text, portal) for text in configuration(portal, waiting, "demo", name))
     launcher = tmp_path / "portal"
-    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {REPOSITORY / "manage.py"} "$@" --data {portal.data}\n')
+    launcher.write_text(
+        f'#!/bin/sh\nexec {sys.executable} {REPOSITORY / "manage.py"} "$@" --data {portal.data}\n'
+    )
     launcher.chmod(0o700)
     paste(keep, tmp_path)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-    process = subprocess.Popen(["sh", "-c", enroll], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["sh", "-c", enroll], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    )
     portal.approve(name)
     assert process.wait(60) == 0
     assert chain.verifies(tmp_path / "device" / f"{name}.cert.pem")
 
 
-def test_openssl_makes_the_request_that_sscep_sends(portal: Portal, waiting: str, tmp_path: Path) -> None:
+def test_openssl_makes_the_request_that_sscep_sends(
+    portal: Portal, waiting: str, tmp_path: Path
+) -> None:
     program("openssl", "openssl")
     write, make, *_ = configuration(portal, waiting, "sscep", "paste-sscep.example")
     paste(f"{write}\n{make}", tmp_path)
@@ -135,10 +162,15 @@ def test_apples_profile_is_signed_and_openssl_follows_its_chain_to_the_root(
     def is_signed() -> bool:
         file = tmp_path / "device.mobileconfig"
         file.unlink(missing_ok=True)
-        said = portal.run("deviceconfig", waiting, "apple", "--cn", "mac.example", "--out", str(file), "--json")
+        said = portal.run(
+            "deviceconfig", waiting, "apple", "--cn", "mac.example", "--out", str(file), "--json"
+        )
         return bool(json.loads(said)["signed"])
 
     wait_until(is_signed, what="a certified key", within=40, every=1)
-    verify = f"openssl cms -verify -inform DER -in device.mobileconfig -CAfile {chain.root} -out device.plist"
+    verify = (
+        f"openssl cms -verify -inform DER -in device.mobileconfig -CAfile {chain.root} -out "
+        "device.plist"
+    )
     assert "successful" in paste(verify, tmp_path)
     assert b"com.apple.security.scep" in (tmp_path / "device.plist").read_bytes()

@@ -17,7 +17,9 @@ def lines(document: str, *programs: str) -> str:
     """Return the lines of a document for these programs, which must be installed."""
     for name in programs:
         program(name, name)
-    found = [line.text for line in LINES if line.document == document and line.text.startswith(programs)]
+    found = [
+        line.text for line in LINES if line.document == document and line.text.startswith(programs)
+    ]
     assert found
     return "\n".join(["set -e", *found])
 
@@ -34,7 +36,13 @@ def test_a_crl_is_fetched_and_used(portal: Portal, chain: Chain, tmp_path: Path)
     assert demo.wait(60) == 0
     (tmp_path / f"{name}.cert.pem").rename(tmp_path / "router.pem")
     (tmp_path / "demo.pem").write_bytes(chain.issuing.read_bytes())
-    text = lines("docs/revocation.md", "curl", "openssl").replace("issuing", "demo")  # the CA of this portal
-    connect = f'curl() {{ command curl --connect-to pki.example:80:127.0.0.1:{portal.port} "$@"; }}\n'
-    done = subprocess.run(["sh", "-c", connect + text], cwd=tmp_path, text=True, capture_output=True, check=False)
+    text = lines("docs/revocation.md", "curl", "openssl").replace(
+        "issuing", "demo"
+    )  # the CA of this portal
+    connect = (
+        f'curl() {{ command curl --connect-to pki.example:80:127.0.0.1:{portal.port} "$@"; }}\n'
+    )
+    done = subprocess.run(
+        ["sh", "-c", connect + text], cwd=tmp_path, text=True, capture_output=True, check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "router.pem: OK"), done.stderr

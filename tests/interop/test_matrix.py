@@ -33,7 +33,9 @@ def test_a_cell_without_test_or_reason_is_named() -> None:
     assert not matrix.is_green()
 
 
-@pytest.mark.parametrize(("client", "scenario"), [("nobody", "get"), ("own", "nothing"), *list(IMPOSSIBLE)[:1]])
+@pytest.mark.parametrize(
+    ("client", "scenario"), [("nobody", "get"), ("own", "nothing"), *list(IMPOSSIBLE)[:1]]
+)
 def test_a_cell_that_cannot_be_is_refused(client: str, scenario: str) -> None:
     with pytest.raises(ValueError, match=f"cell {client}, {scenario}"):
         Cell(client, scenario)

@@ -1,4 +1,6 @@
-"""micromdm's scepclient encrypts with DES and signs with SHA-1: it is refused, and the answer says why."""
+"""micromdm's scepclient encrypts with DES and signs with SHA-1: it is refused, and the answer says
+why.
+"""
 
 import hashlib
 import subprocess
@@ -11,8 +13,8 @@ from asn1crypto import cms
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scep.client import Identity, PKIStatus, ScepClient
-from scep.protocol.constants import FailInfo
+from scep.client import Identity, ScepClient
+from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import SentRequest
 from tests.flows.wire import bare
 from tests.interop.clients import Chain
@@ -30,8 +32,12 @@ _SENDER_NONCE: Final = "2.16.840.1.113733.1.9.5"
 def as_sent(message: bytes) -> SentRequest:
     """Read with another library what an answer must repeat."""
     signed = cms.ContentInfo.load(message)["content"]
-    values = {item["type"].dotted: item["values"][0] for item in signed["signer_infos"][0]["signed_attrs"]}
-    return SentRequest(message, str(values[_TRANSACTION_ID].native), bytes(values[_SENDER_NONCE].native))
+    values = {
+        item["type"].dotted: item["values"][0] for item in signed["signer_infos"][0]["signed_attrs"]
+    }
+    return SentRequest(
+        message, str(values[_TRANSACTION_ID].native), bytes(values[_SENDER_NONCE].native)
+    )
 
 
 @pytest.mark.cell("scepclient", "automatic", "refused: badAlg, with a text")
@@ -44,7 +50,9 @@ def test_it_prints_bad_algorithm_and_the_text_is_that_of_the_audit_entry(
     command = [program("scepclient", "scep"), "-server-url", wire.url, "-cn", "mdm.example"]
     command += ["-private-key", "key.pem", "-certificate", "crt.pem"]
     command += ["-ca-fingerprint", hashlib.sha256(ra).hexdigest()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 1
     assert "PKCSReq (19) request failed, failInfo: badAlg (0)" in done.stdout + done.stderr
     (message,) = wire.sent

@@ -1,4 +1,6 @@
-"""An MDM's way over real HTTP: a challenge from the page of NDES, a device that enrolls with it, a worker."""
+"""An MDM's way over real HTTP: a challenge from the page of NDES, a device that enrolls with it, a
+worker.
+"""
 
 import base64
 import json
@@ -8,8 +10,8 @@ from http.client import HTTPConnection
 
 import pytest
 
-from scep.client import Identity, PKIStatus, ScepClient, build_csr
-from scep.protocol.constants import FailInfo
+from scep.client import Identity, ScepClient, build_csr
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.interop.portal import Portal, wait_until
 from tests.pki import rsa_key
 
@@ -31,7 +33,9 @@ def fetch(portal: Portal, name: str, password: str, path: str = PAGE, status: in
     return body
 
 
-def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_again(portal: Portal) -> None:
+def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_again(
+    portal: Portal,
+) -> None:
     options = ("--profile", "once", "--owner", "Mobile team", "--max-unused", "1", "--json")
     account = json.loads(portal.run("ndes", "create", "jamf", *options))
     fetch(portal, "jamf", "a guess", status=401)
@@ -41,11 +45,18 @@ def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_agai
     full = fetch(portal, "jamf", account["password"]).decode("utf-16-le")
     assert "The password cache is full." in full
     client = ScepClient(portal.scep("once"))
-    device, thief = (Identity.self_signed(rsa_key(key), key, now=datetime.now(UTC)) for key in ("device-3", "device-4"))
-    asked = client.enroll(build_csr(device.key, "ndes.example", challenge_password=found["password"]), device)
+    device, thief = (
+        Identity.self_signed(rsa_key(key), key, now=datetime.now(UTC))
+        for key in ("device-3", "device-4")
+    )
+    asked = client.enroll(
+        build_csr(device.key, "ndes.example", challenge_password=found["password"]), device
+    )
     assert asked.status in (PKIStatus.SUCCESS, PKIStatus.PENDING)
     wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the certificate")
-    stolen = client.enroll(build_csr(thief.key, "thief.example", challenge_password=found["password"]), thief)
+    stolen = client.enroll(
+        build_csr(thief.key, "thief.example", challenge_password=found["password"]), thief
+    )
     assert (stolen.status, stolen.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     fetch(portal, "jamf", account["password"])
     assert "cache is full" in fetch(portal, "jamf", account["password"]).decode("utf-16-le")

@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scep.client import Identity, PKIStatus, ScepClient, build_csr
-from scep.protocol.constants import FailInfo
+from scep.client import Identity, ScepClient, build_csr
+from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import bare
 from tests.interop.clients import Chain
 from tests.interop.portal import Portal, wait_until
@@ -65,7 +65,9 @@ def test_the_demo_shows_the_reason_of_a_rejection_byte_for_byte(portal: Portal) 
 
 
 @pytest.mark.cell("own", "challenge", "badRequest")
-def test_a_refused_message_is_answered_with_the_text_of_its_audit_entry_byte_for_byte(portal: Portal) -> None:
+def test_a_refused_message_is_answered_with_the_text_of_its_audit_entry_byte_for_byte(
+    portal: Portal,
+) -> None:
     key = rsa_key("device-6")
     identity = Identity.self_signed(key, "own.example", now=datetime.now(UTC))
     csr = build_csr(key, "own.example", challenge_password="not the challenge")
@@ -80,7 +82,11 @@ def test_a_refused_message_is_answered_with_the_text_of_its_audit_entry_byte_for
 @pytest.mark.cell("own", "automatic")
 @pytest.mark.cell("own", "again", "the same certificate")
 @pytest.mark.parametrize(
-    "use_get", [pytest.param(False, id="POST"), pytest.param(True, id="GET", marks=pytest.mark.cell("own", "get"))]
+    "use_get",
+    [
+        pytest.param(False, id="POST"),
+        pytest.param(True, id="GET", marks=pytest.mark.cell("own", "get")),
+    ],
 )
 def test_the_right_challenge_gives_a_certificate_at_once_and_each_later_poll_the_same(
     portal: Portal, use_get: bool, chain: Chain, tmp_path: Path
@@ -89,7 +95,9 @@ def test_the_right_challenge_gives_a_certificate_at_once_and_each_later_poll_the
     name = f"own-at-once-{use_get}.example".lower()
     client = ScepClient(portal.scep("once"), use_get=use_get)
     identity = Identity.self_signed(key, name, now=datetime.now(UTC))
-    first = client.enroll(build_csr(key, name, challenge_password=challenge_for(portal, "once")), identity)
+    first = client.enroll(
+        build_csr(key, name, challenge_password=challenge_for(portal, "once")), identity
+    )
     assert first.status is PKIStatus.SUCCESS, first
     assert client.poll(identity).certificates == first.certificates
     (tmp_path / "leaf.pem").write_bytes(as_pem(first.certificates[0]))
@@ -109,7 +117,9 @@ def test_a_certificate_renews_itself_with_either_message_type_and_without_a_chal
     csr = build_csr(old_key, name, challenge_password=challenge_for(portal, "renewing"))
     first = client.enroll(csr, identity)
     assert first.status is PKIStatus.SUCCESS, first
-    renewed = client.enroll(build_csr(new_key, name), Identity(first.certificates[0], old_key), renewal=renewal)
+    renewed = client.enroll(
+        build_csr(new_key, name), Identity(first.certificates[0], old_key), renewal=renewal
+    )
     assert renewed.status is PKIStatus.SUCCESS, renewed
     assert renewed.certificates != first.certificates
     assert [state for _, state in portal.requests(name)] == ["ISSUED", "ISSUED"]
@@ -119,7 +129,9 @@ def test_a_device_with_an_ec_key_waits_for_an_officer_and_reads_its_certificate_
     portal: Portal,
 ) -> None:
     name = "own-ec.example"
-    identity = Identity.self_signed(ec_key(), name, now=datetime.now(UTC), password="moonlight-4711")
+    identity = Identity.self_signed(
+        ec_key(), name, now=datetime.now(UTC), password="moonlight-4711"
+    )
     client = ScepClient(portal.scep())
     csr = build_csr(ec_key(), name, challenge_password=identity.password)
     assert client.enroll(csr, identity).status is PKIStatus.PENDING

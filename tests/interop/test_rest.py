@@ -1,4 +1,6 @@
-"""A program over real HTTP: a challenge ordered with a token, a device that enrolls with it, what became of it."""
+"""A program over real HTTP: a challenge ordered with a token, a device that enrolls with it, what
+became of it.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -7,18 +9,23 @@ from typing import Any
 
 import pytest
 
-from scep.client import Identity, PKIStatus, ScepClient, build_csr
+from scep.client import Identity, ScepClient, build_csr
+from scep.protocol.constants import PKIStatus
 from tests.interop.portal import OFFICER, Portal, wait_until
 from tests.pki import rsa_key
 
 pytestmark = pytest.mark.interop
 
 
-def call(portal: Portal, token: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+def call(
+    portal: Portal, token: str, method: str, path: str, body: object = None
+) -> tuple[int, Any]:
     """Speak JSON to the portal."""
     connection = HTTPConnection("127.0.0.1", portal.port, timeout=20)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
+    connection.request(
+        method, f"/api/v1{path}", None if body is None else json.dumps(body), headers
+    )
     answer = connection.getresponse()
     document = json.loads(answer.read())
     connection.close()
@@ -43,7 +50,10 @@ def test_a_program_orders_a_challenge_and_sees_the_certificate(portal: Portal) -
     status, seen = call(portal, token, "GET", f"/challenges/{made['id']}")
     assert (status, seen["state"], "challenge" in seen) == (200, "used", False)
     assert seen["request"]["certificate"]["status"] == "issued"
-    assert call(portal, token, "GET", f"/requests/{seen['request']['id']}") == (200, seen["request"])
+    assert call(portal, token, "GET", f"/requests/{seen['request']['id']}") == (
+        200,
+        seen["request"],
+    )
     assert call(portal, token, "DELETE", f"/challenges/{made['id']}")[0] == 422
     assert call(portal, token, "GET", "/profiles")[0] == 403, "the token has no scope for it"
     portal.run("tokens", "revoke", token)

@@ -58,7 +58,9 @@ def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certifi
 ) -> None:
     name, key = "swan-challenge.example", FOLDER / "device-1.key.pem"
     (made,) = json.loads(portal.run("createchallenge", "once", "--json"))
-    wrong = strongswan.enroll(portal.scep("once"), name, key, "--password", "wrong" + made["challenge"][5:])
+    wrong = strongswan.enroll(
+        portal.scep("once"), name, key, "--password", "wrong" + made["challenge"][5:]
+    )
     assert wrong.status() == 1
     assert BAD_REQUEST in wrong.said
     right = strongswan.enroll(portal.scep("once"), name, key, "--password", made["challenge"])
@@ -66,7 +68,11 @@ def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certifi
     assert "SCEP request pending" not in right.said
     assert chain.verifies(right.certificate)
     other = strongswan.enroll(
-        portal.scep("once"), "swan-thief.example", FOLDER / "device-2.key.pem", "--password", made["challenge"]
+        portal.scep("once"),
+        "swan-thief.example",
+        FOLDER / "device-2.key.pem",
+        "--password",
+        made["challenge"],
     )
     assert other.status() == 1, "a challenge that was used before"
     assert BAD_REQUEST in other.said
@@ -94,7 +100,11 @@ def test_sha_384_with_pss_padding_is_understood_and_a_device_switched_off_while_
 def test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge(
     strongswan: StrongSwan, portal: Portal, chain: Chain, options: list[str]
 ) -> None:
-    name, key, new = f"swan-renews-{len(options)}.example", FOLDER / "device-5.key.pem", FOLDER / "device-6.key.pem"
+    name, key, new = (
+        f"swan-renews-{len(options)}.example",
+        FOLDER / "device-5.key.pem",
+        FOLDER / "device-6.key.pem",
+    )
     if options:
         key, new = FOLDER / "device-7.key.pem", FOLDER / "device-8.key.pem"
     (made,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
@@ -112,7 +122,9 @@ def test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge(
 
 def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal: Portal) -> None:
     name = "swan-3des.example"
-    refused = strongswan.enroll(portal.scep(), name, FOLDER / "device-4.key.pem", "--cipher", "des3")
+    refused = strongswan.enroll(
+        portal.scep(), name, FOLDER / "device-4.key.pem", "--cipher", "des3"
+    )
     assert refused.status() == 1
     assert BAD_ALGORITHM in refused.said
     assert portal.requests(name) == []
@@ -122,7 +134,10 @@ def test_triple_des_is_refused_with_bad_algorithm(strongswan: StrongSwan, portal
 def test_a_device_of_sha_1_and_triple_des_enrolls_where_a_profile_says_so(
     strongswan: StrongSwan, portal: Portal, chain: Chain, old: str, address: str
 ) -> None:
-    name, key = f"swan-old-{len(address)}.example", FOLDER / f"device-{1 + len(address) % 2}.key.pem"
+    name, key = (
+        f"swan-old-{len(address)}.example",
+        FOLDER / f"device-{1 + len(address) % 2}.key.pem",
+    )
     (made,) = json.loads(portal.run("createchallenge", old, "--json"))
     options = ["--cipher", "des3", "--digest", "sha1", "--password", made["challenge"]]
     done = strongswan.enroll(f"http://127.0.0.1:{portal.port}/{address}", name, key, *options)

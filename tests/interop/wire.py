@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from scep.client import HttpAnswer, fetch
+from scep.transport import HttpAnswer, fetch
 from tests.interop.portal import Portal
 
 

@@ -38,7 +38,16 @@ def test_file_and_folder_are_for_their_user_only_and_nothing_else_is_left(key_pa
 
 
 def test_openssl_opens_the_file(key_path: Path) -> None:
-    command = ["openssl", "pkey", "-in", str(key_path), "-passin", f"pass:{PASSPHRASE.decode()}", "-noout", "-text"]
+    command = [
+        "openssl",
+        "pkey",
+        "-in",
+        str(key_path),
+        "-passin",
+        f"pass:{PASSPHRASE.decode()}",
+        "-noout",
+        "-text",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "NIST CURVE: P-256" in done.stdout
 
@@ -60,7 +69,9 @@ def test_a_folder_open_to_others_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o755)
-    with pytest.raises(KeyStoreError, match="mode 0755 lets others into the key folder; run chmod 700"):
+    with pytest.raises(
+        KeyStoreError, match="mode 0755 lets others into the key folder; run chmod 700"
+    ):
         write(folder / "alice.pem", ec_key(), PASSPHRASE)
 
 
@@ -88,7 +99,9 @@ def test_a_wrong_passphrase_is_told_even_when_the_key_is_cached(key_path: Path) 
 
 def test_a_file_open_to_others_is_refused(key_path: Path) -> None:
     key_path.chmod(0o640)
-    with pytest.raises(KeyStoreError, match="mode 0640 lets others read the private key; run chmod 600"):
+    with pytest.raises(
+        KeyStoreError, match="mode 0640 lets others read the private key; run chmod 600"
+    ):
         load(key_path, PASSPHRASE)
 
 
@@ -97,9 +110,15 @@ def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
         load(tmp_path / "none.pem", PASSPHRASE)
 
 
-def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, secret: bytes) -> bytes:
-    protection = serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
+def _pem(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, secret: bytes
+) -> bytes:
+    protection = (
+        serialization.BestAvailableEncryption(secret) if secret else serialization.NoEncryption()
+    )
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +127,11 @@ def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pr
         pytest.param(b"hello", "not a private key in PEM form", id="no PEM"),
         pytest.param(b"-----BEGIN" + b"x" * 70_000, "not a private key in PEM form", id="too long"),
         pytest.param(_pem(ec_key(), b""), "is not encrypted", id="plain"),
-        pytest.param(_pem(ed25519.Ed25519PrivateKey.generate(), PASSPHRASE), "neither an RSA nor an EC", id="Ed25519"),
+        pytest.param(
+            _pem(ed25519.Ed25519PrivateKey.generate(), PASSPHRASE),
+            "neither an RSA nor an EC",
+            id="Ed25519",
+        ),
         pytest.param(
             b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
             "cannot be opened",
@@ -144,7 +167,9 @@ def test_keys_are_made_as_asked(spec: str) -> None:
 
 
 @pytest.mark.parametrize("size", [3072, 4096])
-def test_larger_rsa_keys_are_made_with_that_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_rsa_keys_are_made_with_that_size(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[int] = []
 
     def remember(_exponent: int, bits: int) -> rsa.RSAPrivateKey:
@@ -158,7 +183,9 @@ def test_larger_rsa_keys_are_made_with_that_size(size: int, monkeypatch: pytest.
 
 @pytest.mark.parametrize("spec", ["rsa:1024", "rsa:2049", "ec:p521", "ed25519", ""])
 def test_other_key_types_are_refused_with_the_list(spec: str) -> None:
-    with pytest.raises(KeyStoreError, match="allowed are rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384"):
+    with pytest.raises(
+        KeyStoreError, match="allowed are rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384"
+    ):
         generate(spec)
 
 
@@ -166,7 +193,11 @@ def test_other_key_types_are_refused_with_the_list(spec: str) -> None:
 def test_rsa_signatures_are_repeatable_and_verify(algorithm: str) -> None:
     key = LoadedKey.of(rsa_key("alice"))
     signature = key.sign(b"tbs", algorithm)
-    digest = {"rsa-sha256": hashes.SHA256(), "rsa-sha384": hashes.SHA384(), "rsa-sha512": hashes.SHA512()}[algorithm]
+    digest = {
+        "rsa-sha256": hashes.SHA256(),
+        "rsa-sha384": hashes.SHA384(),
+        "rsa-sha512": hashes.SHA512(),
+    }[algorithm]
     rsa_key("alice").public_key().verify(signature, b"tbs", padding.PKCS1v15(), digest)
     assert key.sign(b"tbs", algorithm) == signature
 
@@ -192,7 +223,12 @@ def test_an_algorithm_that_does_not_fit_is_refused(algorithm: str) -> None:
 
 def test_a_message_to_an_old_device_is_signed_with_sha_1_by_its_own_name_only() -> None:
     signature = LoadedKey.of(rsa_key("alice")).sign_legacy(b"attributes")
-    rsa_key("alice").public_key().verify(signature, b"attributes", padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what is tested
+    rsa_key("alice").public_key().verify(
+        signature,
+        b"attributes",
+        padding.PKCS1v15(),
+        hashes.SHA1(),  # noqa: S303 - what is tested
+    )
     with pytest.raises(KeyStoreError, match="not RSA"):
         LoadedKey.of(ec_key()).sign_legacy(b"attributes")
 

@@ -1,9 +1,9 @@
 """Break each rule of the documents on purpose, in a copy of the tree, and see that a test notices.
 
-python -m tests.mutation                             # both tables
-python -m tests.mutation conformance --line 3.2.1    # the lines that begin so
-python -m tests.mutation --check-only                # whether each change still fits
-python -m tests.mutation --show ca.csr._decode       # a definition in the form in which its changes are written
+python -m tests.mutation                             # both tables python -m tests.mutation
+conformance --line 3.2.1    # the lines that begin so python -m tests.mutation --check-only
+# whether each change still fits python -m tests.mutation --show ca.csr._decode       # a definition
+in the form in which its changes are written
 """
 
 import argparse
@@ -24,18 +24,28 @@ from tests.mutation.broken import DOCUMENTS, Broken, entries, faults_in
 from tests.mutation.definitions import canonical
 
 _LIMIT: Final = 300.0  # seconds for one test
-#: One process, in the order of the file. Tables from the models, and no plugin that is not needed: thrice as quick.
-_OPTIONS: Final = ("-q", "--no-migrations", *(f"-pno:{name}" for name in ("xdist", "randomly", "hypothesispytest")))
+#: One process, in the order of the file. Tables from the models, and no plugin that is not needed:
+#: thrice as quick.
+_OPTIONS: Final = (
+    "-q",
+    "--no-migrations",
+    *(f"-pno:{name}" for name in ("xdist", "randomly", "hypothesispytest")),
+)
 #: Some tests want an answer within a second. On a busy machine that fails whatever the rule.
 _TOO_SLOW: Final = re.compile(r"(perf_counter|thread_time)\(\)|Timeout")
-#: A change that is no longer Python or SQL of ours is noticed by everything, which says nothing about the rule.
-_NO_BREAK: Final = re.compile(r"\b(Import|ModuleNotFound|Name|Syntax|Indentation|UnboundLocal|Attribute)Error\b")
+#: A change that is no longer Python or SQL of ours is noticed by everything, which says nothing
+#: about the rule.
+_NO_BREAK: Final = re.compile(
+    r"\b(Import|ModuleNotFound|Name|Syntax|Indentation|UnboundLocal|Attribute)Error\b"
+)
 _SQL: Final = "syntax error"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What pytest said: its exit code, and of each test (file and name below tests/) what went wrong, "" if nothing."""
+    """What pytest said: its exit code, and of each test (file and name below tests/) what went
+    wrong, "" if nothing.
+    """
 
     code: int
     outcomes: dict[str, str]
@@ -45,7 +55,11 @@ class Run:
         return {test: said for test, said in self.outcomes.items() if said}
 
     def has_passed(self, test: str) -> bool:
-        own = [said for name, said in self.outcomes.items() if name == test or name.partition("[")[0] == test]
+        own = [
+            said
+            for name, said in self.outcomes.items()
+            if name == test or name.partition("[")[0] == test
+        ]
         return bool(own) and not any(own)
 
 
@@ -65,7 +79,9 @@ class Tree:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+        names = subprocess.run(
+            listed, cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split("\0")
         for name in filter(None, names):
             if (ROOT / name).is_file() and name != ".venv":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +93,22 @@ class Tree:
         report = self.folder / "report.xml"
         report.unlink(missing_ok=True)
         nodes = [f"tests/{test}" for test in tests]
-        command = [sys.executable, "-m", "pytest", *_OPTIONS, f"--junitxml={report}", *options, *nodes]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            *_OPTIONS,
+            f"--junitxml={report}",
+            *options,
+            *nodes,
+        ]
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=_LIMIT * len(tests)
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT * len(tests),
         )
         return Run(done.returncode, read_report(report) if report.exists() else {}, done.stdout)
 
@@ -87,7 +116,9 @@ class Tree:
         """Break a rule, see whether a test fails, and mend it."""
         path = self.folder / entry.path
         path.write_text(entry.changed())
-        for left in path.parent.glob(f"__pycache__/{path.stem}.*"):  # of the same second and size, it would be believed
+        for left in path.parent.glob(
+            f"__pycache__/{path.stem}.*"
+        ):  # of the same second and size, it would be believed
             left.unlink()
         try:
             run = self.run(entry.tests, "-x")
@@ -99,7 +130,9 @@ class Tree:
                 left.unlink()
         failed = {test: said for test, said in run.failed().items() if said.startswith("failure")}
         if run.code != 1 or not failed:
-            return Result(entry, fault="not noticed" if run.code == 0 else f"pytest ended with {run.code}")
+            return Result(
+                entry, fault="not noticed" if run.code == 0 else f"pytest ended with {run.code}"
+            )
         ((test, said), *_) = failed.items()
         if _NO_BREAK.search(" ".join(run.failed().values())) or _SQL in run.output:
             return Result(entry, test, said, fault="not the rule is broken, but the code")
@@ -109,7 +142,9 @@ class Tree:
 
 
 def read_report(report: Path) -> dict[str, str]:
-    """Return what went wrong in each test of a junit report, "" where nothing did; what was left out went wrong."""
+    """Return what went wrong in each test of a junit report, "" where nothing did; what was left
+    out went wrong.
+    """
     found: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - our own report
         path = case.get("classname", "").removeprefix("tests.").replace(".", "/")
@@ -138,47 +173,84 @@ def _work(wanted: Sequence[Broken]) -> list[Result]:
         before.outcomes.update(tree.run(slow).outcomes if slow else {})
         for entry in wanted:
             failing = [test for test in entry.tests if not before.has_passed(test)]
-            result = Result(entry, fault=f"fails unchanged: {failing}") if failing else tree.noticed(entry)
-            print(result.fault or "noticed", "-", entry.line, "-", entry.how, file=sys.stderr, flush=True)  # noqa: T201
+            result = (
+                Result(entry, fault=f"fails unchanged: {failing}")
+                if failing
+                else tree.noticed(entry)
+            )
+            print(  # noqa: T201
+                result.fault or "noticed",
+                "-",
+                entry.line,
+                "-",
+                entry.how,
+                file=sys.stderr,
+                flush=True,
+            )
             results.append(result)
     return results
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutation", description=(__doc__ or "").partition("\n")[0]
+    )
     names = [document.name for document in DOCUMENTS]
-    parser.add_argument("tables", nargs="*", choices=[*names, []], help=f"of {' and '.join(names)}; both without")
+    parser.add_argument(
+        "tables", nargs="*", choices=[*names, []], help=f"of {' and '.join(names)}; both without"
+    )
     parser.add_argument("--line", action="append", default=[], help="entries whose line begins so")
-    parser.add_argument("--check-only", action="store_true", help="only whether each change fits today's code")
-    parser.add_argument("--show", metavar="DEFINITION", help="only print a definition as changes are written in it")
+    parser.add_argument(
+        "--check-only", action="store_true", help="only whether each change fits today's code"
+    )
+    parser.add_argument(
+        "--show", metavar="DEFINITION", help="only print a definition as changes are written in it"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="with what the test said")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Print one table for each document; status 1 where a break was not noticed or an entry does not fit."""
+    """Print one table for each document; status 1 where a break was not noticed or an entry does
+    not fit.
+    """
     arguments = _arguments()
     if arguments.show:
         print(canonical(arguments.show, ROOT))  # noqa: T201
         return 0
-    documents = [document for document in DOCUMENTS if not arguments.tables or document.name in arguments.tables]
+    documents = [
+        document
+        for document in DOCUMENTS
+        if not arguments.tables or document.name in arguments.tables
+    ]
     faults = [fault for document in documents for fault in faults_in(document)]
     for fault in faults:
         print(fault)  # noqa: T201
     if arguments.check_only:
         return 1 if faults else 0
     for document in documents:
-        wanted = [e for e in entries(document) if not arguments.line or e.line.startswith(tuple(arguments.line))]
+        wanted = [
+            e
+            for e in entries(document)
+            if not arguments.line or e.line.startswith(tuple(arguments.line))
+        ]
         with ThreadPoolExecutor(arguments.processes) as pool:
-            shares = pool.map(_work, [wanted[number :: arguments.processes] for number in range(arguments.processes)])
+            shares = pool.map(
+                _work,
+                [wanted[number :: arguments.processes] for number in range(arguments.processes)],
+            )
             results = {result.entry: result for share in shares for result in share}
         print(f"\n## {document.path}\n\n| line | broken how | noticed by |\n|---|---|---|")  # noqa: T201
         for entry in wanted:
             result = results[entry]
             # Of what the test said the beginning, for whoever looks whether it was about the rule.
             said = f": {result.said[:150]}" if arguments.verbose else ""
-            noticed = f"**{result.fault}** {result.noticed_by}" if result.fault else f"`{result.noticed_by}`"
+            noticed = (
+                f"**{result.fault}** {result.noticed_by}"
+                if result.fault
+                else f"`{result.noticed_by}`"
+            )
             print(f"| {entry.line} | {entry.how} | {noticed}{said} |".replace("\n", " "))  # noqa: T201
         bad = sum(bool(result.fault) for result in results.values())
         print(f"\n{len(wanted)} broken, {len(wanted) - bad} noticed")  # noqa: T201

@@ -1,6 +1,8 @@
-"""The tables of broken rules: what each line of a document says is done, undone by one change of the code.
+"""The tables of broken rules: what each line of a document says is done, undone by one change of
+the code.
 
-A change has to fit today's code, belong to a line that is there, and name tests that this line cites.
+A change has to fit today's code, belong to a line that is there, and name tests that this line
+cites.
 """
 
 import re
@@ -22,7 +24,9 @@ _CITATION: Final = re.compile(r"`([^`]+)`((?:,? \*[^*]+\*)*)")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A table of a document: the column that says whether there is anything to break, and how a line is named."""
+    """A table of a document: the column that says whether there is anything to break, and how a
+    line is named.
+    """
 
     name: str
     path: str
@@ -34,13 +38,17 @@ class Document:
         """Yield the full name and the cells of each line, in their order."""
         for text in (ROOT / self.path).read_text().splitlines():
             cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
-            is_row = text.startswith("| ") and len(cells) == self.columns and cells[0] not in {"§", "id"}
+            is_row = (
+                text.startswith("| ") and len(cells) == self.columns and cells[0] not in {"§", "id"}
+            )
             if is_row and (self.name != "attacks" or cells[0].startswith("D-")):
                 yield ": ".join(cells[column] for column in self.named_by), cells
 
     def needing(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the lines of which a break is wanted."""
-        return (line for line in self.lines() if not line[1][self.state].startswith(_NOT_APPLICABLE))
+        return (
+            line for line in self.lines() if not line[1][self.state].startswith(_NOT_APPLICABLE)
+        )
 
 
 DOCUMENTS: Final = (
@@ -51,10 +59,12 @@ DOCUMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One change: `old` stands once; with `new` in its place one of `tests` (node ids below tests/) fails.
+    """One change: `old` stands once; with `new` in its place one of `tests` (node ids below tests/)
+    fails.
 
-    `line` is the name of the line, or as much of its beginning as no other line has. Python code is changed in one
-    `definition`, by its dotted name and in the form of `ast.unparse`; any other file is named by its path.
+    `line` is the name of the line, or as much of its beginning as no other line has. Python code is
+    changed in one `definition`, by its dotted name and in the form of `ast.unparse`; any other file
+    is named by its path.
     """
 
     line: str
@@ -78,7 +88,9 @@ class Broken:
         if self.definition:
             return change(self.definition, self.old, self.new, ROOT)
         if text.count(self.old) != 1:
-            raise ValueError(f"{self.file}: the old text is there {text.count(self.old)} times, not once")
+            raise ValueError(
+                f"{self.file}: the old text is there {text.count(self.old)} times, not once"
+            )
         return text.replace(self.old, self.new)
 
 
@@ -93,7 +105,9 @@ def lines_of(entry: Broken, document: Document) -> list[tuple[str, list[str]]]:
     """Return the lines that an entry may mean: one, or it names none or several."""
     lines = list(document.lines())
     exact = [line for line in lines if line[0] == entry.line]
-    return exact or [line for line in lines if document.name != "attacks" and line[0].startswith(entry.line)]
+    return exact or [
+        line for line in lines if document.name != "attacks" and line[0].startswith(entry.line)
+    ]
 
 
 def faults_of(entry: Broken, document: Document) -> Iterator[str]:
@@ -109,7 +123,9 @@ def faults_of(entry: Broken, document: Document) -> Iterator[str]:
     for test in entry.tests:
         path, _, name = test.partition("::")
         name = name.partition("[")[0]
-        if not re.search(rf"^(?:async )?def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE):
+        if not re.search(
+            rf"^(?:async )?def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE
+        ):
             yield f"{test}: there is no such test"
         if not _is_cited(path, name, found[0][1][-1]):
             yield f"{test}: the line does not name it"
@@ -128,7 +144,9 @@ def _is_cited(path: str, name: str, cell: str) -> bool:
 def faults_in(document: Document) -> list[str]:
     """Return everything that is wrong with the table of a document."""
     faults = [
-        f"{entry.line} ({entry.how}): {fault}" for entry in entries(document) for fault in faults_of(entry, document)
+        f"{entry.line} ({entry.how}): {fault}"
+        for entry in entries(document)
+        for fault in faults_of(entry, document)
     ]
     return faults + [f"{document.path}: nothing breaks {name}" for name in without_entry(document)]
 

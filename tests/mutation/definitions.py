@@ -1,7 +1,8 @@
-"""Definitions in Python files: found by their dotted name, changed in the canonical form that `ast.unparse` gives them.
+"""Definitions in Python files: found by their dotted name, changed in the canonical form that
+`ast.unparse` gives them.
 
-Line breaks, quotes, comments, trailing commas and needless parentheses of the source are not part of that form, so a
-change written in it still fits after the source was formatted otherwise.
+Line breaks, quotes, comments, trailing commas and needless parentheses of the source are not part
+of that form, so a change written in it still fits after the source was formatted otherwise.
 """
 
 import ast
@@ -14,7 +15,9 @@ _BLOCKS: Final = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 def split(definition: str, root: Path) -> tuple[str, str]:
-    """Return the file of a definition below `root`, and its name in that module: "" where it is the module itself."""
+    """Return the file of a definition below `root`, and its name in that module: "" where it is the
+    module itself.
+    """
     parts = definition.split(".")
     for count in range(len(parts), 0, -1):
         module = "/".join(parts[:count])
@@ -25,13 +28,17 @@ def split(definition: str, root: Path) -> tuple[str, str]:
 
 
 def canonical(definition: str, root: Path) -> str:
-    """Return the text of a definition as changes are written in it. Raises ValueError unless it is there once."""
+    """Return the text of a definition as changes are written in it.
+
+    Raises ValueError unless it is there once.
+    """
     _, block, place = _read(definition, root)
     return ast.unparse(ast.Module(block[place], []))
 
 
 def change(definition: str, old: str, new: str, root: Path) -> str:
-    """Return the whole file of a definition in canonical form, with `new` for `old` in the definition.
+    """Return the whole file of a definition in canonical form, with `new` for `old` in the
+    definition.
 
     Raises ValueError unless the definition is there once and the old text once in it.
     """
@@ -46,7 +53,9 @@ def change(definition: str, old: str, new: str, root: Path) -> str:
 
 
 def _read(definition: str, root: Path) -> tuple[ast.Module, list[ast.stmt], slice]:
-    """Return the module of a definition, the block of statements that holds it, and its place there."""
+    """Return the module of a definition, the block of statements that holds it, and its place
+    there.
+    """
     file, name = split(definition, root)
     tree = ast.parse((root / file).read_text())
     places = list(_find(tree, name)) if name else [(tree.body, slice(None))]
@@ -68,7 +77,9 @@ def _find(scope: ast.AST, name: str) -> Iterator[tuple[list[ast.stmt], slice]]:
 
 
 def _statements(scope: ast.AST) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
-    """Yield each statement of a scope with its block, below `if` and `try` too, without those of inner definitions."""
+    """Yield each statement of a scope with its block, below `if` and `try` too, without those of
+    inner definitions.
+    """
     for _, block in ast.iter_fields(scope):
         for child in block if isinstance(block, list) else ():
             if isinstance(child, ast.stmt):
@@ -78,12 +89,19 @@ def _statements(scope: ast.AST) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
 
 
 def _names(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement defines: one of a function or class, those on the left of an assignment."""
+    """Return the names that a statement defines: one of a function or class, those on the left of
+    an assignment.
+    """
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return {statement.name}
         case ast.Assign(targets=targets):
-            nodes = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+            nodes = [
+                node
+                for target in targets
+                for node in ast.walk(target)
+                if isinstance(node, ast.Name)
+            ]
             return {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
         case ast.AnnAssign(target=ast.Name(id=name)) | ast.AugAssign(target=ast.Name(id=name)):
             return {name}

@@ -1,4 +1,6 @@
-"""The tables of broken rules fit today's code, documents and tests; `python -m tests.mutation` breaks them."""
+"""The tables of broken rules fit today's code, documents and tests; `python -m tests.mutation`
+breaks them.
+"""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.__main__ import Run, read_report
-from tests.mutation.broken import DOCUMENTS, Broken, Document, entries, faults_in, faults_of, lines_of
+from tests.mutation.broken import (
+    DOCUMENTS,
+    Broken,
+    Document,
+    entries,
+    faults_in,
+    faults_of,
+    lines_of,
+)
 from tests.mutation.definitions import canonical, change, split
 
 CONFORMANCE, ATTACKS = DOCUMENTS
@@ -42,10 +52,19 @@ def wrong(entry: Broken) -> Iterator[tuple[Broken, str]]:
     yield replace(entry, definition=f"{entry.definition}.missing"), "it is there 0 times, not once"
     yield replace(entry, definition="", file="templates/missing.html"), "No such file"
     yield replace(entry, definition=""), "an entry names a definition, or a file that is not Python"
-    yield replace(entry, file="templates/base.html"), "an entry names a definition, or a file that is not Python"
-    yield replace(entry, definition="", file="ca/csr.py"), "an entry names a definition, or a file that is not Python"
+    yield (
+        replace(entry, file="templates/base.html"),
+        "an entry names a definition, or a file that is not Python",
+    )
+    yield (
+        replace(entry, definition="", file="ca/csr.py"),
+        "an entry names a definition, or a file that is not Python",
+    )
     yield replace(entry, tests=("scep/test_http.py::test_nobody",)), "there is no such test"
-    yield replace(entry, tests=("scep/test_codec.py::test_a_pkcs_req_is_read",)), "the line does not name it"
+    yield (
+        replace(entry, tests=("scep/test_codec.py::test_a_pkcs_req_is_read",)),
+        "the line does not name it",
+    )
 
 
 def test_a_break_that_does_not_fit_any_more_is_named() -> None:
@@ -108,21 +127,38 @@ def root(tmp_path: Path) -> Path:
             "inner = list",
             "    inner = list\n    return inner() + inner()",
         ),
-        ("", "from functools import cache\nLIMIT", "cache = list\nLIMIT", "cache = list\nLIMIT = 60"),
+        (
+            "",
+            "from functools import cache\nLIMIT",
+            "cache = list\nLIMIT",
+            "cache = list\nLIMIT = 60",
+        ),
     ],
 )
 def test_a_definition_is_changed_in_its_canonical_form(
     root: Path, module: str, name: str, old: str, new: str, changed: str
 ) -> None:
     file, _ = split(module + name, root)
-    assert file == {"package": "package/__init__.py", "package.module": "package/module.py", "top": "top.py"}[module]
+    assert (
+        file
+        == {
+            "package": "package/__init__.py",
+            "package.module": "package/module.py",
+            "top": "top.py",
+        }[module]
+    )
     assert changed in change(module + name, old, new, root)
 
 
-def test_the_canonical_form_of_a_definition_has_neither_its_layout_nor_its_indentation(root: Path) -> None:
+def test_the_canonical_form_of_a_definition_has_neither_its_layout_nor_its_indentation(
+    root: Path,
+) -> None:
     assert canonical("top.LIMIT", root) == "LIMIT = 60"
     assert canonical("top.outer.inner", root) == "def inner():\n    return ('ab',)"
-    assert canonical("top.Signer.sign", root) == "async def sign(self):\n    return {'key': self.LIMIT}"
+    assert (
+        canonical("top.Signer.sign", root)
+        == "async def sign(self):\n    return {'key': self.LIMIT}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +173,9 @@ def test_the_canonical_form_of_a_definition_has_neither_its_layout_nor_its_inden
         ("top.Signer.LIMIT", "sign", "top.Signer.LIMIT: the old text is there 0 times, not once"),
     ],
 )
-def test_a_change_fits_one_definition_and_one_place_in_it(root: Path, definition: str, old: str, fault: str) -> None:
+def test_a_change_fits_one_definition_and_one_place_in_it(
+    root: Path, definition: str, old: str, fault: str
+) -> None:
     with pytest.raises(ValueError, match=re.escape(fault)):
         change(definition, old, "2", root)
 
@@ -152,7 +190,9 @@ E       assert 200 == 400</failure></testcase>
 </testsuite></testsuites>"""
 
 
-def test_of_a_report_each_test_says_what_failed_and_only_what_ran_has_passed(tmp_path: Path) -> None:
+def test_of_a_report_each_test_says_what_failed_and_only_what_ran_has_passed(
+    tmp_path: Path,
+) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
     run = Run(1, read_report(report))

@@ -77,7 +77,9 @@ class RaKeys:
         if oaep_hash is None:
             return rsa_key(self.name).decrypt(ciphertext, padding.PKCS1v15())
         algorithm = HASHES[oaep_hash]
-        return rsa_key(self.name).decrypt(ciphertext, padding.OAEP(padding.MGF1(algorithm), algorithm, None))
+        return rsa_key(self.name).decrypt(
+            ciphertext, padding.OAEP(padding.MGF1(algorithm), algorithm, None)
+        )
 
     def sign(self, data: bytes, digest: str) -> bytes:
         return rsa_key(self.name).sign(data, padding.PKCS1v15(), HASHES[digest])

@@ -1,6 +1,8 @@
-"""A small application before and behind the front, on granian: `python -m tests.pkiportal.echo INTERFACE PORT FOLDER`.
+"""A small application before and behind the front, on granian: `python -m tests.pkiportal.echo
+INTERFACE PORT FOLDER`.
 
-It tells what it got. Paths that begin with `/wait` are answered when the file `go` is in the folder.
+It tells what it got. Paths that begin with `/wait` are answered when the file `go` is in the
+folder.
 """
 
 import json
@@ -12,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pkiportal.front import Front
-from pkiportal.sockets import cut_clients_that_never_read
+from pkiportal.web.front import Front
+from pkiportal.web.sockets import cut_clients_that_never_read
 
 TOLD = {
     *("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "SCRIPT_NAME", "SERVER_NAME", "REMOTE_ADDR"),
@@ -35,10 +37,16 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         (FOLDER / "waiting").touch()
         while not (FOLDER / "go").exists():
             time.sleep(0.02)
-    told = {name: value for name, value in environ.items() if name in TOLD or name.startswith("HTTP_")}
-    told["body"] = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode("latin-1")
+    told = {
+        name: value for name, value in environ.items() if name in TOLD or name.startswith("HTTP_")
+    }
+    told["body"] = (
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode("latin-1")
+    )
     status = {"/304": "304 Not Modified", "/204": "204 No Content"}.get(path, "200 OK")
-    start_response(status, [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    start_response(
+        status, [("Content-Type", "application/json"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    )
     if path.startswith("/stream/"):
         return Chunks([bytes([n % 251]) * 65_536 for n in range(int(path.rpartition("/")[2]))])
     return [] if path in {"/304", "/204"} else [json.dumps(told, sort_keys=True).encode()]

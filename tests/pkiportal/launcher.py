@@ -1,4 +1,6 @@
-"""The launcher in a folder of its own, next to small locks, with a stand-in for Python: nothing is installed."""
+"""The launcher in a folder of its own, next to small locks, with a stand-in for Python: nothing is
+installed.
+"""
 
 import os
 import shutil
@@ -11,8 +13,9 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-#: Notes its arguments. `-m venv` copies it to a folder, where `-m pip` works only after ensurepip and the portal only
-#: after pip. A file `hold-venv` or `hold-pip` stops it at that step, a file `broken-pip` lets pip fail.
+#: Notes its arguments. `-m venv` copies it to a folder, where `-m pip` works only after ensurepip
+#: and the portal only after pip. A file `hold-venv` or `hold-pip` stops it at that step, a file
+#: `broken-pip` lets pip fail.
 PYTHON: Final = """#!/bin/sh
 echo "$*" >> "{folder}/calls"
 here=$(dirname "$0")/..
@@ -45,7 +48,9 @@ esac
 
 
 def _hear_signals() -> None:
-    """Let signals end the new process as on a terminal, also if nohup or a shell behind it started the tests."""
+    """Let signals end the new process as on a terminal, also if nohup or a shell behind it started
+    the tests.
+    """
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -71,7 +76,9 @@ class Place:
     def environment(self) -> dict[str, str]:
         return {"PATH": "/usr/bin:/bin", "PYTHON": str(self.folder / "python")}
 
-    def run(self, *arguments: str, variables: Mapping[str, str] | None = None) -> tuple[int, str, list[str]]:
+    def run(
+        self, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> tuple[int, str, list[str]]:
         """Status, standard error, and the calls of Python."""
         self.log.write_text("")
         done = subprocess.run(
@@ -86,7 +93,9 @@ class Place:
         return done.returncode, done.stderr, self.log.read_text().splitlines()
 
     def interrupt(self, *arguments: str, step: str, number: signal.Signals) -> int:
-        """Start, send a signal to all its processes at a step of the installation, as a terminal does; the status."""
+        """Start, send a signal to all its processes at a step of the installation, as a terminal
+        does; the status.
+        """
         (self.folder / f"hold-{step}").touch()
         command = [str(self.folder / "portal"), *arguments]
         with subprocess.Popen(

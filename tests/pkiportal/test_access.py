@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from pkiportal import access
-from pkiportal.front import Done
+from pkiportal.web import access
+from pkiportal.web.front import Done
 
 PROXY = ipaddress.ip_network("192.0.2.0/24")
 OWN = re.compile(r"[0-9a-f]{16}")
@@ -31,7 +31,15 @@ def meta(named: str, peer: str = "192.0.2.7") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "named", ["a", "0b3f6c1e-1111-4222-8333-444455556666", "Root=1-67891233-abc", "x" * 128, "a/b+c==", "A.b:c@d"]
+    "named",
+    [
+        "a",
+        "0b3f6c1e-1111-4222-8333-444455556666",
+        "Root=1-67891233-abc",
+        "x" * 128,
+        "a/b+c==",
+        "A.b:c@d",
+    ],
 )
 def test_a_named_proxy_gives_the_id(settings: LazySettings, named: str) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (PROXY,)
@@ -61,12 +69,21 @@ def test_a_request_keeps_its_id() -> None:
 
 
 def done(path: str = "/queue/", **environ: Any) -> Done:
-    return Done({"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.7", **environ}, 200, 17, 0.0123)
+    return Done(
+        {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "192.0.2.7", **environ},
+        200,
+        17,
+        0.0123,
+    )
 
 
-def test_the_access_log_has_a_line_for_each_request_when_it_is_switched_on(settings: LazySettings) -> None:
+def test_the_access_log_has_a_line_for_each_request_when_it_is_switched_on(
+    settings: LazySettings,
+) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (PROXY,)
-    answered = done(HTTP_X_REQUEST_ID="abc-1", HTTP_X_FORWARDED_FOR="203.0.113.9", HTTP_USER_AGENT="curl" * 900)
+    answered = done(
+        HTTP_X_REQUEST_ID="abc-1", HTTP_X_FORWARDED_FOR="203.0.113.9", HTTP_USER_AGENT="curl" * 900
+    )
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         access.note_answer(answered)
         assert lines == []
@@ -94,7 +111,10 @@ def test_the_access_log_has_a_line_for_each_request_when_it_is_switched_on(setti
         ("/account/setup/Zm9vYmFyYmF6cXV4/x", "/account/setup/<hidden>/x"),
         ("/account/anything/new/" + "_" * 16, "/account/anything/new/<hidden>"),
         ("/account/reauthenticate/", "/account/reauthenticate/"),
-        ("/requests/0b3f6c1e-1111-4222-8333-444455556666/", "/requests/0b3f6c1e-1111-4222-8333-444455556666/"),
+        (
+            "/requests/0b3f6c1e-1111-4222-8333-444455556666/",
+            "/requests/0b3f6c1e-1111-4222-8333-444455556666/",
+        ),
         ("/" + "x" * 900, "/" + "x" * 499),
     ],
 )
@@ -102,7 +122,9 @@ def test_the_secret_of_a_link_is_in_no_line(path: str, shown: str) -> None:
     assert access.shown_path(path) == shown
 
 
-def test_each_line_of_a_request_has_its_id_and_the_next_request_another(db: None, settings: LazySettings) -> None:
+def test_each_line_of_a_request_has_its_id_and_the_next_request_another(
+    db: None, settings: LazySettings
+) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (PROXY,)
     seen = []
     for named in ("first", "second"):

@@ -9,9 +9,17 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.challenge_lists import MAX_BYTES
+from approvals.challenges.lists import MAX_BYTES
 from inspector.pasted import MAX_CHARACTERS
-from pkiportal.bodies import LARGER, SMALL, Bound, LengthUnknown, TooLarge, body_length, bound_of
+from pkiportal.web.bodies import (
+    LARGER,
+    SMALL,
+    Bound,
+    LengthUnknown,
+    TooLarge,
+    body_length,
+    bound_of,
+)
 
 #: The addresses that take more than a small body, and whether a file.
 MORE = {
@@ -41,7 +49,9 @@ def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterat
 def example(route: str) -> str:
     """An address of a route."""
     filled = re.sub(
-        r"<(?:(\w+):)?\w+>", lambda found: SAMPLES[found[1] or "str"], re.sub(r"\(\?P<\w+>[^)]*\)", "x", route)
+        r"<(?:(\w+):)?\w+>",
+        lambda found: SAMPLES[found[1] or "str"],
+        re.sub(r"\(\?P<\w+>[^)]*\)", "x", route),
     )
     return "/" + re.sub(r"[\\^$]|\(\?:.*?\)\??|[?*+]", "", filled)
 
@@ -74,7 +84,15 @@ def test_what_the_portal_reads_fits_its_bound() -> None:
     assert SMALL.seconds <= 10
 
 
-PATHS = [*(example(route) for route in ROUTES), "/", "", "//", "/account/login", "/inspector", "/devices/a/b/add"]
+PATHS = [
+    *(example(route) for route in ROUTES),
+    "/",
+    "",
+    "//",
+    "/account/login",
+    "/inspector",
+    "/devices/a/b/add",
+]
 
 
 @given(st.sampled_from(PATHS), st.integers(0, 10_000_000))
@@ -88,7 +106,8 @@ def test_a_length_is_taken_up_to_the_bound_and_not_one_byte_more(path: str, leng
 
 
 @given(
-    st.sampled_from(PATHS), st.one_of(st.text(min_size=1), st.from_regex(r"[-+]?\d+(e\d+|\.\d*|_\d)", fullmatch=True))
+    st.sampled_from(PATHS),
+    st.one_of(st.text(min_size=1), st.from_regex(r"[-+]?\d+(e\d+|\.\d*|_\d)", fullmatch=True)),
 )
 def test_only_plain_digits_are_a_length(path: str, length: str) -> None:
     if length.isascii() and length.isdecimal():

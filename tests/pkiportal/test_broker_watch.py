@@ -8,8 +8,8 @@ import pytest
 from kombu import Connection
 from kombu.transport.virtual import Channel
 
-from pkiportal.broker_watch import EVERY, BrokerWatch
 from pkiportal.celery import app
+from pkiportal.runtime.broker_watch import EVERY, BrokerWatch
 
 
 class Timer:
@@ -18,7 +18,9 @@ class Timer:
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []
 
-    def call_repeatedly(self, seconds: float, call: Callable[..., None], arguments: tuple[object, ...]) -> mock.Mock:
+    def call_repeatedly(
+        self, seconds: float, call: Callable[..., None], arguments: tuple[object, ...]
+    ) -> mock.Mock:
         assert seconds == EVERY
         self.calls.append(lambda: call(*arguments))
         return mock.Mock()
@@ -35,13 +37,17 @@ def channel() -> Channel:
 
 def watching(channel: Channel) -> tuple[BrokerWatch, SimpleNamespace]:
     """A watch over a worker with this channel, started."""
-    consumer = SimpleNamespace(timer=Timer(), task_consumer=SimpleNamespace(channel=channel), app=app)
+    consumer = SimpleNamespace(
+        timer=Timer(), task_consumer=SimpleNamespace(channel=channel), app=app
+    )
     watch = BrokerWatch(consumer)
     watch.start(consumer)
     return watch, consumer
 
 
-def test_a_worker_that_holds_only_messages_of_finished_tasks_connects_anew(channel: Channel) -> None:
+def test_a_worker_that_holds_only_messages_of_finished_tasks_connects_anew(
+    channel: Channel,
+) -> None:
     _, consumer = watching(channel)
     channel.qos.append(mock.Mock(), "lost")
     (look,) = consumer.timer.calls

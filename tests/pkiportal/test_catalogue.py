@@ -17,8 +17,16 @@ from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkiportal.diagnosis import examine
-from pkiportal.management.catalogue import GROUPS, LAUNCHER, REFUSED, SENTENCES, NoCommand, check_command, help_text
+from pkiportal.doctor.diagnosis import examine
+from pkiportal.management.catalogue import (
+    GROUPS,
+    LAUNCHER,
+    REFUSED,
+    SENTENCES,
+    NoCommand,
+    check_command,
+    help_text,
+)
 from tests.pages import signed_in
 from tests.world import World, now
 
@@ -47,7 +55,7 @@ def portal(*arguments: str, data: Path, **variables: str) -> subprocess.Complete
     )
 
 
-# What help shows ------------------------------------------------------------------------------------------------------
+# What help shows ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", OURS)
 def test_help_lists_each_command_with_its_own_sentence(name: str) -> None:
     if name != "migrate":  # its own is Django's
@@ -85,20 +93,29 @@ def test_help_of_a_command_is_its_options(arguments: tuple[str, ...], tmp_path: 
 
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_help_of_a_command_of_the_launcher_is_its_sentence(name: str, tmp_path: Path) -> None:
-    assert portal("help", name, data=tmp_path / "data").stdout == f"./portal {name}: {LAUNCHER[name]}\n"
+    assert (
+        portal("help", name, data=tmp_path / "data").stdout
+        == f"./portal {name}: {LAUNCHER[name]}\n"
+    )
 
 
-# The version ----------------------------------------------------------------------------------------------------------
+# The version --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "arguments",
-    [("--version",), ("version",), ("up", "--version"), ("migrate", "--version"), ("crl", "list", "--version")],
+    [
+        ("--version",),
+        ("version",),
+        ("up", "--version"),
+        ("migrate", "--version"),
+        ("crl", "list", "--version"),
+    ],
 )
 def test_the_version_is_the_portals(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = portal(*arguments, data=tmp_path / "data")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{VERSION}\n", "")
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
+# What is refused ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", sorted({*DJANGOS, *REFUSED} - AS_DJANGO_HAS_THEM - {*LAUNCHER}))
 def test_a_command_of_django_is_refused_with_the_reason_and_the_right_command(name: str) -> None:
     with pytest.raises(NoCommand) as refusal:
@@ -110,7 +127,8 @@ def test_a_command_of_django_is_refused_with_the_reason_and_the_right_command(na
 
 
 @pytest.mark.parametrize(
-    "arguments", ["changepassword alice", "createsuperuser --noinput", "dumpdata accounts", "shell -c 1"]
+    "arguments",
+    ["changepassword alice", "createsuperuser --noinput", "dumpdata accounts", "shell -c 1"],
 )
 def test_a_refused_command_does_nothing_at_all(arguments: str, tmp_path: Path) -> None:
     done = portal(*arguments.split(), data=tmp_path / "data")
@@ -132,7 +150,9 @@ def test_a_refused_command_does_nothing_at_all(arguments: str, tmp_path: Path) -
     ],
 )
 def test_a_slip_is_answered_with_the_command_that_is_meant(typed: str, meant: str) -> None:
-    with pytest.raises(NoCommand, match=rf"^{typed}: there is no such command. Did you mean `./portal {meant}`"):
+    with pytest.raises(
+        NoCommand, match=rf"^{typed}: there is no such command. Did you mean `./portal {meant}`"
+    ):
         check_command(typed)
 
 
@@ -145,11 +165,16 @@ def test_everything_else_is_no_command(name: str) -> None:
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_what_the_launcher_runs_is_not_run_by_django(name: str, tmp_path: Path) -> None:
     done = portal(name, data=tmp_path / "data")
-    assert (done.returncode, done.stderr) == (2, f"{name}: the file portal runs it: `./portal {name}`\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"{name}: the file portal runs it: `./portal {name}`\n",
+    )
 
 
-# Terminals that cannot show everything --------------------------------------------------------------------------------
-@pytest.mark.parametrize("encoding", ["iso8859-1", "iso8859-15", "ascii", "cp1252", "koi8-r", "shift_jis"])
+# Terminals that cannot show everything ------------------------------------------------------------
+@pytest.mark.parametrize(
+    "encoding", ["iso8859-1", "iso8859-15", "ascii", "cp1252", "koi8-r", "shift_jis"]
+)
 def test_no_encoding_of_a_terminal_ends_in_a_traceback(encoding: str, tmp_path: Path) -> None:
     variables = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     for arguments in (("help",), ("doctor",), ("crl", "show", "\N{SNOWMAN}")):
@@ -160,21 +185,44 @@ def test_no_encoding_of_a_terminal_ends_in_a_traceback(encoding: str, tmp_path: 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1", "xx_XX"])
 @pytest.mark.parametrize("text", [b"\xe9t\xe9", b"\xff", b"a\x80", b"\xc3", b"\xed\xa0\x80"])
-def test_an_argument_in_another_encoding_is_refused_in_words_or_read(locale: str, text: bytes, tmp_path: Path) -> None:
+def test_an_argument_in_another_encoding_is_refused_in_words_or_read(
+    locale: str, text: bytes, tmp_path: Path
+) -> None:
     done = portal("tokens", os.fsdecode(text), data=tmp_path / "data", LC_ALL=locale)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
 
-# The folder and the version, where people look for them ---------------------------------------------------------------
+# The folder and the version, where people look for them -------------------------------------------
 @pytest.mark.parametrize(
-    "name", ["plain", "with blank", "it's", 'a "b" c', "$HOME", "semi;colon", "back\\slash", "(1)", "Jürgen", "a&b"]
+    "name",
+    [
+        "plain",
+        "with blank",
+        "it's",
+        'a "b" c',
+        "$HOME",
+        "semi;colon",
+        "back\\slash",
+        "(1)",
+        "Jürgen",
+        "a&b",
+    ],
 )
-def test_a_printed_command_works_on_any_folder(world: World, settings: LazySettings, name: str, tmp_path: Path) -> None:
+def test_a_printed_command_works_on_any_folder(
+    world: World, settings: LazySettings, name: str, tmp_path: Path
+) -> None:
     folder = tmp_path / name
     code = "from pkiportal import settings; print(settings.PORTAL_DATA_OPTION)"
-    environment = {**os.environ, "PORTAL_DATA": str(folder), "PYTHONPATH": str(ROOT), "PORTAL_SECRET_KEY": "k" * 40}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    environment = {
+        **os.environ,
+        "PORTAL_DATA": str(folder),
+        "PYTHONPATH": str(ROOT),
+        "PORTAL_SECRET_KEY": "k" * 40,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert shlex.split(done.stdout) == ["--data", str(folder)]
     settings.PORTAL_DATA_OPTION = done.stdout.rstrip("\n")
     for page in ("queue", "history_certificates"):
@@ -190,4 +238,6 @@ def test_pages_readyz_and_the_doctor_say_the_version(world: World, settings: Laz
     assert Client().get("/readyz").json()["version"] == VERSION
     finding = next(finding for finding in examine(now) if finding.name == "version")
     assert (finding.state, finding.text) == ("ok", f"PKI portal {VERSION}")
-    assert VERSION not in Client().get(reverse("account_login")).content.decode(), "strangers are not told by pages"
+    assert VERSION not in Client().get(reverse("account_login")).content.decode(), (
+        "strangers are not told by pages"
+    )

@@ -1,4 +1,6 @@
-"""A whole portal whose clock is set forward and back while it runs: all processes, and on PostgreSQL the server too."""
+"""A whole portal whose clock is set forward and back while it runs: all processes, and on
+PostgreSQL the server too.
+"""
 
 import json
 import os
@@ -14,14 +16,16 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from scep.client import Identity, ScepClient, build_csr, fetch
+from scep.client import Identity, ScepClient, build_csr
 from scep.protocol.constants import PKIStatus
+from scep.transport import fetch
 from tests.interop.portal import REPOSITORY, Portal, start, stop, wait_until
 from tests.pki import rsa_key
 from tests.ports import free_port
 
-#: Seconds by which the clock is off, one after the other; between two of them it is right again. Back by less than an
-#: hour: the certificate of the demo CA is valid since an hour before it was made.
+#: Seconds by which the clock is off, one after the other; between two of them it is right again.
+#: Back by less than an hour: the certificate of the demo CA is valid since an hour before it was
+#: made.
 STEPS: Final = (3_000, -2_700, 4 * 3_600, -1_200, 30 * 3_600)
 _STEPPED: Final = (
     "CREATE FUNCTION stepped.NAME() RETURNS timestamptz LANGUAGE sql VOLATILE AS "
@@ -40,12 +44,29 @@ class SteppedPortal(Portal):
     clock: Path = field(default_factory=lambda: Path(os.devnull))
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        stepped = {"PYTHONPATH": str(REPOSITORY / "tests" / "stepping"), "STEPPED_CLOCK": str(self.clock)}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
+        stepped = {
+            "PYTHONPATH": str(REPOSITORY / "tests" / "stepping"),
+            "STEPPED_CLOCK": str(self.clock),
+        }
         database = {"DATABASE_URL": self.database} if self.database else {}
-        command = [sys.executable, str(REPOSITORY / "manage.py"), *arguments, "--data", str(self.data)]
+        command = [
+            sys.executable,
+            str(REPOSITORY / "manage.py"),
+            *arguments,
+            "--data",
+            str(self.data),
+        ]
         return subprocess.Popen(
-            command, cwd=REPOSITORY, env=kept | stepped | database | {"PYTHONUNBUFFERED": "1"}, text=True, **options
+            command,
+            cwd=REPOSITORY,
+            env=kept | stepped | database | {"PYTHONUNBUFFERED": "1"},
+            text=True,
+            **options,
         )
 
     def step(self, seconds: int) -> None:
@@ -73,10 +94,14 @@ class SteppedPortal(Portal):
         answers = [answer]
 
         def is_issued() -> bool:
-            answers.append(scep.poll(identity) if answers[-1].status is PKIStatus.PENDING else answers[-1])
+            answers.append(
+                scep.poll(identity) if answers[-1].status is PKIStatus.PENDING else answers[-1]
+            )
             return answers[-1].status is PKIStatus.SUCCESS
 
-        wait_until(is_issued, what=f"a certificate for {name}, {answers[-1].status}", within=40, every=0.5)
+        wait_until(
+            is_issued, what=f"a certificate for {name}, {answers[-1].status}", within=40, every=0.5
+        )
         return True
 
 
@@ -97,7 +122,16 @@ def running(tmp_path: Path) -> Iterator[Callable[[str], SteppedPortal]]:
         processes.append(start(portal, tmp_path / "up.log"))
         if database:
             portal.run("createca", "demo", "--subject", "CN=Demo CA,O=Example", "--key", "ec:p256")
-        portal.run("createprofile", "once", "--ca", "demo", "--approval", "automatic", "--challenge", "one-time")
+        portal.run(
+            "createprofile",
+            "once",
+            "--ca",
+            "demo",
+            "--approval",
+            "automatic",
+            "--challenge",
+            "one-time",
+        )
         return portal
 
     yield run
@@ -110,12 +144,16 @@ def goes_on_whatever_the_clock_does(portal: SteppedPortal) -> None:
     for number, seconds in enumerate(STEPS):
         for offset in (seconds, 0):
             portal.step(offset)
-            wait_until(lambda: swept(portal), what=f"a sweep with the clock off by {offset} s", within=40)
+            wait_until(
+                lambda: swept(portal), what=f"a sweep with the clock off by {offset} s", within=40
+            )
             assert portal.issues(f"r{number}-{offset}.example")
 
 
 def a_request_put_off_under_a_clock_ahead_is_signed(portal: SteppedPortal) -> None:
-    """Its key comes back together with the right time: neither an officer nor a restart is needed."""
+    """Its key comes back together with the right time: neither an officer nor a restart is
+    needed.
+    """
     (key,) = (portal.data / "keys" / "ca").glob("demo.pem")
     portal.step(9_000)
     away = key.rename(key.with_suffix(".away"))
@@ -127,7 +165,12 @@ def a_request_put_off_under_a_clock_ahead_is_signed(portal: SteppedPortal) -> No
     assert scep.poll(identity).status is PKIStatus.PENDING
     portal.step(0)
     away.rename(key)
-    wait_until(lambda: scep.poll(identity).status is PKIStatus.SUCCESS, what="the certificate", within=60, every=1)
+    wait_until(
+        lambda: scep.poll(identity).status is PKIStatus.SUCCESS,
+        what="the certificate",
+        within=60,
+        every=1,
+    )
 
 
 @pytest.mark.embedded
@@ -141,7 +184,9 @@ def test_a_portal_goes_on_while_the_clock_of_its_machine_is_set(
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """A database of its own whose server's clock can be set: functions that come before those of pg_catalog."""
+    """A database of its own whose server's clock can be set: functions that come before those of
+    pg_catalog.
+    """
     if not _TEST_DATABASE.startswith("postgres"):
         pytest.skip("PORTAL_TEST_DATABASE_URL names no PostgreSQL server")
     name = f"stepped_{os.getpid()}"

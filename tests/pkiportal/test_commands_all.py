@@ -1,4 +1,6 @@
-"""What holds for every command: documented, sorted rights, one sentence for a database that is not set up."""
+"""What holds for every command: documented, sorted rights, one sentence for a database that is not
+set up.
+"""
 
 import re
 from pathlib import Path
@@ -8,15 +10,15 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 from django.db import DatabaseError, ProgrammingError, connection, transaction
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
-from approvals.queue import search
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.queue import search
 from audit.models import AuditEntry
-from ca.csr import read_stored_csr
-from ca.issuance import _check_signed
-from ca.models import Certificate, CertificateTerm
-from ca.profiles import check_csr
-from ca.store import resolve_version
+from ca.certificates.profile_versions import resolve_version
+from ca.content.csr_review import check_csr
+from ca.models.certificates import Certificate, CertificateTerm
+from ca.signing.issuance import _check_signed
+from ca.x509.csr import read_stored_csr
 from pkiportal.management import database_roles, output
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, now, run_worker, voice_of
@@ -36,7 +38,9 @@ def test_every_command_is_documented_and_every_documented_command_exists() -> No
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_documented_option_exists(name: str) -> None:
-    chapter = re.split(rf"^## `{name}\b", DOCUMENT.read_text(), flags=re.MULTILINE)[1].split("\n## ")[0]
+    chapter = re.split(rf"^## `{name}\b", DOCUMENT.read_text(), flags=re.MULTILINE)[1].split(
+        "\n## "
+    )[0]
     example = "\n".join(re.findall(r"^\./portal .*$", chapter, re.MULTILINE))
     parser: Any = load_command_class("pkiportal", name).create_parser("portal", name)
     known = {option for action in parser._actions for option in action.option_strings}
@@ -46,19 +50,27 @@ def test_every_documented_option_exists(name: str) -> None:
     assert set(re.findall(r"--[a-z-]+", example)) - {"--data"} <= known
 
 
-def test_nobody_but_the_owner_changes_the_log_and_the_web_revokes_certificates_and_no_more() -> None:
+def test_nobody_but_the_owner_changes_the_log_and_the_web_revokes_certificates_and_no_more() -> (
+    None
+):
     statements = run_json("grants")["statements"]
-    log = [text for text in statements if text.startswith("GRANT") and " ON audit_auditentry " in text]
+    log = [
+        text for text in statements if text.startswith("GRANT") and " ON audit_auditentry " in text
+    ]
     assert sorted(log) == [
         "GRANT SELECT ON audit_auditentry TO pki_auditor",
         "GRANT SELECT, INSERT ON audit_auditentry TO pki_signer",
         "GRANT SELECT, INSERT ON audit_auditentry TO pki_web",
     ]
     (web,) = [text for text in statements if text.endswith(" ON ca_certificate TO pki_web")]
-    assert web.startswith("GRANT SELECT, UPDATE (status, revoked_at, revocation_reason, invalidity_date) ON")
+    assert web.startswith(
+        "GRANT SELECT, UPDATE (status, revoked_at, revocation_reason, invalidity_date) ON"
+    )
     assert not [text for text in statements if "TRUNCATE" in text]
     changing = [
-        text for text in statements if text.endswith("TO pki_auditor") and re.search("INSERT|UPDATE|DELETE", text)
+        text
+        for text in statements
+        if text.endswith("TO pki_auditor") and re.search("INSERT|UPDATE|DELETE", text)
     ]
     assert changing == []
     assert run("grants").count(";\n") >= len(statements)
@@ -69,7 +81,11 @@ def test_nobody_but_the_owner_changes_the_log_and_the_web_revokes_certificates_a
 @pytest.mark.parametrize("role", ["pki_web", "pki_signer", "pki_auditor"])
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE audit_auditentry SET event = ''", "DELETE FROM audit_auditentry", "TRUNCATE audit_auditentry CASCADE"],
+    [
+        "UPDATE audit_auditentry SET event = ''",
+        "DELETE FROM audit_auditentry",
+        "TRUNCATE audit_auditentry CASCADE",
+    ],
 )
 def test_the_roles_of_the_grants_cannot_change_the_log(db: None, role: str, statement: str) -> None:
     with connection.cursor() as cursor:
@@ -84,7 +100,9 @@ def test_the_roles_of_the_grants_cannot_change_the_log(db: None, role: str, stat
 
 
 def test_every_table_has_rights_and_every_right_a_table() -> None:
-    assert {table for table in database_roles.tables() if not database_roles.rights_of(table)} == set()
+    assert {
+        table for table in database_roles.tables() if not database_roles.rights_of(table)
+    } == set()
     assert set(database_roles.RIGHTS) <= set(database_roles.tables())
     with pytest.raises(LookupError, match="table other"):
         database_roles.rights_of("other")
@@ -93,13 +111,17 @@ def test_every_table_has_rights_and_every_right_a_table() -> None:
 def test_seeded_rows_are_real_and_marked(world: World) -> None:
     document = run_json("seed", "--requests", "3", "--certificates", "3")
     assert (document["requests"], document["certificates"], document["profile"]) == (3, 3, "seed")
-    assert set(EnrollmentRequest.objects.values_list("client", flat=True)) == {"seeded for load tests"}
+    assert set(EnrollmentRequest.objects.values_list("client", flat=True)) == {
+        "seeded for load tests"
+    }
     pending = EnrollmentRequest.objects.filter(state="PENDING").order_by("id")
     assert list(pending) == list(pending.order_by("submitted_at"))
     for certificate in Certificate.objects.filter(kind="ordered").select_related("ca"):
         _check_signed(certificate, certificate.certificate_der)
         assert (
-            search(Certificate.objects.all(), CertificateTerm, "certificate_id", certificate.serial_hex).get()
+            search(
+                Certificate.objects.all(), CertificateTerm, "certificate_id", certificate.serial_hex
+            ).get()
             == certificate
         )
     request = pending[0]
@@ -122,14 +144,18 @@ def test_seed_does_not_mix_with_real_requests_unasked(world: World) -> None:
         run("seed", "--requests", "many")
 
 
-def test_a_database_that_is_not_set_up_is_named_with_what_to_do(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_not_set_up_is_named_with_what_to_do(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise DatabaseError("no such table")
 
     monkeypatch.setattr("pkiportal.management.commands.profiles.Command.run", fail)
     with pytest.raises(CommandError, match="the database does not do it: no such table"):
         run("profiles", "list")
-    monkeypatch.setattr("django.db.migrations.executor.MigrationExecutor.migration_plan", lambda *_: ["one"])
+    monkeypatch.setattr(
+        "django.db.migrations.executor.MigrationExecutor.migration_plan", lambda *_: ["one"]
+    )
     with pytest.raises(CommandError, match=r"run `\./portal up` or `\./portal migrate` first"):
         run("profiles", "list")
 

@@ -1,4 +1,6 @@
-"""The database goes away in the middle of a command about many requests: what was done before is printed."""
+"""The database goes away in the middle of a command about many requests: what was done before is
+printed.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,13 +10,16 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 
 from accounts.roles import Role
-from approvals.models import Decision, EnrollmentRequest
-from approvals.states import State
+from approvals.models.decisions import Decision
+from approvals.models.requests import EnrollmentRequest
+from approvals.rules.states import State
 from tests.pages import create_requests
 from tests.pkiportal.commands import status_and_json
 from tests.world import World, create_person, now
 
-pytestmark = pytest.mark.usefixtures("transactional_db")  # a transaction around all would be lost as a whole
+pytestmark = pytest.mark.usefixtures(
+    "transactional_db"
+)  # a transaction around all would be lost as a whole
 
 NAMES = [f"r{number}.example" for number in range(1, 7)]
 
@@ -55,12 +60,16 @@ def test_decisions_before_the_database_went_away_are_printed(
     assert "look whether this one was done" in results[done]["text"]
     assert {item["text"] for item in results[done + 1 :]} <= {"The database went away: not tried."}
     decided = State.APPROVED if action == "approve" else State.REJECTED
-    assert EnrollmentRequest.objects.filter(state=decided).count() == Decision.objects.count() == done
+    assert (
+        EnrollmentRequest.objects.filter(state=decided).count() == Decision.objects.count() == done
+    )
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 4, 5])
 def test_retries_before_the_database_went_away_are_printed(world: World, done: int) -> None:
-    ids = [str(request.pk) for request in create_requests(world.profile, NAMES, state=State.APPROVED)]
+    ids = [
+        str(request.pk) for request in create_requests(world.profile, NAMES, state=State.APPROVED)
+    ]
     EnrollmentRequest.objects.update(quarantined_at=now(), last_fault="the key is away", attempts=8)
     with away_after(done, table="audit_auditentry", error=OperationalError):
         status, results = status_and_json("requests", "retry", *ids)

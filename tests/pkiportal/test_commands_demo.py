@@ -8,11 +8,12 @@ from cryptography import x509
 from django.core.management import CommandError
 from django.test import Client
 
-from approvals.decisions import approve_request, reject_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request, reject_request
+from approvals.models.requests import EnrollmentRequest
 from pkiportal.management.commands import demo
-from pkiportal.management.demo_device import DemoFault, checked_chain
-from scep.client import HttpAnswer, HttpError, Identity
+from pkiportal.management.demo.device import DemoFault, checked_chain
+from scep.client import Identity
+from scep.transport import HttpAnswer, HttpError
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json, status_and_json
 from tests.world import World, now, run_worker, through, voice_of
@@ -29,24 +30,33 @@ def officer(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         told["waits"] = int(str(told["waits"])) + 1
         request = EnrollmentRequest.objects.get()
         if request.state == "PENDING" and told["verdict"] == "approve":
-            approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+            approve_request(
+                request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+            )
             run_worker()
         if request.state == "PENDING" and told["verdict"] == "reject":
-            reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now())
+            reject_request(
+                request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now()
+            )
 
-    monkeypatch.setattr("pkiportal.management.demo_display.time.sleep", wait)
+    monkeypatch.setattr("pkiportal.management.demo.display.time.sleep", wait)
     monkeypatch.setattr(demo, "fetch", through(Client()))
     monkeypatch.setattr(demo, "make_key", lambda: rsa_key("device-1"))
     return told
 
 
-def test_the_demo_shows_each_step_and_keeps_the_result(officer: dict[str, object], tmp_path: Path) -> None:
+def test_the_demo_shows_each_step_and_keeps_the_result(
+    officer: dict[str, object], tmp_path: Path
+) -> None:
     officer["verdict"] = "approve"
     shown = run("demo", "--url", URL, "--name", "d1.example", "--out", str(tmp_path / "out"))
     steps = [line.split()[0] for line in shown.splitlines()]
     assert steps[:5] == ["wrote", "device", "GetCACaps", "GetCACert", "PKCSReq"]
     assert steps[5:] == ["CertPoll", "chain", "certificate", "wrote", "wrote"]
-    key, certificate = tmp_path / "out" / "d1.example.key.pem", tmp_path / "out" / "d1.example.cert.pem"
+    key, certificate = (
+        tmp_path / "out" / "d1.example.key.pem",
+        tmp_path / "out" / "d1.example.cert.pem",
+    )
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     assert loaded.public_key() == rsa_key("device-1").public_key()
@@ -60,9 +70,22 @@ def test_the_demo_shows_each_step_and_keeps_the_result(officer: dict[str, object
 def test_the_demo_speaks_json(officer: dict[str, object]) -> None:
     officer["verdict"] = "approve"
     document = run_json("demo", "--url", URL, "--name", "d1.example")
-    assert (document["status"], document["chain"]) == ("success", ["CN=d1.example", "CN=issuing CA,O=Example"])
+    assert (document["status"], document["chain"]) == (
+        "success",
+        ["CN=d1.example", "CN=issuing CA,O=Example"],
+    )
     assert set(document) == {
-        *("status", "url", "name", "transaction_id", "serial", "not_after", "chain", "fail_info", "fail_info_text"),
+        *(
+            "status",
+            "url",
+            "name",
+            "transaction_id",
+            "serial",
+            "not_after",
+            "chain",
+            "fail_info",
+            "fail_info_text",
+        ),
         "files",
     }
 

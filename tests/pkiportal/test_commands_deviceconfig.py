@@ -8,9 +8,9 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError
 
-from approvals.models import ChallengePassword
+from approvals.models.challenges import ChallengePassword
 from audit.models import AuditEntry
-from ca.service_keys import certify_service_keys
+from ca.signing.service_keys import certify_service_keys
 from scep.protocol.constants import PKIStatus
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json
@@ -30,21 +30,30 @@ def recorded_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_prints_what_the_page_shows(world: World) -> None:
-    text = run("deviceconfig", "routers", "junos", "--cn", "r1.example", "--organization", "Example")
+    text = run(
+        "deviceconfig", "routers", "junos", "--cn", "r1.example", "--organization", "Example"
+    )
     assert 'subject "O=Example,CN=r1.example"' in text
     assert "set security pki ca-profile portal-routers enrollment url" in text
 
 
 def test_a_new_challenge_serves_the_device(world: World) -> None:
     create_profile(world.ca, "vpn", challenge="one-time")
-    document = run_json("deviceconfig", "vpn", "pan-os", "--cn", "alice.example", "--challenge", "new")
+    document = run_json(
+        "deviceconfig", "vpn", "pan-os", "--cn", "alice.example", "--challenge", "new"
+    )
     secret = document["steps"][0]["fields"]["Password"]
-    assert Device.named("alice.example", profile="vpn").enroll(challenge=secret).status is PKIStatus.PENDING
+    assert (
+        Device.named("alice.example", profile="vpn").enroll(challenge=secret).status
+        is PKIStatus.PENDING
+    )
     assert AuditEntry.objects.get(event="configuration:export").actor_kind == "command"
     assert set(document) == {"profile", "client", "steps", "compare", "warnings"}
 
 
-def test_a_file_is_made_for_its_owner_alone_and_never_written_over(world: World, tmp_path: Path) -> None:
+def test_a_file_is_made_for_its_owner_alone_and_never_written_over(
+    world: World, tmp_path: Path
+) -> None:
     file = tmp_path / "r1.txt"
     assert run("deviceconfig", "routers", "sscep", "--out", str(file)) == f"wrote {file}\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -52,8 +61,12 @@ def test_a_file_is_made_for_its_owner_alone_and_never_written_over(world: World,
         run("deviceconfig", "routers", "sscep", "--out", str(file))
 
 
-def test_apples_profile_is_a_file_and_says_whether_it_is_signed(world: World, tmp_path: Path) -> None:
-    first = run_json("deviceconfig", "routers", "apple", "--cn", "mac.example", "--san", "dns:mac.example")
+def test_apples_profile_is_a_file_and_says_whether_it_is_signed(
+    world: World, tmp_path: Path
+) -> None:
+    first = run_json(
+        "deviceconfig", "routers", "apple", "--cn", "mac.example", "--san", "dns:mac.example"
+    )
     assert first["signed"] is False
     assert plistlib.loads(base64.b64decode(first["mobileconfig"]))["PayloadType"] == "Configuration"
     certify_service_keys(now=now())
@@ -73,7 +86,10 @@ def test_apples_profile_is_a_file_and_says_whether_it_is_signed(world: World, tm
         (["routers", "junos", "--san", "ip:x"], "not of kind ip"),
         (["routers", "cisco-ios", "--cn", 'a"b'], "device console"),
         (["routers", "junos", "--challenge", "new"], "not one-time challenges"),
-        (["routers", "junos", "--challenge", "new", "--expires", "9999d"], "not one-time challenges"),
+        (
+            ["routers", "junos", "--challenge", "new", "--expires", "9999d"],
+            "not one-time challenges",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(world: World, arguments: list[str], said: str) -> None:

@@ -3,8 +3,8 @@
 import pytest
 from django.core.management import CommandError
 
-from approvals.models import NdesAccount
-from approvals.ndes import NdesCredentials, fetch_challenge
+from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
+from approvals.models.ndes import NdesAccount
 from audit.models import AuditEntry
 from tests.pkiportal.commands import run, run_json
 from tests.world import World, create_profile, now
@@ -18,7 +18,17 @@ def phones(world: World) -> None:
 
 
 def test_an_account_is_made_listed_given_a_new_password_and_disabled() -> None:
-    made = run_json(*CREATE, "--network", "10.0.0.0/8", "--max-unused", "9", "--lifetime", "10m", "--encoding", "utf-8")
+    made = run_json(
+        *CREATE,
+        "--network",
+        "10.0.0.0/8",
+        "--max-unused",
+        "9",
+        "--lifetime",
+        "10m",
+        "--encoding",
+        "utf-8",
+    )
     assert fetch_challenge(NdesCredentials("jamf", made["password"], "10.1.1.1"), now=now()).secret
     password = made.pop("password")
     (listed,) = run_json("ndes", "list")
@@ -32,7 +42,10 @@ def test_an_account_is_made_listed_given_a_new_password_and_disabled() -> None:
     assert fetch_challenge(NdesCredentials("jamf", fresh, "10.1.1.1"), now=now()).secret
     assert run_json("ndes", "disable", "jamf")["disabled_at"]
     assert "disabled" in run("ndes", "list")
-    assert AuditEntry.objects.filter(event__startswith="ndes-account:", actor_kind="command").count() == 3
+    assert (
+        AuditEntry.objects.filter(event__startswith="ndes-account:", actor_kind="command").count()
+        == 3
+    )
     with pytest.raises(CommandError, match="jamf is disabled already"):
         run("ndes", "disable", "jamf")
     with pytest.raises(CommandError, match="jamf is disabled: make another one"):

@@ -9,7 +9,9 @@ from cryptography import x509
 from django.core.management import CommandError
 
 from accounts.roles import Role
-from approvals.models import Decision, EnrollmentProfile, EnrollmentRequest
+from approvals.models.decisions import Decision
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from audit.models import AuditEntry
 from pkiportal.management.arguments import operating_system_user
 from scep.protocol.constants import PKIStatus
@@ -58,7 +60,9 @@ def test_requests_show_has_everything_to_judge_by(request_id: str) -> None:
 def test_an_approval_by_command_is_asserted_and_gets_the_device_its_certificate(
     device: Device, request_id: str
 ) -> None:
-    document = run_json("requests", "approve", request_id, "--officer", "alice", "--comment", "known")
+    document = run_json(
+        "requests", "approve", request_id, "--officer", "alice", "--comment", "known"
+    )
     assert document == [{"id": request_id, "done": True, "text": "approved"}]
     decision = Decision.objects.get()
     assert (decision.evidence, decision.asserted_by) == ("asserted", operating_system_user())
@@ -81,17 +85,26 @@ def test_an_approval_by_command_is_asserted_and_gets_the_device_its_certificate(
 
 def test_all_pending_requests_are_approved_in_one_go(device: Device, request_id: str) -> None:
     Device.named("r2.example", "bob").enroll()
-    assert run_json("requests", "approve", "--all-pending", "--profile", "routers", "--officer", "alice") == [
+    assert run_json(
+        "requests", "approve", "--all-pending", "--profile", "routers", "--officer", "alice"
+    ) == [
         {"id": str(pk), "done": True, "text": "approved"}
         for pk in EnrollmentRequest.objects.order_by("id").values_list("pk", flat=True)
     ]
-    assert run("requests", "approve", "--all-pending", "--officer", "alice").strip() == "Nothing is pending."
+    assert (
+        run("requests", "approve", "--all-pending", "--officer", "alice").strip()
+        == "Nothing is pending."
+    )
 
 
-def test_the_reason_of_a_rejection_by_command_reaches_the_device(device: Device, request_id: str) -> None:
+def test_the_reason_of_a_rejection_by_command_reaches_the_device(
+    device: Device, request_id: str
+) -> None:
     run("requests", "reject", request_id, "--officer", "alice", "--comment", "unknown device")
     assert bare(device.poll().fail_info_text) == "unknown device"
-    status, document = status_and_json("requests", "reject", request_id, "--officer", "alice", "--comment", "again")
+    status, document = status_and_json(
+        "requests", "reject", request_id, "--officer", "alice", "--comment", "again"
+    )
     assert status == 1
     assert document[0]["done"] is False
     assert "Already rejected by" in document[0]["text"]
@@ -100,12 +113,17 @@ def test_the_reason_of_a_rejection_by_command_reaches_the_device(device: Device,
 def test_a_profile_may_refuse_decisions_by_command(world: World, request_id: str) -> None:
     EnrollmentProfile.objects.update(allow_asserted_decisions=False)
     status, document = status_and_json("requests", "approve", request_id, "--officer", "alice")
-    assert (status, document[0]["text"]) == (1, "Profile routers takes decisions from signed-in officers only.")
+    assert (status, document[0]["text"]) == (
+        1,
+        "Profile routers takes decisions from signed-in officers only.",
+    )
 
 
 def test_one_request_that_cannot_be_decided_does_not_hold_up_the_others(request_id: str) -> None:
     stranger = str(uuid4())
-    status, document = status_and_json("requests", "approve", stranger, request_id, "--officer", "alice")
+    status, document = status_and_json(
+        "requests", "approve", stranger, request_id, "--officer", "alice"
+    )
     assert (status, [item["done"] for item in document]) == (1, [False, True])
 
 
@@ -123,7 +141,9 @@ def test_one_request_that_cannot_be_decided_does_not_hold_up_the_others(request_
         (("list", "--state", "waiting"), "invalid choice: 'waiting'.*pending"),
     ],
 )
-def test_requests_names_what_cannot_be(request_id: str, arguments: tuple[str, ...], message: str) -> None:
+def test_requests_names_what_cannot_be(
+    request_id: str, arguments: tuple[str, ...], message: str
+) -> None:
     create_person("charlie", Role.AUDITOR)
     with pytest.raises(CommandError, match=message):
         run("requests", *(request_id if argument == "ID" else argument for argument in arguments))
@@ -134,7 +154,9 @@ def test_a_retry_needs_no_officer(request_id: str) -> None:
     run("requests", "approve", request_id, "--officer", "alice")
     status, document = status_and_json("requests", "retry", request_id)
     assert (status, document[0]["text"]) == (1, "This request is not waiting for a retry.")
-    EnrollmentRequest.objects.update(last_fault="key not readable", attempts=8, quarantined_at=now())
+    EnrollmentRequest.objects.update(
+        last_fault="key not readable", attempts=8, quarantined_at=now()
+    )
     assert run_json("requests", "retry", request_id)[0]["done"] is True
     assert EnrollmentRequest.objects.get().quarantined_at is None
     assert AuditEntry.objects.get(event="request:retry").actor_kind == "command"
@@ -143,11 +165,17 @@ def test_a_retry_needs_no_officer(request_id: str) -> None:
     assert status_and_json("requests", "retry", str(uuid4()))[0] == 1
 
 
-def test_certificates_are_listed_shown_and_exported(device: Device, request_id: str, tmp_path: Path) -> None:
+def test_certificates_are_listed_shown_and_exported(
+    device: Device, request_id: str, tmp_path: Path
+) -> None:
     run("requests", "approve", request_id, "--officer", "alice")
     run_worker()
     (item,) = run_json("certificates", "list", "--ca", "issuing", "--status", "issued")
-    assert (item["request"], item["profile"], item["subject"]) == (request_id, "routers", "CN=r1.example")
+    assert (item["request"], item["profile"], item["subject"]) == (
+        request_id,
+        "routers",
+        "CN=r1.example",
+    )
     assert run_json("requests", "list")[0]["serial"] == item["serial"]
     assert item["serial"] in run("certificates", "list")
     assert run_json("certificates", "list", "--kind", "service")[0]["request"] is None
@@ -155,10 +183,15 @@ def test_certificates_are_listed_shown_and_exported(device: Device, request_id: 
     for name in (item["id"], request_id, item["serial"], f"0x{item['serial']}", spelled):
         assert run_json("certificates", "show", name)["id"] == item["id"]
     delivered = device.poll().certificates[0]
-    assert x509.load_pem_x509_certificate(run("certificates", "export", item["serial"]).encode()) == (
-        x509.load_der_x509_certificate(delivered)
+    assert x509.load_pem_x509_certificate(
+        run("certificates", "export", item["serial"]).encode()
+    ) == (x509.load_der_x509_certificate(delivered))
+    assert (
+        base64.b64decode(
+            run_json("certificates", "export", item["id"], "--format", "der")["content"]
+        )
+        == delivered
     )
-    assert base64.b64decode(run_json("certificates", "export", item["id"], "--format", "der")["content"]) == delivered
     out = tmp_path / "chain.pem"
     run("certificates", "export", item["id"], "--format", "chain", "--out", str(out))
     leaf, issuer = x509.load_pem_x509_certificates(out.read_bytes())

@@ -3,10 +3,12 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from approvals.decisions import approve_request
-from approvals.models import EnrollmentRequest
+from approvals.decisions.decide import approve_request
+from approvals.models.requests import EnrollmentRequest
 from audit.models import AuditEntry
-from ca.models import Certificate, CertificateAuthority, CrlIssue
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, now, run_worker, voice_of
 
@@ -23,16 +25,28 @@ def serial(world: World) -> str:
 
 def test_an_officer_is_named_for_each_step_and_the_log_says_asserted(serial: str) -> None:
     common = (serial, "--officer", "alice")
-    held = run_json("certificates", "revoke", *common, "--reason", "certificateHold", "--comment", "lost")
+    held = run_json(
+        "certificates", "revoke", *common, "--reason", "certificateHold", "--comment", "lost"
+    )
     assert set(held) == {"id", "serial", "status", "revoked_at", "reason"}
-    assert (held["serial"], held["status"], held["reason"]) == (serial, "on_hold", "certificateHold")
+    assert (held["serial"], held["status"], held["reason"]) == (
+        serial,
+        "on_hold",
+        "certificateHold",
+    )
     assert "issued" in run("certificates", "release", *common)
     assert run_json("certificates", "show", serial)["revoked_at"] is None
     assert "revoked" in run("certificates", "revoke", *common, "--reason", "keyCompromise")
     shown = run_json("certificates", "show", serial)
-    assert (shown["status"], shown["revocation_reason"], shown["invalidity_date"]) == ("revoked", "keyCompromise", None)
+    assert (shown["status"], shown["revocation_reason"], shown["invalidity_date"]) == (
+        "revoked",
+        "keyCompromise",
+        None,
+    )
     assert shown["revoked_at"].endswith("Z")
-    assert [item["serial"] for item in run_json("certificates", "list", "--status", "revoked")] == [serial]
+    assert [item["serial"] for item in run_json("certificates", "list", "--status", "revoked")] == [
+        serial
+    ]
     entry = AuditEntry.objects.get(event="certificate:revoke")
     assert (entry.actor_kind, entry.data["evidence"]) == ("command", "asserted")
 
@@ -45,7 +59,9 @@ def test_an_officer_is_named_for_each_step_and_the_log_says_asserted(serial: str
         (("release", "--officer", "alice"), "not on hold"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_sentence(serial: str, arguments: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_is_said_in_one_sentence(
+    serial: str, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(CommandError, match=message):
         call_command("certificates", arguments[0], serial, *arguments[1:])
 
@@ -57,7 +73,15 @@ def test_crl_list_and_issue(serial: str) -> None:
     (second,) = run_json("crl", "issue")
     assert second["number"] > first["number"]
     assert (second["entries"], second["is_due"]) == (0, False)
-    assert set(second) == {"ca", "number", "entries", "this_update", "next_update", "sha256", "is_due"}
+    assert set(second) == {
+        "ca",
+        "number",
+        "entries",
+        "this_update",
+        "next_update",
+        "sha256",
+        "is_due",
+    }
     run("certificates", "revoke", serial, "--officer", "alice", "--reason", "superseded")
     assert "yes" in run("crl", "list", "--ca", "issuing")
     assert run_json("crl", "issue")[0]["entries"] == 1

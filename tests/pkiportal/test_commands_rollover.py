@@ -7,14 +7,14 @@ import pytest
 from django.core.management import CommandError
 
 from accounts.roles import Role
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from audit.models import AuditEntry
-from ca.authority_models import AuthorityRollover
-from ca.models import Certificate, CertificateAuthority, CrlIssue
-from ca.profiles import ProfileSpec
-from ca.service_keys import certify_service_keys
-from pkiportal import diagnosis
-from pkiportal.doctor import machine
+from ca.content.csr_review import ProfileSpec
+from ca.models.authorities import AuthorityRollover, CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
+from ca.signing.service_keys import certify_service_keys
+from pkiportal.doctor import diagnosis, machine
 from tests.flows.rolling import recorded
 from tests.pages import signed_in
 from tests.pkiportal.commands import run, run_json
@@ -32,7 +32,17 @@ def test_a_rollover_goes_through_its_stages_and_the_log_names_who_did_it(world: 
     assert "No CA was ever followed" in run("rollover", "list")
     staged = stage()
     assert set(staged) == {
-        *("ca", "next", "stage", "staged_at", "published_at", "switched_at", "cancelled_at", "next_sha256", "profiles")
+        *(
+            "ca",
+            "next",
+            "stage",
+            "staged_at",
+            "published_at",
+            "switched_at",
+            "cancelled_at",
+            "next_sha256",
+            "profiles",
+        )
     }
     following = CertificateAuthority.objects.get(name="second")
     assert (staged["stage"], staged["next_sha256"]) == ("staged", following.certificate_sha256)
@@ -52,7 +62,9 @@ def test_it_is_cancelled_before_the_switch(world: World) -> None:
     stage("--root")
     assert "issuing stays, second is not used" in run("rollover", "cancel", "issuing")
     assert AuthorityRollover.objects.get().stage == "cancelled"
-    assert CertificateAuthority.objects.get(name="second").paused_at is None, "it was never published"
+    assert CertificateAuthority.objects.get(name="second").paused_at is None, (
+        "it was never published"
+    )
 
 
 def test_the_next_ca_has_the_parent_that_is_named(world: World) -> None:
@@ -71,14 +83,25 @@ def test_a_profile_whose_addresses_name_the_current_ca_is_named(world: World) ->
     create_profile(world.ca, "fixed", spec=ProfileSpec(crl_url="http://pki.example/ca/issuing.crl"))
     create_profile(world.ca, "free", spec=ProfileSpec(crl_url="http://pki.example/ca/{ca}.crl"))
     stage()
-    with pytest.raises(CommandError, match=r"fixed: http://pki.example/ca/issuing.crl: this address of issuing would"):
+    with pytest.raises(
+        CommandError,
+        match=r"fixed: http://pki.example/ca/issuing.crl: this address of issuing would",
+    ):
         run("rollover", "publish", "issuing")
     assert "Published" in run("rollover", "publish", "issuing", "--fixed-addresses")
 
 
 def test_ra_certificates_are_listed_and_renewed(world: World) -> None:
     (first,) = run_json("racertificates", "list")
-    assert set(first) == {"ca", "purpose", "key", "serial", "certified_at", "not_after", "given_out"}
+    assert set(first) == {
+        "ca",
+        "purpose",
+        "key",
+        "serial",
+        "certified_at",
+        "not_after",
+        "given_out",
+    }
     assert (first["ca"], first["purpose"], first["given_out"]) == ("issuing", "scep-ra", True)
     with recorded("device-1"):
         waiting, _ = run_json("racertificates", "renew", "--ca", "issuing")
@@ -98,7 +121,16 @@ def test_without_authorities_there_is_no_ra_certificate_to_list(db: None) -> Non
 
 
 def test_createprofile_says_what_get_ca_cert_answers(world: World) -> None:
-    options = ("--ca", "issuing", "--approval", "manual", "--challenge", "none", "--ca-certificates", "split+chain")
+    options = (
+        "--ca",
+        "issuing",
+        "--approval",
+        "manual",
+        "--challenge",
+        "none",
+        "--ca-certificates",
+        "split+chain",
+    )
     assert run_json("createprofile", "vpn", *options)["ca_certificates"] == "split+chain"
 
 

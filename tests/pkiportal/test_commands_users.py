@@ -7,8 +7,9 @@ import pytest
 from django.core.management.base import CommandError
 from django.urls import reverse
 
-from accounts.models import Department, PasswordLink, RoleAssignment, User
-from accounts.password_links import redeem_link
+from accounts.models.changes import PasswordLink
+from accounts.models.people import Department, RoleAssignment, User
+from accounts.people.password_links import redeem_link
 from accounts.permissions import roles_of
 from accounts.roles import Role
 from audit.models import AuditEntry
@@ -46,14 +47,26 @@ def test_list_and_show_say_who_may_do_what(olga: User, charlie: User) -> None:
     run("users", "roles", "olga", "--grant", "auditor")
     document = run_json("users", "show", "olga")
     assert (document["has_password"], document["open_link"]) == (True, False)
-    assert document["changes"][0].startswith(f"Role auditor granted by {operating_system_user()}, by command, ")
+    assert document["changes"][0].startswith(
+        f"Role auditor granted by {operating_system_user()}, by command, "
+    )
     assert "Role auditor granted" in run("users", "show", "olga")
     assert "md5$" not in str(document)
 
 
 def test_roles_are_granted_and_taken_away_in_one_go(olga: User) -> None:
     branch = Department.objects.create(slug="branch", name="Branch")
-    run("users", "roles", "olga", "--grant", "officer", "--grant", "auditor", "--department", "branch")
+    run(
+        "users",
+        "roles",
+        "olga",
+        "--grant",
+        "officer",
+        "--grant",
+        "auditor",
+        "--department",
+        "branch",
+    )
     assert olga.role_assignments.filter(department=branch).count() == 2
     document = run_json("users", "roles", "olga", "--grant", "auditor", "--revoke", "officer")
     assert sorted(document["roles"]) == ["auditor", "auditor in branch", "officer in branch"]
@@ -90,15 +103,32 @@ def test_the_link_is_printed_once_and_sets_the_password(olga: User) -> None:
 
 
 @pytest.mark.parametrize("action", ["disable", "setup-link", "roles"])
-def test_an_administrator_who_is_named_is_recorded_as_asserted(olga: User, charlie: User, action: str) -> None:
-    run("users", action, "olga", *(["--grant", "auditor"] if action == "roles" else []), "--by", "charlie")
-    event = {"disable": "user:change", "setup-link": "password-link:create", "roles": "role:grant"}[action]
+def test_an_administrator_who_is_named_is_recorded_as_asserted(
+    olga: User, charlie: User, action: str
+) -> None:
+    run(
+        "users",
+        action,
+        "olga",
+        *(["--grant", "auditor"] if action == "roles" else []),
+        "--by",
+        "charlie",
+    )
+    event = {"disable": "user:change", "setup-link": "password-link:create", "roles": "role:grant"}[
+        action
+    ]
     kind, values = last(event)
     assert kind == "command"
-    assert (values["actor.name"], values["actor.on_behalf_of"]) == (operating_system_user(), "charlie")
+    assert (values["actor.name"], values["actor.on_behalf_of"]) == (
+        operating_system_user(),
+        "charlie",
+    )
     if action == "setup-link":
         issued_by = PasswordLink.objects.get().issued_by
-        assert issued_by == f"{operating_system_user()}, by command for charlie (asserted, not authenticated)"
+        assert (
+            issued_by
+            == f"{operating_system_user()}, by command for charlie (asserted, not authenticated)"
+        )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +141,9 @@ def test_an_administrator_who_is_named_is_recorded_as_asserted(olga: User, charl
         (("enable", "olga"), "switched on already"),
     ],
 )
-def test_wrong_names_are_named(olga: User, charlie: User, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_names_are_named(
+    olga: User, charlie: User, arguments: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(CommandError, match=message):
         run("users", *arguments)
 
@@ -179,11 +211,16 @@ def test_the_last_administrator_stays(charlie: User, way: str, others: str) -> N
         dora = create_person("dora", role, department=branch if department else None)
         User.objects.filter(pk=dora.pk).update(is_active=is_active)
     RoleAssignment.objects.create(user=charlie, role=Role.OFFICER, department=branch)
-    assert "'charlie' is the only active administrator of the whole organization: first grant" in WAYS[way](charlie)
+    assert (
+        "'charlie' is the only active administrator of the whole organization: first grant"
+        in WAYS[way](charlie)
+    )
     charlie.refresh_from_db()
     assert charlie.is_staff
     assert charlie.role_assignments.count() == 2
-    assert not AuditEntry.objects.filter(event__in=["user:change", "role:grant", "role:revoke"]).exists()
+    assert not AuditEntry.objects.filter(
+        event__in=["user:change", "role:grant", "role:revoke"]
+    ).exists()
 
 
 @pytest.mark.parametrize("way", ["disable", "roles"])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError
 
-from approvals.models import EnrollmentProfile, ValidationService
-from approvals.targets import read_allowed_host
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.validations import ValidationService
+from outbound.targets import read_allowed_host
 from tests.flows.mdm import SECRET, StandIn, mdm, served
 from tests.pkiportal.commands import run, run_json
 from tests.world import World
@@ -32,10 +33,22 @@ def secret(tmp_path: Path) -> str:
 
 
 def test_a_webhook_is_set_listed_and_tried(world: World, stand_in: StandIn, secret: str) -> None:
-    words = ("--kind", "webhook", "--url", f"{stand_in.origin}/scep", "--secret-file", secret, "--report")
+    words = (
+        "--kind",
+        "webhook",
+        "--url",
+        f"{stand_in.origin}/scep",
+        "--secret-file",
+        secret,
+        "--report",
+    )
     assert "asks 127.0.0.1" in run("validation", "set", "routers", *words)
     (listed,) = run_json("validation", "list")
-    assert (listed["profile"], listed["reports"], listed["deliver_after_report"]) == ("routers", True, False)
+    assert (listed["profile"], listed["reports"], listed["deliver_after_report"]) == (
+        "routers",
+        True,
+        False,
+    )
     assert SECRET not in json.dumps(listed)
     assert run_json("validation", "test", "routers")["works"] is True
     assert stand_in.heard[0].json["kind"] == "probe"
@@ -46,7 +59,9 @@ def test_a_webhook_is_set_listed_and_tried(world: World, stand_in: StandIn, secr
     assert EnrollmentProfile.objects.get().challenge == "webhook"
 
 
-def test_an_intune_tenant_waits_for_its_notice_unless_told_otherwise(world: World, secret: str) -> None:
+def test_an_intune_tenant_waits_for_its_notice_unless_told_otherwise(
+    world: World, secret: str
+) -> None:
     words = ("--kind", "intune", "--tenant", "contoso.example", "--client-id", "0000")
     first = run_json("validation", "set", "routers", *words, "--secret-file", secret)
     assert first["deliver_after_report"] is True
@@ -63,7 +78,16 @@ def test_a_profile_without_a_service_cannot_be_tried(world: World) -> None:
 
 
 def test_a_profile_is_made_with_its_service(world: World, stand_in: StandIn, secret: str) -> None:
-    words = ("createprofile", "phones", "--ca", "issuing", "--approval", "automatic", "--challenge", "webhook")
+    words = (
+        "createprofile",
+        "phones",
+        "--ca",
+        "issuing",
+        "--approval",
+        "automatic",
+        "--challenge",
+        "webhook",
+    )
     run(*words, "--url", f"{stand_in.origin}/scep", "--secret-file", secret)
     assert ValidationService.objects.get().profile.slug == "phones"
     with pytest.raises(CommandError, match="these need it"):

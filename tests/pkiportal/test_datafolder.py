@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pkiportal.datafolder import SECRETS, DataFolder, ensure_data_folder
-from pkiportal.environment import SettingsError
+from pkiportal.environment.datafolder import SECRETS, DataFolder, ensure_data_folder
+from pkiportal.environment.variables import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +40,16 @@ def test_processes_that_start_together_agree_on_the_secrets(tmp_path: Path) -> N
     assert len(list(folders[0].secrets.iterdir())) == len(SECRETS)
 
 
-def test_a_secret_of_the_environment_is_not_written_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_secret_of_the_environment_is_not_written_down(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PORTAL_CA_PASSPHRASE", "from a vault")
     folder = ensure_data_folder(tmp_path / "portal")
-    assert sorted(path.name for path in folder.secrets.iterdir()) == ["challenge", "django", "ra-passphrase"]
+    assert sorted(path.name for path in folder.secrets.iterdir()) == [
+        "challenge",
+        "django",
+        "ra-passphrase",
+    ]
 
 
 def test_an_empty_folder_that_others_may_enter_is_closed(tmp_path: Path) -> None:
@@ -55,7 +61,9 @@ def test_a_shared_folder_in_use_is_refused_and_left_as_it_is(tmp_path: Path) -> 
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     (home / "letter.txt").write_text("not ours")
-    with pytest.raises(SettingsError, match=f"PORTAL_DATA: {home} can be entered by others, run: chmod 700"):
+    with pytest.raises(
+        SettingsError, match=f"PORTAL_DATA: {home} can be entered by others, run: chmod 700"
+    ):
         ensure_data_folder(home)
     assert mode(home) == 0o755
 
@@ -76,7 +84,9 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_a_lost_secret_is_named_and_not_invented(tmp_path: Path) -> None:
     folder = ensure_data_folder(tmp_path / "portal")
     (folder.secrets / "ca-passphrase").unlink()
-    with pytest.raises(SettingsError, match=r"PORTAL_CA_PASSPHRASE is not set and .* cannot be read"):
+    with pytest.raises(
+        SettingsError, match=r"PORTAL_CA_PASSPHRASE is not set and .* cannot be read"
+    ):
         folder.secret("ca-passphrase")
     (folder.secrets / "ca-passphrase").touch(mode=0o600)
     with pytest.raises(SettingsError, match="is empty, restore it from a backup"):
@@ -84,5 +94,7 @@ def test_a_lost_secret_is_named_and_not_invented(tmp_path: Path) -> None:
 
 
 def test_a_path_too_long_for_a_socket_is_refused_with_the_way_out() -> None:
-    with pytest.raises(SettingsError, match="too long for a socket in it, at most 95 bytes, or set REDIS_URL"):
+    with pytest.raises(
+        SettingsError, match="too long for a socket in it, at most 95 bytes, or set REDIS_URL"
+    ):
         _ = DataFolder(Path("/" + "x" * 100)).broker_socket

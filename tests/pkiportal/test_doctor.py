@@ -16,15 +16,17 @@ from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
-from approvals import pulse
-from approvals.models import EnrollmentRequest, Lease, Pulse, SecretFingerprint
+from approvals.models.operations import Lease, Pulse, SecretFingerprint
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations import pulse
 from audit.models import AuditEntry
-from ca.crl import issue_due_crls
-from ca.models import CertificateAuthority, ServiceKey
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey
+from ca.signing.crl import issue_due_crls
 from keys import file as key_file
-from pkiportal import diagnosis, fingerprints
-from pkiportal.doctor import disks
-from pkiportal.environment import SettingsError
+from pkiportal.doctor import diagnosis, disks
+from pkiportal.environment import fingerprints
+from pkiportal.environment.variables import SettingsError
 from pkiportal.management import key_looks
 from tests.pages import create_requests
 from tests.pki import rsa_key
@@ -49,7 +51,10 @@ class Patient:
 
     @property
     def ra_key(self) -> Path:
-        return Path(self.settings.RA_KEY_FOLDER) / ServiceKey.objects.values_list("key_name", flat=True)[0]
+        return (
+            Path(self.settings.RA_KEY_FOLDER)
+            / ServiceKey.objects.values_list("key_name", flat=True)[0]
+        )
 
     def replace(self, path: Path, content: bytes) -> None:
         path.unlink()
@@ -57,7 +62,9 @@ class Patient:
         path.write_bytes(content)
 
     def findings(self) -> list[tuple[str, str, str]]:
-        return [(item.name, item.state, item.text) for item in diagnosis.examine(self.clock, more=KEYS)]
+        return [
+            (item.name, item.state, item.text) for item in diagnosis.examine(self.clock, more=KEYS)
+        ]
 
 
 def secret(name: str, value: bytes | None) -> Any:
@@ -78,12 +85,18 @@ def patient(
 ) -> Iterator[Patient]:
     monkeypatch.setattr(diagnosis, "pending_migrations", list)
     monkeypatch.setattr("pkiportal.doctor.machine.broker_answers", lambda: True)
-    monkeypatch.setattr("pkiportal.doctor.database._pragmas", list)  # the tests do not wait for the disk
-    monkeypatch.setattr(disks, "staticfiles_storage", ManifestStaticFilesStorage(location=str(tmp_path / "static")))
+    monkeypatch.setattr(
+        "pkiportal.doctor.database._pragmas", list
+    )  # the tests do not wait for the disk
+    monkeypatch.setattr(
+        disks, "staticfiles_storage", ManifestStaticFilesStorage(location=str(tmp_path / "static"))
+    )
     settings.STATIC_ROOT = tmp_path / "static"
     settings.STATIC_ROOT.mkdir()
     (settings.STATIC_ROOT / "portal.1.css").touch()
-    (settings.STATIC_ROOT / "staticfiles.json").write_text('{"paths": {"portal.css": "portal.1.css"}}')
+    (settings.STATIC_ROOT / "staticfiles.json").write_text(
+        '{"paths": {"portal.css": "portal.1.css"}}'
+    )
     for kind in ("web", "signing", "default"):
         Pulse.objects.create(name=pulse.process_name(kind), at=now())
     Lease.objects.create(name="sweep", held_until=now(), last_run_at=now())
@@ -99,7 +112,9 @@ def patient(
 
 def test_an_installation_in_order_has_no_fault(patient: Patient) -> None:
     found = patient.findings()
-    assert [item for item in found if item[1] == "fail"] == []  # so that each fault below is the one that was caused
+    assert [
+        item for item in found if item[1] == "fail"
+    ] == []  # so that each fault below is the one that was caused
     assert any("it signs" in text for name, state, text in found if name == "authority issuing")
     assert any("the last one began" in text for name, _, text in found if name == "sweep")
     assert any("are free at" in text for name, _, text in found if name == "disk")
@@ -107,7 +122,9 @@ def test_an_installation_in_order_has_no_fault(patient: Patient) -> None:
 
 def a_ca_key_is_missing(patient: Patient) -> None:
     patient.ca_key.rename(patient.ca_key.with_suffix(".away"))
-    key_file.write(patient.ca_key.with_name("other.pem"), rsa_key("bob"), patient.settings.CA_PASSPHRASE())
+    key_file.write(
+        patient.ca_key.with_name("other.pem"), rsa_key("bob"), patient.settings.CA_PASSPHRASE()
+    )
 
 
 def all_ca_keys_are_missing(patient: Patient) -> None:
@@ -185,7 +202,9 @@ def a_disk_is_full(patient: Patient) -> None:
 
 
 def a_disk_is_mounted_read_only(patient: Patient) -> None:
-    status = os.statvfs_result((4096, 4096, 9_000_000, 9_000_000, 9_000_000, 10, 10, 10, os.ST_RDONLY, 255))
+    status = os.statvfs_result(
+        (4096, 4096, 9_000_000, 9_000_000, 9_000_000, 10, 10, 10, os.ST_RDONLY, 255)
+    )
     patient.patch.setattr("pkiportal.doctor.disks.os.statvfs", lambda _: status)
 
 
@@ -257,7 +276,9 @@ def nobody_administers(patient: Patient) -> None:
 def a_signature_failed(patient: Patient) -> None:
     (request,) = create_requests(patient.world.profile, ["r1.example"])
     again = now() + timedelta(seconds=40)
-    EnrollmentRequest.objects.filter(pk=request.pk).update(state="APPROVED", next_attempt_at=again, last_fault="gone")
+    EnrollmentRequest.objects.filter(pk=request.pk).update(
+        state="APPROVED", next_attempt_at=again, last_fault="gone"
+    )
 
 
 FAULTS: list[tuple[Callable[[Patient], None], str, str, str]] = [
@@ -271,7 +292,12 @@ FAULTS: list[tuple[Callable[[Patient], None], str, str, str]] = [
     (an_ra_key_is_readable_by_others, "RA keys", "fail", "chmod 600"),
     (an_ra_key_is_another, "RA keys", "fail", "is not the key that was certified"),
     (an_ra_key_is_missing, "RA keys", "warn", "is missing: copy it"),
-    (no_worker_lives, "processes", "fail", "signing gave no sign of life for 3 min: nothing is signed"),
+    (
+        no_worker_lives,
+        "processes",
+        "fail",
+        "signing gave no sign of life for 3 min: nothing is signed",
+    ),
     (the_sweep_is_old, "sweep", "fail", "No sweep for 9 min"),
     (the_sweep_is_leased_ahead, "sweep", "fail", "sweep is leased"),
     (a_crl_is_due, "authority issuing", "fail", "a CRL is due and was not made"),
@@ -298,7 +324,9 @@ FAULTS: list[tuple[Callable[[Patient], None], str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "name", "state", "text"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("fault", "name", "state", "text"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS]
+)
 def test_each_fault_is_named(
     patient: Patient, fault: Callable[[Patient], None], name: str, state: str, text: str
 ) -> None:
@@ -312,7 +340,9 @@ def test_missing_triggers_are_named(patient: Patient) -> None:
         assert [item for item in patient.findings() if item[:2] == ("checks", "fail")]
 
 
-@pytest.mark.parametrize("signer", ["signing@a", "signing@b.example", "signing@10.0.0.7", "signing@x-1", "signing@z"])
+@pytest.mark.parametrize(
+    "signer", ["signing@a", "signing@b.example", "signing@10.0.0.7", "signing@x-1", "signing@z"]
+)
 def test_where_another_machine_signs_no_key_is_missed(patient: Patient, signer: str) -> None:
     patient.ca_key.unlink()
     Pulse.objects.create(name=signer, at=now())
@@ -386,10 +416,16 @@ def test_a_secret_changed_on_purpose_is_accepted_on_record(patient: Patient, nam
 
 
 def test_a_fingerprint_shows_nothing_of_the_secret_and_is_written_once(patient: Patient) -> None:
-    rows = {row.name: (bytes(row.salt), bytes(row.digest)) for row in SecretFingerprint.objects.all()}
+    rows = {
+        row.name: (bytes(row.salt), bytes(row.digest)) for row in SecretFingerprint.objects.all()
+    }
     assert len({salt for salt, _ in rows.values()}) == len(rows) == 4
     a_secret_is_another_one(patient)
     fingerprints.write_down(now=now())  # a process that starts with another one changes nothing
-    assert {row.name: (bytes(row.salt), bytes(row.digest)) for row in SecretFingerprint.objects.all()} == rows
-    with mock.patch("pkiportal.fingerprints.compare", side_effect=DatabaseError("away")):
+    assert {
+        row.name: (bytes(row.salt), bytes(row.digest)) for row in SecretFingerprint.objects.all()
+    } == rows
+    with mock.patch(
+        "pkiportal.environment.fingerprints.compare", side_effect=DatabaseError("away")
+    ):
         fingerprints.write_down(now=now())

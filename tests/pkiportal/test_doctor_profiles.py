@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from approvals.models import DeviceGroup, EnrollmentProfile
+from approvals.models.devices import DeviceGroup
+from approvals.models.profiles import EnrollmentProfile
 from pkiportal.doctor.records import open_profiles
 from tests.world import World, create_profile, now
 
@@ -51,18 +52,24 @@ def test_a_profile_that_issues_automatically_to_anybody_is_named(
         (["10.20.0.0/16", "2001:db8::/32"], False),
     ],
 )
-@pytest.mark.parametrize(("by", "who"), [("secret", "knows its static challenge"), ("list", "names a listed device")])
+@pytest.mark.parametrize(
+    ("by", "who"), [("secret", "knows its static challenge"), ("list", "names a listed device")]
+)
 def test_networks_that_are_everything_together_bound_nothing(
     world: World, by: str, who: str, networks: list[str], is_named: bool
 ) -> None:
-    profile = create_profile(world.ca, "phones", approval="automatic", networks=["10.20.0.0/16"], **SECRET)
+    profile = create_profile(
+        world.ca, "phones", approval="automatic", networks=["10.20.0.0/16"], **SECRET
+    )
     if by == "list":
         group = DeviceGroup.objects.create(slug="switches", created_at=now())
         EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="none", eligibility=group)
     EnrollmentProfile.objects.filter(pk=profile.pk).update(networks=networks)
     (finding,) = open_profiles(now)
     assert finding.state == ("warn" if is_named else "ok")
-    assert (f"issues automatically to anybody who {who}, from any network" in finding.text) is is_named
+    assert (
+        f"issues automatically to anybody who {who}, from any network" in finding.text
+    ) is is_named
 
 
 def test_the_profile_of_a_self_test_is_not_named(world: World) -> None:

@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pkiportal import front as fronts
-from pkiportal.bodies import SMALL
-from pkiportal.front import Done, Front, Refused
-from pkiportal.gateway import IN_MEMORY, Answer, Environ, Headers, environ_of, run, split_address
+from pkiportal.web import front as fronts
+from pkiportal.web.bodies import SMALL
+from pkiportal.web.front import Done, Front, Refused
+from pkiportal.web.gateway import (
+    IN_MEMORY,
+    Answer,
+    Environ,
+    Headers,
+    environ_of,
+    run,
+    split_address,
+)
 
 LISTS = "/profiles/routers/challenges/list"
 
@@ -47,7 +55,9 @@ class Request:
 class Connection:
     """What a client sends and what it gets."""
 
-    def __init__(self, body: bytes = b"", *, after: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self, body: bytes = b"", *, after: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self.body, self.after = body, after
         self.reads = 0
         self.answers: list[tuple[int, Headers, bytes]] = []
@@ -119,11 +129,15 @@ def served(application: Seen, work: Served, **options: Any) -> None:
             application.gate.set()
             front.__rsgi_del__(loop)
 
-    with ThreadPoolExecutor(1) as thread:  # the tests with a browser leave a running loop in this one
+    with ThreadPoolExecutor(
+        1
+    ) as thread:  # the tests with a browser leave a running loop in this one
         thread.submit(asyncio.run, main()).result()
 
 
-def asked(application: Seen, request: Request, connection: Connection, **options: Any) -> Connection:
+def asked(
+    application: Seen, request: Request, connection: Connection, **options: Any
+) -> Connection:
     """Send one request."""
 
     async def work(front: Front, _: asyncio.AbstractEventLoop) -> None:
@@ -133,7 +147,9 @@ def asked(application: Seen, request: Request, connection: Connection, **options
     return connection
 
 
-@pytest.mark.parametrize("path", ["/", "/account/login/", "/scep/demo/", "/api/v1/challenges", LISTS, "/inspector/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/account/login/", "/scep/demo/", "/api/v1/challenges", LISTS, "/inspector/"]
+)
 @pytest.mark.parametrize("size", [SMALL.size + 1, 300_000, 5_000_000, 700_000_000])
 def test_a_large_body_of_a_stranger_is_refused_unread(path: str, size: int) -> None:
     application, connection = Seen(), Connection(b"x")
@@ -144,7 +160,8 @@ def test_a_large_body_of_a_stranger_is_refused_unread(path: str, size: int) -> N
 
 
 @pytest.mark.parametrize(
-    "headers", [{"transfer_encoding": "chunked"}, {"content_length": "-1"}, {"content_length": "1e3"}]
+    "headers",
+    [{"transfer_encoding": "chunked"}, {"content_length": "-1"}, {"content_length": "1e3"}],
 )
 def test_a_body_without_a_plain_length_is_refused_unread(headers: dict[str, str]) -> None:
     application, connection = Seen(), Connection(b"x")
@@ -157,14 +174,22 @@ def test_a_body_without_a_plain_length_is_refused_unread(headers: dict[str, str]
 def test_a_body_in_time_reaches_the_application_whole(body: bytes) -> None:
     application = Seen()
     connection = asked(application, Request(content_length=str(len(body))), Connection(body))
-    assert (connection.answers[0][0], connection.answers[0][2], application.bodies) == (200, b"seen", [body])
+    assert (connection.answers[0][0], connection.answers[0][2], application.bodies) == (
+        200,
+        b"seen",
+        [body],
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/scep/demo/", "/account/login/", LISTS, "/inspector/"])
 def test_a_body_that_does_not_come_is_cut_in_time_and_holds_no_thread(path: str) -> None:
     application, connection = Seen(), Connection(after=forever)
     asked(application, Request(path, content_length="60000"), connection, seconds=lambda _: 0.01)
-    assert (connection.status, connection.header["connection"], application.bodies) == (408, "close", [])
+    assert (connection.status, connection.header["connection"], application.bodies) == (
+        408,
+        "close",
+        [],
+    )
     assert int(connection.header["retry-after"]) > 0
 
 
@@ -259,7 +284,11 @@ def test_a_database_that_is_away_is_said_to_people_with_lists() -> None:
 
 def test_every_answer_but_liveness_is_noted() -> None:
     noted: list[Done] = []
-    for request in (Request(content_length="2"), Request(content_length="x"), Request("/healthz", "GET")):
+    for request in (
+        Request(content_length="2"),
+        Request(content_length="x"),
+        Request("/healthz", "GET"),
+    ):
         asked(Seen(), request, Connection(b"ab"), note=noted.append)
     assert [(done.status, done.size > 0, done.environ["REMOTE_ADDR"]) for done in noted] == [
         (200, True, "192.0.2.7"),
@@ -270,7 +299,9 @@ def test_every_answer_but_liveness_is_noted() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 1_000, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY])
 @pytest.mark.parametrize("is_streamed", [False, True])
-def test_the_access_log_counts_the_bytes_of_an_answer_wherever_they_are(size: int, is_streamed: bool) -> None:
+def test_the_access_log_counts_the_bytes_of_an_answer_wherever_they_are(
+    size: int, is_streamed: bool
+) -> None:
     class Long(Seen):
         def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
             start_response("200 OK", [])
@@ -349,7 +380,12 @@ def test_a_stream_that_fails_is_closed() -> None:
 def test_a_header_with_an_underscore_does_not_pass_for_another() -> None:
     request = Request(method="GET")
     request.headers = Head(
-        [("X_Forwarded_For", "203.0.113.9"), ("X-Forwarded-For", "192.0.2.1"), ("Cookie", "a"), ("cookie", "b")]
+        [
+            ("X_Forwarded_For", "203.0.113.9"),
+            ("X-Forwarded-For", "192.0.2.1"),
+            ("Cookie", "a"),
+            ("cookie", "b"),
+        ]
     )
     environ = environ_of(request)
     assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"

@@ -1,4 +1,6 @@
-"""The front on granian, over sockets: requests arrive as through granian's own WSGI interface, slow ones are cut."""
+"""The front on granian, over sockets: requests arrive as through granian's own WSGI interface, slow
+ones are cut.
+"""
 
 import contextlib
 import json
@@ -95,22 +97,33 @@ def request(line: str, *headers: str, body: bytes = b"", close: bool = True) -> 
 AS_BEFORE = {
     "escapes": request("GET /a%20b/%C3%BC%2f?x=%2B+1&%zz HTTP/1.1", "Host: portal.example:99"),
     "bytes beyond ASCII": request("GET /\u00c3\u00bc HTTP/1.1", "Host: a"),
-    "headers twice": request("GET / HTTP/1.1", "Host: a", "X-A: 1", "X-A: 2", "Cookie: a=1", "Cookie: b=2"),
+    "headers twice": request(
+        "GET / HTTP/1.1", "Host: a", "X-A: 1", "X-A: 2", "Cookie: a=1", "Cookie: b=2"
+    ),
     "two hosts": request("GET / HTTP/1.1", "Host: a", "Host: b"),
     "an empty host": request("GET / HTTP/1.1", "Host:"),
     "no host": request("GET /x HTTP/1.1"),
     "HTTP/1.0": request("GET /scep/x?operation=GetCACaps HTTP/1.0", close=False),
     "an absolute address": request("GET http://other.example:81/p?q=1 HTTP/1.1", "Host: localhost"),
-    "an absolute address without host": request("GET http://other.example:81/p HTTP/1.0", close=False),
+    "an absolute address without host": request(
+        "GET http://other.example:81/p HTTP/1.0", close=False
+    ),
     "two slashes": request("GET /scep//pkiclient.exe HTTP/1.1", "Host: a"),
     "two slashes first": request("GET //scep/x HTTP/1.1", "Host: a"),
-    "a body": request("POST /p HTTP/1.1", "Host: a", "Content-Type: text/x", "Content-Length: 3", body=b"a\0\xff"),
-    "a body by HTTP/1.0": request("POST /p HTTP/1.0", "Content-Length: 3", body=b"abc", close=False),
-    "a go-ahead": request("POST / HTTP/1.1", "Host: a", "Content-Length: 3", "Expect: 100-continue", body=b"abc"),
+    "a body": request(
+        "POST /p HTTP/1.1", "Host: a", "Content-Type: text/x", "Content-Length: 3", body=b"a\0\xff"
+    ),
+    "a body by HTTP/1.0": request(
+        "POST /p HTTP/1.0", "Content-Length: 3", body=b"abc", close=False
+    ),
+    "a go-ahead": request(
+        "POST / HTTP/1.1", "Host: a", "Content-Length: 3", "Expect: 100-continue", body=b"abc"
+    ),
     "head": request("HEAD /h HTTP/1.1", "Host: a"),
     "not modified": request("GET /304 HTTP/1.1", "Host: a"),
     "no content": request("GET /204 HTTP/1.1", "Host: a"),
-    "pipelined": request("GET /1 HTTP/1.1", "Host: a", close=False) + request("GET /2 HTTP/1.1", "Host: a"),
+    "pipelined": request("GET /1 HTTP/1.1", "Host: a", close=False)
+    + request("GET /2 HTTP/1.1", "Host: a"),
     "kept alive": request("GET /1 HTTP/1.0", "Connection: keep-alive", close=False)
     + request("GET /2 HTTP/1.0", close=False),
     "another method": request("BREW /x HTTP/1.1", "Host: a"),
@@ -119,7 +132,9 @@ AS_BEFORE = {
 
 
 def told(answer: bytes) -> list[Any]:
-    """What the application told, and status and headers, without those that change by themselves."""
+    """What the application told, and status and headers, without those that change by
+    themselves.
+    """
     parts: list[Any] = []
     for line in answer.replace(b"}HTTP/", b"}\r\nHTTP/").split(b"\r\n"):
         if line.startswith(b"{"):
@@ -130,7 +145,9 @@ def told(answer: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", AS_BEFORE)
-def test_a_request_arrives_and_is_answered_as_through_granians_own_wsgi(wsgi: Server, rsgi: Server, case: str) -> None:
+def test_a_request_arrives_and_is_answered_as_through_granians_own_wsgi(
+    wsgi: Server, rsgi: Server, case: str
+) -> None:
     before, now = told(wsgi.sent(AS_BEFORE[case])), told(rsgi.sent(AS_BEFORE[case]))
     assert now == before
     assert before
@@ -142,7 +159,9 @@ def test_nothing_of_the_process_environment_is_in_a_request(rsgi: Server) -> Non
 
 def test_a_stream_arrives_whole_however_long(rsgi: Server) -> None:
     for pieces in (0, 1, 16, 40):
-        head, _, body = rsgi.sent(request(f"GET /stream/{pieces} HTTP/1.1", "Host: a")).partition(b"\r\n\r\n")
+        head, _, body = rsgi.sent(request(f"GET /stream/{pieces} HTTP/1.1", "Host: a")).partition(
+            b"\r\n\r\n"
+        )
         assert body == b"".join(bytes([number % 251]) * 65_536 for number in range(pieces))
         assert f"content-length: {len(body)}".encode() in head
 
@@ -154,7 +173,9 @@ def test_bodies_and_heads_that_do_not_come_are_cut_and_hold_no_thread(rsgi: Serv
         slow = [held.enter_context(rsgi.opened()) for _ in range(40)]
         for number, connection in enumerate(slow):
             connection.sendall((half, b"GET / HT", b"")[number % 3])
-        assert b"200 OK" in rsgi.sent(request("POST / HTTP/1.1", "Host: a", "Content-Length: 3", body=b"abc"))
+        assert b"200 OK" in rsgi.sent(
+            request("POST / HTTP/1.1", "Host: a", "Content-Length: 3", body=b"abc")
+        )
         ends = [rest_of(connection) for connection in slow]
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in ends[::3])
     assert not any(b"200" in answer for answer in ends)
@@ -173,7 +194,9 @@ def test_a_body_of_a_byte_now_and_then_is_cut_as_well(rsgi: Server) -> None:
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-@pytest.mark.parametrize("path", ["/", "/account/login/", "/scep/demo/", "/profiles/x/challenges/list", "/api/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/account/login/", "/scep/demo/", "/profiles/x/challenges/list", "/api/x"]
+)
 @pytest.mark.parametrize(
     "head", ["Content-Length: 99999999999", "Content-Length: 4300000", "Transfer-Encoding: chunked"]
 )
@@ -200,9 +223,13 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut(rsgi: Server, path: st
 
 
 def is_held(server: int, client: int) -> bool:
-    """Whether the server still has the connection: the client is told of its end only when it reads or sends."""
+    """Whether the server still has the connection: the client is told of its end only when it reads
+    or sends.
+    """
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return any(row[1].endswith(f":{server:04X}") and row[2].endswith(f":{client:04X}") for row in rows)
+    return any(
+        row[1].endswith(f":{server:04X}") and row[2].endswith(f":{client:04X}") for row in rows
+    )
 
 
 def test_who_is_signed_in_sends_a_list(rsgi: Server) -> None:
@@ -211,7 +238,9 @@ def test_who_is_signed_in_sends_a_list(rsgi: Server) -> None:
     line = "POST /devices/routers/add HTTP/1.1"
     assert rsgi.sent(request(line, *head, body=body)).startswith(b"HTTP/1.1 403")
     (answer,) = [
-        part for part in told(rsgi.sent(request(line, *head, "Cookie: alice", body=body))) if isinstance(part, dict)
+        part
+        for part in told(rsgi.sent(request(line, *head, "Cookie: alice", body=body)))
+        if isinstance(part, dict)
     ]
     assert answer["body"] == "x" * 1_000_000
 

@@ -15,10 +15,10 @@ from django.core.management import call_command
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.test import Client
 
-from accounts import proxy_notice
-from approvals.models import Lease
-from pkiportal import diagnosis, health
-from pkiportal.doctor import database
+from accounts.network import proxy_notice
+from approvals.models.operations import Lease
+from pkiportal import health
+from pkiportal.doctor import database, diagnosis
 from pkiportal.doctor.finding import Clock, Finding
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -68,10 +68,15 @@ def test_a_database_that_does_not_answer_is_a_reason(monkeypatch: pytest.MonkeyP
 
 
 def findings() -> dict[tuple[str, str], str]:
-    return {(found.name, found.state): found.text for found in diagnosis.examine(lambda: datetime.now(UTC))}
+    return {
+        (found.name, found.state): found.text
+        for found in diagnosis.examine(lambda: datetime.now(UTC))
+    }
 
 
-def test_the_doctor_says_in_words_what_is_missing(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_says_in_words_what_is_missing(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnosis, "pending_migrations", list)
     found = findings()
     assert "nothing is lost" in found["broker", "warn"]
@@ -80,34 +85,50 @@ def test_the_doctor_says_in_words_what_is_missing(db: None, monkeypatch: pytest.
     assert found["clock", "ok"].startswith("differs by 0.")
 
 
-def test_the_doctor_says_that_one_user_runs_web_and_signing(db: None, settings: LazySettings, tmp_path: Path) -> None:
+def test_the_doctor_says_that_one_user_runs_web_and_signing(
+    db: None, settings: LazySettings, tmp_path: Path
+) -> None:
     settings.CA_KEY_FOLDER = tmp_path
     (tmp_path / "demo.pem").touch(mode=0o600)
-    assert "the operating system does not separate web and signing" in findings()["authority keys", "warn"]
+    assert (
+        "the operating system does not separate web and signing"
+        in findings()["authority keys", "warn"]
+    )
     (tmp_path / "demo.pem").chmod(0o644)
     assert "chmod 600" in findings()["authority keys", "fail"]
 
 
 def test_the_doctor_says_who_may_name_the_client(db: None, settings: LazySettings) -> None:
-    assert findings()["proxies", "ok"] == "none is named: the address of a connection is the client's"
+    assert (
+        findings()["proxies", "ok"] == "none is named: the address of a connection is the client's"
+    )
     settings.PORTAL_TRUSTED_PROXIES = (ip_network("10.0.0.0/8"),)
-    assert findings()["proxies", "ok"] == "10.0.0.0/8 may say who the client is, in X-Forwarded-For, 1 proxy"
+    assert (
+        findings()["proxies", "ok"]
+        == "10.0.0.0/8 may say who the client is, in X-Forwarded-For, 1 proxy"
+    )
     settings.PORTAL_PROXY_HOPS = 2
     assert findings()["proxies", "ok"].endswith("up to 2 proxies one behind the other")
 
 
-def test_the_doctor_says_for_a_day_that_a_proxy_wrote_no_address(db: None, settings: LazySettings) -> None:
+def test_the_doctor_says_for_a_day_that_a_proxy_wrote_no_address(
+    db: None, settings: LazySettings
+) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (ip_network("10.0.0.0/8"),)
     proxy_notice.forget()
     settings.PORTAL_DATA.proxy_notice.unlink(missing_ok=True)
     assert ("proxies", "warn") not in findings()
     proxy_notice.note("X-Forwarded-For", "unknown", proxy="10.0.0.5")
     text = findings()["proxies", "warn"]
-    assert text.startswith("10.0.0.5 wrote 'unknown' into X-Forwarded-For, which is no address: such clients have")
+    assert text.startswith(
+        "10.0.0.5 wrote 'unknown' into X-Forwarded-For, which is no address: such clients have"
+    )
     assert "PORTAL_PROXY_HEADER" in text
     proxy_notice.forget()
     proxy_notice.note("X-Forwarded-For", "", proxy="10.0.0.5", other="Forwarded")
-    assert findings()["proxies", "warn"].startswith("10.0.0.5 sends Forwarded and no X-Forwarded-For: ")
+    assert findings()["proxies", "warn"].startswith(
+        "10.0.0.5 sends Forwarded and no X-Forwarded-For: "
+    )
     yesterday = NOW.timestamp() - 86_500
     os.utime(settings.PORTAL_DATA.proxy_notice, (yesterday, yesterday))
     assert ("proxies", "warn") not in findings()
@@ -122,7 +143,9 @@ def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) ->
     assert findings()["database", "fail"] == "does not answer: connection refused"
 
 
-@pytest.mark.parametrize("fault", [ZeroDivisionError(), OSError(28, "No space left"), KeyError("x")])
+@pytest.mark.parametrize(
+    "fault", [ZeroDivisionError(), OSError(28, "No space left"), KeyError("x")]
+)
 def test_a_look_that_fails_is_a_finding_and_the_others_follow(
     db: None, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
@@ -137,7 +160,11 @@ def test_a_look_that_fails_is_a_finding_and_the_others_follow(
 
 @pytest.mark.parametrize(("pending", "status"), [([], 0), (["ca.0002_more"], 1)])
 def test_the_doctor_tells_scripts(
-    db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pending: list[str], status: int
+    db: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    pending: list[str],
+    status: int,
 ) -> None:
     monkeypatch.setattr(diagnosis, "pending_migrations", lambda: pending)
     monkeypatch.setattr(database, "_pragmas", list)  # the tests do not wait for the disk
@@ -160,8 +187,13 @@ def test_the_doctor_tells_scripts(
         (ZeroDivisionError(), 500, "Something went wrong here"),
     ],
 )
-def test_a_page_without_a_database_says_try_again(db: None, fault: Exception, status: int, text: str) -> None:
+def test_a_page_without_a_database_says_try_again(
+    db: None, fault: Exception, status: int, text: str
+) -> None:
     with mock.patch("accounts.views.check_setup_link", side_effect=fault):
         answer = Client(raise_request_exception=False).get("/account/setup/none")
-    assert (answer.status_code, answer.headers.get("Retry-After")) == (status, "10" if status == 503 else None)
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (
+        status,
+        "10" if status == 503 else None,
+    )
     assert text in answer.content.decode()

@@ -12,16 +12,21 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F, Model
 
-from approvals.challenges import ChallengeOrder, create_challenges
-from approvals.decisions import approve_request
-from approvals.models import ChallengePassword, Decision, EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
-from approvals.revocations import revoke_certificate
-from approvals.states import State
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.decisions.decide import approve_request
+from approvals.decisions.revocations import revoke_certificate
+from approvals.models.challenges import ChallengePassword
+from approvals.models.decisions import Decision
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.rules.states import State
 from audit.events import SYSTEM, Event
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.crl import issue_due_crls
-from ca.models import Certificate, CertificateAuthority, CrlIssue
-from pkiportal.invariants import check_invariants
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate
+from ca.models.crls import CrlIssue
+from ca.signing.crl import issue_due_crls
+from pkiportal.doctor.invariants import check_invariants
 from tests.conftest import drop_triggers
 from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
 
@@ -30,7 +35,9 @@ Tamper = Callable[[], object]
 
 @pytest.fixture
 def issued(world: World) -> World:
-    """Two requests of a profile with one-time challenges, both issued, and nobody to guard the tables."""
+    """Two requests of a profile with one-time challenges, both issued, and nobody to guard the
+    tables.
+    """
     profile = create_profile(world.ca, "guarded", challenge="one-time")
     made = create_challenges(ChallengeOrder(profile, count=2), actor=SYSTEM, user=None, now=now())
     for number, (_, secret) in enumerate(made, start=1):
@@ -40,7 +47,11 @@ def issued(world: World) -> World:
         approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
     run_worker()
     revoke_certificate(
-        certificate_id=certificates()[1].pk, voice=voice_of(world.alice), reason="superseded", comment="", now=now()
+        certificate_id=certificates()[1].pk,
+        voice=voice_of(world.alice),
+        reason="superseded",
+        comment="",
+        now=now(),
     )
     issue_due_crls(now=now())
     if connection.vendor == "postgresql":
@@ -73,11 +84,19 @@ def found() -> set[str]:
 
 def test_what_the_portal_wrote_holds_together(issued: World, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    digests = [*certificates().values_list("tbs_sha256", flat=True), CrlIssue.objects.get().tbs_sha256]
+    digests = [
+        *certificates().values_list("tbs_sha256", flat=True),
+        CrlIssue.objects.get().tbs_sha256,
+    ]
     journal.write_text("".join(f"{digest}\n" for digest in digests))
     findings = check_invariants(at_rest=True, journal=journal)
     assert findings.violations == ()
-    assert findings.checked["requests"] == findings.checked["issued"] == findings.checked["challenges"] == 2
+    assert (
+        findings.checked["requests"]
+        == findings.checked["issued"]
+        == findings.checked["challenges"]
+        == 2
+    )
     assert (findings.checked["certificates"], findings.checked["journal"]) == (3, 3)
 
 
@@ -100,7 +119,9 @@ def forge_entry() -> None:
 def skip_a_step() -> None:
     """Let the log tell of a step that does not follow on the one before."""
     entry = AuditEntry.objects.filter(event=Event.REQUEST_APPROVE).earliest("id")
-    AuditEntry.objects.filter(pk=entry.pk).update(data=entry.data | {"from": "ISSUING", "to": "ISSUED"})
+    AuditEntry.objects.filter(pk=entry.pk).update(
+        data=entry.data | {"from": "ISSUING", "to": "ISSUED"}
+    )
 
 
 def forge_document() -> None:
@@ -140,7 +161,10 @@ _GOOD = {"status": "ISSUED", "revoked_at": None, "revocation_reason": ""}
         ({"I1", "I6"}, lambda: state_of_first(State.PENDING)),
         ({"I1", "I6"}, lambda: state_of_first(State.ISSUING)),
         ({"I1", "I6"}, lambda: state_of_first(State.APPROVED)),
-        ({"I1", "I10"}, lambda: one(certificates()).update(status="ABANDONED", der=None, issued_at=None)),
+        (
+            {"I1", "I10"},
+            lambda: one(certificates()).update(status="ABANDONED", der=None, issued_at=None),
+        ),
         ({"I10"}, lambda: CertificateAuthority.objects.update(revocation_version=2)),
         ({"I10"}, lambda: CrlIssue.objects.update(der=None, sha256=None)),
         ({"I10"}, lambda: CrlIssue.objects.update(sha256="0" * 64)),
@@ -150,7 +174,10 @@ _GOOD = {"status": "ISSUED", "revoked_at": None, "revocation_reason": ""}
         ({"I10"}, lambda: certificates().filter(status="REVOKED").update(**_GOOD)),
         ({"I2"}, lambda: first(Decision).update(round=7)),
         ({"I2"}, forge_document),
-        ({"I2"}, lambda: one(certificates()).update(order_id="01890000-0000-7000-8000-000000000000")),
+        (
+            {"I2"},
+            lambda: one(certificates()).update(order_id="01890000-0000-7000-8000-000000000000"),
+        ),
         ({"I2", "I7"}, lambda: of_certificates().update(subject_id="gone")),
         ({"I5"}, swap_certificates),
         ({"I5"}, lambda: one(certificates()).update(der=b"no certificate")),
@@ -158,7 +185,10 @@ _GOOD = {"status": "ISSUED", "revoked_at": None, "revocation_reason": ""}
         ({"I5"}, lambda: one(certificates()).update(serial_hex="1")),
         ({"I5", "I8"}, lambda: one(certificates()).update(spki_sha256="0" * 64)),
         ({"I6", "I7"}, skip_a_step),
-        ({"I6", "I7"}, lambda: AuditEntry.objects.filter(event="request:submit").update(event="request:retry")),
+        (
+            {"I6", "I7"},
+            lambda: AuditEntry.objects.filter(event="request:submit").update(event="request:retry"),
+        ),
         ({"I6"}, lambda: EnrollmentRequest.objects.update(version=1)),
         ({"I7"}, forge_entry),
         ({"I7"}, lambda: first(AuditEntry).update(leaf_hash=b"0" * 32)),
@@ -192,7 +222,9 @@ def test_only_at_rest_nothing_may_be_on_its_way(world: World) -> None:
     assert check_invariants().violations == ()
     (violation,) = check_invariants(at_rest=True).violations
     assert (violation.invariant, violation.text) == ("I1", "still APPROVED after 0 attempts: ")
-    EnrollmentRequest.objects.update(quarantined_at=now(), expires_at=F("expires_at") + timedelta(days=1))
+    EnrollmentRequest.objects.update(
+        quarantined_at=now(), expires_at=F("expires_at") + timedelta(days=1)
+    )
     assert check_invariants(at_rest=True).violations == ()
 
 

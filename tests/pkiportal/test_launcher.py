@@ -70,7 +70,9 @@ def test_a_python_too_old_is_named(place: Place) -> None:
     place.install_python(too_old=1)
     status, told, _ = place.run("up")
     assert status == 1
-    assert told.splitlines()[-1].startswith("portal: Python 3.9.2 is too old, 3.11 or newer is needed")
+    assert told.splitlines()[-1].startswith(
+        "portal: Python 3.9.2 is too old, 3.11 or newer is needed"
+    )
 
 
 def test_a_missing_venv_module_is_named_with_the_package(place: Place) -> None:

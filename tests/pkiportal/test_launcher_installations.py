@@ -1,4 +1,6 @@
-"""An installation that ends early: the next start makes it again, and the packages that worked before still work."""
+"""An installation that ends early: the next start makes it again, and the packages that worked
+before still work.
+"""
 
 import os
 import shutil
@@ -27,7 +29,9 @@ def runs(place: Place) -> bool:
 
 @interrupted
 @by_a_signal
-def test_an_interrupted_first_installation_is_made_again(place: Place, step: str, number: signal.Signals) -> None:
+def test_an_interrupted_first_installation_is_made_again(
+    place: Place, step: str, number: signal.Signals
+) -> None:
     assert place.interrupt("up", step=step, number=number) != 0
     status, told, _ = place.run("up")
     assert status == 0, told
@@ -46,7 +50,9 @@ def test_an_interrupted_upgrade_leaves_the_packages_that_worked(
     assert runs(place)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 def test_an_interrupted_installation_takes_no_room(place: Place, number: signal.Signals) -> None:
     assert place.interrupt("up", step="pip", number=number) == 130
     assert sorted(path.name for path in place.venv.iterdir()) == [".lock"]
@@ -56,20 +62,27 @@ def test_a_failed_first_installation_is_made_again(place: Place) -> None:
     (place.folder / "broken-pip").touch()
     status, told, _ = place.run("up")
     assert status == 1
-    assert told.splitlines()[-1] == "portal: the packages of requirements.lock could not be installed, see above"
+    assert (
+        told.splitlines()[-1]
+        == "portal: the packages of requirements.lock could not be installed, see above"
+    )
     (place.folder / "broken-pip").unlink()
     assert place.run("up")[0] == 0
     assert runs(place)
 
 
 @pytest.mark.parametrize("command", ["up", "test", "doctor", "fuzz", "interop"])
-def test_a_failed_upgrade_leaves_the_packages_that_worked_and_says_so(place: Place, command: str) -> None:
+def test_a_failed_upgrade_leaves_the_packages_that_worked_and_says_so(
+    place: Place, command: str
+) -> None:
     place.run("up")
     place.write_locks("a==2\n")
     (place.folder / "broken-pip").touch()
     status, told, _ = place.run(command)
     assert status == 1
-    assert told.splitlines()[-1].endswith("see above; the packages that were installed before are still there")
+    assert told.splitlines()[-1].endswith(
+        "see above; the packages that were installed before are still there"
+    )
     place.write_locks("a==1\n")
     assert runs(place)
 
@@ -95,7 +108,7 @@ def test_another_python_under_the_same_name_gets_packages_of_its_own(place: Plac
     assert runs(place)
 
 
-# A folder as portal 0.1.0 leaves it -----------------------------------------------------------------------------------
+# A folder as portal 0.1.0 leaves it ---------------------------------------------------------------
 def earlier_folder(place: Place, lock: str) -> None:
     """Make a folder with one place only."""
     (place.venv / "bin").mkdir(parents=True)
@@ -135,7 +148,9 @@ def test_a_folder_of_the_earlier_launcher_is_upgraded(place: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["bin", "lib", ".requirements.lock", "current", "pyvenv.cfg"])
-def test_an_upgrade_of_an_earlier_folder_that_was_cut_at_its_end_is_completed(place: Place, name: str) -> None:
+def test_an_upgrade_of_an_earlier_folder_that_was_cut_at_its_end_is_completed(
+    place: Place, name: str
+) -> None:
     place.run("up")
     (place.folder / "broken-pip").touch()
     (place.venv / name).unlink(missing_ok=True)
@@ -145,7 +160,7 @@ def test_an_upgrade_of_an_earlier_folder_that_was_cut_at_its_end_is_completed(pl
     assert runs(place)
 
 
-# Where nothing can be written -----------------------------------------------------------------------------------------
+# Where nothing can be written ---------------------------------------------------------------------
 def a_file(venv: Path) -> None:
     venv.write_text("")
 
@@ -167,7 +182,14 @@ def a_lock_that_is_a_folder(venv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "obstacle", [a_file, a_link_to_nowhere, a_link_to_a_system_folder, a_link_to_a_device, a_lock_that_is_a_folder]
+    "obstacle",
+    [
+        a_file,
+        a_link_to_nowhere,
+        a_link_to_a_system_folder,
+        a_link_to_a_device,
+        a_lock_that_is_a_folder,
+    ],
 )
 def test_a_tree_that_cannot_be_written_names_the_variable_for_another_folder(
     place: Place, tmp_path: Path, obstacle: Callable[[Path], None]
@@ -176,7 +198,8 @@ def test_a_tree_that_cannot_be_written_names_the_variable_for_another_folder(
     status, told, _ = place.run("up")
     assert status == 1
     assert told.startswith(
-        f"portal: cannot write to {place.venv}: name a folder for the Python packages, as in PORTAL_VENV="
+        f"portal: cannot write to {place.venv}: name a folder for the Python packages, as in "
+        "PORTAL_VENV="
     )
     elsewhere = tmp_path / "else where"
     assert place.run("up", variables={"PORTAL_VENV": str(elsewhere)})[0] == 0

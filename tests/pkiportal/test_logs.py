@@ -16,7 +16,9 @@ from pkiportal.logs import logging_config
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What is written, with the set-up of the product; afterwards that of the tests stands again."""
+    """What is written, with the set-up of the product; afterwards that of the tests stands
+    again.
+    """
     config = logging_config("INFO", process="web")
     written = io.StringIO()
     config["handlers"]["stderr"]["stream"] = written
@@ -49,7 +51,9 @@ def test_our_own_and_foreign_loggers_write_the_same_form(lines: io.StringIO) -> 
     )
 
 
-@pytest.mark.parametrize("name", ["password", "ca_passphrase", "challenge_password", "csrf_token", "Authorization"])
+@pytest.mark.parametrize(
+    "name", ["password", "ca_passphrase", "challenge_password", "csrf_token", "Authorization"]
+)
 def test_secrets_are_hidden_by_their_names(lines: io.StringIO, name: str) -> None:
     structlog.get_logger("approvals").warning("something", **{name: "canary"})
     assert only(lines)[name] == "<hidden>"

@@ -11,8 +11,8 @@ from django.test import Client, RequestFactory
 from django.urls import path
 from django.utils import timezone
 
-from pkiportal import middleware
 from pkiportal.health import healthz
+from pkiportal.web import middleware
 
 SEEN: list[HttpRequest] = []
 
@@ -53,7 +53,10 @@ def here(settings: LazySettings) -> None:
 
 def test_scep_sees_no_session_and_no_host_check() -> None:
     answer = Client(enforce_csrf_checks=True).post(
-        "/scep/demo/", b"message", content_type="application/x-pki-message", headers={"host": "evil.example"}
+        "/scep/demo/",
+        b"message",
+        content_type="application/x-pki-message",
+        headers={"host": "evil.example"},
     )
     assert (answer.status_code, answer.content) == (200, b"message")
     assert answer.headers["Content-Length"] == "7"
@@ -88,7 +91,9 @@ def test_our_own_fault_is_a_500_without_detail() -> None:
         ({"QUERY_STRING": "x" * 262_145}, 414),
     ],
 )
-def test_a_body_that_cannot_be_a_message_is_refused_unread(extra: dict[str, str], status: int) -> None:
+def test_a_body_that_cannot_be_a_message_is_refused_unread(
+    extra: dict[str, str], status: int
+) -> None:
     environment: dict[str, Any] = extra
     assert Client().generic("POST", "/scep/demo/", b"message", **environment).status_code == status
     assert not SEEN
@@ -96,7 +101,13 @@ def test_a_body_that_cannot_be_a_message_is_refused_unread(extra: dict[str, str]
 
 @pytest.mark.parametrize(
     ("address", "is_open"),
-    [("/scep/demo/", True), ("/ca/demo.crl", True), ("/healthz", True), ("/ca/demo", False), ("/page/", False)],
+    [
+        ("/scep/demo/", True),
+        ("/ca/demo.crl", True),
+        ("/healthz", True),
+        ("/ca/demo", False),
+        ("/page/", False),
+    ],
 )
 def test_only_machine_doors_are_open_over_plain_http(address: str, *, is_open: bool) -> None:
     answer = Client(REMOTE_ADDR="192.0.2.7").get(address, headers={"host": "localhost"})
@@ -108,7 +119,9 @@ def test_a_browser_on_the_machine_itself_is_let_in(db: None, host: str) -> None:
     assert Client().get("/page/", headers={"host": host}).status_code == 200
 
 
-def test_a_proxy_on_the_machine_that_nobody_named_is_not_the_machine(settings: LazySettings) -> None:
+def test_a_proxy_on_the_machine_that_nobody_named_is_not_the_machine(
+    settings: LazySettings,
+) -> None:
     settings.ALLOWED_HOSTS = ["pki.example"]
     answer = Client().get("/page/", headers={"host": "pki.example", "x-forwarded-proto": "https"})
     assert answer.status_code == 403
@@ -119,8 +132,18 @@ def test_a_named_proxy_is_believed(db: None, settings: LazySettings) -> None:
     settings.ALLOWED_HOSTS = ["pki.example"]
     settings.PORTAL_TRUSTED_PROXIES = (ipaddress.ip_network("192.0.2.0/24"),)
     client = Client(REMOTE_ADDR="192.0.2.7")
-    assert client.get("/page/", headers={"host": "pki.example", "x-forwarded-proto": "https"}).status_code == 200
-    assert client.get("/page/", headers={"host": "pki.example", "x-forwarded-proto": "http"}).status_code == 403
+    assert (
+        client.get(
+            "/page/", headers={"host": "pki.example", "x-forwarded-proto": "https"}
+        ).status_code
+        == 200
+    )
+    assert (
+        client.get(
+            "/page/", headers={"host": "pki.example", "x-forwarded-proto": "http"}
+        ).status_code
+        == 403
+    )
     assert client.get("/page/", headers={"host": "pki.example"}).status_code == 403
 
 
@@ -154,20 +177,26 @@ def ends(db: None, rf: RequestFactory) -> Ages:
         request = rf.get("/page/")
         request.user = AnonymousUser()
         request.session = SessionStore()
-        request.session.update({SESSION_KEY: "alice", "signed_in_at": now - since, "seen_at": now - seen})
+        request.session.update(
+            {SESSION_KEY: "alice", "signed_in_at": now - since, "seen_at": now - seen}
+        )
         middleware.session_age(page)(request)
         return SESSION_KEY not in request.session
 
     return ask
 
 
-def test_a_session_ends_eight_hours_after_the_sign_in_or_an_hour_without_a_person(ends: Ages) -> None:
+def test_a_session_ends_eight_hours_after_the_sign_in_or_an_hour_without_a_person(
+    ends: Ages,
+) -> None:
     assert not ends(since=8 * 3600 - 10, seen=3500)
     assert ends(since=8 * 3600 + 10, seen=0)
     assert ends(since=3700, seen=3610)
 
 
-def test_a_page_that_refreshes_itself_does_not_keep_a_session_alive(db: None, rf: RequestFactory) -> None:
+def test_a_page_that_refreshes_itself_does_not_keep_a_session_alive(
+    db: None, rf: RequestFactory
+) -> None:
     from django.contrib.auth import SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from pkiportal import parts
-from pkiportal.environment import ProcessKind
+from pkiportal.environment.variables import ProcessKind
+from pkiportal.runtime import parts
 
 SECRETS = ("PORTAL_CA_PASSPHRASE", "PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY")
 
@@ -32,7 +32,9 @@ def test_a_part_is_not_given_the_secrets_of_others(
     assert environment["PORTAL_PROCESS"] == kind
 
 
-def test_values_that_came_from_files_are_not_given_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_values_that_came_from_files_are_not_given_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PORTAL_PUBLIC_URL_FILE", str(tmp_path / "url"))
     environment = parts.environment_for("default")
     assert "PORTAL_PUBLIC_URL_FILE" not in environment
@@ -52,7 +54,9 @@ def test_there_is_one_of_each_part_and_the_broker_stops_last() -> None:
     assert max(part.stop_order for part in found) < parts.broker().stop_order
 
 
-def test_beside_tls_devices_may_be_served_without(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> None:
+def test_beside_tls_devices_may_be_served_without(
+    monkeypatch: pytest.MonkeyPatch, settings: LazySettings
+) -> None:
     settings.PORTAL_HTTP_BIND = ("::", 80)
     settings.PORTAL_PUBLIC_URL = "https://pki.example"
     for name in ("PORTAL_TLS_CERT", "PORTAL_TLS_KEY", "PORTAL_HTTP_BIND"):

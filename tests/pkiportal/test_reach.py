@@ -1,11 +1,13 @@
-"""What `./portal up` says of the ways to a portal: each address that it names works, and where none does it says so."""
+"""What `./portal up` says of the ways to a portal: each address that it names works, and where none
+does it says so.
+"""
 
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 
-from pkiportal.datafolder import DataFolder
+from pkiportal.environment.datafolder import DataFolder
 from pkiportal.management.profile_facts import nearby_scep_url
 from pkiportal.management.reach import Reach
 
@@ -27,7 +29,9 @@ def test_without_tls_the_pages_are_localhost_and_the_way_there_is_ssh(host: str,
     assert (f"--bind 0.0.0.0:{port}" in text_of(reach)) == (host not in {"0.0.0.0", "::"})
 
 
-@pytest.mark.parametrize("public", ["http://pki.example:8000", "http://10.2.3.4:8000", "http://[2001:db8::7]:8000"])
+@pytest.mark.parametrize(
+    "public", ["http://pki.example:8000", "http://10.2.3.4:8000", "http://[2001:db8::7]:8000"]
+)
 def test_a_name_without_tls_is_for_devices_and_the_pages_stay_on_the_machine(public: str) -> None:
     reach = Reach(("0.0.0.0", 8000), public, HOST)
     assert reach.pages == "http://localhost:8000"
@@ -58,13 +62,20 @@ def test_an_address_of_the_network_alone_without_tls_opens_no_page(host: str) ->
 def test_beside_tls_devices_are_given_the_address_without(
     http_bind: tuple[str, int], devices: str, nearby: str
 ) -> None:
-    reach = Reach(("0.0.0.0", 8443), "https://pki.example:8443", HOST, has_tls=True, http_bind=http_bind)
-    assert (reach.pages, reach.devices, reach.nearby) == ("https://pki.example:8443", devices, nearby)
+    reach = Reach(
+        ("0.0.0.0", 8443), "https://pki.example:8443", HOST, has_tls=True, http_bind=http_bind
+    )
+    assert (reach.pages, reach.devices, reach.nearby) == (
+        "https://pki.example:8443",
+        devices,
+        nearby,
+    )
     assert reach.advice() == []
 
 
 @pytest.mark.parametrize(
-    "bind", [("0.0.0.0", 8443), ("127.0.0.1", 443), ("10.0.0.5", 443), ("::", 443), ("pki.example", 1)]
+    "bind",
+    [("0.0.0.0", 8443), ("127.0.0.1", 443), ("10.0.0.5", 443), ("::", 443), ("pki.example", 1)],
 )
 def test_with_tls_alone_everything_is_the_public_address(bind: tuple[str, int]) -> None:
     reach = Reach(bind, "https://pki.example", HOST, has_tls=True)

@@ -16,7 +16,7 @@ from django.urls import path
 
 from pkiportal import urls as portal_urls
 from pkiportal.logs import logging_config
-from pkiportal.refusal_log import EVERY, MOST, OneLineEach
+from pkiportal.web.refusal_log import EVERY, MOST, OneLineEach
 
 
 def forbidden(request: HttpRequest, name: str = "") -> HttpResponse:
@@ -79,7 +79,9 @@ def lines(written: io.StringIO) -> list[dict[str, Any]]:
     return found
 
 
-def ask(path: str, *, host: str = "localhost", method: str = "GET", from_: str = "192.0.2.7") -> int:
+def ask(
+    path: str, *, host: str = "localhost", method: str = "GET", from_: str = "192.0.2.7"
+) -> int:
     client = Client(REMOTE_ADDR=from_, enforce_csrf_checks=True, raise_request_exception=False)
     return client.generic(method, path, secure=True, headers={"host": host}).status_code
 
@@ -96,7 +98,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refused_request_leaves_one_line_without_a_traceback(db: None, written: io.StringIO, case: str) -> None:
+def test_a_refused_request_leaves_one_line_without_a_traceback(
+    db: None, written: io.StringIO, case: str
+) -> None:
     status, address, host, method = REFUSED[case]
     assert ask(address, host=host, method=method) == status
     (line,) = lines(written)
@@ -118,7 +122,11 @@ def test_a_hundred_of_them_in_a_minute_leave_one_line_and_their_number(
     CLOCK.now += EVERY
     ask(address, host=host, method=method)
     repeated, line = lines(written)
-    assert (repeated["event"], repeated["count"], repeated["network"]) == ("refusals.repeated", 99, "192.0.2.7")
+    assert (repeated["event"], repeated["count"], repeated["network"]) == (
+        "refusals.repeated",
+        99,
+        "192.0.2.7",
+    )
     assert "(from 192.0.2.7)" in line["event"]
 
 
@@ -140,11 +148,18 @@ def test_networks_are_told_apart_and_addresses_of_one_ipv6_network_are_not(
     assert len(lines(written)) == count
 
 
-def test_however_many_networks_ask_the_memory_and_the_lines_end(db: None, written: io.StringIO) -> None:
+def test_however_many_networks_ask_the_memory_and_the_lines_end(
+    db: None, written: io.StringIO
+) -> None:
     limit = bounded()
-    record = logging.LogRecord("django.request", logging.WARNING, "", 0, "Forbidden: %s", ("/x",), None)
+    record = logging.LogRecord(
+        "django.request", logging.WARNING, "", 0, "Forbidden: %s", ("/x",), None
+    )
     record.status_code = 403
-    passed = sum(_passes(limit, record, f"10.{number // 256 % 256}.{number % 256}.1") for number in range(3 * MOST))
+    passed = sum(
+        _passes(limit, record, f"10.{number // 256 % 256}.{number % 256}.1")
+        for number in range(3 * MOST)
+    )
     assert passed == MOST + 1
     assert len(limit._windows) == MOST + 1
 

@@ -38,10 +38,18 @@ def test_without_tls_it_names_the_way_by_ssh(db: None, settings: LazySettings, h
 
 @at_each_other_name
 @pytest.mark.parametrize("path", ["/", "/queue/", "/account/setup/abc", "/admin/"])
-def test_with_tls_it_names_the_address(db: None, settings: LazySettings, host: str, path: str) -> None:
+def test_with_tls_it_names_the_address(
+    db: None, settings: LazySettings, host: str, path: str
+) -> None:
     settings.PORTAL_IS_HTTPS = True
     settings.PORTAL_PUBLIC_URL = "https://ca.internal.test:8443"
-    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", "ca.internal.test", "more.internal.test"]
+    settings.ALLOWED_HOSTS = [
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+        "ca.internal.test",
+        "more.internal.test",
+    ]
     text = opened(host, path=path, secure=True)
     assert '<a href="https://ca.internal.test:8443/">' in text
     assert "<code>more.internal.test</code>" in text

@@ -12,23 +12,30 @@ from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 
-from accounts.models import User
+from accounts.models.people import User
 from accounts.roles import Role
-from pkiportal.front import Front, Refused
-from pkiportal.rsgi import front, is_signed_in, start
+from pkiportal.web.front import Front, Refused
+from pkiportal.web.rsgi import front, is_signed_in, start
 from tests.pages import signed_in
 from tests.world import create_person
 
 
 @pytest.fixture(autouse=True)
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's transaction lives on its connection; Django's own test client keeps it open in the same way."""
-    monkeypatch.setattr("pkiportal.rsgi.close_old_connections", lambda: None)
+    """The test's transaction lives on its connection; Django's own test client keeps it open in the
+    same way.
+    """
+    monkeypatch.setattr("pkiportal.web.rsgi.close_old_connections", lambda: None)
 
 
 def asking(cookie: str) -> dict[str, Any]:
     """The environment of a request with this cookie."""
-    return {"REQUEST_METHOD": "POST", "PATH_INFO": "/devices/x/add", "wsgi.input": io.BytesIO(), "HTTP_COOKIE": cookie}
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/devices/x/add",
+        "wsgi.input": io.BytesIO(),
+        "HTTP_COOKIE": cookie,
+    }
 
 
 def cookie_of(browser: Client) -> str:
@@ -70,7 +77,10 @@ def test_only_a_person_who_is_signed_in_sends_more_than_a_small_body(
 
 def test_while_the_database_is_away_they_are_told_to_come_again(db: None) -> None:
     environ = asking(cookie_of(signed_in(create_person("alice"))))
-    with mock.patch("pkiportal.rsgi.get_user", side_effect=OperationalError("gone")), pytest.raises(Refused) as refused:
+    with (
+        mock.patch("pkiportal.web.rsgi.get_user", side_effect=OperationalError("gone")),
+        pytest.raises(Refused) as refused,
+    ):
         is_signed_in(environ)
     assert refused.value.status == 503
 
@@ -85,7 +95,7 @@ def test_at_its_start_a_worker_takes_what_it_has_loaded_out_of_the_passes_of_the
     request.addfinalizer(gc.unfreeze)
     loop = asyncio.new_event_loop()
     request.addfinalizer(loop.close)
-    with mock.patch("pkiportal.rsgi.cut_clients_that_never_read") as cut:
+    with mock.patch("pkiportal.web.rsgi.cut_clients_that_never_read") as cut:
         start(loop)
     cut.assert_called_once_with(loop, port=settings.PORTAL_BIND[1])
     assert not any(thing is front for thing in gc.get_objects())

@@ -12,7 +12,8 @@ import pytest
 
 from manage import settings_options
 
-#: Variables that say how a portal runs; those of the test run are not the ones of the portals it starts.
+#: Variables that say how a portal runs; those of the test run are not the ones of the portals it
+#: starts.
 OURS = ("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +23,12 @@ def run(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedPr
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment = clean | {"PORTAL_DATA": str(data), "PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=240
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
 
 
@@ -58,7 +64,9 @@ def data(made: Path, tmp_path: Path) -> Path:
         ("command", ["CA", "RA", "CHALLENGE"]),
     ],
 )
-def test_each_process_can_read_its_own_secrets_only(data: Path, kind: str, may_read: list[str]) -> None:
+def test_each_process_can_read_its_own_secrets_only(
+    data: Path, kind: str, may_read: list[str]
+) -> None:
     code = """
 from pkiportal import settings
 for name in ("CA_PASSPHRASE", "RA_PASSPHRASE", "CHALLENGE_KEY"):
@@ -76,7 +84,12 @@ for name in ("CA_PASSPHRASE", "RA_PASSPHRASE", "CHALLENGE_KEY"):
 def test_sqlite_waits_for_its_turn_and_keeps_what_it_promised(data: Path) -> None:
     options = seen("settings.DATABASES['default']['OPTIONS']", data=data)
     assert options["transaction_mode"] == "IMMEDIATE"
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "recursive_triggers=ON", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "recursive_triggers=ON",
+        "foreign_keys=ON",
+    ):
         assert pragma in options["init_command"]
 
 
@@ -87,7 +100,11 @@ def test_postgresql_connections_last_and_statements_end(data: Path) -> None:
     assert found["ATOMIC_REQUESTS"] is False
     assert found["OPTIONS"]["server_side_binding"] is True
     assert found["OPTIONS"]["sslmode"] == "require"
-    for limit in ("statement_timeout=15000", "lock_timeout=3000", "idle_in_transaction_session_timeout=10000"):
+    for limit in (
+        "statement_timeout=15000",
+        "lock_timeout=3000",
+        "idle_in_transaction_session_timeout=10000",
+    ):
         assert limit in found["OPTIONS"]["options"]
 
 
@@ -98,39 +115,65 @@ def test_who_rings_waits_a_second_and_a_worker_longer(data: Path) -> None:
 
 
 def test_an_address_with_tls_makes_strict_cookies(data: Path) -> None:
-    expression = "[settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE, settings.SECURE_HSTS_SECONDS > 0]"
-    assert seen(expression, data=data, PORTAL_PUBLIC_URL="https://pki.example") == ["__Host-session", True, True]
+    expression = (
+        "[settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE, "
+        "settings.SECURE_HSTS_SECONDS > 0]"
+    )
+    assert seen(expression, data=data, PORTAL_PUBLIC_URL="https://pki.example") == [
+        "__Host-session",
+        True,
+        True,
+    ]
     assert seen(expression, data=data) == ["portal_session", False, False]
 
 
 def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None:
     (data / "address").write_text("https://pki.example\n")
     assert seen("settings.PORTAL_PUBLIC_URL", data=data) == "https://pki.example"
-    assert seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_BIND="[::1]:8001") == "http://localhost:8001"
-    assert seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_PUBLIC_URL="https://ra.example") == "https://ra.example"
+    assert (
+        seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_BIND="[::1]:8001")
+        == "http://localhost:8001"
+    )
+    assert (
+        seen("settings.PORTAL_PUBLIC_URL", data=data, PORTAL_PUBLIC_URL="https://ra.example")
+        == "https://ra.example"
+    )
 
 
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"PORTAL_BIND": "x"}, "PORTAL_BIND: 'x' is not HOST:PORT, for example 127.0.0.1:8000 or [::]:8000\n"),
+        (
+            {"PORTAL_BIND": "x"},
+            "PORTAL_BIND: 'x' is not HOST:PORT, for example 127.0.0.1:8000 or [::]:8000\n",
+        ),
         (
             {"PORTAL_TLS_CERT": str(ROOT / "pyproject.toml")},
             "PORTAL_TLS_CERT and PORTAL_TLS_KEY: one of them is missing, set both or none\n",
         ),
         (
             {"PORTAL_PROXY_HOPS": "2"},
-            "PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too\n",
+            (
+                "PORTAL_PROXY_HOPS: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the "
+                "proxies too\n"
+            ),
         ),
         (
             {"PORTAL_PROXY_HEADER": "Forwarded"},
-            "PORTAL_PROXY_HEADER: without PORTAL_TRUSTED_PROXIES no proxy is believed, name the proxies too\n",
+            (
+                "PORTAL_PROXY_HEADER: without PORTAL_TRUSTED_PROXIES no proxy is believed, name "
+                "the "
+                "proxies too\n"
+            ),
         ),
         (
             {"PORTAL_PROXY_HEADER": "X-Real-IP", "PORTAL_TRUSTED_PROXIES": "10.0.0.1"},
             "PORTAL_PROXY_HEADER: 'X-Real-IP' is neither X-Forwarded-For nor Forwarded\n",
         ),
-        ({"PORTAL_SECRET_KEY": "canary"}, "PORTAL_SECRET_KEY: the value is shorter than 32 characters\n"),
+        (
+            {"PORTAL_SECRET_KEY": "canary"},
+            "PORTAL_SECRET_KEY: the value is shorter than 32 characters\n",
+        ),
     ],
 )
 def test_a_command_refuses_a_wrong_setting_without_a_traceback(
@@ -160,11 +203,16 @@ def test_an_option_without_value_is_named() -> None:
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["secrets", "list"], ["check_invariants"]])
-def test_commands_that_look_make_no_data_folder_and_no_secret(tmp_path: Path, command: list[str]) -> None:
+def test_commands_that_look_make_no_data_folder_and_no_secret(
+    tmp_path: Path, command: list[str]
+) -> None:
     folder = tmp_path / "mistyped"
     done = run(str(ROOT / "manage.py"), *command, "--data", str(folder), data=tmp_path)
     assert (done.returncode, done.stdout, folder.exists()) == (2, "", False)
-    assert "secrets/django cannot be read: No such file or directory, restore it from a backup or name" in done.stderr
+    assert (
+        "secrets/django cannot be read: No such file or directory, restore it from a backup or name"
+        in done.stderr
+    )
 
 
 def test_their_help_needs_no_data_folder_made_before(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from pkiportal import sockets
 from pkiportal.doctor import machine
+from pkiportal.web import sockets
 from tests.ports import free_port
 
 NEEDED = sockets.CONNECTIONS + sockets.OTHER_DESCRIPTORS
@@ -54,7 +54,8 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_lets_it(
 
 
 @pytest.mark.parametrize(
-    ("limit", "connections"), [(NEEDED, 8192), (NEEDED + 1, 8192), (4096, 3584), (1024, 512), (600, 88), (100, 64)]
+    ("limit", "connections"),
+    [(NEEDED, 8192), (NEEDED + 1, 8192), (4096, 3584), (1024, 512), (600, 88), (100, 64)],
 )
 def test_fewer_open_files_are_fewer_connections_and_the_log_says_so(
     limit: int, connections: int, caplog: pytest.LogCaptureFixture
@@ -107,7 +108,9 @@ def test_a_connection_has_its_time_also_if_it_came_before_the_server_was_ready()
 
 
 @pytest.mark.enable_socket
-def test_a_connection_that_was_queued_when_the_server_was_found_has_its_time_after_the_last_look() -> None:
+def test_a_connection_that_was_queued_when_the_server_was_found_has_its_time_after_the_last_look() -> (  # noqa: E501
+    None
+):
     loop = Loop()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from audit.models import AuditEntry
-from ca.checks import readable_keys
-from pkiportal import starts
+from ca.authorities.checks import readable_keys
+from pkiportal.runtime import starts
 from tests.world import now
 
 
@@ -38,7 +38,9 @@ def test_each_start_leaves_version_and_digest_of_the_settings(db: None) -> None:
     assert entry.data["settings_sha256"] == starts.settings_digest(starts.plain_settings())
 
 
-def test_a_start_without_a_database_is_logged_and_goes_on(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_without_a_database_is_logged_and_goes_on(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise DatabaseError("away")
 
@@ -48,7 +50,11 @@ def test_a_start_without_a_database_is_logged_and_goes_on(db: None, monkeypatch:
 
 def test_no_secret_is_among_the_settings_of_the_digest() -> None:
     text = repr(starts.plain_settings())
-    for secret in (settings.SECRET_KEY, settings.CA_PASSPHRASE().decode(), settings.CHALLENGE_KEY().decode()):
+    for secret in (
+        settings.SECRET_KEY,
+        settings.CA_PASSPHRASE().decode(),
+        settings.CHALLENGE_KEY().decode(),
+    ):
         assert secret not in text
     assert starts.settings_digest({"a": "1"}) != starts.settings_digest({"a": "2"})
 

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pkiportal import supervisor as module
-from pkiportal.supervisor import AlreadyRunning, FolderLock, Part, Supervisor, pause_after
+from pkiportal.runtime import supervisor as module
+from pkiportal.runtime.supervisor import AlreadyRunning, FolderLock, Part, Supervisor, pause_after
 
 ROOT = Path(__file__).resolve().parents[2]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)",
+    (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', "
+        "flush=True); time.sleep(600)"
+    ),
 ]
 FAILING = [sys.executable, "-c", "import sys; sys.exit('no luck')"]
 
@@ -68,7 +71,9 @@ def test_a_part_that_dies_is_started_again_after_its_pause(
     wait_for(lambda: not supervisor.is_up("failing"))
     now = time.monotonic()
     supervisor.tick(now)
-    assert said == [f"failing ended with status 1, starting it again in 1 s (log: {tmp_path / 'failing.log'})"]
+    assert said == [
+        f"failing ended with status 1, starting it again in 1 s (log: {tmp_path / 'failing.log'})"
+    ]
     supervisor.tick(now + 0.9)
     assert not supervisor.is_up("failing")
     supervisor.tick(now + 1.1)
@@ -78,7 +83,9 @@ def test_a_part_that_dies_is_started_again_after_its_pause(
     assert "starting it again in 2 s" in said[1]
 
 
-def test_a_part_that_was_healthy_for_a_minute_is_forgiven(supervisor: Supervisor, said: list[str]) -> None:
+def test_a_part_that_was_healthy_for_a_minute_is_forgiven(
+    supervisor: Supervisor, said: list[str]
+) -> None:
     supervisor.start(part("failing", FAILING))
     for minute in (1, 2, 3):
         wait_for(lambda: not supervisor.is_up("failing"))
@@ -87,8 +94,15 @@ def test_a_part_that_was_healthy_for_a_minute_is_forgiven(supervisor: Supervisor
     assert [line.partition("again in ")[2][:3] for line in said] == ["1 s"] * 3
 
 
-def test_a_part_that_was_killed_is_named_with_the_signal(supervisor: Supervisor, said: list[str]) -> None:
-    supervisor.start(part("sleeper", [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]))
+def test_a_part_that_was_killed_is_named_with_the_signal(
+    supervisor: Supervisor, said: list[str]
+) -> None:
+    supervisor.start(
+        part(
+            "sleeper",
+            [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"],
+        )
+    )
     wait_for(lambda: not supervisor.is_up("sleeper"))
     supervisor.tick(time.monotonic())
     assert said[0].startswith("sleeper was ended by SIGKILL, ")
@@ -98,7 +112,10 @@ def test_stopping_ends_stubborn_parts_and_their_children_by_force(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_STOP_AFTER", 0.3)
-    parent = f"import subprocess, sys, time; print(subprocess.Popen({SLEEP!r}).pid, flush=True); time.sleep(600)"
+    parent = (
+        f"import subprocess, sys, time; print(subprocess.Popen({SLEEP!r}).pid, flush=True); "
+        "time.sleep(600)"
+    )
     supervisor.start(part("stubborn", STUBBORN))
     supervisor.start(part("parent", [sys.executable, "-c", parent]))
     wait_for(lambda: "ready" in (tmp_path / "stubborn.log").read_text())
@@ -120,7 +137,9 @@ def test_the_broker_stops_after_the_rest(supervisor: Supervisor, tmp_path: Path)
     for name in ("broker", "web"):
         wait_for(lambda name=name: "ready" in (tmp_path / f"{name}.log").read_text())  # type: ignore[misc]  # a default argument
     supervisor.stop()
-    ended = {name: float((tmp_path / f"{name}.log").read_text().split()[1]) for name in ("broker", "web")}
+    ended = {
+        name: float((tmp_path / f"{name}.log").read_text().split()[1]) for name in ("broker", "web")
+    }
     assert ended["web"] < ended["broker"]
 
 
@@ -129,7 +148,10 @@ def test_a_large_log_is_put_aside_while_its_part_goes_on(
 ) -> None:
     monkeypatch.setattr(module, "LOG_LIMIT", 5)
     supervisor.start(
-        part("talker", [sys.executable, "-c", "import time; print('before', flush=True); time.sleep(600)"])
+        part(
+            "talker",
+            [sys.executable, "-c", "import time; print('before', flush=True); time.sleep(600)"],
+        )
     )
     wait_for(lambda: (tmp_path / "talker.log").read_text() == "before\n")
     rounds = iter([False, True])
@@ -148,7 +170,7 @@ lock.take()
 supervisor = Supervisor(logs=folder, say=print, lock=lock)
 child = (
     "import os, time\\n"
-    "from pkiportal.lifeline import be_followed, follow_the_starter\\n"
+    "from pkiportal.runtime.lifeline import be_followed, follow_the_starter\\n"
     "be_followed()\\n"
     "if os.fork() == 0: follow_the_starter()\\n"
     "print(os.getpid(), flush=True); time.sleep(600)"
@@ -158,7 +180,9 @@ time.sleep(600)
 """
 
 
-def test_nothing_outlives_a_supervisor_that_is_killed_and_the_next_one_waits_for_it(tmp_path: Path) -> None:
+def test_nothing_outlives_a_supervisor_that_is_killed_and_the_next_one_waits_for_it(
+    tmp_path: Path,
+) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen([sys.executable, "-c", SUPERVISED, str(tmp_path)], env=environment)
     log = tmp_path / "child.log"

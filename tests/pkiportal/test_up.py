@@ -15,7 +15,8 @@ from redis import Redis
 
 from tests.ports import free_port
 
-#: Variables that say how a portal runs; those of the test run are not the ones of the portals it starts.
+#: Variables that say how a portal runs; those of the test run are not the ones of the portals it
+#: starts.
 OURS = ("PORTAL_", "DJANGO_", "DATABASE_", "REDIS_")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(180), pytest.mark.e
 
 
 def processes_of(data: Path) -> list[int]:
-    """Process ids of all parts that work on the data folder, by their environment or command line."""
+    """Process ids of all parts that work on the data folder, by their environment or command
+    line.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -46,7 +49,15 @@ class Portal:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, port: int) -> list[str]:
-        return [sys.executable, str(ROOT / "manage.py"), "up", "--data", str(self.data), "--bind", f"127.0.0.1:{port}"]
+        return [
+            sys.executable,
+            str(ROOT / "manage.py"),
+            "up",
+            "--data",
+            str(self.data),
+            "--bind",
+            f"127.0.0.1:{port}",
+        ]
 
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
@@ -55,7 +66,10 @@ class Portal:
         """Start, and return what is printed until it is ready."""
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
-                self.command(self.port), env=self.environment(), stdout=out, stderr=subprocess.STDOUT
+                self.command(self.port),
+                env=self.environment(),
+                stdout=out,
+                stderr=subprocess.STDOUT,
             )
         self.wait_for(lambda: "Ctrl-C" in self.said())
         return self.said()
@@ -111,7 +125,10 @@ def broker_is_private_and_keeps_its_queue(data: Path) -> None:
     assert (data / "valkey.sock").stat().st_mode & 0o777 == 0o700
     with Redis(unix_socket_path=str(data / "valkey.sock"), decode_responses=True) as broker:
         settings = broker.config_get("*")
-        assert {name: settings[name] for name in ("port", "appendonly", "appendfsync", "maxmemory-policy")} == {
+        assert {
+            name: settings[name]
+            for name in ("port", "appendonly", "appendfsync", "maxmemory-policy")
+        } == {
             "port": "0",
             "appendonly": "yes",
             "appendfsync": "everysec",
@@ -133,7 +150,10 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     assert f"The portal is running: http://localhost:{portal.port}/" in told
     link = re.search(rf"http://localhost:{portal.port}(/account/setup/\w{{32,}})", told)
     assert link
-    page = portal.get(f"GET {link[1]} HTTP/1.1\r\nHost: localhost:{portal.port}\r\nConnection: close\r\n\r\n".encode())
+    page = portal.get(
+        f"GET {link[1]} HTTP/1.1\r\nHost: localhost:{portal.port}\r\nConnection: "
+        "close\r\n\r\n".encode()
+    )
     assert page.startswith(b"HTTP/1.1 200 ")
 
     assert f"http://localhost:{portal.port}/scep/demo/" in told
@@ -142,12 +162,15 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     assert old_device.endswith(b"SCEPStandard")
     assert b"transfer-encoding" not in old_device
     chunked = (
-        b"POST /scep/demo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"
+        b"POST /scep/demo/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: "
+        b"close\r\n\r\n0\r\n\r\n"
     )
     assert portal.get(chunked).startswith(b"HTTP/1.1 411 ")
     broker_is_private_and_keeps_its_queue(portal.data)
 
-    assert "is in use by another portal (process " in portal.start_another(port=free_port(), data=portal.data)
+    assert "is in use by another portal (process " in portal.start_another(
+        port=free_port(), data=portal.data
+    )
     elsewhere = portal.data.with_name("elsewhere")
     refusal = portal.start_another(port=portal.port, data=elsewhere)
     assert f"cannot listen on 127.0.0.1:{portal.port} (Address already in use)" in refusal
@@ -162,7 +185,9 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
 def test_dead_parts_come_back_and_a_killed_supervisor_leaves_no_orphan(portal: Portal) -> None:
     portal.start()
     assert portal.process is not None
-    children = Path(f"/proc/{portal.process.pid}/task/{portal.process.pid}/children").read_text().split()
+    children = (
+        Path(f"/proc/{portal.process.pid}/task/{portal.process.pid}/children").read_text().split()
+    )
     assert len(children) == 5
     for pid in children:
         os.kill(int(pid), signal.SIGKILL)
@@ -171,7 +196,9 @@ def test_dead_parts_come_back_and_a_killed_supervisor_leaves_no_orphan(portal: P
 
     def is_ready() -> bool:
         try:
-            return b'"broker": "reachable"' in portal.get(ready) and b'"ready": true' in portal.get(ready)
+            return b'"broker": "reachable"' in portal.get(ready) and b'"ready": true' in portal.get(
+                ready
+            )
         except OSError:
             return False
 

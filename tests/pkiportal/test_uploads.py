@@ -7,7 +7,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 
-from accounts.models import User
+from accounts.models.people import User
 
 PATHS = {
     "/profiles/routers/challenges/list": True,
@@ -24,8 +24,14 @@ PATHS = {
 def test_a_file_is_kept_on_the_pages_of_lists_from_people_who_are_signed_in(
     rf: RequestFactory, path: str, *, takes_files: bool
 ) -> None:
-    for user, is_kept in ((User(username="alice"), takes_files), (AnonymousUser(), False), (None, False)):
-        request = rf.post(path, {"file": SimpleUploadedFile("list.csv", b"x" * 3_000_000), "lifetime": "7d"})
+    for user, is_kept in (
+        (User(username="alice"), takes_files),
+        (AnonymousUser(), False),
+        (None, False),
+    ):
+        request = rf.post(
+            path, {"file": SimpleUploadedFile("list.csv", b"x" * 3_000_000), "lifetime": "7d"}
+        )
         if user is not None:
             request.user = user
         assert request.POST["lifetime"] == "7d"
@@ -44,8 +50,16 @@ class Untouched:
 
 
 @pytest.mark.parametrize("size", [65_537, 70_000, 4_300_000, 600_000_000, 10**30])
-@pytest.mark.parametrize("path", ["/account/login/", "/", "/queue/decide", "/scep/routers/", "/api/v1/challenges"])
-def test_a_body_beyond_its_bound_is_refused_before_any_middleware_reads_it(path: str, size: int) -> None:
-    environment: dict[str, Any] = {"CONTENT_LENGTH": str(size), "wsgi.input": Untouched(), "REMOTE_ADDR": "192.0.2.7"}
+@pytest.mark.parametrize(
+    "path", ["/account/login/", "/", "/queue/decide", "/scep/routers/", "/api/v1/challenges"]
+)
+def test_a_body_beyond_its_bound_is_refused_before_any_middleware_reads_it(
+    path: str, size: int
+) -> None:
+    environment: dict[str, Any] = {
+        "CONTENT_LENGTH": str(size),
+        "wsgi.input": Untouched(),
+        "REMOTE_ADDR": "192.0.2.7",
+    }
     answer = Client().generic("POST", path, b"", "multipart/form-data; boundary=b", **environment)
     assert answer.status_code == 413

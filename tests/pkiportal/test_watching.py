@@ -11,30 +11,49 @@ from unittest import mock
 
 import pytest
 from django.core import mail
-from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.test import Client
 
-from accounts.models import AccountNotice
-from accounts.notices import MAX_ATTEMPTS
+from accounts.models.changes import AccountNotice
+from accounts.people.notices import MAX_ATTEMPTS
 from accounts.roles import Role
-from approvals import pulse
-from approvals.alarms import deliver_alarms
-from approvals.attention import QUIET, tell_administrators
-from approvals.decisions import approve_request
-from approvals.models import Alarm, EnrollmentProfile, EnrollmentRequest, Lease, OutboxMessage, Pulse
-from approvals.sweep import sweep
+from approvals.decisions.decide import approve_request
+from approvals.issuance.sweep import sweep
+from approvals.models.challenges import Alarm
+from approvals.models.operations import Lease, Pulse
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.operations import pulse
+from approvals.operations.alarms import deliver_alarms
+from approvals.operations.attention import QUIET, tell_administrators
 from approvals.tasks import sign_queue
-from audit.availability import is_unavailable, write_fault
-from ca.crl import issue_due_crls
-from ca.models import CertificateAuthority
+from ca.models.authorities import CertificateAuthority
+from ca.signing.crl import issue_due_crls
+from database.availability import is_unavailable, write_fault
 from pkiportal import health, watching
-from pkiportal.datafolder import ensure_data_folder
 from pkiportal.doctor.life import queues
-from scep.client import HttpError
+from pkiportal.environment.datafolder import ensure_data_folder
+from scep.transport import HttpError
 from tests.interop.portal import REPOSITORY
 from tests.migrated import copy_migrated_database
 from tests.pages import create_requests
-from tests.world import Device, World, create_person, create_profile, later, now, run_worker, voice_of
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    create_profile,
+    later,
+    now,
+    run_worker,
+    voice_of,
+)
 
 
 class _Cause(Exception):
@@ -83,7 +102,7 @@ def test_ready_tells_of_a_database_that_takes_no_writes(world: World) -> None:
 
 @pytest.mark.parametrize("free", [0, 1, 4096, 1_000_000, pulse.LEAST_ROOM - 1])
 def test_ready_tells_of_a_full_disk(world: World, free: int) -> None:
-    with mock.patch("approvals.pulse.room", return_value=free):
+    with mock.patch("approvals.operations.pulse.room", return_value=free):
         answer = Client().get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["reasons"][0].startswith("the disk of the database is full")
@@ -101,16 +120,24 @@ def test_ready_tells_of_a_full_disk(world: World, free: int) -> None:
         (InterfaceError("connection already closed"), "takes no writes: InterfaceError"),
     ],
 )
-def test_what_a_write_met_is_told_in_words_and_passes(world: World, error: Exception, words: str) -> None:
+def test_what_a_write_met_is_told_in_words_and_passes(
+    world: World, error: Exception, words: str
+) -> None:
     assert words in write_fault(error)
     assert is_unavailable(error)
-    with mock.patch("approvals.pulse._upsert", side_effect=error):
+    with mock.patch("approvals.operations.pulse._upsert", side_effect=error):
         answer = Client().get("/readyz")
     assert (answer.status_code, words in answer.json()["reasons"][0]) == (503, True)
 
 
 @pytest.mark.parametrize(
-    "error", [of_server(DatabaseError, "42P01"), of_server(InternalError, "XX000"), ZeroDivisionError(), None]
+    "error",
+    [
+        of_server(DatabaseError, "42P01"),
+        of_server(InternalError, "XX000"),
+        ZeroDivisionError(),
+        None,
+    ],
 )
 def test_what_is_wrong_for_good_is_no_try_again(error: Exception | None) -> None:
     assert not is_unavailable(error)
@@ -119,7 +146,7 @@ def test_what_is_wrong_for_good_is_no_try_again(error: Exception | None) -> None
 def test_a_process_writes_every_ten_seconds_at_most(world: World) -> None:
     moment = [100.0]
     beat = pulse.Beat(clock=lambda: moment[0])
-    with mock.patch("approvals.pulse._write", side_effect=["", "full", ""]) as write:
+    with mock.patch("approvals.operations.pulse._write", side_effect=["", "full", ""]) as write:
         assert [beat.write("web", now=now()) for _ in range(50)] == [""] * 50
         moment[0] += pulse.EVERY - 0.1
         assert beat.write("web", now=now()) == ""
@@ -134,16 +161,22 @@ def test_a_process_writes_every_ten_seconds_at_most(world: World) -> None:
     assert Pulse.objects.count() == 1
 
 
-def test_a_write_that_waits_for_a_lock_ends_and_the_connection_keeps_its_patience(world: World) -> None:
+def test_a_write_that_waits_for_a_lock_ends_and_the_connection_keeps_its_patience(
+    world: World,
+) -> None:
     def patience() -> Any:
-        statement = "SHOW statement_timeout" if connection.vendor == "postgresql" else "PRAGMA busy_timeout"
+        statement = (
+            "SHOW statement_timeout" if connection.vendor == "postgresql" else "PRAGMA busy_timeout"
+        )
         with connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchone()[0]
 
     before = patience()
     seen: list[Any] = []
-    with mock.patch("approvals.pulse._upsert", side_effect=lambda *_, **__: seen.append(patience())):
+    with mock.patch(
+        "approvals.operations.pulse._upsert", side_effect=lambda *_, **__: seen.append(patience())
+    ):
         assert pulse.Beat().write("web", now=now()) == ""
     assert patience() == before != seen[0]
 
@@ -157,13 +190,14 @@ def test_a_write_that_waits_for_a_lock_ends_and_the_connection_keeps_its_patienc
     ],
 )
 @pytest.mark.parametrize(
-    "error", [of_server(InternalError, "25006"), OperationalError("attempt to write a readonly database")]
+    "error",
+    [of_server(InternalError, "25006"), OperationalError("attempt to write a readonly database")],
 )
 def test_every_door_says_try_again_for_a_read_only_database(
     world: World, settings: Any, name: str, path: str, error: Exception
 ) -> None:
     where = {
-        "a message": "scep.views.service.ca_capabilities",
+        "a message": "scep.views.authority.ca_capabilities",
         "a page": "accounts.views.check_setup_link",
         "REST": "api.authentication.find_token",
     }[name]
@@ -172,8 +206,12 @@ def test_every_door_says_try_again_for_a_read_only_database(
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True), name
 
 
-@pytest.mark.parametrize("name", ["r1.example", "r2.example", "r3.example", "r4.example", "r5.example"])
-def test_a_device_at_a_read_only_database_tries_again(world: World, unplanned_faults: None, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["r1.example", "r2.example", "r3.example", "r4.example", "r5.example"]
+)
+def test_a_device_at_a_read_only_database_tries_again(
+    world: World, unplanned_faults: None, name: str
+) -> None:
     device = Device.named(name)
     with read_only(), pytest.raises(HttpError, match="503"):
         device.enroll()
@@ -186,7 +224,10 @@ def keyless(world: World) -> Iterator[EnrollmentRequest]:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    with mock.patch("ca.authorities.key_file.load", side_effect=__import__("keys.errors").errors.KeyStoreError("gone")):
+    with mock.patch(
+        "ca.authorities.manage.key_file.load",
+        side_effect=__import__("keys.errors").errors.KeyStoreError("gone"),
+    ):
         run_worker()
         yield request
 
@@ -200,9 +241,11 @@ def test_a_request_that_was_put_off_stays_a_worry(keyless: EnrollmentRequest) ->
     assert Client().get("/readyz").json()["attention"] == 1
 
 
-def test_administrators_hear_of_it_once_and_of_its_end(keyless: EnrollmentRequest, settings: Any) -> None:
+def test_administrators_hear_of_it_once_and_of_its_end(
+    keyless: EnrollmentRequest, settings: Any
+) -> None:
     settings.PORTAL_SENDS_MAIL = True
-    with mock.patch("approvals.doorbell._breaker.send", return_value=True):
+    with mock.patch("approvals.operations.doorbell._breaker.send", return_value=True):
         for _ in range(3):
             sweep(every=timedelta(0))
     assert deliver_alarms(now=now()) == 1
@@ -221,7 +264,9 @@ def test_administrators_hear_of_it_once_and_of_its_end(keyless: EnrollmentReques
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
-def test_the_count_is_of_faults_quarantine_and_refusals_not_of_self_tests(world: World, number: int) -> None:
+def test_the_count_is_of_faults_quarantine_and_refusals_not_of_self_tests(
+    world: World, number: int
+) -> None:
     rows = create_requests(world.profile, [f"r{index}.example" for index in range(number + 2)])
     for index, row in enumerate(rows[:number]):
         values: dict[str, Any] = {
@@ -256,9 +301,11 @@ def test_a_queue_whose_tasks_are_not_done_shows(world: World, queue: str, minute
 
 
 def test_the_sweep_asks_each_queue_for_its_sign(world: World) -> None:
-    with mock.patch("approvals.sweep.ring_for") as ring:
+    with mock.patch("approvals.issuance.sweep.ring_for") as ring:
         sweep(every=timedelta(0))
-    asked = {call.kwargs["of"] for call in ring.call_args_list if call.args[0] == "approvals.sign_queue"}
+    asked = {
+        call.kwargs["of"] for call in ring.call_args_list if call.args[0] == "approvals.sign_queue"
+    }
     assert asked == set(pulse.QUEUES)
 
 
@@ -285,17 +332,26 @@ def test_mails_that_were_not_sent_show(world: World, number: int) -> None:
     OutboxMessage.objects.all().delete()
     for row in rows:
         OutboxMessage.objects.create(
-            kind="request-pending", request=row, created_at=now(), attempts=1, outcome="not sent: [Errno 111] refused"
+            kind="request-pending",
+            request=row,
+            created_at=now(),
+            attempts=1,
+            outcome="not sent: [Errno 111] refused",
         )
     assert watching.mail_fault(now()) == (
-        f"{number} notices of the last 24 hours were not sent, the last not sent: [Errno 111] refused."
+        f"{number} notices of the last 24 hours were not sent, the last not sent: [Errno 111] "
+        "refused."
     )
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("attempts", [1, MAX_ATTEMPTS])
-def test_mails_about_accounts_that_were_not_sent_show(world: World, number: int, attempts: int) -> None:
-    """Waiting for the next attempt or given up: an auditor was to read that a password link was issued."""
+def test_mails_about_accounts_that_were_not_sent_show(
+    world: World, number: int, attempts: int
+) -> None:
+    """Waiting for the next attempt or given up: an auditor was to read that a password link was
+    issued.
+    """
     for _ in range(number):
         AccountNotice.objects.create(
             address="bob@example.org",
@@ -306,7 +362,10 @@ def test_mails_about_accounts_that_were_not_sent_show(world: World, number: int,
             attempts=attempts,
             outcome="not sent: [Errno 111] refused",
         )
-    sentence = f"{number} notices of the last 24 hours were not sent, the last not sent: [Errno 111] refused."
+    sentence = (
+        f"{number} notices of the last 24 hours were not sent, the last not sent: [Errno 111] "
+        "refused."
+    )
     assert sentence in Client().get("/readyz").json()["warnings"]
     assert sentence in [finding.text for finding in queues(now) if finding.state == "warn"]
 
@@ -328,7 +387,7 @@ def test_a_real_file_that_cannot_grow_is_no_readiness(tmp_path: Path) -> None:
         "from django.utils import timezone\n"
         "from pkiportal.health import readiness\n"
         "print(readiness(timezone.now())[0])\n"
-        "import approvals.pulse; approvals.pulse.beat.forget()\n"
+        "import approvals.operations.pulse; approvals.operations.pulse.beat.forget()\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         "print(readiness(timezone.now())[0])\n"
     )

@@ -1,7 +1,8 @@
 """Hostile and odd SCEP messages: every piece of a request can be overridden.
 
-`forge()` without arguments is a good PKCSReq. `Message` and `Envelope` are the knobs; whatever is given replaces the
-piece, everything else stays consistent (digest, signature, lengths). Nothing here is used outside tests.
+`forge()` without arguments is a good PKCSReq. `Message` and `Envelope` are the knobs; whatever is
+given replaces the piece, everything else stays consistent (digest, signature, lengths). Nothing
+here is used outside tests.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     DER_NULL,
     PRINTABLE_STRING,
     der,
@@ -86,7 +87,7 @@ __all__ = [
 ]
 
 
-# ------------------------------------------------------------------------------------------------------- attributes
+# --------------------------------------------------------------------------------------- attributes
 
 
 def attribute(oid: bytes, *values: bytes) -> bytes:
@@ -118,12 +119,15 @@ def message_digest(content: bytes, digest: str = "sha256") -> bytes:
     return attribute(c.ATTR_MESSAGE_DIGEST, der_octets(hashlib.new(digest, content).digest()))
 
 
-# ---------------------------------------------------------------------------------------------------------- message
+# ------------------------------------------------------------------------------------------ message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """The signed message around an envelope. None means: the right thing. `encode()` gives the bytes."""
+    """The signed message around an envelope.
+
+    None means: the right thing. `encode()` gives the bytes.
+    """
 
     envelope: Envelope = field(default_factory=Envelope)
     content: bytes | None = None
@@ -203,7 +207,11 @@ class Message:
     def _signer_certificate(self) -> bytes:
         if self.certificate is not None:
             return self.certificate
-        return ec_certificate() if isinstance(self.key, EllipticCurvePrivateKey) else identity().certificate_der
+        return (
+            ec_certificate()
+            if isinstance(self.key, EllipticCurvePrivateKey)
+            else identity().certificate_der
+        )
 
     def _signer_infos(self, content: bytes) -> Sequence[bytes]:
         if self.signer_infos is not None:
@@ -225,7 +233,9 @@ class Message:
             c.ATTR_TRANSACTION_ID: transaction_id(self.transaction_id, self.transaction_id_tag),
             c.ATTR_SENDER_NONCE: sender_nonce(self.sender_nonce),
         }
-        return [value for oid, value in known.items() if oid not in self.without] + [*self.extra_attributes]
+        return [value for oid, value in known.items() if oid not in self.without] + [
+            *self.extra_attributes
+        ]
 
     def _encoded_attributes(self, attribute_set: bytes) -> bytes:
         if self.no_signed_attributes:
@@ -242,7 +252,9 @@ class Message:
         return der_sequence(self.content_type, der_context(0, der_octets(content)))
 
     def _certificates(self) -> bytes:
-        certificates = (self._signer_certificate(),) if self.certificates is None else self.certificates
+        certificates = (
+            (self._signer_certificate(),) if self.certificates is None else self.certificates
+        )
         return der_context(0, *certificates) if certificates else b""
 
     def _sid(self) -> bytes:
@@ -267,23 +279,33 @@ class Message:
         if isinstance(key, EllipticCurvePrivateKey):
             signature = key.sign(data, ec.ECDSA(algorithm))
         elif self.pss_salt is not None:
-            signature = key.sign(data, padding.PSS(padding.MGF1(algorithm), self.pss_salt), algorithm)
+            signature = key.sign(
+                data, padding.PSS(padding.MGF1(algorithm), self.pss_salt), algorithm
+            )
         else:
             signature = key.sign(data, padding.PKCS1v15(), algorithm)
         return signature[:-1] + bytes((signature[-1] ^ 1,)) if self.tamper_signature else signature
 
 
-def pss_algorithm(digest: str, salt: int, *, mask_digest: str | None = None, trailer: int | None = None) -> bytes:
+def pss_algorithm(
+    digest: str, salt: int, *, mask_digest: str | None = None, trailer: int | None = None
+) -> bytes:
     """RSASSA-PSS with explicit parameters."""
     mask = der_sequence(c.MGF1, hash_algorithm(mask_digest or digest))
-    parts = [der_context(0, hash_algorithm(digest)), der_context(1, mask), der_context(2, der_integer(salt))]
+    parts = [
+        der_context(0, hash_algorithm(digest)),
+        der_context(1, mask),
+        der_context(2, der_integer(salt)),
+    ]
     if trailer is not None:
         parts.append(der_context(3, der_integer(trailer)))
     return der_sequence(c.RSA_PSS, der_sequence(*parts))
 
 
 def forge(**pieces: object) -> bytes:
-    """A PKCSReq of Alice with some pieces of `Message` replaced; `plaintext` replaces what is in the envelope."""
+    """A PKCSReq of Alice with some pieces of `Message` replaced; `plaintext` replaces what is in
+    the envelope.
+    """
     plaintext = pieces.pop("plaintext", None)
     message = replace(Message(), **pieces)  # type: ignore[arg-type]  # a test names fields of Message
     if isinstance(plaintext, bytes):

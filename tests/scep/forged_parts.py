@@ -1,4 +1,6 @@
-"""The people, encodings and envelopes that `forge` builds messages of; tests import all of it from `forge`."""
+"""The people, encodings and envelopes that `forge` builds messages of; tests import all of it from
+`forge`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import CertificateBuilder, Name, NameAttribute
 from cryptography.x509.oid import NameOID
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     DER_NULL,
     der,
     der_context,
@@ -32,7 +34,12 @@ from ca.asn1 import (
 )
 from scep.client import Identity, build_csr
 from scep.protocol import constants as c
-from scep.protocol.certificates import issuer_and_serial, load_public_key, read_certificate, subject_key_identifier
+from scep.protocol.certificates import (
+    issuer_and_serial,
+    load_public_key,
+    read_certificate,
+    subject_key_identifier,
+)
 from tests.pki import HASHES, certificate_der, ec_key, rsa_key
 
 NOW: Final = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -51,24 +58,35 @@ def identity(name: str = "alice", common_name: str = "") -> Identity:
 def ec_certificate() -> bytes:
     """A self-signed P-256 certificate (Carol's)."""
     name = Name([NameAttribute(NameOID.COMMON_NAME, "carol.example")])
-    builder = CertificateBuilder().subject_name(name).issuer_name(name).public_key(ec_key().public_key())
-    builder = builder.serial_number(77).not_valid_before(NOW).not_valid_after(NOW.replace(year=2036))
+    builder = (
+        CertificateBuilder().subject_name(name).issuer_name(name).public_key(ec_key().public_key())
+    )
+    builder = (
+        builder.serial_number(77).not_valid_before(NOW).not_valid_after(NOW.replace(year=2036))
+    )
     return builder.sign(ec_key(), hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 #: Pieces of an envelope in 3DES.
-TRIPLE_DES: Final[dict[str, bytes]] = {"cipher_oid": c.CIPHER_OIDS["3des-cbc"], "cek": bytes(range(24)), "iv": b"i" * 8}
+TRIPLE_DES: Final[dict[str, bytes]] = {
+    "cipher_oid": c.CIPHER_OIDS["3des-cbc"],
+    "cek": bytes(range(24)),
+    "iv": b"i" * 8,
+}
 
 
 @cache
 def csr(name: str = "alice", challenge_password: str = CHALLENGE) -> bytes:
     """A PKCS #10 request of Alice or Bob."""
     return build_csr(
-        rsa_key(name), f"{name}.example", dns_names=(f"{name}.example",), challenge_password=challenge_password
+        rsa_key(name),
+        f"{name}.example",
+        dns_names=(f"{name}.example",),
+        challenge_password=challenge_password,
     )
 
 
-# --------------------------------------------------------------------------------------------------------- envelope
+# ----------------------------------------------------------------------------------------- envelope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +116,11 @@ class Envelope:
     def encode(self) -> bytes:
         content_tlv = self._content()
         algorithm = der_sequence(self.cipher_oid, der_octets(self.iv))
-        infos = self.recipient_infos if self.recipient_infos is not None else (self.recipient_info(),) * self.copies
+        infos = (
+            self.recipient_infos
+            if self.recipient_infos is not None
+            else (self.recipient_info(),) * self.copies
+        )
         enveloped = der_sequence(
             der_integer(0),
             self.originator_info,
@@ -119,7 +141,9 @@ class Envelope:
             der_integer(0),
             self.rid if self.rid is not None else rid,
             self.key_transport or self._key_transport(),
-            der_octets(self.encrypted_cek if self.encrypted_cek is not None else self._encrypt(key)),
+            der_octets(
+                self.encrypted_cek if self.encrypted_cek is not None else self._encrypt(key)
+            ),
         )
 
     def _key_transport(self) -> bytes:
@@ -146,7 +170,9 @@ class Envelope:
                 encryptor = Cipher(TripleDES(self.cek), CBC(self.iv)).encryptor()
                 return der(0x80, encryptor.update(padded) + encryptor.finalize())
             key = self.cek if len(self.cek) in {16, 24, 32} else b"k" * 16
-            encryptor = Cipher(AES(key), CBC(self.iv if len(self.iv) == 16 else b"i" * 16)).encryptor()
+            encryptor = Cipher(
+                AES(key), CBC(self.iv if len(self.iv) == 16 else b"i" * 16)
+            ).encryptor()
             ciphertext = encryptor.update(padded) + encryptor.finalize()
         return ber_octets(ciphertext, tag=0xA0) if self.constructed else der(0x80, ciphertext)
 
@@ -163,18 +189,22 @@ def pkcs1_block(cek: bytes, *, size: int = 256, start: bytes = b"\x00\x02") -> b
     return start + b"\x5a" * (size - len(cek) - len(start) - 1) + b"\x00" + cek
 
 
-def oaep_algorithm(hash_name: str, mask_hash_name: str | None = None, label: bytes | None = None) -> bytes:
+def oaep_algorithm(
+    hash_name: str, mask_hash_name: str | None = None, label: bytes | None = None
+) -> bytes:
     """RSAES-OAEP with explicit parameters, SHA-1 with none."""
     if hash_name == "sha1" and mask_hash_name is None and label is None:
         return der_sequence(c.RSA_OAEP, der_sequence())
     parameters = [der_context(0, hash_algorithm(hash_name))]
-    parameters.append(der_context(1, der_sequence(c.MGF1, hash_algorithm(mask_hash_name or hash_name))))
+    parameters.append(
+        der_context(1, der_sequence(c.MGF1, hash_algorithm(mask_hash_name or hash_name)))
+    )
     if label is not None:
         parameters.append(der_context(2, der_sequence(c.P_SPECIFIED, der_octets(label))))
     return der_sequence(c.RSA_OAEP, der_sequence(*parameters))
 
 
-# -------------------------------------------------------------------------------------------------------------- BER
+# ---------------------------------------------------------------------------------------------- BER
 
 
 def ber_sequence(*parts: bytes) -> bytes:
@@ -208,7 +238,11 @@ def random_bytes(count: int) -> bytes:
 
 
 def hash_algorithm(name: str) -> bytes:
-    oids = {"md5": "1.2.840.113549.2.5", "sha1": "1.3.14.3.2.26", "sha224": "2.16.840.1.101.3.4.2.4"}
+    oids = {
+        "md5": "1.2.840.113549.2.5",
+        "sha1": "1.3.14.3.2.26",
+        "sha224": "2.16.840.1.101.3.4.2.4",
+    }
     oid = der_oid(oids[name]) if name in oids else oid_of(c.DIGESTS, name)
     return der_sequence(oid, DER_NULL)
 

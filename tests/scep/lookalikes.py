@@ -1,7 +1,9 @@
-"""Messages shaped like those of devices that cannot run here, put together from what is known of each.
+"""Messages shaped like those of devices that cannot run here, put together from what is known of
+each.
 
-Each is what the device would send for Alice's key; `again` is what it sends after PENDING. What they have in common
-with the device, and where that is known from, stands in tests/vectors/README.md.
+Each is what the device would send for Alice's key; `again` is what it sends after PENDING. What
+they have in common with the device, and where that is known from, stands in
+tests/vectors/README.md.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     DER_NULL,
     PRINTABLE_STRING,
     UTF8_STRING,
@@ -31,10 +33,19 @@ from ca.asn1 import (
     der_oid,
     der_sequence,
 )
-from ca.names import build_name
+from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.certificates import read_certificate
-from tests.ca.forge import attribute, dns, extension, extension_request, raw_name, request_der, san, spki
+from tests.ca.forge import (
+    attribute,
+    dns,
+    extension,
+    extension_request,
+    raw_name,
+    request_der,
+    san,
+    spki,
+)
 from tests.pki import rsa_key
 from tests.scep.forge import NOW, Envelope, Message
 
@@ -42,7 +53,9 @@ IA5_STRING: Final = 0x16
 _CN, _O, _C = "2.5.4.3", "2.5.4.10", "2.5.4.6"
 _SHA1_WITH_RSA: Final = der_sequence(der_oid("1.2.840.113549.1.1.5"), DER_NULL)
 _SHA256_WITH_RSA: Final = der_sequence(der_oid("1.2.840.113549.1.1.11"), DER_NULL)
-_KEY_USAGE: Final = extension("2.5.29.15", bytes.fromhex("030205a0"), critical=der_boolean(value=True))
+_KEY_USAGE: Final = extension(
+    "2.5.29.15", bytes.fromhex("030205a0"), critical=der_boolean(value=True)
+)
 _KEY: Final = rsa_key("alice")
 _SPKI: Final = spki(_KEY)
 _NONCE: Final = bytes(range(100, 116))
@@ -84,9 +97,13 @@ class LookAlike:
             return self._message(ra_certificate, self.csr, "19", _NEXT_NONCE)
         recipient, signer = read_certificate(ra_certificate), read_certificate(self.signer)
         issuer = recipient.subject_der if self.names_ra else recipient.issuer_der
-        return self._message(ra_certificate, der_sequence(issuer, signer.subject_der), "20", _NEXT_NONCE)
+        return self._message(
+            ra_certificate, der_sequence(issuer, signer.subject_der), "20", _NEXT_NONCE
+        )
 
-    def _message(self, ra_certificate: bytes, plaintext: bytes, message_type: str, nonce: bytes) -> bytes:
+    def _message(
+        self, ra_certificate: bytes, plaintext: bytes, message_type: str, nonce: bytes
+    ) -> bytes:
         envelope = Envelope(
             plaintext=plaintext,
             recipient_certificate=ra_certificate,
@@ -107,7 +124,7 @@ class LookAlike:
         ).encode()
 
 
-# -------------------------------------------------------------------------------------------------------- certificates
+# ------------------------------------------------------------------------------------- certificates
 
 
 def _certificate(
@@ -120,7 +137,9 @@ def _certificate(
 ) -> bytes:
     """A self-signed certificate of Alice's key, as odd as devices make them."""
     algorithm = _SHA1_WITH_RSA if is_sha1 else _SHA256_WITH_RSA
-    start, end = (der(0x17, f"{when:%y%m%d%H%M%SZ}".encode()) for when in (NOW, NOW + timedelta(days=6)))
+    start, end = (
+        der(0x17, f"{when:%y%m%d%H%M%SZ}".encode()) for when in (NOW, NOW + timedelta(days=6))
+    )
     tbs = der_sequence(
         b"" if version_1 else der_context(0, der_integer(2)),
         serial,
@@ -132,7 +151,9 @@ def _certificate(
         der_context(3, der_sequence(*extensions)) if extensions else b"",
     )
     hash_algorithm = hashes.SHA1() if is_sha1 else hashes.SHA256()  # noqa: S303 - as the device does
-    return der_sequence(tbs, algorithm, der_bit_string(_KEY.sign(tbs, padding.PKCS1v15(), hash_algorithm)))
+    return der_sequence(
+        tbs, algorithm, der_bit_string(_KEY.sign(tbs, padding.PKCS1v15(), hash_algorithm))
+    )
 
 
 def _printable(*attributes: tuple[str, str]) -> bytes:
@@ -143,7 +164,7 @@ def _hash(name: str, data: bytes = _SPKI) -> str:
     return hashlib.new(name, data, usedforsecurity=False).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------------------- on the wire
+# -------------------------------------------------------------------------------------- on the wire
 
 
 def _post(content_type: str) -> Send:
@@ -152,21 +173,36 @@ def _post(content_type: str) -> Send:
 
 def _get(spell: Callable[[str], str]) -> Send:
     """GET with the base64 of a message as one device spells it."""
-    return lambda message: (f"operation=PKIOperation&message={spell(base64.b64encode(message).decode())}", None, "")
+    return lambda message: (
+        f"operation=PKIOperation&message={spell(base64.b64encode(message).decode())}",
+        None,
+        "",
+    )
 
 
 def _lines(text: str) -> str:
     """Lines of 64 characters, with a line break after each, percent-encoded."""
-    return "".join(f"{quote(text[start : start + 64], safe='')}%0A" for start in range(0, len(text), 64))
+    return "".join(
+        f"{quote(text[start : start + 64], safe='')}%0A" for start in range(0, len(text), 64)
+    )
 
 
-# -------------------------------------------------------------------------------------------------------------- devices
+# ------------------------------------------------------------------------------------------ devices
 
 
 @cache
 def lookalikes() -> tuple[LookAlike, ...]:
     """Every device."""
-    return (_apple(), _macos(), _windows(), _cisco(), _sscep(), _jscep(), _certmonger(), _micromdm())
+    return (
+        _apple(),
+        _macos(),
+        _windows(),
+        _cisco(),
+        _sscep(),
+        _jscep(),
+        _certmonger(),
+        _micromdm(),
+    )
 
 
 def _apple() -> LookAlike:
@@ -176,7 +212,9 @@ def _apple() -> LookAlike:
         name="iOS",
         common_name="iphone-7",
         csr=request_der(subject, extension_request(_KEY_USAGE, san(dns("iphone-7.example")))),
-        signer=_certificate(_printable((_CN, "5E2F3A77-8C1B-4B6C-9A40-0F2B6C9D1E11")), extensions=(_KEY_USAGE,)),
+        signer=_certificate(
+            _printable((_CN, "5E2F3A77-8C1B-4B6C-9A40-0F2B6C9D1E11")), extensions=(_KEY_USAGE,)
+        ),
         transaction_id=_hash("sha1", raw_key).upper(),
         send=_post("application/x-pki-message"),
         nonce=bytes(8),
@@ -191,7 +229,9 @@ def _macos() -> LookAlike:
         name="macOS by GET",
         common_name="mac-7",
         csr=request_der(subject, extension_request(_KEY_USAGE)),
-        signer=_certificate(_printable((_CN, "0B0D5C0E-77D1-4E3C-8F5B-0C1D2E3F4A5B")), extensions=(_KEY_USAGE,)),
+        signer=_certificate(
+            _printable((_CN, "0B0D5C0E-77D1-4E3C-8F5B-0C1D2E3F4A5B")), extensions=(_KEY_USAGE,)
+        ),
         transaction_id=_hash("sha1").upper(),
         send=_get(lambda text: text.replace("=", "%3D")),
         client="mdmclient/1 CFNetwork/1494.0.7 Darwin/23.4.0",
@@ -199,20 +239,31 @@ def _macos() -> LookAlike:
 
 
 def _windows() -> LookAlike:
-    """CertEnroll: OAEP, a signer with a critical authorityKeyIdentifier that is signed with SHA-1."""
+    """CertEnroll: OAEP, a signer with a critical authorityKeyIdentifier that is signed with
+    SHA-1.
+    """
     identifier = hashlib.sha1(_SPKI, usedforsecurity=False).digest()
-    critical = extension("2.5.29.35", der_sequence(der(0x80, identifier)), critical=der_boolean(value=True))
+    critical = extension(
+        "2.5.29.35", der_sequence(der(0x80, identifier)), critical=der_boolean(value=True)
+    )
     return LookAlike(
         name="Windows",
         common_name="pc-7",
         csr=request_der(
             build_name([("CN", "pc-7")]).der,
             attribute("1.3.6.1.4.1.311.13.2.3", der(IA5_STRING, b"10.0.22631.2")),
-            attribute("1.3.6.1.4.1.311.21.20", der_sequence(der_integer(9), der(UTF8_STRING, b"pc-7"))),
-            attribute("1.3.6.1.4.1.311.13.2.2", der_sequence(der_integer(1), der(0x1E, "KSP".encode("utf-16-be")))),
+            attribute(
+                "1.3.6.1.4.1.311.21.20", der_sequence(der_integer(9), der(UTF8_STRING, b"pc-7"))
+            ),
+            attribute(
+                "1.3.6.1.4.1.311.13.2.2",
+                der_sequence(der_integer(1), der(0x1E, "KSP".encode("utf-16-be"))),
+            ),
             extension_request(_KEY_USAGE, san(dns("pc-7.example"))),
         ),
-        signer=_certificate(_printable((_CN, "SCEP Protocol Certificate")), extensions=(critical,), is_sha1=True),
+        signer=_certificate(
+            _printable((_CN, "SCEP Protocol Certificate")), extensions=(critical,), is_sha1=True
+        ),
         transaction_id=_hash("sha256").upper(),
         send=_post("application/x-pki-message"),
         oaep_hash="sha1",
@@ -223,7 +274,9 @@ def _windows() -> LookAlike:
 
 
 def _cisco() -> LookAlike:
-    """IOS-XE: GET with line breaks inside the base64, its host name and serial number in the subject."""
+    """IOS-XE: GET with line breaks inside the base64, its host name and serial number in the
+    subject.
+    """
     subject = raw_name(
         ("1.2.840.113549.1.9.2", IA5_STRING, b"r7.example"),
         ("2.5.4.5", PRINTABLE_STRING, b"FTX1840ABCD"),
@@ -241,7 +294,9 @@ def _cisco() -> LookAlike:
 
 
 def _sscep() -> LookAlike:
-    """sscep 0.10: most of the transactionID's text and a NUL as serial number, SHA-512, no Content-Type."""
+    """sscep 0.10: most of the transactionID's text and a NUL as serial number, SHA-512, no
+    Content-Type.
+    """
     text = _hash("md5").upper()
     subject = build_name([("CN", "sscep-7"), ("O", "Exp")]).der
     return LookAlike(
@@ -257,7 +312,9 @@ def _sscep() -> LookAlike:
 
 
 def _jscep() -> LookAlike:
-    """jscep over Bouncy Castle: BER of indefinite length, lower-case hexadecimal, a raw plus in GET."""
+    """jscep over Bouncy Castle: BER of indefinite length, lower-case hexadecimal, a raw plus in
+    GET.
+    """
     return LookAlike(
         name="jscep by GET",
         common_name="jscep-7",
@@ -278,7 +335,11 @@ def _certmonger() -> LookAlike:
     return LookAlike(
         name="certmonger by GET",
         common_name="monger-7",
-        csr=request_der(subject, attribute("1.2.840.113549.1.9.20", name), extension_request(san(dns("monger-7")))),
+        csr=request_der(
+            subject,
+            attribute("1.2.840.113549.1.9.20", name),
+            extension_request(san(dns("monger-7"))),
+        ),
         signer=_certificate(subject, serial=der(0x02, bytes(range(1, 33))), version_1=True),
         transaction_id=str(int(_hash("sha256"), 16)),
         send=_get(lambda text: quote(text, safe="")),
@@ -289,7 +350,9 @@ def _certmonger() -> LookAlike:
 
 
 def _micromdm() -> LookAlike:
-    """micromdm's scepclient as it would be with AES: the same bytes again every 30 seconds, a base64 transactionID."""
+    """micromdm's scepclient as it would be with AES: the same bytes again every 30 seconds, a
+    base64 transactionID.
+    """
     return LookAlike(
         name="micromdm",
         common_name="mdm-7",

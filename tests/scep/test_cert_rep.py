@@ -1,4 +1,6 @@
-"""Answers out: the exact spelling that every known client reads, checked byte by byte and by other parsers."""
+"""Answers out: the exact spelling that every known client reads, checked byte by byte and by other
+parsers.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import pytest
 from asn1crypto import cms
 from cryptography.hazmat.primitives import serialization
 
-from ca.asn1 import PRINTABLE_STRING, UTF8_STRING, der, der_octets, der_sequence, der_set
+from ca.x509.asn1 import PRINTABLE_STRING, UTF8_STRING, der, der_octets, der_sequence, der_set
 from scep.protocol import constants as c
 from scep.protocol.certificates import read_certificate
 from scep.protocol.codec import decode_pki_message, encode_cert_rep, encode_degenerate
@@ -36,7 +38,9 @@ def request_message() -> PKIMessage:
 
 
 def pending(message: PKIMessage) -> bytes:
-    return encode_cert_rep(CertRep(message.reply, PKIStatus.PENDING), signer=RA, entropy=constant_entropy())
+    return encode_cert_rep(
+        CertRep(message.reply, PKIStatus.PENDING), signer=RA, entropy=constant_entropy()
+    )
 
 
 def failure(message: PKIMessage, text: str | None = "no ü") -> bytes:
@@ -45,7 +49,12 @@ def failure(message: PKIMessage, text: str | None = "no ü") -> bytes:
 
 
 def success(message: PKIMessage) -> bytes:
-    rep = CertRep(message.reply, PKIStatus.SUCCESS, certificates=(certificate_der("alice"),), recipient=message.signer)
+    rep = CertRep(
+        message.reply,
+        PKIStatus.SUCCESS,
+        certificates=(certificate_der("alice"),),
+        recipient=message.signer,
+    )
     return encode_cert_rep(rep, signer=RA, entropy=constant_entropy())
 
 
@@ -97,7 +106,9 @@ def test_d34_a_refused_digest_is_answered_with_sha256() -> None:
 @pytest.mark.parametrize("digest", ["sha256", "sha512"])
 def test_without_content_the_digest_is_that_of_nothing(digest: str) -> None:
     answer = pending(decode_pki_message(forge(digest=digest)))
-    assert attributes(answer)["1.2.840.113549.1.9.4"] == der_set(der_octets(bytes.fromhex(EMPTY_DIGESTS[digest])))
+    assert attributes(answer)["1.2.840.113549.1.9.4"] == der_set(
+        der_octets(bytes.fromhex(EMPTY_DIGESTS[digest]))
+    )
 
 
 def test_a_failure_says_what_clients_need(request_message: PKIMessage) -> None:
@@ -114,11 +125,17 @@ def test_a_failure_says_what_clients_need(request_message: PKIMessage) -> None:
 
 
 def test_fail_info_is_written_with_the_numbers_of_the_rfc(request_message: PKIMessage) -> None:
-    """RFC 8894 section 3.2.1.4: 0 badAlg, 1 badMessageCheck, 2 badRequest, 3 badTime, 4 badCertId."""
-    for number, name in enumerate(("BAD_ALG", "BAD_MESSAGE_CHECK", "BAD_REQUEST", "BAD_TIME", "BAD_CERT_ID")):
+    """RFC 8894 section 3.2.1.4: 0 badAlg, 1 badMessageCheck, 2 badRequest, 3 badTime, 4
+    badCertId.
+    """
+    for number, name in enumerate(
+        ("BAD_ALG", "BAD_MESSAGE_CHECK", "BAD_REQUEST", "BAD_TIME", "BAD_CERT_ID")
+    ):
         rep = CertRep(request_message.reply, PKIStatus.FAILURE, FailInfo[name])
         found = attributes(encode_cert_rep(rep, signer=RA, entropy=constant_entropy()))
-        assert found["2.16.840.1.113733.1.9.4"] == der_set(der(PRINTABLE_STRING, str(number).encode())), name
+        assert found["2.16.840.1.113733.1.9.4"] == der_set(
+            der(PRINTABLE_STRING, str(number).encode())
+        ), name
 
 
 def test_a_failure_may_have_no_text(request_message: PKIMessage) -> None:
@@ -131,10 +148,14 @@ def test_pending_has_neither_fail_info_nor_text(request_message: PKIMessage) -> 
 
 def test_the_transaction_id_is_echoed_byte_by_byte() -> None:
     message = decode_pki_message(forge(transaction_id="a@*_", transaction_id_tag=UTF8_STRING))
-    assert attributes(pending(message))["2.16.840.1.113733.1.9.7"] == der_set(der(UTF8_STRING, b"a@*_"))
+    assert attributes(pending(message))["2.16.840.1.113733.1.9.7"] == der_set(
+        der(UTF8_STRING, b"a@*_")
+    )
 
 
-def test_signed_attributes_are_in_der_order_and_the_signature_covers_them(request_message: PKIMessage) -> None:
+def test_signed_attributes_are_in_der_order_and_the_signature_covers_them(
+    request_message: PKIMessage,
+) -> None:
     info = signed_data(failure(request_message))["signer_infos"][0]
     encoded = [item.dump() for item in info["signed_attrs"]]
     assert encoded == sorted(encoded)
@@ -154,7 +175,9 @@ def test_signer_info_is_spelled_as_openssl_does(request_message: PKIMessage) -> 
 
 
 def test_success_is_encrypted_to_the_signer_of_the_request(request_message: PKIMessage) -> None:
-    inner = cms.ContentInfo.load(signed_data(success(request_message))["encap_content_info"]["content"].native)
+    inner = cms.ContentInfo.load(
+        signed_data(success(request_message))["encap_content_info"]["content"].native
+    )
     assert inner["content_type"].native == "enveloped_data"
     enveloped = inner["content"]
     recipient = enveloped["recipient_infos"][0].chosen
@@ -162,12 +185,16 @@ def test_success_is_encrypted_to_the_signer_of_the_request(request_message: PKIM
     rid = request_message.signer.issuer_der + request_message.signer.serial_der
     assert recipient["rid"].dump().endswith(rid)
     assert recipient["key_encryption_algorithm"].dump() == c.RSA_ENCRYPTION_ALGORITHM
-    assert enveloped["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].dotted.endswith(".1.2")
+    assert enveloped["encrypted_content_info"]["content_encryption_algorithm"][
+        "algorithm"
+    ].dotted.endswith(".1.2")
     assert enveloped["encrypted_content_info"]["encrypted_content"].dump()[0] == 0x80
 
 
 def test_a_degenerate_keeps_its_order_and_has_its_reference_frame() -> None:
-    encoded = encode_degenerate([certificate_der("ra"), certificate_der("ca"), certificate_der("alice")])
+    encoded = encode_degenerate(
+        [certificate_der("ra"), certificate_der("ca"), certificate_der("alice")]
+    )
     frame = bytes.fromhex("0201013100300b06092a864886f70d010701a0")
     assert frame in encoded
     assert encoded.endswith(b"\x31\x00")
@@ -199,19 +226,27 @@ def test_a_degenerate_may_hold_only_a_crl() -> None:
         ),
     ],
 )
-def test_an_inconsistent_answer_cannot_exist(request_message: PKIMessage, case: str, pieces: dict[str, object]) -> None:
+def test_an_inconsistent_answer_cannot_exist(
+    request_message: PKIMessage, case: str, pieces: dict[str, object]
+) -> None:
     with pytest.raises(ValueError, match="CertRep"):
         CertRep(request_message.reply, **pieces)  # type: ignore[arg-type]  # the pieces are fields of CertRep
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_openssl_verifies_and_decrypts_a_success(request_message: PKIMessage, tmp_path: Path) -> None:
-    answer, ra, enveloped, key = (tmp_path / name for name in ("answer.der", "ra.pem", "env.der", "alice.pem"))
+def test_openssl_verifies_and_decrypts_a_success(
+    request_message: PKIMessage, tmp_path: Path
+) -> None:
+    answer, ra, enveloped, key = (
+        tmp_path / name for name in ("answer.der", "ra.pem", "env.der", "alice.pem")
+    )
     answer.write_bytes(success(request_message))
     ra.write_text("\n".join(_pem(certificate_der(name)) for name in ("ra", "ca")))
     key.write_bytes(
         rsa_key("alice").private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
     )
     verify: list[str | Path] = [
@@ -247,4 +282,8 @@ def test_openssl_verifies_and_decrypts_a_success(request_message: PKIMessage, tm
 def _pem(certificate: bytes) -> str:
     from cryptography import x509
 
-    return x509.load_der_x509_certificate(certificate).public_bytes(serialization.Encoding.PEM).decode()
+    return (
+        x509.load_der_x509_certificate(certificate)
+        .public_bytes(serialization.Encoding.PEM)
+        .decode()
+    )

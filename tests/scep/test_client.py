@@ -15,19 +15,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from cryptography import x509
 
-from ca.asn1 import der_octets, der_sequence
+from ca.x509.asn1 import der_octets, der_sequence
 from scep.client import (
-    BadCertRep,
     CaCertificates,
-    HttpAnswer,
-    HttpError,
     Identity,
     ScepClient,
     build_cert_poll,
     build_csr,
     build_pkcs_req,
-    decode_cert_rep,
-    fetch,
 )
 from scep.protocol import constants as c
 from scep.protocol.capabilities import capabilities
@@ -35,8 +30,9 @@ from scep.protocol.codec import decode_pki_message, encode_cert_rep, encode_dege
 from scep.protocol.constants import FailInfo, MessageType, PKIStatus
 from scep.protocol.envelope import open_envelope
 from scep.protocol.messages import CertRep
-from scep.protocol.requests import ReceivedCertRep, SentRequest
+from scep.protocol.requests import BadCertRep, ReceivedCertRep, SentRequest, decode_cert_rep
 from scep.protocol.signed_data import encode_signed_data
+from scep.transport import HttpAnswer, HttpError, fetch
 from tests.pki import RaKeys, certificate_der, rsa_key
 from tests.scep.forge import attribute, identity, sender_nonce, text_attribute
 
@@ -56,10 +52,16 @@ class SmallServer:
         query = parse_qs(urlsplit(url).query)
         operation = query["operation"][0]
         if operation == "GetCACaps":
-            return HttpAnswer(200, "text/plain", capabilities(renewal=True, next_ca=False, legacy=False))
+            return HttpAnswer(
+                200, "text/plain", capabilities(renewal=True, next_ca=False, legacy=False)
+            )
         if operation == "GetCACert":
             return self._certificates()
-        message = body if body is not None else base64.b64decode(unquote(urlsplit(url).query.split("message=")[1]))
+        message = (
+            body
+            if body is not None
+            else base64.b64decode(unquote(urlsplit(url).query.split("message=")[1]))
+        )
         return HttpAnswer(200, "application/x-pki-message", self._answer(message))
 
     def _certificates(self) -> HttpAnswer:
@@ -75,16 +77,25 @@ class SmallServer:
         self.seen += 1
         rep = CertRep(message.reply, PKIStatus.PENDING)
         if self.seen > 1 and self.then is PKIStatus.FAILURE:
-            rep = CertRep(message.reply, PKIStatus.FAILURE, FailInfo.BAD_REQUEST, "rejected by an officer")
+            rep = CertRep(
+                message.reply, PKIStatus.FAILURE, FailInfo.BAD_REQUEST, "rejected by an officer"
+            )
         elif self.seen > 1:
             certificates = (certificate_der("alice"),)
-            rep = CertRep(message.reply, PKIStatus.SUCCESS, certificates=certificates, recipient=message.signer)
+            rep = CertRep(
+                message.reply,
+                PKIStatus.SUCCESS,
+                certificates=certificates,
+                recipient=message.signer,
+            )
         return encode_cert_rep(rep, signer=RA, entropy=os.urandom)
 
 
 @pytest.fixture
 def csr_der() -> bytes:
-    return build_csr(rsa_key("alice"), "alice.example", dns_names=["alice.example"], challenge_password="secret")
+    return build_csr(
+        rsa_key("alice"), "alice.example", dns_names=["alice.example"], challenge_password="secret"
+    )
 
 
 @pytest.mark.parametrize("use_get", [False, True])
@@ -98,7 +109,9 @@ def test_alice_waits_and_gets_her_certificate(csr_der: bytes, use_get: bool) -> 
 
 
 def test_alice_is_told_why_she_gets_none(csr_der: bytes) -> None:
-    client = ScepClient(URL, SmallServer(then=PKIStatus.FAILURE, single=True), digest="sha512", cipher="aes-256-cbc")
+    client = ScepClient(
+        URL, SmallServer(then=PKIStatus.FAILURE, single=True), digest="sha512", cipher="aes-256-cbc"
+    )
     client.enroll(csr_der, identity(), transaction_id="t-1")
     answer = client.poll(identity(), transaction_id="t-1", subject_der=identity().subject_der)
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
@@ -107,8 +120,13 @@ def test_alice_is_told_why_she_gets_none(csr_der: bytes) -> None:
 
 def test_a_renewal_is_signed_by_the_old_certificate(csr_der: bytes) -> None:
     old = Identity(certificate_der("alice"), rsa_key("alice"))
-    message = decode_pki_message(build_pkcs_req(csr_der, old, certificate_der("ra"), renewal=True).der)
-    assert (message.message_type, message.signer.der) == (MessageType.RENEWAL_REQ, certificate_der("alice"))
+    message = decode_pki_message(
+        build_pkcs_req(csr_der, old, certificate_der("ra"), renewal=True).der
+    )
+    assert (message.message_type, message.signer.der) == (
+        MessageType.RENEWAL_REQ,
+        certificate_der("alice"),
+    )
     client = ScepClient(URL, SmallServer(seen=1))
     assert client.enroll(csr_der, old, renewal=True).status is PKIStatus.SUCCESS
 
@@ -123,7 +141,10 @@ def test_certificates_and_crls_are_asked_for() -> None:
 def test_the_csr_says_what_was_asked_for(csr_der: bytes) -> None:
     request = x509.load_der_x509_csr(csr_der)
     assert request.is_signature_valid
-    assert request.attributes.get_attribute_for_oid(x509.oid.AttributeOID.CHALLENGE_PASSWORD).value == b"secret"
+    assert (
+        request.attributes.get_attribute_for_oid(x509.oid.AttributeOID.CHALLENGE_PASSWORD).value
+        == b"secret"
+    )
     bare = x509.load_der_x509_csr(build_csr(rsa_key("bob"), "bob.example"))
     assert (len(bare.extensions), len(bare.attributes)) == (0, 0)
 
@@ -134,7 +155,9 @@ def test_a_crl_is_delivered(csr_der: bytes) -> None:
     message = decode_pki_message(sent.der)
     rep = CertRep(message.reply, PKIStatus.SUCCESS, crls=(crl,), recipient=message.signer)
     answer = encode_cert_rep(rep, signer=RA, entropy=os.urandom)
-    read_back = decode_cert_rep(answer, sent=sent, recipient=identity(), trusted=[certificate_der("ra")])
+    read_back = decode_cert_rep(
+        answer, sent=sent, recipient=identity(), trusted=[certificate_der("ra")]
+    )
     assert (read_back.certificates, read_back.crls) == ((), (crl,))
 
 
@@ -143,7 +166,7 @@ def test_answers_with_oaep_are_not_decrypted() -> None:
         identity().decrypt(b"", "sha256")
 
 
-# ------------------------------------------------------------------------------------------------- distrust of answers
+# ------------------------------------------------------------------------------ distrust of answers
 
 
 @pytest.fixture
@@ -155,7 +178,9 @@ def read(answer: bytes, sent: SentRequest) -> ReceivedCertRep:
     return decode_cert_rep(answer, sent=sent, recipient=identity(), trusted=[certificate_der("ra")])
 
 
-def answer_with(sent: SentRequest, *, replace_with: dict[bytes, bytes], content: bytes = b"") -> bytes:
+def answer_with(
+    sent: SentRequest, *, replace_with: dict[bytes, bytes], content: bytes = b""
+) -> bytes:
     """A signed answer to `sent` in which some attributes are others; an empty one leaves it out."""
     attributes = {
         c.ATTR_MESSAGE_TYPE: text_attribute(c.ATTR_MESSAGE_TYPE, "3"),
@@ -186,7 +211,9 @@ def test_a_plain_answer_is_believed(sent: SentRequest) -> None:
         (c.ATTR_PKI_STATUS, b""),
     ],
 )
-def test_an_answer_for_somebody_else_is_not_believed(sent: SentRequest, attribute_oid: bytes, value: bytes) -> None:
+def test_an_answer_for_somebody_else_is_not_believed(
+    sent: SentRequest, attribute_oid: bytes, value: bytes
+) -> None:
     with pytest.raises(BadCertRep):
         read(answer_with(sent, replace_with={attribute_oid: value}), sent)
 
@@ -203,7 +230,10 @@ def test_a_failure_without_text_has_none(sent: SentRequest) -> None:
 def test_an_answer_signed_by_somebody_else_is_not_believed(sent: SentRequest) -> None:
     with pytest.raises(BadCertRep, match="RA certificate"):
         decode_cert_rep(
-            answer_with(sent, replace_with={}), sent=sent, recipient=identity(), trusted=[certificate_der("ca")]
+            answer_with(sent, replace_with={}),
+            sent=sent,
+            recipient=identity(),
+            trusted=[certificate_der("ca")],
         )
 
 
@@ -220,7 +250,7 @@ def test_an_answer_without_signer_is_not_believed(sent: SentRequest) -> None:
         read(encode_degenerate([certificate_der("ra")]), sent)
 
 
-# ----------------------------------------------------------------------------------------------------- GetCACert, HTTP
+# ---------------------------------------------------------------------------------- GetCACert, HTTP
 
 
 def test_roles_are_found_by_key_usage() -> None:
@@ -241,14 +271,18 @@ def test_a_ca_that_cannot_decrypt_is_not_enough() -> None:
 
 
 def test_unreadable_ca_certificates_are_reported() -> None:
-    client = ScepClient(URL, lambda _url, _body: HttpAnswer(200, "application/x-x509-ca-ra-cert", b"junk"))
+    client = ScepClient(
+        URL, lambda _url, _body: HttpAnswer(200, "application/x-x509-ca-ra-cert", b"junk")
+    )
     with pytest.raises(BadCertRep, match="not readable"):
         client.get_ca_cert()
 
 
 def test_ca_certificates_that_are_no_certificates_are_reported() -> None:
     odd = certificate_der("ca").replace(bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13"))
-    version_18 = certificate_der("ca").replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020112"), 1)
+    version_18 = certificate_der("ca").replace(
+        bytes.fromhex("a003020102"), bytes.fromhex("a003020112"), 1
+    )
     assert certificate_der("ca") not in (odd, version_18)
     for der in (b"\x30\x03\x02\x01\x00", certificate_der("ca")[:-1], odd, version_18):
         with pytest.raises(BadCertRep, match=r"^GetCACert: a certificate is not readable"):
@@ -256,7 +290,9 @@ def test_ca_certificates_that_are_no_certificates_are_reported() -> None:
 
 
 def test_an_http_error_is_reported_with_its_text() -> None:
-    client = ScepClient(URL, lambda _url, _body: HttpAnswer(503, "text/plain", b"come back later\n"))
+    client = ScepClient(
+        URL, lambda _url, _body: HttpAnswer(503, "text/plain", b"come back later\n")
+    )
     with pytest.raises(HttpError, match="HTTP 503 come back later"):
         client.get_ca_caps()
 
@@ -310,7 +346,9 @@ def test_get_and_post_go_over_http(echo_url: str) -> None:
     )
 
 
-def test_localhost_is_this_machine_where_nothing_resolves_names(echo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_localhost_is_this_machine_where_nothing_resolves_names(
+    echo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resolve = socket.getaddrinfo
 
     def resolve_addresses_only(host: str, *rest: Any, **more: Any) -> Any:
@@ -332,7 +370,9 @@ def test_a_server_that_is_not_there_is_reported() -> None:
 
 
 def test_a_poll_names_issuer_and_subject() -> None:
-    poll = decode_pki_message(build_cert_poll(identity(), certificate_der("ra"), transaction_id="t-9").der)
+    poll = decode_pki_message(
+        build_cert_poll(identity(), certificate_der("ra"), transaction_id="t-9").der
+    )
     assert (poll.message_type, poll.transaction_id) == (MessageType.CERT_POLL, "t-9")
     content = open_envelope(poll, recipients=[RA], entropy=os.urandom)
     assert content == der_sequence(RA.issuer_der, identity().subject_der)

@@ -1,4 +1,6 @@
-"""Requests in: what is accepted is read exactly, what is not is refused with the right failInfo and echo."""
+"""Requests in: what is accepted is read exactly, what is not is refused with the right failInfo and
+echo.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     DER_NULL,
     IA5_STRING,
     OCTET_STRING,
@@ -53,7 +55,7 @@ def refusal(message: bytes) -> Refused:
     return caught.value
 
 
-# --------------------------------------------------------------------------------------------------------- accepted
+# ----------------------------------------------------------------------------------------- accepted
 
 
 def test_a_pkcs_req_is_read() -> None:
@@ -84,27 +86,52 @@ def test_sha2_digests_are_accepted(digest: str) -> None:
     ("case", "pieces"),
     [
         ("digest without parameters", {"digest_algorithm": der_sequence(c.DIGEST_OIDS["sha256"])}),
-        ("sha256WithRSAEncryption", {"signature_algorithm": der_sequence(der_oid("1.2.840.113549.1.1.11"), DER_NULL)}),
+        (
+            "sha256WithRSAEncryption",
+            {"signature_algorithm": der_sequence(der_oid("1.2.840.113549.1.1.11"), DER_NULL)},
+        ),
         ("PSS", {"pss_salt": 32}),
-        ("attributes in any order, signed as sent", {"sort_attributes": False, "sign_sorted": False}),
+        (
+            "attributes in any order, signed as sent",
+            {"sort_attributes": False, "sign_sorted": False},
+        ),
         ("attributes in any order, signed as DER", {"sort_attributes": False}),
-        ("signer named by key identifier", {"sid_by_ski": True, "certificate": certificate_der("alice")}),
-        ("signer named wrongly, one certificate", {"sid": der_sequence(der_sequence(), der_integer(5))}),
+        (
+            "signer named by key identifier",
+            {"sid_by_ski": True, "certificate": certificate_der("alice")},
+        ),
+        (
+            "signer named wrongly, one certificate",
+            {"sid": der_sequence(der_sequence(), der_integer(5))},
+        ),
         ("certificate of ours", {"certificate": certificate_der("alice")}),
         (
             "chain beside the signer",
-            {"certificates": [certificate_der("ca"), identity().certificate_der, certificate_der("ra")]},
+            {
+                "certificates": [
+                    certificate_der("ca"),
+                    identity().certificate_der,
+                    certificate_der("ra"),
+                ]
+            },
         ),
         (
             "chain, signer named by key identifier",
             {
                 "sid_by_ski": True,
                 "certificate": certificate_der("alice"),
-                "certificates": [certificate_der("ca"), identity().certificate_der, certificate_der("alice")],
+                "certificates": [
+                    certificate_der("ca"),
+                    identity().certificate_der,
+                    certificate_der("alice"),
+                ],
             },
         ),
         ("BER of indefinite length", {"indefinite": True}),
-        ("BER of indefinite length, attributes too", {"indefinite": True, "indefinite_attributes": True}),
+        (
+            "BER of indefinite length, attributes too",
+            {"indefinite": True, "indefinite_attributes": True},
+        ),
         ("CRLs beside the certificates", {"crls": [der_sequence()]}),
         (
             "a v2 attribute certificate beside the signer",
@@ -112,8 +139,14 @@ def test_sha2_digests_are_accepted(digest: str) -> None:
         ),
         ("trailing line end", {"trailing": b"\r\n\x00"}),
         ("short nonce of old devices", {"sender_nonce": b"12345678"}),
-        ("recipientNonce of old drafts", {"extra_attributes": [attribute(c.ATTR_RECIPIENT_NONCE, der_octets(NONCE))]}),
-        ("unsigned attributes", {"unsigned_attributes": [message_type("18"), transaction_id("x"), sender_nonce(b"")]}),
+        (
+            "recipientNonce of old drafts",
+            {"extra_attributes": [attribute(c.ATTR_RECIPIENT_NONCE, der_octets(NONCE))]},
+        ),
+        (
+            "unsigned attributes",
+            {"unsigned_attributes": [message_type("18"), transaction_id("x"), sender_nonce(b"")]},
+        ),
     ],
 )
 def test_what_real_clients_send_is_accepted(case: str, pieces: dict[str, object]) -> None:
@@ -133,17 +166,24 @@ def test_one_rsa_key_has_one_digest_whatever_wraps_it() -> None:
     with_null = c.RSA_ENCRYPTION_ALGORITHM
     position = certificate.rindex(with_null + b"\x03\x82")
     spki_start = position - 4
-    spki = der_sequence(der_sequence(c.RSA_ENCRYPTION), certificate[position + len(with_null) : position + 15 + 275])
+    spki = der_sequence(
+        der_sequence(c.RSA_ENCRYPTION), certificate[position + len(with_null) : position + 15 + 275]
+    )
     assert certificate[spki_start] == 0x30
     members = [read_certificate(certificate)]
     tbs = der_sequence(
-        der_integer(5), der_sequence(), members[0].issuer_der, der_sequence(), members[0].subject_der, spki
+        der_integer(5),
+        der_sequence(),
+        members[0].issuer_der,
+        der_sequence(),
+        members[0].subject_der,
+        spki,
     )
     bare = read_certificate(der_sequence(tbs))
     assert bare.spki_sha256 == members[0].spki_sha256
 
 
-# ---------------------------------------------------------------------------------- D-17, D-33 and the echo (A5, A12)
+# ---------------------------------------------------------------- D-17, D-33 and the echo (A5, A12)
 
 
 @pytest.mark.parametrize("tag", [PRINTABLE_STRING, UTF8_STRING, IA5_STRING])
@@ -155,7 +195,12 @@ def test_the_transaction_id_is_kept_as_received_tag_included(tag: int) -> None:
 
 @pytest.mark.parametrize("text", [ALICE_ID, "7" * 78, "x" * 255, "ü", "SSCEP transactionId"])
 def test_any_text_of_up_to_255_bytes_is_a_transaction_id(text: str) -> None:
-    assert decode_pki_message(forge(transaction_id=text, transaction_id_tag=UTF8_STRING)).transaction_id == text
+    assert (
+        decode_pki_message(
+            forge(transaction_id=text, transaction_id_tag=UTF8_STRING)
+        ).transaction_id
+        == text
+    )
 
 
 @pytest.mark.parametrize("raw", [b"", b"x" * 256, b"a\x00b", b"\xff\xfe", b"x" * 10_000])
@@ -177,14 +222,25 @@ def test_d17_a_transaction_id_with_control_characters_is_refused(text: str) -> N
     [
         ("missing", []),
         ("twice", [transaction_id(), transaction_id()]),
-        ("two values", [attribute(c.ATTR_TRANSACTION_ID, der(PRINTABLE_STRING, b"a"), der(PRINTABLE_STRING, b"b"))]),
+        (
+            "two values",
+            [
+                attribute(
+                    c.ATTR_TRANSACTION_ID, der(PRINTABLE_STRING, b"a"), der(PRINTABLE_STRING, b"b")
+                )
+            ],
+        ),
         ("no value", [attribute(c.ATTR_TRANSACTION_ID)]),
         ("octets", [text_attribute(c.ATTR_TRANSACTION_ID, "a", OCTET_STRING)]),
     ],
 )
-def test_d33_without_one_transaction_id_nothing_can_be_answered(case: str, attributes: list[bytes]) -> None:
+def test_d33_without_one_transaction_id_nothing_can_be_answered(
+    case: str, attributes: list[bytes]
+) -> None:
     with pytest.raises(Malformed):
-        decode_pki_message(forge(without=frozenset({c.ATTR_TRANSACTION_ID}), extra_attributes=attributes))
+        decode_pki_message(
+            forge(without=frozenset({c.ATTR_TRANSACTION_ID}), extra_attributes=attributes)
+        )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +253,9 @@ def test_d33_without_one_transaction_id_nothing_can_be_answered(case: str, attri
         ("a text", [text_attribute(c.ATTR_SENDER_NONCE, "abc")]),
     ],
 )
-def test_d33_without_one_nonce_the_refusal_echoes_an_empty_one(case: str, attributes: list[bytes]) -> None:
+def test_d33_without_one_nonce_the_refusal_echoes_an_empty_one(
+    case: str, attributes: list[bytes]
+) -> None:
     refused = refusal(forge(without=frozenset({c.ATTR_SENDER_NONCE}), extra_attributes=attributes))
     assert refused.fail_info is FailInfo.BAD_REQUEST, case
     assert refused.reply is not None
@@ -209,15 +267,28 @@ def test_d33_without_one_nonce_the_refusal_echoes_an_empty_one(case: str, attrib
     [
         ("missing", []),
         ("twice", [message_type(), message_type("20")]),
-        ("two values", [attribute(c.ATTR_MESSAGE_TYPE, der(PRINTABLE_STRING, b"19"), der(PRINTABLE_STRING, b"20"))]),
+        (
+            "two values",
+            [
+                attribute(
+                    c.ATTR_MESSAGE_TYPE, der(PRINTABLE_STRING, b"19"), der(PRINTABLE_STRING, b"20")
+                )
+            ],
+        ),
         ("an integer", [attribute(c.ATTR_MESSAGE_TYPE, der_integer(19))]),
         ("only unsigned", []),
     ],
 )
-def test_d33_without_one_message_type_the_message_is_refused(case: str, attributes: list[bytes]) -> None:
+def test_d33_without_one_message_type_the_message_is_refused(
+    case: str, attributes: list[bytes]
+) -> None:
     unsigned = [message_type()] if case == "only unsigned" else []
     refused = refusal(
-        forge(without=frozenset({c.ATTR_MESSAGE_TYPE}), extra_attributes=attributes, unsigned_attributes=unsigned)
+        forge(
+            without=frozenset({c.ATTR_MESSAGE_TYPE}),
+            extra_attributes=attributes,
+            unsigned_attributes=unsigned,
+        )
     )
     assert refused.fail_info is FailInfo.BAD_REQUEST, case
     assert refused.reply is not None
@@ -225,7 +296,8 @@ def test_d33_without_one_message_type_the_message_is_refused(case: str, attribut
 
 
 @pytest.mark.parametrize(
-    "text", ["18", "3", "0", "1", "23", "019", "+19", " 19", "19 ", "-19", "", "junk", "999", "1\uff19"]
+    "text",
+    ["18", "3", "0", "1", "23", "019", "+19", " 19", "19 ", "-19", "", "junk", "999", "1\uff19"],
 )
 def test_d37_any_other_message_type_is_refused(text: str) -> None:
     refused = refusal(forge(message_type=text))
@@ -251,5 +323,7 @@ def test_key_identifiers_are_found_behind_other_extensions_or_not_at_all() -> No
     without = der_sequence(der_sequence(*tbs, der_context(3, der_sequence(constraints))))
     assert subject_key_identifier(without) is None
     identifier = der_sequence(der_oid("2.5.29.14"), der_octets(der_octets(b"ski")))
-    with_one = der_sequence(der_sequence(*tbs, der_context(3, der_sequence(constraints, identifier))))
+    with_one = der_sequence(
+        der_sequence(*tbs, der_context(3, der_sequence(constraints, identifier)))
+    )
     assert subject_key_identifier(with_one) == b"ski"

@@ -7,9 +7,23 @@ import dataclasses
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from ca.asn1 import DER_NULL, der, der_context, der_integer, der_octets, der_oid, der_sequence, der_set
+from ca.x509.asn1 import (
+    DER_NULL,
+    der,
+    der_context,
+    der_integer,
+    der_octets,
+    der_oid,
+    der_sequence,
+    der_set,
+)
 from scep.protocol import constants as c
-from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key, read_certificate
+from scep.protocol.certificates import (
+    UnusableKeyError,
+    issuer_and_serial,
+    load_public_key,
+    read_certificate,
+)
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import CipherName, FailInfo
 from scep.protocol.envelope import addressed_recipient, open_content, open_envelope, seal_envelope
@@ -45,7 +59,9 @@ class CountingRa(RaKeys):
 
 
 def open_with(message: bytes, *recipients: Recipient) -> bytes:
-    return open_envelope(decode_pki_message(message), recipients=recipients or (RA,), entropy=random_bytes)
+    return open_envelope(
+        decode_pki_message(message), recipients=recipients or (RA,), entropy=random_bytes
+    )
 
 
 def refusal(message: bytes, *recipients: Recipient) -> Refused:
@@ -56,7 +72,7 @@ def refusal(message: bytes, *recipients: Recipient) -> Refused:
     return caught.value
 
 
-# --------------------------------------------------------------------------------------------------------- accepted
+# ----------------------------------------------------------------------------------------- accepted
 
 
 @pytest.mark.parametrize(
@@ -66,12 +82,24 @@ def refusal(message: bytes, *recipients: Recipient) -> Refused:
         ("AES-192", {"cipher_oid": c.CIPHER_OIDS["aes-192-cbc"], "cek": b"k" * 24}),
         ("AES-256", {"cipher_oid": c.CIPHER_OIDS["aes-256-cbc"], "cek": b"k" * 32}),
         ("OAEP with SHA-1", {"oaep_hash": "sha1"}),
-        ("OAEP with SHA-1, no parameters", {"oaep_hash": "sha1", "key_transport": der_sequence(c.RSA_OAEP)}),
-        ("OAEP with SHA-1 by name", {"oaep_hash": "sha1", "key_transport": oaep_algorithm("sha1", "sha1")}),
+        (
+            "OAEP with SHA-1, no parameters",
+            {"oaep_hash": "sha1", "key_transport": der_sequence(c.RSA_OAEP)},
+        ),
+        (
+            "OAEP with SHA-1 by name",
+            {"oaep_hash": "sha1", "key_transport": oaep_algorithm("sha1", "sha1")},
+        ),
         ("OAEP with SHA-256", {"oaep_hash": "sha256"}),
-        ("OAEP with an empty label", {"oaep_hash": "sha256", "key_transport": oaep_algorithm("sha256", label=b"")}),
+        (
+            "OAEP with an empty label",
+            {"oaep_hash": "sha256", "key_transport": oaep_algorithm("sha256", label=b"")},
+        ),
         ("recipient by key identifier", {"by_ski": True}),
-        ("stale recipient name", {"rid": issuer_and_serial(read_certificate(certificate_der("ca")))}),
+        (
+            "stale recipient name",
+            {"rid": issuer_and_serial(read_certificate(certificate_der("ca")))},
+        ),
         ("constructed BER content", {"constructed": True}),
         ("two copies", {"copies": 2}),
         ("sixteen copies", {"copies": 16}),
@@ -93,7 +121,9 @@ def test_one_of_several_recipients_is_found_and_costs_one_operation() -> None:
 
 
 def test_a_recipient_for_somebody_else_may_use_any_algorithm() -> None:
-    for_ca = Envelope(recipient_certificate=certificate_der("ca"), key_transport=der_sequence(der_oid("1.2.3")))
+    for_ca = Envelope(
+        recipient_certificate=certificate_der("ca"), key_transport=der_sequence(der_oid("1.2.3"))
+    )
     infos = [for_ca.recipient_info(), Envelope().recipient_info()]
     assert open_with(forge_envelope(recipient_infos=infos)) == csr()
 
@@ -102,8 +132,12 @@ def test_a_recipient_for_somebody_else_may_use_any_algorithm() -> None:
 @pytest.mark.parametrize("size", [0, 15, 16, 17])
 def test_what_is_sealed_is_opened(cipher: CipherName, size: int) -> None:
     content = der_octets(bytes(size))
-    sealed = seal_envelope(content, read_certificate(RA.certificate_der), cipher, entropy=random_bytes)
-    assert open_content(sealed, (RA,), random_bytes, MessageRules(legacy_algorithms=True)) == content
+    sealed = seal_envelope(
+        content, read_certificate(RA.certificate_der), cipher, entropy=random_bytes
+    )
+    assert (
+        open_content(sealed, (RA,), random_bytes, MessageRules(legacy_algorithms=True)) == content
+    )
 
 
 def test_sealing_to_an_ec_key_is_refused() -> None:
@@ -111,7 +145,7 @@ def test_sealing_to_an_ec_key_is_refused() -> None:
         seal_envelope(b"", read_certificate(ec_certificate()), entropy=random_bytes)
 
 
-# ----------------------------------------------------------------------------------- D-7, D-8, D-35: one uniform answer
+# --------------------------------------------------------------- D-7, D-8, D-35: one uniform answer
 
 GOOD_LENGTH = len(csr()) + 16 - len(csr()) % 16
 #: What everybody can read in a message is named in the log; the rest has one cause.
@@ -137,9 +171,15 @@ BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
     [
         ("random encrypted key", {"encrypted_cek": b"\x17" * 256}),
         ("PKCS #1 block type 1", {"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x00\x01")}),
-        ("PKCS #1 without leading zero", {"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x01\x02")}),
+        (
+            "PKCS #1 without leading zero",
+            {"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x01\x02")},
+        ),
         ("PKCS #1 without separator", {"wrapped_cek": b"\x00\x02" + b"\x5a" * 254}),
-        ("PKCS #1 zero in the padding", {"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x00\x02\x5a\x00")}),
+        (
+            "PKCS #1 zero in the padding",
+            {"wrapped_cek": pkcs1_block(b"k" * 16, start=b"\x00\x02\x5a\x00")},
+        ),
         ("content key of 15 bytes", {"wrapped_cek": pkcs1_block(b"k" * 15)}),
         ("content key of 24 bytes for AES-128", {"cek": b"k" * 24}),
         ("content key of no bytes", {"wrapped_cek": pkcs1_block(b"")}),
@@ -148,7 +188,10 @@ BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
         ("encrypted key too long", {"encrypted_cek": b"\x01" * 257}),
         ("encrypted key beyond the modulus", {"encrypted_cek": b"\xff" * 256}),
         ("encrypted key empty", {"encrypted_cek": b""}),
-        ("OAEP with another hash", {"oaep_hash": "sha1", "key_transport": oaep_algorithm("sha256")}),
+        (
+            "OAEP with another hash",
+            {"oaep_hash": "sha1", "key_transport": oaep_algorithm("sha256")},
+        ),
         ("OAEP that is PKCS #1", {"key_transport": oaep_algorithm("sha256")}),
         ("CBC padding 0", {"padded": BAD_PADDING}),
         ("CBC padding 17", {"padded": csr() + b"\x11" * (GOOD_LENGTH - len(csr()))}),
@@ -165,17 +208,24 @@ BAD_PADDING = csr() + b"\x00" * (GOOD_LENGTH - len(csr()))
         ("17 recipients", {"copies": 17}),
         ("1000 recipients", {"recipient_infos": [der_sequence()] * 1000}),
         ("a password recipient", {"recipient_infos": [der_context(3, der_integer(0))]}),
-        ("two recipients, none of us", {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))}),
+        (
+            "two recipients, none of us",
+            {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))},
+        ),
         ("nested SignedData", {"envelope_type": c.ID_SIGNED_DATA}),
         ("compressedData", {"envelope_type": der_oid("1.2.840.113549.1.9.16.1.9")}),
         ("EncryptedData", {"envelope_type": der_oid("1.2.840.113549.1.7.6")}),
     ],
 )
-def test_d7_d8_d35_whatever_is_wrong_the_answer_is_the_same(case: str, pieces: dict[str, object]) -> None:
+def test_d7_d8_d35_whatever_is_wrong_the_answer_is_the_same(
+    case: str, pieces: dict[str, object]
+) -> None:
     refused = refusal(forge_envelope(**pieces))
     told = (refused.fail_info, refused.text, str(refused), refused.__cause__)
     assert told == (FailInfo.BAD_REQUEST, UNREADABLE, UNREADABLE, None), case
-    assert refused.cause == next((text for start, text in IN_THE_OPEN.items() if case.startswith(start)), NOT_OPENED)
+    assert refused.cause == next(
+        (text for start, text in IN_THE_OPEN.items() if case.startswith(start)), NOT_OPENED
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +251,9 @@ def test_a_content_type_that_everybody_can_read_is_refused_by_name_before_any_de
     "envelope",
     [
         der_sequence(c.ID_ENVELOPED_DATA, der_context(0)),
-        der_sequence(c.ID_ENVELOPED_DATA, der_context(0, der_sequence(DER_NULL, DER_NULL, DER_NULL))),
+        der_sequence(
+            c.ID_ENVELOPED_DATA, der_context(0, der_sequence(DER_NULL, DER_NULL, DER_NULL))
+        ),
         der_sequence(
             c.ID_ENVELOPED_DATA,
             der_context(
@@ -209,7 +261,9 @@ def test_a_content_type_that_everybody_can_read_is_refused_by_name_before_any_de
                 der_sequence(
                     der_integer(0),
                     der_set(DER_NULL),
-                    der_sequence(c.ID_DATA, der_sequence(c.CIPHER_OIDS["aes-128-cbc"]), der(0x80, bytes(16))),
+                    der_sequence(
+                        c.ID_DATA, der_sequence(c.CIPHER_OIDS["aes-128-cbc"]), der(0x80, bytes(16))
+                    ),
                 ),
             ),
         ),
@@ -272,7 +326,7 @@ def test_d7_the_rsa_library_rejects_implicitly() -> None:
     assert len(outcomes) == 8
 
 
-# -------------------------------------------------------------------------------- algorithms are refused by their names
+# ------------------------------------------------------------ algorithms are refused by their names
 
 
 @pytest.mark.parametrize(
@@ -290,7 +344,10 @@ def test_d7_the_rsa_library_rejects_implicitly() -> None:
 def test_d35_refused_ciphers_are_named_before_any_decryption(dotted: str, name: str) -> None:
     CountingRa.operations = 0
     refused = refusal(forge_envelope(cipher_oid=der_oid(dotted)), CountingRa())
-    assert (refused.fail_info, refused.text) == (FailInfo.BAD_ALG, f"content encryption {name}: use AES-128-CBC")
+    assert (refused.fail_info, refused.text) == (
+        FailInfo.BAD_ALG,
+        f"content encryption {name}: use AES-128-CBC",
+    )
     assert CountingRa.operations == 0
 
 
@@ -308,14 +365,17 @@ def test_d35_refused_ciphers_are_named_before_any_decryption(dotted: str, name: 
                 "key_transport": der_sequence(
                     c.RSA_OAEP,
                     der_sequence(
-                        der_context(0, c.DIGEST_ALGORITHMS["sha256"]), der_context(1, der_sequence(c.RSA_PSS, DER_NULL))
+                        der_context(0, c.DIGEST_ALGORITHMS["sha256"]),
+                        der_context(1, der_sequence(c.RSA_PSS, DER_NULL)),
                     ),
                 )
             },
         ),
     ],
 )
-def test_algorithms_that_everybody_can_see_are_bad_alg(case: str, pieces: dict[str, object]) -> None:
+def test_algorithms_that_everybody_can_see_are_bad_alg(
+    case: str, pieces: dict[str, object]
+) -> None:
     assert refusal(forge_envelope(**pieces)).fail_info is FailInfo.BAD_ALG, case
 
 

@@ -9,10 +9,11 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from approvals import refusals
+from approvals.records import refusals
 from audit.log import close_minutes
 from audit.models import AuditEntry
-from pkiportal import diagnosis, health
+from pkiportal import health
+from pkiportal.doctor import diagnosis
 from scep import faults
 from scep.errors import PLANNED, UNANSWERABLE
 from tests.flows.wire import URL, message, nothing_granted, post, read
@@ -20,10 +21,12 @@ from tests.scep.forge import csr
 from tests.world import World, now
 
 CANARY = "canary-4711"
-WHERE = "scep.views.service.handle_pki_operation"
+WHERE = "scep.service.handle_pki_operation"
 
 
-@pytest.mark.parametrize("error", [RecursionError(CANARY), MemoryError(CANARY), ValueError(CANARY), KeyError(CANARY)])
+@pytest.mark.parametrize(
+    "error", [RecursionError(CANARY), MemoryError(CANARY), ValueError(CANARY), KeyError(CANARY)]
+)
 def test_an_unplanned_exception_is_a_500_without_detail_and_on_record_without_content(
     world: World, unplanned_faults: None, capsys: Any, error: Exception
 ) -> None:
@@ -40,8 +43,10 @@ def test_an_unplanned_exception_is_a_500_without_detail_and_on_record_without_co
     assert faults.seen[-1].endswith(type(error).__name__)
 
 
-def test_a_fault_met_in_a_query_is_counted_by_its_digest_too(world: World, unplanned_faults: None) -> None:
-    with mock.patch("scep.views.service.ca_capabilities", side_effect=ZeroDivisionError):
+def test_a_fault_met_in_a_query_is_counted_by_its_digest_too(
+    world: World, unplanned_faults: None
+) -> None:
+    with mock.patch("scep.views.authority.ca_capabilities", side_effect=ZeroDivisionError):
         assert read(Client().get(f"{URL}?operation=GetCACaps")).http == 500
     assert AuditEntry.objects.filter(event="message:fault").count() == 1
 
@@ -65,7 +70,9 @@ def test_operators_see_how_many_and_which_was_the_newest(
     assert health.unplanned_faults(now() + timedelta(hours=25)).count == 0
 
 
-def test_a_database_that_fails_as_well_takes_away_the_record_only(world: World, unplanned_faults: None) -> None:
+def test_a_database_that_fails_as_well_takes_away_the_record_only(
+    world: World, unplanned_faults: None
+) -> None:
     broken = mock.patch.object(refusals, "record_repeated", side_effect=OperationalError("gone"))
     with broken, mock.patch(WHERE, side_effect=RecursionError):
         assert post(b"x").http == 500

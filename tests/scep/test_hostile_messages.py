@@ -1,4 +1,6 @@
-"""Hostile requests: signature wrapping, refused algorithms, and shapes that break readers (attacks D-11 to D-38)."""
+"""Hostile requests: signature wrapping, refused algorithms, and shapes that break readers (attacks
+D-11 to D-38).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.asn1 import (
-    DER_NULL,
-    der,
-    der_context,
-    der_integer,
-    der_oid,
-    der_sequence,
-)
+from ca.x509.asn1 import DER_NULL, der, der_context, der_integer, der_oid, der_sequence
 from scep.protocol import constants as c
-from scep.protocol.certificates import UnusableKeyError, issuer_and_serial, load_public_key, read_certificate
+from scep.protocol.certificates import (
+    UnusableKeyError,
+    issuer_and_serial,
+    load_public_key,
+    read_certificate,
+)
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo
 from scep.protocol.envelope import open_envelope
@@ -59,7 +59,7 @@ def opened(message: bytes) -> bytes:
     return open_envelope(decode_pki_message(message), recipients=[RA], entropy=random_bytes)
 
 
-# ------------------------------------------------------------------------------------- D-11, D-32: signature wrapping
+# ------------------------------------------------------------------- D-11, D-32: signature wrapping
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,10 @@ def opened(message: bytes) -> bytes:
         ("contentType absent", {"without": frozenset({c.ATTR_CONTENT_TYPE})}),
         (
             "contentType of something else",
-            {"without": frozenset({c.ATTR_CONTENT_TYPE}), "extra_attributes": [content_type(c.ID_SIGNED_DATA)]},
+            {
+                "without": frozenset({c.ATTR_CONTENT_TYPE}),
+                "extra_attributes": [content_type(c.ID_SIGNED_DATA)],
+            },
         ),
         ("no certificate", {"certificates": []}),
         ("only somebody else's certificate", {"certificates": [certificate_der("ra")]}),
@@ -84,12 +87,20 @@ def opened(message: bytes) -> bytes:
             "certificates that do not fit",
             {"certificates": [certificate_der("ra"), certificate_der("ca")]},
         ),
-        ("EC algorithm with an RSA key", {"signature_algorithm": der_sequence(der_oid("1.2.840.10045.4.3.2"))}),
-        ("RSA algorithm with an EC key", {"key": ec_key(), "signature_algorithm": c.RSA_ENCRYPTION_ALGORITHM}),
+        (
+            "EC algorithm with an RSA key",
+            {"signature_algorithm": der_sequence(der_oid("1.2.840.10045.4.3.2"))},
+        ),
+        (
+            "RSA algorithm with an EC key",
+            {"key": ec_key(), "signature_algorithm": c.RSA_ENCRYPTION_ALGORITHM},
+        ),
         ("PSS signature that is none", {"signature_algorithm": pss_algorithm("sha256", 32)}),
     ],
 )
-def test_d11_a_wrong_signature_or_digest_is_bad_message_check(case: str, pieces: dict[str, object]) -> None:
+def test_d11_a_wrong_signature_or_digest_is_bad_message_check(
+    case: str, pieces: dict[str, object]
+) -> None:
     refused = refusal(forge(**pieces))
     assert refused.fail_info is FailInfo.BAD_MESSAGE_CHECK, case
     assert refused.reply is not None
@@ -103,12 +114,16 @@ def test_d11_without_signed_attributes_there_is_nothing_to_echo() -> None:
 
 def test_d11_content_changed_after_signing_is_bad_message_check() -> None:
     good = Message()
-    swapped = replace(good, signer_infos=[good.signer_info(good.signed_content())], content=b"something else")
+    swapped = replace(
+        good, signer_infos=[good.signer_info(good.signed_content())], content=b"something else"
+    )
     assert refusal(swapped.encode()).fail_info is FailInfo.BAD_MESSAGE_CHECK
 
 
 def test_d32_two_signers_are_refused() -> None:
-    mallory = Message(key=rsa_key("bob"), certificate=identity("bob").certificate_der, transaction_id="mallory")
+    mallory = Message(
+        key=rsa_key("bob"), certificate=identity("bob").certificate_der, transaction_id="mallory"
+    )
     good = Message()
     both = replace(good, extra_signer_infos=[mallory.signer_info(good.signed_content())])
     refused = refusal(both.encode())
@@ -120,17 +135,26 @@ def test_d32_a_lookalike_certificate_with_the_same_name_and_serial_is_refused() 
     real = read_certificate(identity().certificate_der)
     lookalike = read_certificate(identity("bob").certificate_der)
     tbs = der_sequence(
-        real.serial_der, der_sequence(), real.issuer_der, der_sequence(), real.subject_der, lookalike.spki_der
+        real.serial_der,
+        der_sequence(),
+        real.issuer_der,
+        der_sequence(),
+        real.subject_der,
+        lookalike.spki_der,
     )
     both = [der_sequence(tbs), identity().certificate_der]
     for certificates in (both, both[::-1]):
         refused = refusal(forge(certificates=certificates))
-        assert refused.text == "signer certificate: exactly one must be in the message", "whichever comes first"
+        assert refused.text == "signer certificate: exactly one must be in the message", (
+            "whichever comes first"
+        )
         assert refused.fail_info is FailInfo.BAD_MESSAGE_CHECK
 
 
 def test_d32_the_certificate_whose_key_verified_is_the_signer() -> None:
-    bob = forge(**signed_by("bob"), sid=issuer_and_serial(read_certificate(identity().certificate_der)))
+    bob = forge(
+        **signed_by("bob"), sid=issuer_and_serial(read_certificate(identity().certificate_der))
+    )
     assert decode_pki_message(bob).signer.der == identity("bob").certificate_der
 
 
@@ -151,10 +175,12 @@ def test_no_signer_at_all_is_malformed() -> None:
         decode_pki_message(forge(signer_infos=[]))
 
 
-# ---------------------------------------------------------------------------------------------- D-34, D-38: algorithms
+# --------------------------------------------------------------------------- D-34, D-38: algorithms
 
 
-@pytest.mark.parametrize(("digest", "name"), [("md5", "MD5"), ("sha1", "SHA-1"), ("sha224", "SHA-224")])
+@pytest.mark.parametrize(
+    ("digest", "name"), [("md5", "MD5"), ("sha1", "SHA-1"), ("sha224", "SHA-224")]
+)
 def test_d34_d38_old_digests_are_bad_alg_by_name(digest: str, name: str) -> None:
     refused = refusal(forge(digest=digest))
     assert refused.fail_info is FailInfo.BAD_ALG
@@ -165,7 +191,10 @@ def test_d34_d38_old_digests_are_bad_alg_by_name(digest: str, name: str) -> None
 
 def test_d34_an_unknown_digest_is_named_by_its_number() -> None:
     refused = refusal(forge(digest_algorithm=der_sequence(der_oid("1.2.3.4"))))
-    assert (refused.fail_info, refused.text) == (FailInfo.BAD_ALG, "digest algorithm 1.2.3.4: use SHA-256")
+    assert (refused.fail_info, refused.text) == (
+        FailInfo.BAD_ALG,
+        "digest algorithm 1.2.3.4: use SHA-256",
+    )
 
 
 def pss(*parts: bytes) -> bytes:
@@ -177,28 +206,47 @@ def pss(*parts: bytes) -> bytes:
     [
         ("SHA-1 with RSA", der_sequence(der_oid("1.2.840.113549.1.1.5")), FailInfo.BAD_ALG),
         ("unknown", der_sequence(der_oid("1.2.3")), FailInfo.BAD_ALG),
-        ("SHA-512 with RSA", der_sequence(der_oid("1.2.840.113549.1.1.13")), FailInfo.BAD_MESSAGE_CHECK),
+        (
+            "SHA-512 with RSA",
+            der_sequence(der_oid("1.2.840.113549.1.1.13")),
+            FailInfo.BAD_MESSAGE_CHECK,
+        ),
         ("PSS with SHA-512", pss_algorithm("sha512", 32), FailInfo.BAD_MESSAGE_CHECK),
-        ("PSS mask with SHA-512", pss_algorithm("sha256", 32, mask_digest="sha512"), FailInfo.BAD_MESSAGE_CHECK),
+        (
+            "PSS mask with SHA-512",
+            pss_algorithm("sha256", 32, mask_digest="sha512"),
+            FailInfo.BAD_MESSAGE_CHECK,
+        ),
         ("PSS without salt", pss_algorithm("sha256", 0), FailInfo.BAD_ALG),
         ("PSS with a negative salt", pss_algorithm("sha256", -1), FailInfo.BAD_ALG),
         ("PSS trailer", pss_algorithm("sha256", 32, trailer=2), FailInfo.BAD_ALG),
         ("PSS defaults are SHA-1", der_sequence(c.RSA_PSS), FailInfo.BAD_ALG),
-        ("PSS default mask is SHA-1", pss(der_context(0, c.DIGEST_ALGORITHMS["sha256"])), FailInfo.BAD_ALG),
+        (
+            "PSS default mask is SHA-1",
+            pss(der_context(0, c.DIGEST_ALGORITHMS["sha256"])),
+            FailInfo.BAD_ALG,
+        ),
         (
             "PSS mask that is not MGF1",
-            pss(der_context(0, c.DIGEST_ALGORITHMS["sha256"]), der_context(1, der_sequence(c.RSA_PSS, DER_NULL))),
+            pss(
+                der_context(0, c.DIGEST_ALGORITHMS["sha256"]),
+                der_context(1, der_sequence(c.RSA_PSS, DER_NULL)),
+            ),
             FailInfo.BAD_ALG,
         ),
         ("PSS parameters of nothing", pss(b"\xa0\x00"), FailInfo.BAD_REQUEST),
     ],
 )
-def test_d34_signature_algorithms_are_checked(case: str, algorithm: bytes, fail_info: FailInfo) -> None:
+def test_d34_signature_algorithms_are_checked(
+    case: str, algorithm: bytes, fail_info: FailInfo
+) -> None:
     assert refusal(forge(signature_algorithm=algorithm)).fail_info is fail_info, case
 
 
 def test_a_pss_trailer_of_one_is_the_usual_one() -> None:
-    assert decode_pki_message(forge(pss_salt=32, signature_algorithm=pss_algorithm("sha256", 32, trailer=1)))
+    assert decode_pki_message(
+        forge(pss_salt=32, signature_algorithm=pss_algorithm("sha256", 32, trailer=1))
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +257,9 @@ def test_a_pss_trailer_of_one_is_the_usual_one() -> None:
         ("exponent 1", (1 << 2_047 | 1, 1)),
     ],
 )
-def test_d21_signer_keys_beyond_reason_are_refused_quickly(case: str, spki: tuple[int, int]) -> None:
+def test_d21_signer_keys_beyond_reason_are_refused_quickly(
+    case: str, spki: tuple[int, int]
+) -> None:
     key = der_sequence(*map(der_integer, spki))
     odd = der_sequence(c.RSA_ENCRYPTION_ALGORITHM, b"\x03" + der(0x30, b"\x00" + key)[1:])
     name = der_sequence()
@@ -217,7 +267,10 @@ def test_d21_signer_keys_beyond_reason_are_refused_quickly(case: str, spki: tupl
     started = time.thread_time()
     refused = refusal(forge(certificates=[certificate]))
     assert time.thread_time() - started < 0.5
-    assert (refused.fail_info, refused.text) == (FailInfo.BAD_MESSAGE_CHECK, "signer key is not supported"), case
+    assert (refused.fail_info, refused.text) == (
+        FailInfo.BAD_MESSAGE_CHECK,
+        "signer key is not supported",
+    ), case
 
 
 @pytest.mark.parametrize("dotted", ["1.3.101.112", "1.2.840.10040.4.1", "1.2.3"])
@@ -235,7 +288,7 @@ def test_d21_an_rsa_key_under_another_name_does_not_come_past_its_size() -> None
         load_public_key(spki)
 
 
-# -------------------------------------------------------------------------------------- D-18, D-19, D-20: hostile shape
+# ------------------------------------------------------------------ D-18, D-19, D-20: hostile shape
 
 
 @pytest.mark.parametrize(
@@ -243,13 +296,23 @@ def test_d21_an_rsa_key_under_another_name_does_not_come_past_its_size() -> None
     [
         ("9 certificates", {"certificates": [certificate_der("ca")] * 9}),
         ("certificate of nothing", {"certificates": [der_sequence()]}),
-        ("certificate cut short", {"certificates": [der_sequence(der_sequence(*[der_integer(1)] * 6))]}),
-        ("v3 certificate cut short", {"certificates": [der_sequence(der_sequence(b"\xa0\x00", *[DER_NULL] * 5))]}),
+        (
+            "certificate cut short",
+            {"certificates": [der_sequence(der_sequence(*[der_integer(1)] * 6))]},
+        ),
+        (
+            "v3 certificate cut short",
+            {"certificates": [der_sequence(der_sequence(b"\xa0\x00", *[DER_NULL] * 5))]},
+        ),
     ],
 )
-def test_d18_too_many_or_broken_certificates_are_refused(case: str, pieces: dict[str, object]) -> None:
+def test_d18_too_many_or_broken_certificates_are_refused(
+    case: str, pieces: dict[str, object]
+) -> None:
     refused = refusal(forge(certificate=identity().certificate_der, **pieces))
-    assert (refused.fail_info, refused.text) == (FailInfo.BAD_REQUEST, "message is not readable"), case
+    assert (refused.fail_info, refused.text) == (FailInfo.BAD_REQUEST, "message is not readable"), (
+        case
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,7 +326,10 @@ def test_d18_too_many_or_broken_certificates_are_refused(case: str, pieces: dict
         ("1000 attributes", forge(extra_attributes=[attribute(der_oid("1.2.3"), DER_NULL)] * 1000)),
         ("deep", nested(5000)),
         ("deep and indefinite", nested(20_000, indefinite=True)),
-        ("deep inside the message", forge(extra_attributes=[attribute(der_oid("1.2.3"), nested(30))])),
+        (
+            "deep inside the message",
+            forge(extra_attributes=[attribute(der_oid("1.2.3"), nested(30))]),
+        ),
         ("truncated", forge()[:-1]),
         ("trailing", forge(trailing=b"\x00x")),
         ("trailing message", forge() + forge()),
@@ -317,7 +383,7 @@ def test_no_single_byte_of_the_structure_breaks_the_reader(step: int) -> None:
                 continue
 
 
-# ----------------------------------------------------------------------------------- D-35, D-36, A6.6: no decryption
+# ------------------------------------------------------------------ D-35, D-36, A6.6: no decryption
 
 
 def test_a_poll_is_read_without_decryption() -> None:

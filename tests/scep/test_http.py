@@ -1,4 +1,6 @@
-"""SCEP over HTTP as devices speak it, and as strangers do (RFC 8894 section 4; attacks D-39 and D-40)."""
+"""SCEP over HTTP as devices speak it, and as strangers do (RFC 8894 section 4; attacks D-39 and
+D-40).
+"""
 
 import base64
 import re
@@ -9,23 +11,32 @@ from unittest import mock
 from urllib.parse import quote
 
 import pytest
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.http import HttpResponse
 from django.test import Client
 
-from approvals import polls
-from approvals.decisions import approve_request
-from approvals.errors import ProfileInvalid
-from approvals.models import EnrollmentProfile, EnrollmentRequest, EnrollmentTransaction
+from approvals.decisions.decide import approve_request
+from approvals.enrollment import polls
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.rules.errors import ProfileInvalid
 from audit.events import Event
 from audit.models import AuditEntry
-from ca.models import CertificateAuthority, ServiceKey
+from ca.models.authorities import CertificateAuthority
+from ca.models.keys import ServiceKey
 from exchanges.models import Exchange
 from exchanges.storage import Keeper
 from keys.errors import KeyStoreError
 from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import read_certificates
-from scep.ra_keys import RaNotReady
+from scep.ra.keys import RaNotReady
 from tests.flows.wire import URL, Answer, message, nothing_granted, post, ra_certificate, read
 from tests.pages import signed_in
 from tests.scep.forge import csr, identity
@@ -42,7 +53,7 @@ def get_message(text: str, **environment: Any) -> Answer:
     return read(get(f"operation=PKIOperation&message={text}", **environment))
 
 
-# ------------------------------------------------------------------------------------------- GetCACaps and GetCACert
+# -------------------------------------------------------------------------- GetCACaps and GetCACert
 
 
 def test_capabilities_are_plain_lines_and_promise_nothing_that_is_not_there(world: World) -> None:
@@ -50,21 +61,45 @@ def test_capabilities_are_plain_lines_and_promise_nothing_that_is_not_there(worl
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/plain"
     lines = answer.content.decode("ascii").split("\n")
-    assert sorted(filter(None, lines)) == ["AES", "POSTPKIOperation", "SCEPStandard", "SHA-256", "SHA-384", "SHA-512"]
+    assert sorted(filter(None, lines)) == [
+        "AES",
+        "POSTPKIOperation",
+        "SCEPStandard",
+        "SHA-256",
+        "SHA-384",
+        "SHA-512",
+    ]
     assert all(line == line.strip() for line in lines)
     assert len(answer.content) <= 1024
 
 
-def test_the_certificates_are_ra_then_issuer_in_this_order_with_the_exact_content_type(world: World) -> None:
+def test_the_certificates_are_ra_then_issuer_in_this_order_with_the_exact_content_type(
+    world: World,
+) -> None:
     answer = get("operation=GetCACert")
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/x-x509-ca-ra-cert")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (
+        200,
+        "application/x-x509-ca-ra-cert",
+    )
     assert read_certificates(answer.content) == (ra_certificate(world.ca), world.ca.certificate_der)
 
 
 @pytest.mark.parametrize("operation", ["GetCACaps", "GetCACert"])
-def test_these_answers_are_the_same_for_head_for_any_ident_and_without_slash(world: World, operation: str) -> None:
+def test_these_answers_are_the_same_for_head_for_any_ident_and_without_slash(
+    world: World, operation: str
+) -> None:
     expected = get(f"operation={operation}")
-    for ident in ("", "0", "1", "32", "default", "CAIdentifier", "DummyCAIdentity", "%C3%BC", "a%00b"):
+    for ident in (
+        "",
+        "0",
+        "1",
+        "32",
+        "default",
+        "CAIdentifier",
+        "DummyCAIdentity",
+        "%C3%BC",
+        "a%00b",
+    ):
         assert get(f"operation={operation}&message={ident}").content == expected.content
     assert get(f"message=a&operation={operation}&message=b").content == expected.content
     assert get(f"operation={operation.lower()}").content == expected.content
@@ -101,7 +136,11 @@ def test_d40_a_query_that_cannot_be_read_is_400_and_says_why(world: World) -> No
 
 
 def test_an_unknown_profile_is_404_for_every_operation(world: World) -> None:
-    for query in ("operation=GetCACaps", "operation=GetCACert", "operation=PKIOperation&message=MIIA"):
+    for query in (
+        "operation=GetCACaps",
+        "operation=GetCACert",
+        "operation=PKIOperation&message=MIIA",
+    ):
         assert get(query, "/scep/nobody/").status_code == 404
     assert post(message(world, csr()), "nobody").http == 404
     for path in (
@@ -126,7 +165,9 @@ WITHOUT_SLUG = (
 )
 
 
-def test_a1_7_every_address_that_devices_have_built_in_answers_at_once_with_and_without_slash(world: World) -> None:
+def test_a1_7_every_address_that_devices_have_built_in_answers_at_once_with_and_without_slash(
+    world: World,
+) -> None:
     create_profile(world.ca, "phones", is_default=True)
     certificates = get("operation=GetCACert").content
     addresses = dict.fromkeys(WITH_SLUG, "routers") | dict.fromkeys(WITHOUT_SLUG, "phones")
@@ -138,8 +179,13 @@ def test_a1_7_every_address_that_devices_have_built_in_answers_at_once_with_and_
             assert (answer.status_code, answer.content) == (200, certificates), spelling
             assert not answer.cookies
             sent = message(world, csr(), transaction_id=f"{number}{spelling}")
-            assert read(Client().generic("POST", spelling, sent, "")).status is PKIStatus.PENDING, spelling
-            assert EnrollmentTransaction.objects.get(transaction_id=f"{number}{spelling}").profile.slug == slug
+            assert read(Client().generic("POST", spelling, sent, "")).status is PKIStatus.PENDING, (
+                spelling
+            )
+            assert (
+                EnrollmentTransaction.objects.get(transaction_id=f"{number}{spelling}").profile.slug
+                == slug
+            )
             too_large = Client().generic("POST", spelling, b"x", "", CONTENT_LENGTH="65537")
             assert too_large.status_code == 413
 
@@ -168,10 +214,17 @@ DOUBLED = (
     "path",
     [
         *("//queue/", "//account/login/", "//example.org/queue", "//scepter/", "//admin/", "//"),
-        *("//api/v1/challenges", "//certsrv/mscep_admin/", "//healthz", "//example.org/scep/routers/"),
+        *(
+            "//api/v1/challenges",
+            "//certsrv/mscep_admin/",
+            "//healthz",
+            "//example.org/scep/routers/",
+        ),
     ],
 )
-def test_slashes_before_other_addresses_open_nothing_and_lead_nowhere_else(world: World, path: str) -> None:
+def test_slashes_before_other_addresses_open_nothing_and_lead_nowhere_else(
+    world: World, path: str
+) -> None:
     answer = get("operation=GetCACaps", PATH_INFO=path)
     assert answer.status_code in {400, 403, 404}
     assert "Location" not in answer.headers
@@ -180,15 +233,24 @@ def test_slashes_before_other_addresses_open_nothing_and_lead_nowhere_else(world
 @pytest.mark.parametrize("path", DOUBLED)
 def test_a1_7_slashes_that_a_device_doubles_stand_for_one(world: World, path: str) -> None:
     once = re.sub("/+", "/", path)
-    for query, expected in {"operation=GetCACaps": 200, "operation=GetCACert&message=x": 200, "": 400}.items():
+    for query, expected in {
+        "operation=GetCACaps": 200,
+        "operation=GetCACert&message=x": 200,
+        "": 400,
+    }.items():
         # The test client takes `//name/…` for an address with a host, so the path is given apart.
-        doubled, single = get(query, PATH_INFO=path, HTTP_HOST="a b"), get(query, once, HTTP_HOST="a b")
+        doubled, single = (
+            get(query, PATH_INFO=path, HTTP_HOST="a b"),
+            get(query, once, HTTP_HOST="a b"),
+        )
         assert (doubled.status_code, doubled.content) == (expected, single.content)
     sent = message(world, csr())
     assert read(Client().generic("POST", "/", sent, "", PATH_INFO=path)).status is PKIStatus.PENDING
 
 
-def test_a1_7_an_address_without_a_name_leads_to_the_only_profile_or_names_none(world: World) -> None:
+def test_a1_7_an_address_without_a_name_leads_to_the_only_profile_or_names_none(
+    world: World,
+) -> None:
     assert get("operation=GetCACaps", "/scep/").status_code == 200
     create_profile(world.ca, "selftest")
     EnrollmentProfile.objects.filter(slug="selftest").update(is_test=True)
@@ -212,25 +274,38 @@ def test_only_one_profile_is_the_default_and_the_log_says_which(world: World) ->
         create_profile(world.ca, "printers", is_default=True)
     with pytest.raises(IntegrityError), transaction.atomic():
         EnrollmentProfile.objects.update(is_default=True)
-    assert AuditEntry.objects.get(event=Event.PROFILE_CREATE, subject_id="phones").data["is_default"] is True
+    assert (
+        AuditEntry.objects.get(event=Event.PROFILE_CREATE, subject_id="phones").data["is_default"]
+        is True
+    )
 
 
 def test_the_addresses_beside_these_are_pages_and_no_machine_doors(world: World) -> None:
-    for path in ("/certsrv/mscep_admin/", "/certsrv/", "/cgi-bin/", "/scepx/", "/admin/certsrv/mscep/mscep.dll"):
+    for path in (
+        "/certsrv/mscep_admin/",
+        "/certsrv/",
+        "/cgi-bin/",
+        "/scepx/",
+        "/admin/certsrv/mscep/mscep.dll",
+    ):
         assert get("operation=GetCACaps", path, HTTP_HOST="evil.example").status_code == 400, path
 
 
-# ------------------------------------------------------------------------------------------------------ methods, bodies
+# ---------------------------------------------------------------------------------- methods, bodies
 
 
-def test_only_get_head_and_post_are_answered_and_each_operation_names_its_methods(world: World) -> None:
+def test_only_get_head_and_post_are_answered_and_each_operation_names_its_methods(
+    world: World,
+) -> None:
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "FOO"):
         answer = get("operation=GetCACaps", method=method)
         assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, POST")
     for operation in ("GetCACaps", "GetCACert", "GetNextCACert"):
         wrong = Client().generic("POST", f"{URL}?operation={operation}", b"x", "text/plain")
         assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, HEAD")
-    assert Client().generic("POST", f"{URL}?operation=decode", b"x", "text/plain").status_code == 400
+    assert (
+        Client().generic("POST", f"{URL}?operation=decode", b"x", "text/plain").status_code == 400
+    )
 
 
 def test_a_head_request_enrolls_nobody(world: World) -> None:
@@ -243,10 +318,18 @@ def test_a_head_request_enrolls_nobody(world: World) -> None:
 
 
 def test_a_post_is_a_message_with_or_without_operation_and_whatever_its_type(world: World) -> None:
-    types = ("", "application/x-pki-message", "application/octet-stream", "text/plain; charset=utf-16", "nonsense")
+    types = (
+        "",
+        "application/x-pki-message",
+        "application/octet-stream",
+        "text/plain; charset=utf-16",
+        "nonsense",
+    )
     for query in ("?operation=PKIOperation", ""):
         for content_type in types:
-            answer = read(Client().generic("POST", URL + query, message(world, csr()), content_type))
+            answer = read(
+                Client().generic("POST", URL + query, message(world, csr()), content_type)
+            )
             assert (answer.http, answer.status) == (200, PKIStatus.PENDING), content_type
 
 
@@ -276,7 +359,9 @@ def test_answers_have_exact_types_a_length_no_cookie_and_are_not_kept(world: Wor
         (400, {"CONTENT_LENGTH": "0"}),
     ],
 )
-def test_d39_a_body_that_cannot_be_a_message_is_refused(world: World, status: int, environment: dict[str, str]) -> None:
+def test_d39_a_body_that_cannot_be_a_message_is_refused(
+    world: World, status: int, environment: dict[str, str]
+) -> None:
     with nothing_granted():
         assert post(message(world, csr()), **environment).http == status
 
@@ -306,7 +391,9 @@ class Gone:
     readline = read
 
 
-def test_d39_a_client_that_goes_away_in_the_middle_of_its_message_is_not_our_fault(world: World) -> None:
+def test_d39_a_client_that_goes_away_in_the_middle_of_its_message_is_not_our_fault(
+    world: World,
+) -> None:
     with nothing_granted(), mock.patch("django.test.client.FakePayload", return_value=Gone()):
         assert post(b"x" * 100).http == 400
 
@@ -333,7 +420,7 @@ def test_cve_2010_3868_no_parameter_makes_the_server_show_what_is_inside(world: 
         assert csr() not in answer.content
 
 
-# ------------------------------------------------------------------------------------------------ messages in a query
+# ------------------------------------------------------------------------------ messages in a query
 
 
 def escaped(text: str) -> str:
@@ -345,8 +432,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "raw + and / and =": lambda text: text,
     "without padding": lambda text: escaped(text.rstrip("=")),
     "plus as space": lambda text: text.replace("+", "%20").replace("/", "%2F"),
-    "lines with %0A": lambda text: "%0A".join(escaped(text[i : i + 64]) for i in range(0, len(text), 64)) + "%0A",
-    "lines with CR LF": lambda text: "%0D%0A".join(escaped(text[i : i + 76]) for i in range(0, len(text), 76)),
+    "lines with %0A": lambda text: (
+        "%0A".join(escaped(text[i : i + 64]) for i in range(0, len(text), 64)) + "%0A"
+    ),
+    "lines with CR LF": lambda text: "%0D%0A".join(
+        escaped(text[i : i + 76]) for i in range(0, len(text), 76)
+    ),
     "URL-safe": lambda text: text.replace("+", "-").replace("/", "_"),
     "lower-case escapes": lambda text: escaped(text).replace("%2B", "%2b").replace("%2F", "%2f"),
 }
@@ -361,17 +452,33 @@ def test_a1_5_every_spelling_of_base64_in_a_query_is_read(world: World) -> None:
 
 def test_a1_5_the_order_of_parameters_and_unknown_ones_do_not_matter(world: World) -> None:
     text = escaped(base64.b64encode(message(world, csr())).decode())
-    for query in (f"message={text}&operation=PKIOperation", f"x=1&operation=PKIOperation&message={text}&y"):
+    for query in (
+        f"message={text}&operation=PKIOperation",
+        f"x=1&operation=PKIOperation&message={text}&y",
+    ):
         assert read(get(query)).status is PKIStatus.PENDING
 
 
 def test_d40_what_is_no_base64_or_no_message_is_400(world: World) -> None:
     good = escaped(base64.b64encode(message(world, csr())).decode())
     with nothing_granted():
-        for spelling in ("%2500", "%00", "%252B", "=", "A", "AAAAA", "%FF%FF", "é", "{}", "MII A=A"):
+        for spelling in (
+            "%2500",
+            "%00",
+            "%252B",
+            "=",
+            "A",
+            "AAAAA",
+            "%FF%FF",
+            "é",
+            "{}",
+            "MII A=A",
+        ):
             assert get_message(spelling).http == 400, spelling
         for character in ("!", "%00", "é", "*"):
-            assert get_message(character + good).http == 400, f"{character} before what would be a message"
+            assert get_message(character + good).http == 400, (
+                f"{character} before what would be a message"
+            )
     assert get_message(good).status is PKIStatus.PENDING
 
 
@@ -384,12 +491,14 @@ def test_a1_6_a_long_query_reaches_us_whole(world: World) -> None:
     assert get_message(text).status is PKIStatus.PENDING
 
 
-# ---------------------------------------------------------------------------------------- our own faults are no refusal
+# -------------------------------------------------------------------- our own faults are no refusal
 
 
 @contextmanager
 def broken_at(number: int, error: Exception) -> Iterator[list[str]]:
-    """The database fails at the statement of this number; yields the statements that came so far."""
+    """The database fails at the statement of this number; yields the statements that came so
+    far.
+    """
     seen: list[str] = []
 
     def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
@@ -406,14 +515,21 @@ def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(worl
     sent = message(world, csr())
     for number in range(60):
         before = AuditEntry.objects.count()
-        afterwards = (mock.patch.object(polls.PollCounter, "_write"), mock.patch.object(Keeper, "_read_switches"))
+        afterwards = (
+            mock.patch.object(polls.PollCounter, "_write"),
+            mock.patch.object(Keeper, "_read_switches"),
+        )
         with nothing_granted(), transaction.atomic(), afterwards[0], afterwards[1]:
             with broken_at(number, OperationalError("the disk is on fire")) as seen:
                 answer = post(sent)
             transaction.set_rollback(len(seen) <= number)
         if len(seen) <= number:
             break
-        assert (answer.http, answer.status, answer.body) == (503, None, b"internal fault, try again\n"), seen[-1]
+        assert (answer.http, answer.status, answer.body) == (
+            503,
+            None,
+            b"internal fault, try again\n",
+        ), seen[-1]
         assert int(answer.headers["Retry-After"]) > 0
         assert AuditEntry.objects.count() == before
         forget_caches()
@@ -441,8 +557,10 @@ def test_a_poll_that_cannot_be_counted_is_answered_all_the_same(world: World) ->
         (RaNotReady("not yet"), 503),
     ],
 )
-def test_a_fault_of_ours_is_never_a_failure_and_has_no_detail(world: World, error: Exception, status: int) -> None:
-    for target in ("scep.views.service.handle_pki_operation", "scep.views.service.ca_certificates"):
+def test_a_fault_of_ours_is_never_a_failure_and_has_no_detail(
+    world: World, error: Exception, status: int
+) -> None:
+    for target in ("scep.service.handle_pki_operation", "scep.views.authority.ca_certificates"):
         with mock.patch(target, side_effect=error):
             answer = post(b"x") if "pki" in target else read(get("operation=GetCACert"))
         assert (answer.http, answer.headers["Content-Type"]) == (status, "text/plain")

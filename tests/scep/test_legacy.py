@@ -1,4 +1,6 @@
-"""What a profile may allow beyond the strict rules, SHA-1 and 3DES, and what none may (RFC 8894 §2.9, §7.9)."""
+"""What a profile may allow beyond the strict rules, SHA-1 and 3DES, and what none may (RFC 8894
+§2.9, §7.9).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,18 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from ca.asn1 import GENERALIZED_TIME, UTC_TIME, UTF8_STRING, der, der_bit_string, der_oid, der_sequence
-from ca.csr import CsrAlgorithmRefused, CsrSignatureInvalid, decode_csr
-from ca.names import build_name
+from ca.x509.asn1 import (
+    GENERALIZED_TIME,
+    UTC_TIME,
+    UTF8_STRING,
+    der,
+    der_bit_string,
+    der_oid,
+    der_sequence,
+)
+from ca.x509.csr import decode_csr
+from ca.x509.errors import CsrAlgorithmRefused, CsrSignatureInvalid
+from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.capabilities import capabilities
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
@@ -39,7 +50,7 @@ LEGACY = MessageRules(legacy_algorithms=True)
 SHA1_WITH_RSA = der_sequence(der_oid("1.2.840.113549.1.1.5"), b"\x05\x00")
 
 
-# -------------------------------------------------------------------------------------------------- digest, signature
+# -------------------------------------------------------------------------------- digest, signature
 
 
 @pytest.mark.parametrize(
@@ -48,7 +59,10 @@ SHA1_WITH_RSA = der_sequence(der_oid("1.2.840.113549.1.1.5"), b"\x05\x00")
         {},
         {"signature_algorithm": SHA1_WITH_RSA},
         {"pss_salt": 20},
-        {"pss_salt": 20, "signature_algorithm": der_sequence(c.RSA_PSS, der_sequence())},  # all defaults: SHA-1
+        {
+            "pss_salt": 20,
+            "signature_algorithm": der_sequence(c.RSA_PSS, der_sequence()),
+        },  # all defaults: SHA-1
         {"key": ec_key()},
     ],
 )
@@ -59,7 +73,10 @@ def test_sha_1_is_read_where_it_is_allowed_and_nowhere_else(pieces: dict[str, An
     assert decode_pki_message(sent, LEGACY).digest_algorithm == "sha1"
     with pytest.raises(Refused) as refusal:
         decode_pki_message(sent)
-    assert (refusal.value.fail_info, refusal.value.text) == (FailInfo.BAD_ALG, "digest algorithm SHA-1: use SHA-256")
+    assert (refusal.value.fail_info, refusal.value.text) == (
+        FailInfo.BAD_ALG,
+        "digest algorithm SHA-1: use SHA-256",
+    )
     assert refusal.value.reply is not None
     assert refusal.value.reply.digest_algorithm == "sha256"
 
@@ -80,11 +97,18 @@ def test_sha_1_is_read_where_it_is_allowed_and_nowhere_else(pieces: dict[str, An
             "signature algorithm SHA-1 with RSA: use RSA with SHA-256",
         ),
         (
-            {"pss_salt": 32, "signature_algorithm": pss_algorithm("sha256", 32, mask_digest="sha1")},
+            {
+                "pss_salt": 32,
+                "signature_algorithm": pss_algorithm("sha256", 32, mask_digest="sha1"),
+            },
             FailInfo.BAD_ALG,
             "RSASSA-PSS hash SHA-1: use SHA-256",
         ),
-        ({"digest": "sha1", "tamper_signature": True}, FailInfo.BAD_MESSAGE_CHECK, "signature does not verify"),
+        (
+            {"digest": "sha1", "tamper_signature": True},
+            FailInfo.BAD_MESSAGE_CHECK,
+            "signature does not verify",
+        ),
         (
             {"digest": "sha1", "message_digest": bytes(20)},
             FailInfo.BAD_MESSAGE_CHECK,
@@ -92,7 +116,9 @@ def test_sha_1_is_read_where_it_is_allowed_and_nowhere_else(pieces: dict[str, An
         ),
     ],
 )
-def test_md5_and_mixtures_are_refused_by_every_profile(pieces: dict[str, Any], fail_info: FailInfo, text: str) -> None:
+def test_md5_and_mixtures_are_refused_by_every_profile(
+    pieces: dict[str, Any], fail_info: FailInfo, text: str
+) -> None:
     for rules in (LEGACY, STRICT) if pieces.get("digest") != "sha1" else (LEGACY,):
         with pytest.raises(Refused) as refusal:
             decode_pki_message(forge(**pieces), rules)
@@ -106,7 +132,7 @@ def test_an_answer_is_signed_with_the_digest_of_the_request() -> None:
     assert bytes.fromhex("da39a3ee5e6b4b0d3255bfef95601890afd80709") in answer
 
 
-# ------------------------------------------------------------------------------------------------------------ envelope
+# ----------------------------------------------------------------------------------------- envelope
 
 
 def test_3des_is_opened_where_it_is_allowed_and_answered_in_kind() -> None:
@@ -122,7 +148,9 @@ def test_3des_is_opened_where_it_is_allowed_and_answered_in_kind() -> None:
     assert answer_cipher(garbage, LEGACY) == "aes-128-cbc"
 
 
-@pytest.mark.parametrize("oid", ["1.3.14.3.2.7", "1.2.840.113549.3.2", "1.2.840.113549.3.4", "2.16.840.1.101.3.4.1.6"])
+@pytest.mark.parametrize(
+    "oid", ["1.3.14.3.2.7", "1.2.840.113549.3.2", "1.2.840.113549.3.4", "2.16.840.1.101.3.4.1.6"]
+)
 def test_des_and_its_like_are_refused_by_every_profile(oid: str) -> None:
     message = decode_pki_message(forge_envelope(cipher_oid=der_oid(oid)))
     for rules in (STRICT, LEGACY):
@@ -142,10 +170,14 @@ def test_des_and_its_like_are_refused_by_every_profile(oid: str) -> None:
         {"encrypted_cek": b"\x17" * 256},
     ],
 )
-def test_d7_whatever_is_wrong_inside_a_3des_envelope_has_the_one_answer(pieces: dict[str, Any]) -> None:
+def test_d7_whatever_is_wrong_inside_a_3des_envelope_has_the_one_answer(
+    pieces: dict[str, Any],
+) -> None:
     envelope: dict[str, Any] = TRIPLE_DES | pieces
     if len(envelope["cek"]) == 16:
-        sealed = Envelope(cipher_oid=TRIPLE_DES["cipher_oid"], cek=TRIPLE_DES["cek"], iv=TRIPLE_DES["iv"])
+        sealed = Envelope(
+            cipher_oid=TRIPLE_DES["cipher_oid"], cek=TRIPLE_DES["cek"], iv=TRIPLE_DES["iv"]
+        )
         info_der = replace(Envelope(), cek=b"k" * 16).recipient_info()
         message = decode_pki_message(forge(envelope=replace(sealed, recipient_infos=[info_der])))
     elif len(envelope["iv"]) == 16:
@@ -157,7 +189,7 @@ def test_d7_whatever_is_wrong_inside_a_3des_envelope_has_the_one_answer(pieces: 
     assert refusal.value.fail_info is FailInfo.BAD_REQUEST
 
 
-# ----------------------------------------------------------------------------------------------------------------- CSR
+# ---------------------------------------------------------------------------------------------- CSR
 
 
 def sha1_csr(key: Any, oid: str) -> bytes:
@@ -170,21 +202,30 @@ def sha1_csr(key: Any, oid: str) -> bytes:
     return der_sequence(body, der_sequence(der_oid(oid)), der_bit_string(signature))
 
 
-@pytest.mark.parametrize(("name", "oid"), [("rsa", "1.2.840.113549.1.1.5"), ("ec", "1.2.840.10045.4.1")])
+@pytest.mark.parametrize(
+    ("name", "oid"), [("rsa", "1.2.840.113549.1.1.5"), ("ec", "1.2.840.10045.4.1")]
+)
 def test_a_request_signed_with_sha_1_is_read_where_it_is_allowed(name: str, oid: str) -> None:
-    key, other = (ec_key(), "1.2.840.113549.1.1.5") if name == "ec" else (rsa_key("alice"), "1.2.840.10045.4.1")
+    key, other = (
+        (ec_key(), "1.2.840.113549.1.1.5")
+        if name == "ec"
+        else (rsa_key("alice"), "1.2.840.10045.4.1")
+    )
     der_ = sha1_csr(key, oid)
     assert decode_csr(der_, accepts_sha1=True).key.algorithm == name
     with pytest.raises(CsrAlgorithmRefused, match="signature digest SHA-1"):
         decode_csr(der_)
     with pytest.raises(CsrSignatureInvalid):
         decode_csr(sha1_csr(key, other), accepts_sha1=True)
-    for never, digest in {"1.2.840.113549.1.1.4": "MD5", "1.2.840.113549.1.1.14": "SHA-224"}.items():
+    for never, digest in {
+        "1.2.840.113549.1.1.4": "MD5",
+        "1.2.840.113549.1.1.14": "SHA-224",
+    }.items():
         with pytest.raises(CsrAlgorithmRefused, match=digest):
             decode_csr(sha1_csr(key, never), accepts_sha1=True)
 
 
-# -------------------------------------------------------------------------------------------------------- signingTime
+# -------------------------------------------------------------------------------------- signingTime
 
 SKEW = MessageRules(signed_between=(NOW - timedelta(minutes=10), NOW + timedelta(minutes=10)))
 
@@ -232,26 +273,39 @@ def test_a_missing_or_doubled_signing_time_is_bad_time_where_it_is_looked_at() -
     for sent in (forge(), forge(extra_attributes=twice)):
         assert decode_pki_message(sent)
         with pytest.raises(
-            Refused, match="signingTime is missing: it is checked here, so the device has to send it"
+            Refused,
+            match="signingTime is missing: it is checked here, so the device has to send it",
         ) as refusal:
             decode_pki_message(sent, SKEW)
         assert refusal.value.fail_info is FailInfo.BAD_TIME
 
 
 def test_an_unsigned_signing_time_is_none() -> None:
-    sent = forge(unsigned_attributes=[attribute(c.ATTR_SIGNING_TIME, der(UTC_TIME, utc(0).encode()))])
-    with pytest.raises(Refused, match="signingTime is missing: it is checked here, so the device has to send it"):
+    sent = forge(
+        unsigned_attributes=[attribute(c.ATTR_SIGNING_TIME, der(UTC_TIME, utc(0).encode()))]
+    )
+    with pytest.raises(
+        Refused, match="signingTime is missing: it is checked here, so the device has to send it"
+    ):
         decode_pki_message(sent, SKEW)
 
 
-# -------------------------------------------------------------------------------------------- GetCACaps, empty content
+# ------------------------------------------------------------------------- GetCACaps, empty content
 
 
 def test_a2_9_the_keywords_come_in_their_order_and_only_where_they_are_true() -> None:
-    everything = "AES DES3 GetNextCACert POSTPKIOperation Renewal SHA-1 SHA-256 SHA-384 SHA-512 SCEPStandard"
-    assert capabilities(renewal=True, next_ca=True, legacy=True).decode().split("\n") == everything.split()
+    everything = (
+        "AES DES3 GetNextCACert POSTPKIOperation Renewal SHA-1 SHA-256 SHA-384 SHA-512 SCEPStandard"
+    )
+    assert (
+        capabilities(renewal=True, next_ca=True, legacy=True).decode().split("\n")
+        == everything.split()
+    )
     strict = "AES POSTPKIOperation SHA-256 SHA-384 SHA-512 SCEPStandard"
-    assert capabilities(renewal=False, next_ca=False, legacy=False).decode().split("\n") == strict.split()
+    assert (
+        capabilities(renewal=False, next_ca=False, legacy=False).decode().split("\n")
+        == strict.split()
+    )
 
 
 def test_a9_5_content_that_is_not_there_is_written_in_either_form() -> None:
@@ -261,4 +315,7 @@ def test_a9_5_content_that_is_not_there_is_written_in_either_form() -> None:
         rep = CertRep(reply, PKIStatus.PENDING)
         answer = encode_cert_rep(rep, signer=RA, entropy=random_bytes, empty_content=form)  # type: ignore[arg-type]  # of the two
         assert bytes.fromhex(spelling) in answer
-        assert bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855") in answer
+        assert (
+            bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+            in answer
+        )

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scep.ndes_page import BasicCredentials, cache_full_page, challenge_page, no_permission_page, parse_basic
+from scep.ndes.page import (
+    BasicCredentials,
+    cache_full_page,
+    challenge_page,
+    no_permission_page,
+    parse_basic,
+)
 
 CHALLENGE = "0123456789ABCDEF"
 CERTIFICATE = b"the CA"
@@ -22,7 +28,9 @@ def page(encoding: str) -> bytes:
 
 
 def fleet(text: str) -> str:
-    """Fleet, ee/server/service: an expression without regard to case, then everything up to a blank."""
+    """Fleet, ee/server/service: an expression without regard to case, then everything up to a
+    blank.
+    """
     found = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", text)
     return found["password"] if found else ""
 
@@ -52,14 +60,20 @@ def manage_engine(text: str) -> str:
 
 def juniper_script(text: str) -> str:
     """Network automation that lets an HTML parser write the tags in lower case first."""
-    found = re.findall(r"The enrollment challenge password is: <b> [A-Z0-9]+ ", text.replace("<B>", "<b>"))
+    found = re.findall(
+        r"The enrollment challenge password is: <b> [A-Z0-9]+ ", text.replace("<B>", "<b>")
+    )
     return found[0].split("<b>")[1].strip() if found else ""
 
 
 def split_at_tags(text: str) -> str:
     """Older portals: the piece after the one that has the sentence as its second character."""
     pieces = text.split(">")
-    at = next(n for n, piece in enumerate(pieces) if piece.find("The enrollment challenge password is: <B") == 1)
+    at = next(
+        n
+        for n, piece in enumerate(pieces)
+        if piece.find("The enrollment challenge password is: <B") == 1
+    )
     return pieces[at + 1].strip("</B").strip()
 
 
@@ -92,17 +106,24 @@ def test_the_sentences_stand_letter_by_letter() -> None:
     text = page("utf-8").decode()
     digest = sha256(CERTIFICATE).hexdigest().upper()
     groups = " ".join(re.findall("." * 8, digest))
-    assert f"<P> The thumbprint (hash value) for the CA certificate is: <B> {groups} </B> <P>" in text
+    assert (
+        f"<P> The thumbprint (hash value) for the CA certificate is: <B> {groups} </B> <P>" in text
+    )
     assert f"<P> The enrollment challenge password is: <B> {CHALLENGE} </B> <P>" in text
     assert "<P> This password can be used only once and will expire within 60 minutes." in text
-    assert "The password cache is full." in cache_full_page(lifetime=HOUR, encoding="utf-8").decode()
+    assert (
+        "The password cache is full." in cache_full_page(lifetime=HOUR, encoding="utf-8").decode()
+    )
     permission = "You do not have sufficient permission to enroll with SCEP."
     assert permission in no_permission_page(encoding="utf-16le").decode("utf-16le")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_pages_without_a_challenge_have_nothing_that_reads_like_one(encoding: str) -> None:
-    for sent in (cache_full_page(lifetime=HOUR, encoding=encoding), no_permission_page(encoding=encoding)):
+    for sent in (
+        cache_full_page(lifetime=HOUR, encoding=encoding),
+        no_permission_page(encoding=encoding),
+    ):
         text = sent.decode(encoding)
         assert not fleet(text)
         assert not powershell_first_match(text)

@@ -1,4 +1,6 @@
-"""Answers under a password (RFC 8894 section 3.1, RFC 5652 section 6.2.4, RFC 3211), and what OpenSSL makes of them."""
+"""Answers under a password (RFC 8894 section 3.1, RFC 5652 section 6.2.4, RFC 3211), and what
+OpenSSL makes of them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ca.asn1 import (
+from ca.x509.asn1 import (
     DER_NULL,
     Asn1Error,
     der_context,
@@ -47,7 +49,7 @@ KEK, IV = b"K" * 16, b"I" * 16
 CONTENT = der_octets(b"a certificate")
 LEGACY = MessageRules(legacy_algorithms=True)
 
-# ------------------------------------------------------------------------------------------------ RFC 3211, wrapping
+# ------------------------------------------------------------------------------- RFC 3211, wrapping
 
 
 @given(st.sampled_from([16, 24, 32]).flatmap(lambda size: st.binary(min_size=size, max_size=size)))
@@ -58,7 +60,10 @@ def test_a_wrapped_key_is_unwrapped(key: bytes) -> None:
 
 
 def test_the_example_of_rfc_3211_is_not_ours_but_its_rules_are() -> None:
-    """Its example is with DES. By hand: length, first octets inverted, key, padding; twice through CBC."""
+    """Its example is with DES.
+
+    By hand: length, first octets inverted, key, padding; twice through CBC.
+    """
     wrapped = wrap_key(b"\x8c\x63\x7d" + b"k" * 13, KEK, IV, entropy=lambda count: b"p" * count)
     assert wrapped.hex() == by_hand(b"\x10\x73\x9c\x82" + b"\x8c\x63\x7d" + b"k" * 13 + b"p" * 12)
 
@@ -102,7 +107,9 @@ def test_what_is_no_whole_number_of_blocks_or_only_one_is_no_wrapped_key(size: i
 @pytest.mark.parametrize(
     ("length", "check"), [(0, b"\x94" * 3), (2, b"\x94" * 3), (29, b"\x94" * 3), (16, b"\x94\x94k")]
 )
-def test_a_length_or_a_check_that_does_not_fit_is_another_password(length: int, check: bytes) -> None:
+def test_a_length_or_a_check_that_does_not_fit_is_another_password(
+    length: int, check: bytes
+) -> None:
     from scep.protocol.password import _encrypted
 
     block = bytes((length,)) + check + b"k" * 28
@@ -111,11 +118,13 @@ def test_a_length_or_a_check_that_does_not_fit_is_another_password(length: int, 
         unwrap_key(_encrypted(inner, KEK, inner[-16:]), KEK, IV)
 
 
-# ------------------------------------------------------------------------------------------------------- RecipientInfo
+# ------------------------------------------------------------------------------------ RecipientInfo
 
 
 @pytest.mark.parametrize("cipher", list(CipherName.__args__))  # type: ignore[attr-defined]  # Literal has its values there
-def test_what_is_sealed_for_a_password_is_opened_with_it_and_with_no_other(cipher: CipherName) -> None:
+def test_what_is_sealed_for_a_password_is_opened_with_it_and_with_no_other(
+    cipher: CipherName,
+) -> None:
     sealed = seal_for_password(CONTENT, KEY, cipher, entropy=random_bytes)
     assert open_with_password(sealed, PASSWORD, LEGACY) == CONTENT
     for other in ("moonlight-4712", "", PASSWORD + "x", "Moonlight-4711"):
@@ -125,7 +134,10 @@ def test_what_is_sealed_for_a_password_is_opened_with_it_and_with_no_other(ciphe
 
 def test_letters_beyond_ascii_are_utf_8() -> None:
     key = stretch_password("Größe 7", salt=SALT, iterations=1000)
-    assert open_with_password(seal_for_password(CONTENT, key, entropy=random_bytes), "Größe 7") == CONTENT
+    assert (
+        open_with_password(seal_for_password(CONTENT, key, entropy=random_bytes), "Größe 7")
+        == CONTENT
+    )
 
 
 def recipient(
@@ -144,8 +156,12 @@ def recipient(
     return der_context(
         3,
         der_integer(version),
-        der_context(0, c.PBKDF2, der_sequence(salt, count, rest)) if derivation is None else derivation,
-        der_sequence(c.PWRI_KEK, der_sequence(c.CIPHER_OIDS["aes-128-cbc"], der_octets(IV))) if kek is None else kek,
+        der_context(0, c.PBKDF2, der_sequence(salt, count, rest))
+        if derivation is None
+        else derivation,
+        der_sequence(c.PWRI_KEK, der_sequence(c.CIPHER_OIDS["aes-128-cbc"], der_octets(IV)))
+        if kek is None
+        else kek,
         der_octets(right) if wrapped is None else wrapped,
         extra,
     )
@@ -169,7 +185,10 @@ def test_other_pseudorandom_functions_are_read(prf: str) -> None:
     wrapped = der_octets(wrap_key(b"k" * 16, kek, IV, entropy=random_bytes))
     oid = next(oid for oid, name in c.PRFS.items() if name == prf)
     rest = der_sequence(oid, DER_NULL) if prf != "sha1" else b""  # the default
-    assert open_password_recipient(parse_exact(recipient(rest=rest, wrapped=wrapped)), PASSWORD) == b"k" * 16
+    assert (
+        open_password_recipient(parse_exact(recipient(rest=rest, wrapped=wrapped)), PASSWORD)
+        == b"k" * 16
+    )
 
 
 BOMBS = {
@@ -184,7 +203,9 @@ BOMBS = {
     "a key of 4 GB": recipient(rest=der_integer(1 << 32)),
     "another key length": recipient(rest=der_integer(32)),
     "another PRF": recipient(rest=der_sequence(der_oid("1.2.840.113549.2.6"))),
-    "another derivation": recipient(derivation=der_context(0, der_oid("1.3.6.1.4.1.11591.4.11"), der_sequence())),
+    "another derivation": recipient(
+        derivation=der_context(0, der_oid("1.3.6.1.4.1.11591.4.11"), der_sequence())
+    ),
     "a derivation without parameters": recipient(derivation=der_context(0, c.PBKDF2)),
     "no derivation": recipient(derivation=b""),
     "another wrapping": recipient(kek=der_sequence(der_oid("1.2.3"), der_sequence())),
@@ -192,7 +213,9 @@ BOMBS = {
         kek=der_sequence(c.PWRI_KEK, der_sequence(c.CIPHER_OIDS["3des-cbc"], der_octets(bytes(8))))
     ),
     "a short IV": recipient(
-        kek=der_sequence(c.PWRI_KEK, der_sequence(c.CIPHER_OIDS["aes-128-cbc"], der_octets(bytes(8))))
+        kek=der_sequence(
+            c.PWRI_KEK, der_sequence(c.CIPHER_OIDS["aes-128-cbc"], der_octets(bytes(8)))
+        )
     ),
     "another version": recipient(version=1),
     "a fifth member": recipient(extra=DER_NULL),
@@ -206,7 +229,12 @@ def test_d_pwri_what_would_cost_or_cannot_be_is_refused_before_anything_is_stret
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stretched = []
-    monkeypatch.setattr("scep.protocol.password.hashlib.pbkdf2_hmac", lambda *_: stretched.append(case) or KEK)  # type: ignore[func-returns-value]  # None is falsy
+
+    def stretch(*_: object) -> bytes:
+        stretched.append(case)
+        return KEK
+
+    monkeypatch.setattr("scep.protocol.password.hashlib.pbkdf2_hmac", stretch)
     with pytest.raises(Asn1Error):
         open_password_recipient(parse_exact(BOMBS[case]), PASSWORD)
     assert not stretched or case == "no key"
@@ -215,11 +243,16 @@ def test_d_pwri_what_would_cost_or_cannot_be_is_refused_before_anything_is_stret
 def test_an_envelope_for_several_or_for_a_key_is_not_opened_with_a_password() -> None:
     one = encode_password_recipient(b"k" * 16, KEY, entropy=random_bytes)
     both = sealed_with(one * 2)
-    for envelope in (both, seal_envelope(CONTENT, read_certificate(certificate_der("ra")), entropy=random_bytes)):
+    for envelope in (
+        both,
+        seal_envelope(CONTENT, read_certificate(certificate_der("ra")), entropy=random_bytes),
+    ):
         with pytest.raises(Asn1Error):
             open_with_password(envelope, PASSWORD)
     with pytest.raises(Asn1Error, match="content key of 24 bytes"):
-        open_with_password(sealed_with(encode_password_recipient(b"k" * 24, KEY, entropy=random_bytes)), PASSWORD)
+        open_with_password(
+            sealed_with(encode_password_recipient(b"k" * 24, KEY, entropy=random_bytes)), PASSWORD
+        )
 
 
 def sealed_with(recipients: bytes) -> bytes:
@@ -230,14 +263,27 @@ def sealed_with(recipients: bytes) -> bytes:
     return der_sequence(c.ID_ENVELOPED_DATA, der_context(0, inner))
 
 
-# ------------------------------------------------------------------------------------------------------------- OpenSSL
+# ------------------------------------------------------------------------------------------ OpenSSL
 
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="the program openssl is not here")
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="the program openssl is not here"
+)
 
 
 def openssl(folder: Path, *arguments: str, data: bytes) -> bytes:
     (folder / "in.der").write_bytes(data)
-    command = ["openssl", "cms", *arguments, "-in", "in.der", "-out", "out.der", "-binary", "-pwri_password", PASSWORD]
+    command = [
+        "openssl",
+        "cms",
+        *arguments,
+        "-in",
+        "in.der",
+        "-out",
+        "out.der",
+        "-binary",
+        "-pwri_password",
+        PASSWORD,
+    ]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return (folder / "out.der").read_bytes()
 
@@ -257,31 +303,46 @@ def test_what_openssl_seals_is_opened_here(tmp_path: Path, cipher: str) -> None:
     assert open_with_password(sealed, PASSWORD) == CONTENT
 
 
-# -------------------------------------------------------------------------------------------------------- the client
+# --------------------------------------------------------------------------------------- the client
 
 
 def answered(key: PasswordKey, sent: SentRequest) -> bytes:
     """A SUCCESS of the RA under this key, to a request of Carol's EC key."""
     message = decode_pki_message(sent.der)
     delivered = (certificate_der("alice"),)
-    rep = CertRep(message.reply, PKIStatus.SUCCESS, certificates=delivered, recipient=message.signer, password_key=key)
+    rep = CertRep(
+        message.reply,
+        PKIStatus.SUCCESS,
+        certificates=delivered,
+        recipient=message.signer,
+        password_key=key,
+    )
     return encode_cert_rep(rep, signer=RaKeys(), entropy=random_bytes)
 
 
 def test_our_client_reads_what_is_under_its_password_and_believes_nothing_else() -> None:
     carol = Identity(ec_certificate(), ec_key(), PASSWORD)
     sent = build_pkcs_req(
-        build_csr(ec_key(), "carol.example", challenge_password=PASSWORD), carol, RaKeys().certificate_der
+        build_csr(ec_key(), "carol.example", challenge_password=PASSWORD),
+        carol,
+        RaKeys().certificate_der,
     )
 
     def read(key: PasswordKey, password: str | None) -> ReceivedCertRep:
         trusted = (RaKeys().certificate_der,)
-        return decode_cert_rep(answered(key, sent), sent=sent, recipient=carol, trusted=trusted, password=password)
+        return decode_cert_rep(
+            answered(key, sent), sent=sent, recipient=carol, trusted=trusted, password=password
+        )
 
     assert carol.reply_password == PASSWORD
     assert read(KEY, PASSWORD).certificates == (certificate_der("alice"),)
     bomb = PasswordKey(SALT, 1_000_000_000, KEY.key)
-    for key, password in ((KEY, "sunlight"), (KEY, None), (bomb, PASSWORD), (PasswordKey(b"", 1, KEY.key), PASSWORD)):
+    for key, password in (
+        (KEY, "sunlight"),
+        (KEY, None),
+        (bomb, PASSWORD),
+        (PasswordKey(b"", 1, KEY.key), PASSWORD),
+    ):
         with pytest.raises(BadCertRep, match="not readable"):
             read(key, password)
 

@@ -1,9 +1,11 @@
-"""From what the RA says to the CertRep: one failInfo for each cause, texts as they are, nothing else."""
+"""From what the RA says to the CertRep: one failInfo for each cause, texts as they are, nothing
+else.
+"""
 
 import pytest
 
-from approvals.errors import Cause, Refusal
-from ca.models import Certificate
+from approvals.rules.errors import Cause, Refusal
+from ca.models.certificates import Certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.errors import Refused, unreadable
@@ -33,7 +35,9 @@ def test_every_cause_has_its_fail_info() -> None:
 
 
 @pytest.mark.parametrize("cause", Cause)
-def test_a_refusal_is_a_failure_with_its_public_text_only(message: PKIMessage, cause: Cause) -> None:
+def test_a_refusal_is_a_failure_with_its_public_text_only(
+    message: PKIMessage, cause: Cause
+) -> None:
     rep = cert_rep_for(Refusal(cause, "wrong site: Größe 7", "secret detail"), message)
     assert (rep.status, rep.fail_info, rep.fail_info_text) == (
         PKIStatus.FAILURE,
@@ -65,8 +69,14 @@ def test_a_certificate_alone_goes_to_the_key_that_signed_the_request(message: PK
     assert rep.recipient == message.signer
 
 
-def test_a_message_the_codec_refused_is_a_failure_where_there_is_something_to_echo(message: PKIMessage) -> None:
+def test_a_message_the_codec_refused_is_a_failure_where_there_is_something_to_echo(
+    message: PKIMessage,
+) -> None:
     rep = cert_rep_for_fault(unreadable(message.reply))
     assert rep is not None
-    assert (rep.status, rep.fail_info, rep.reply) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, message.reply)
+    assert (rep.status, rep.fail_info, rep.reply) == (
+        PKIStatus.FAILURE,
+        FailInfo.BAD_REQUEST,
+        message.reply,
+    )
     assert cert_rep_for_fault(unreadable(None)) is None

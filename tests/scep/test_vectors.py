@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ca.asn1 import der_integer, parse_exact, sequence
-from ca.csr import decode_csr
-from ca.names import build_name
+from ca.x509.asn1 import der_integer, parse_exact, sequence
+from ca.x509.csr import decode_csr
+from ca.x509.names import build_name
 from scep.protocol.certificates import read_certificate, read_issuer_and_serial
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
@@ -67,12 +67,16 @@ def test_certmonger_is_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message_type"), [("pkcsreq", MessageType.PKCS_REQ), ("certpoll", MessageType.CERT_POLL)]
+    ("name", "message_type"),
+    [("pkcsreq", MessageType.PKCS_REQ), ("certpoll", MessageType.CERT_POLL)],
 )
 def test_sscep_is_understood(name: str, message_type: MessageType) -> None:
     message = decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes())
     assert (message.message_type, message.digest_algorithm) == (message_type, "sha512")
-    assert message.transaction_id == md5(message.signer.spki_der, usedforsecurity=False).hexdigest().upper()
+    assert (
+        message.transaction_id
+        == md5(message.signer.spki_der, usedforsecurity=False).hexdigest().upper()
+    )
     assert message.signer.serial_der == b"\x02\x20" + message.transaction_id[:31].encode() + b"\0"
     assert message.signer.is_self_issued
     assert open_envelope(message, recipients=[RA], entropy=random_bytes).startswith(b"\x30")
@@ -80,7 +84,8 @@ def test_sscep_is_understood(name: str, message_type: MessageType) -> None:
 
 def test_the_poll_of_sscep_is_signed_by_the_key_of_its_request_and_another_certificate() -> None:
     request, poll = (
-        decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes()) for name in ("pkcsreq", "certpoll")
+        decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes())
+        for name in ("pkcsreq", "certpoll")
     )
     assert request.signer.spki_sha256 == poll.signer.spki_sha256
     assert request.transaction_id == poll.transaction_id
@@ -89,9 +94,14 @@ def test_the_poll_of_sscep_is_signed_by_the_key_of_its_request_and_another_certi
     assert (csr.challenge_password, csr.spki_sha256) == ("secret", poll.signer.spki_sha256)
 
 
-def test_the_renewal_of_sscep_is_a_pkcsreq_signed_by_the_certificate_and_asks_for_another_key() -> None:
+def test_the_renewal_of_sscep_is_a_pkcsreq_signed_by_the_certificate_and_asks_for_another_key() -> (
+    None
+):
     message = decode_pki_message((VECTORS / "sscep-0.10.0-renewal.der").read_bytes())
-    assert (message.message_type, message.signer.der) == (MessageType.PKCS_REQ, certificate_der("alice"))
+    assert (message.message_type, message.signer.der) == (
+        MessageType.PKCS_REQ,
+        certificate_der("alice"),
+    )
     csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
     assert csr.spki_sha256 != message.signer.spki_sha256
 
@@ -100,11 +110,16 @@ def test_the_renewal_of_sscep_is_a_pkcsreq_signed_by_the_certificate_and_asks_fo
     ("name", "message_type", "serial"),
     [("getcert", MessageType.GET_CERT, 4099), ("getcrl", MessageType.GET_CRL, 4098)],
 )
-def test_sscep_names_the_ra_where_the_issuer_belongs(name: str, message_type: MessageType, serial: int) -> None:
+def test_sscep_names_the_ra_where_the_issuer_belongs(
+    name: str, message_type: MessageType, serial: int
+) -> None:
     message = decode_pki_message((VECTORS / f"sscep-0.10.0-{name}.der").read_bytes())
     assert (message.message_type, message.transaction_id) == (message_type, "SSCEP transactionId")
     content = open_envelope(message, recipients=[RA], entropy=random_bytes)
-    assert read_issuer_and_serial(content) == (read_certificate(certificate_der("ra")).subject_der, der_integer(serial))
+    assert read_issuer_and_serial(content) == (
+        read_certificate(certificate_der("ra")).subject_der,
+        der_integer(serial),
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,24 +149,35 @@ def test_the_request_of_jscep_has_the_challenge_and_is_signed_with_its_key() -> 
 
 
 def test_the_poll_of_jscep_names_the_ca_and_the_subject_of_its_request() -> None:
-    opened = open_envelope(decode_pki_message(jscep("certpoll")), recipients=[RA], entropy=random_bytes)
+    opened = open_envelope(
+        decode_pki_message(jscep("certpoll")), recipients=[RA], entropy=random_bytes
+    )
     issuer, subject = sequence(parse_exact(opened), 2)
     assert issuer.raw == read_certificate(certificate_der("ca")).subject_der
     assert subject.raw == build_name([("CN", "alice.example")]).der
 
 
-@pytest.mark.parametrize(("name", "message_type"), [("getcert", MessageType.GET_CERT), ("getcrl", MessageType.GET_CRL)])
-def test_jscep_asks_for_a_certificate_and_a_crl_by_the_name_of_the_ca(name: str, message_type: MessageType) -> None:
+@pytest.mark.parametrize(
+    ("name", "message_type"), [("getcert", MessageType.GET_CERT), ("getcrl", MessageType.GET_CRL)]
+)
+def test_jscep_asks_for_a_certificate_and_a_crl_by_the_name_of_the_ca(
+    name: str, message_type: MessageType
+) -> None:
     message = decode_pki_message(jscep(name))
     assert (message.message_type, message.transaction_id) == (message_type, "0")
     assert message.signer.der == certificate_der("alice")
     content = open_envelope(message, recipients=[RA], entropy=random_bytes)
     serial = read_certificate(certificate_der("alice")).serial_der
-    assert read_issuer_and_serial(content) == (read_certificate(certificate_der("ca")).subject_der, serial)
+    assert read_issuer_and_serial(content) == (
+        read_certificate(certificate_der("ca")).subject_der,
+        serial,
+    )
 
 
 @pytest.mark.parametrize("name", ["renewal-pkcsreq", "renewalreq"])
-def test_both_renewals_of_jscep_are_signed_by_the_certificate_and_ask_for_another_key(name: str) -> None:
+def test_both_renewals_of_jscep_are_signed_by_the_certificate_and_ask_for_another_key(
+    name: str,
+) -> None:
     message = decode_pki_message(jscep(name))
     assert message.signer.der == certificate_der("alice")
     csr = decode_csr(open_envelope(message, recipients=[RA], entropy=random_bytes))
@@ -169,14 +195,21 @@ def test_the_request_and_the_poll_of_strongswan_are_signed_by_one_key() -> None:
 
 
 def test_the_csr_inside_is_what_strongswan_made() -> None:
-    assert open_envelope(decode_pki_message(STRONGSWAN), recipients=[RA], entropy=random_bytes) == CSR
+    assert (
+        open_envelope(decode_pki_message(STRONGSWAN), recipients=[RA], entropy=random_bytes) == CSR
+    )
 
 
 @pytest.mark.parametrize("name", ["openssl-3.0-aes256-stream", "openssl-3.0-oaep-sha256-keyid"])
 def test_envelopes_of_openssl_open(name: str) -> None:
     envelope = (VECTORS / f"{name}.der").read_bytes()
     assert open_content(envelope, [RA], random_bytes) == CSR
-    assert open_envelope(decode_pki_message(forge(content=envelope)), recipients=[RA], entropy=random_bytes) == CSR
+    assert (
+        open_envelope(
+            decode_pki_message(forge(content=envelope)), recipients=[RA], entropy=random_bytes
+        )
+        == CSR
+    )
 
 
 @given(st.data())

@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from selftest.chart import WIDTH, bars_of
-from selftest.checks import Chain, check_capabilities, check_certificate, check_chain, check_crl, fingerprints
+from selftest.checks import (
+    Chain,
+    check_capabilities,
+    check_certificate,
+    check_chain,
+    check_crl,
+    fingerprints,
+)
 from selftest.errors import StepFailed
 from selftest.models import SelfTestStep
 from tests.pki import rsa_key
@@ -37,9 +44,13 @@ def made(
     builder = x509.CertificateBuilder(name(issuer), name(subject), rsa_key(key).public_key(), 7)
     builder = builder.not_valid_before(since).not_valid_after(NOW + life)
     if is_ca is not None:
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=is_ca, path_length=None), critical=True
+        )
     if dns:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns)]), critical=False)
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(dns)]), critical=False
+        )
     return builder.sign(rsa_key(signer), hashes.SHA256())
 
 
@@ -65,9 +76,15 @@ def test_a_chain_is_sorted_into_roles_and_checked() -> None:
     [
         ([RA, ROOT], "the issuing CA on record is not in the answer"),
         ([CA, ROOT], "no RA certificate"),
-        ([made("RA", "CA", signer="bob", life=DAY), CA], "RA certificate CN=RA: not signed by CN=CA"),
+        (
+            [made("RA", "CA", signer="bob", life=DAY), CA],
+            "RA certificate CN=RA: not signed by CN=CA",
+        ),
         ([made("RA", "CA", life=-timedelta(minutes=1)), CA], "CN=RA is not valid now"),
-        ([RA, CA, made("Root", "Root", is_ca=True, signer="bob", key="bob", life=DAY)], "CA certificate CN=CA"),
+        (
+            [RA, CA, made("Root", "Root", is_ca=True, signer="bob", key="bob", life=DAY)],
+            "CA certificate CN=CA",
+        ),
     ],
 )
 def test_a_chain_that_does_not_hold_is_named(received: list[x509.Certificate], fault: str) -> None:
@@ -88,7 +105,9 @@ def test_a_chain_that_does_not_hold_is_named(received: list[x509.Certificate], f
         ({"life": timedelta(hours=2)}, "self-tests get minutes"),
     ],
 )
-def test_a_certificate_that_is_not_the_one_asked_for_is_refused(changes: dict[str, object], fault: str) -> None:
+def test_a_certificate_that_is_not_the_one_asked_for_is_refused(
+    changes: dict[str, object], fault: str
+) -> None:
     key = rsa_key("alice").public_key()
     good = check_certificate(der(made()), CHAIN, key=key, common_name=NAME, now=NOW)
     assert good.serial_number == 7
@@ -111,7 +130,9 @@ def test_a_crl_must_be_the_cas_and_of_today() -> None:
 
 
 def test_capabilities_that_every_client_needs_must_be_offered() -> None:
-    assert check_capabilities(frozenset({"AES", "POSTPKIOperation", "SCEPStandard", "SHA-256"})).startswith("AES, ")
+    assert check_capabilities(
+        frozenset({"AES", "POSTPKIOperation", "SCEPStandard", "SHA-256"})
+    ).startswith("AES, ")
     with pytest.raises(StepFailed, match="offered are none"):
         check_capabilities(frozenset())
 

@@ -10,18 +10,21 @@ import pytest
 from django.test import Client
 
 from accounts.roles import Role
-from approvals.errors import ProfileInvalid
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence, OutboxMessage
-from approvals.profiles import ProfileRequest, create_enrollment_profile, save_profile
-from approvals.queue import certificates_without_self_tests, requests_of, signing_health
-from approvals.states import State
-from approvals.verdicts import Voice
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.profiles.manage import ProfileRequest, create_enrollment_profile, save_profile
+from approvals.reading.queue import certificates_without_self_tests, requests_of, signing_health
+from approvals.records.decision_documents import Voice
+from approvals.rules.errors import ProfileInvalid
+from approvals.rules.states import State
 from audit.events import SYSTEM, Event
 from audit.models import AuditEntry
-from ca.models import Certificate, CertificateAuthority, CertificateStatus
-from ca.profiles import ProfileSpec
+from ca.content.csr_review import ProfileSpec
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate, CertificateStatus
 from pkiportal.management.self_test_profile import ensure_self_test_profile
-from scep.client import HttpAnswer, HttpError, Transport
+from scep.transport import HttpAnswer, HttpError, Transport
 from selftest import walks
 from selftest.errors import SelfTestRefused
 from selftest.models import LOST_AFTER, RunKind, RunState, SelfTestRun
@@ -29,7 +32,16 @@ from selftest.runs import KEPT, close_lost_runs, start_run, walk_run
 from selftest.walks import Surroundings
 from tests.pki import rsa_key
 from tests.selftest.walking import COMMAND, create_loop, started, walk, with_worker
-from tests.world import Device, World, create_ca, create_person, create_profile, now, through, voice_of
+from tests.world import (
+    Device,
+    World,
+    create_ca,
+    create_person,
+    create_profile,
+    now,
+    through,
+    voice_of,
+)
 
 
 @pytest.fixture
@@ -38,7 +50,9 @@ def loop(world: World) -> EnrollmentProfile:
     return create_loop()
 
 
-def test_a_run_walks_the_loop_and_keeps_time_and_bytes_of_each_step(world: World, loop: EnrollmentProfile) -> None:
+def test_a_run_walks_the_loop_and_keeps_time_and_bytes_of_each_step(
+    world: World, loop: EnrollmentProfile
+) -> None:
     run = walk(started(loop, world.alice))
     assert (run.state, run.fault) == (RunState.PASSED, "")
     steps = list(run.steps.order_by("number"))
@@ -55,19 +69,35 @@ def test_a_run_walks_the_loop_and_keeps_time_and_bytes_of_each_step(world: World
     assert certificate.not_after - now() < timedelta(minutes=20)
     assert run.request is not None
     decision = run.request.decisions.get()
-    assert (decision.officer, decision.evidence, decision.comment) == (world.alice, Evidence.SESSION, "self-test")
+    assert (decision.officer, decision.evidence, decision.comment) == (
+        world.alice,
+        Evidence.SESSION,
+        "self-test",
+    )
 
 
-def test_who_started_a_run_and_how_it_ended_stand_in_the_log(world: World, loop: EnrollmentProfile) -> None:
+def test_who_started_a_run_and_how_it_ended_stand_in_the_log(
+    world: World, loop: EnrollmentProfile
+) -> None:
     run = walk(started(loop, world.alice))
-    begin, end = AuditEntry.objects.filter(subject_kind="self-test", subject_id=str(run.pk)).order_by("id")
+    begin, end = AuditEntry.objects.filter(
+        subject_kind="self-test", subject_id=str(run.pk)
+    ).order_by("id")
     assert (begin.event, begin.actor_kind) == (Event.SELF_TEST_START, "command")
-    assert (end.event, end.data["result"], end.data["steps"]) == (Event.SELF_TEST_FINISH, "passed", 10)
+    assert (end.event, end.data["result"], end.data["steps"]) == (
+        Event.SELF_TEST_FINISH,
+        "passed",
+        10,
+    )
 
 
-def test_nothing_of_a_self_test_is_queued_counted_or_mailed(world: World, loop: EnrollmentProfile) -> None:
+def test_nothing_of_a_self_test_is_queued_counted_or_mailed(
+    world: World, loop: EnrollmentProfile
+) -> None:
     walk(started(loop, world.alice))
-    Device.named("selftest-00000000.invalid", profile="selftest").enroll(dns_names=["selftest-00000000.invalid"])
+    Device.named("selftest-00000000.invalid", profile="selftest").enroll(
+        dns_names=["selftest-00000000.invalid"]
+    )
     assert EnrollmentRequest.objects.filter(profile=loop).count() == 2
     assert requests_of(world.alice).count() == 0
     assert certificates_without_self_tests(Certificate.objects.filter(kind="ordered")).count() == 0
@@ -97,7 +127,9 @@ def test_an_officer_who_lost_the_role_before_the_decision_decides_nothing(
     assert EnrollmentRequest.objects.get(profile=loop).state == State.PENDING
 
 
-def test_decisions_asserted_by_a_command_obey_the_profile(world: World, loop: EnrollmentProfile) -> None:
+def test_decisions_asserted_by_a_command_obey_the_profile(
+    world: World, loop: EnrollmentProfile
+) -> None:
     EnrollmentProfile.objects.filter(pk=loop.pk).update(allow_asserted_decisions=False)
     loop.refresh_from_db()
     voice = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
@@ -114,11 +146,16 @@ def test_one_run_of_a_profile_at_a_time_and_a_lost_one_stops_no_later_one(
     late = now() + LOST_AFTER + timedelta(seconds=1)
     start_run(profile=loop, voice=voice_of(world.alice), actor=COMMAND, now=late)
     first.refresh_from_db()
-    assert (first.state, first.fault) == (RunState.FAILED, "not finished in time: does the default worker run?")
+    assert (first.state, first.fault) == (
+        RunState.FAILED,
+        "not finished in time: does the default worker run?",
+    )
     assert close_lost_runs(now=late) == 0
 
 
-def test_a_run_is_walked_once_though_its_task_comes_twice(world: World, loop: EnrollmentProfile) -> None:
+def test_a_run_is_walked_once_though_its_task_comes_twice(
+    world: World, loop: EnrollmentProfile
+) -> None:
     run = walk(started(loop, world.alice))
     around = Surroundings(now, time.monotonic, with_worker)
     assert walk_run(run.pk, key=rsa_key("device-1"), http=through(Client()), around=around) is None
@@ -130,7 +167,14 @@ def test_an_ordinary_profile_is_only_asked_what_strangers_may_ask(world: World) 
     run = walk(started(world.profile, world.alice))
     assert (run.kind, run.state, run.fault) == (RunKind.READING, RunState.PASSED, "")
     assert [step.name for step in run.steps.order_by("number")] == [
-        *("GetCACaps", "GetCACert", "damaged signature", "no request inside", "unknown CertPoll", "no message at all"),
+        *(
+            "GetCACaps",
+            "GetCACert",
+            "damaged signature",
+            "no request inside",
+            "unknown CertPoll",
+            "no message at all",
+        ),
     ]
     assert "SHA-256" in run.steps.get(name="GetCACert").text
     assert (EnrollmentRequest.objects.count(), Certificate.objects.count()) == before
@@ -167,7 +211,10 @@ def answering(**changes: Callable[[HttpAnswer], HttpAnswer]) -> Transport:
         ),
         ({"GetCACert": lambda a: replace(a, body=b"0\x00")}, "certificates are not readable"),
         ({"GetCACert": lambda a: replace(a, status=503)}, "HTTP 503"),
-        ({"PKIOperation": lambda a: replace(a, body=a.body[:-1] + b"x")}, "signature does not verify"),
+        (
+            {"PKIOperation": lambda a: replace(a, body=a.body[:-1] + b"x")},
+            "signature does not verify",
+        ),
     ],
 )
 def test_a_run_names_the_step_that_broke_and_stops_there(
@@ -183,10 +230,15 @@ def test_a_run_that_cannot_reach_the_portal_says_so(world: World, loop: Enrollme
     def nobody(url: str, body: bytes | None) -> HttpAnswer:
         raise HttpError("http://localhost:1: refused")
 
-    assert walk(started(loop, world.alice), http=nobody).fault == "GetCACaps: http://localhost:1: refused"
+    assert (
+        walk(started(loop, world.alice), http=nobody).fault
+        == "GetCACaps: http://localhost:1: refused"
+    )
 
 
-def test_a_run_that_breaks_off_is_on_record_as_failed(world: World, loop: EnrollmentProfile) -> None:
+def test_a_run_that_breaks_off_is_on_record_as_failed(
+    world: World, loop: EnrollmentProfile
+) -> None:
     def broken(url: str, body: bytes | None) -> HttpAnswer:
         raise RuntimeError("not anticipated")
 
@@ -194,13 +246,23 @@ def test_a_run_that_breaks_off_is_on_record_as_failed(world: World, loop: Enroll
     with pytest.raises(RuntimeError):
         walk(run, http=broken)
     run.refresh_from_db()
-    assert (run.state, run.fault) == (RunState.FAILED, "broken off, see the log of the process that ran it")
+    assert (run.state, run.fault) == (
+        RunState.FAILED,
+        "broken off, see the log of the process that ran it",
+    )
 
 
 def test_old_runs_go_when_there_are_too_many(world: World, loop: EnrollmentProfile) -> None:
     moment = now()
-    over = {"kind": RunKind.LOOP, "state": RunState.PASSED, "created_at": moment, "finished_at": moment}
-    SelfTestRun.objects.bulk_create(SelfTestRun(profile=loop, url="http://x/", **over) for _ in range(KEPT + 3))
+    over = {
+        "kind": RunKind.LOOP,
+        "state": RunState.PASSED,
+        "created_at": moment,
+        "finished_at": moment,
+    }
+    SelfTestRun.objects.bulk_create(
+        SelfTestRun(profile=loop, url="http://x/", **over) for _ in range(KEPT + 3)
+    )
     run = walk(started(loop, world.alice))
     assert SelfTestRun.objects.count() == KEPT
     assert SelfTestRun.objects.filter(pk=run.pk).exists()
@@ -209,7 +271,10 @@ def test_old_runs_go_when_there_are_too_many(world: World, loop: EnrollmentProfi
 def test_a_ca_of_self_tests_issues_for_nothing_else(world: World, loop: EnrollmentProfile) -> None:
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
         create_enrollment_profile(
-            ProfileRequest("printers", loop.ca, ProfileSpec(), challenge="none"), actor=SYSTEM, user=None, now=now()
+            ProfileRequest("printers", loop.ca, ProfileSpec(), challenge="none"),
+            actor=SYSTEM,
+            user=None,
+            now=now(),
         )
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
         create_enrollment_profile(
@@ -220,7 +285,9 @@ def test_a_ca_of_self_tests_issues_for_nothing_else(world: World, loop: Enrollme
         )
 
 
-def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(world: World, loop: EnrollmentProfile) -> None:
+def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(
+    world: World, loop: EnrollmentProfile
+) -> None:
     fresh = create_ca("fresh", ra_key="device-3")
     loop.ca = fresh
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
@@ -230,10 +297,14 @@ def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(world: 
     assert profile.is_test
     profile.ca = world.ca
     save_profile(profile, actor=SYSTEM, now=now(), is_new=False)
-    assert not EnrollmentProfile.objects.get(slug="trial").is_test, "it issues real certificates now"
+    assert not EnrollmentProfile.objects.get(slug="trial").is_test, (
+        "it issues real certificates now"
+    )
 
 
-def test_the_profile_is_made_once_and_not_in_the_place_of_a_real_one(world: World, loop: EnrollmentProfile) -> None:
+def test_the_profile_is_made_once_and_not_in_the_place_of_a_real_one(
+    world: World, loop: EnrollmentProfile
+) -> None:
     assert ensure_self_test_profile(actor=SYSTEM, now=now()) == loop
     assert loop.is_test
     assert loop.ca.is_test

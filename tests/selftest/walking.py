@@ -6,12 +6,12 @@ from unittest import mock
 
 from django.test import Client
 
-from accounts.models import User
-from approvals.models import EnrollmentProfile
+from accounts.models.people import User
+from approvals.models.profiles import EnrollmentProfile
 from audit.events import SYSTEM, Actor
-from ca.crl import issue_due_crls
+from ca.signing.crl import issue_due_crls
 from pkiportal.management.self_test_profile import ensure_self_test_profile
-from scep.client import Transport
+from scep.transport import Transport
 from selftest.models import SelfTestRun
 from selftest.runs import start_run, walk_run
 from selftest.walks import Surroundings
@@ -23,7 +23,10 @@ COMMAND = Actor(kind="command", name="root")
 
 def create_loop() -> EnrollmentProfile:
     """Return the profile of the self-test, made from recorded keys."""
-    with mock.patch("keys.file.generate", lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("device-2")):
+    with mock.patch(
+        "keys.file.generate",
+        lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("device-2"),
+    ):
         return ensure_self_test_profile(actor=SYSTEM, now=now())
 
 
@@ -38,7 +41,9 @@ def started(profile: EnrollmentProfile, officer: User) -> SelfTestRun:
     return start_run(profile=profile, voice=voice_of(officer), actor=COMMAND, now=now())
 
 
-def walk(run: SelfTestRun, http: Transport | None = None, pause: Callable[[float], None] = with_worker) -> SelfTestRun:
+def walk(
+    run: SelfTestRun, http: Transport | None = None, pause: Callable[[float], None] = with_worker
+) -> SelfTestRun:
     """Walk a run to its end through the test client."""
     around = Surroundings(now, time.monotonic, pause)
     walk_run(run.pk, key=rsa_key("device-1"), http=http or through(Client()), around=around)

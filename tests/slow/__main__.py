@@ -1,10 +1,11 @@
 """One client against all, on loopback: `python -m tests.slow [--postgresql URL]`.
 
-Slow clients by the thousand hold half-sent bodies or say nothing, without and with TLS, on SQLite with 64 threads and
-on PostgreSQL with 32. Meanwhile the p99 of GetCACaps, of a PENDING and of the queue page stays within three times that
-of the quiet portal, and every slow client is cut within 20 seconds. Quiet and besieged take turns, and the answers of
-all rounds count together: a hundred of the slowest kind, so that p99 is not one answer. Where a p99 is too high, as
-many rounds again are added, since on a shared machine others take their share of the processor too; all of them count.
+Slow clients by the thousand hold half-sent bodies or say nothing, without and with TLS, on SQLite
+with 64 threads and on PostgreSQL with 32. Meanwhile the p99 of GetCACaps, of a PENDING and of the
+queue page stays within three times that of the quiet portal, and every slow client is cut within 20
+seconds. Quiet and besieged take turns, and the answers of all rounds count together: a hundred of
+the slowest kind, so that p99 is not one answer. Where a p99 is too high, as many rounds again are
+added, since on a shared machine others take their share of the processor too; all of them count.
 """
 
 import argparse
@@ -27,17 +28,26 @@ _MOST: Final = 3.0
 _CUT_WITHIN: Final = 20.0
 _UPLOAD_ENDS_WITHIN: Final = 1.0
 _OTHERS: Final = 30
-#: Seconds in which the server takes in the heads of a crowd that came at once; what is asked meanwhile is told apart.
+#: Seconds in which the server takes in the heads of a crowd that came at once; what is asked
+#: meanwhile is told apart.
 _SETTLE: Final = 1.5
 
 
 def main() -> int:
     """Measure, print, and tell whether everything held."""
     parser = argparse.ArgumentParser(prog="tests.slow")
-    parser.add_argument("--postgresql", metavar="URL", help="measure on a database of its own beside this one too")
-    parser.add_argument("--clients", type=int, default=1000, help="how many of each of three kinds (1000)")
-    parser.add_argument("--seconds", type=float, default=7.0, help="how long each measurement lasts (7)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often quiet and besieged take turns (3)")
+    parser.add_argument(
+        "--postgresql", metavar="URL", help="measure on a database of its own beside this one too"
+    )
+    parser.add_argument(
+        "--clients", type=int, default=1000, help="how many of each of three kinds (1000)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=7.0, help="how long each measurement lasts (7)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often quiet and besieged take turns (3)"
+    )
     options = parser.parse_args()
     faults: list[str] = []
     for postgresql in [None, *filter(None, [options.postgresql])]:
@@ -54,7 +64,9 @@ def main() -> int:
 
 @dataclass
 class Measured:
-    """All answers of a door: of the quiet portal, of the besieged one, and of the moment in which the crowd came."""
+    """All answers of a door: of the quiet portal, of the besieged one, and of the moment in which
+    the crowd came.
+    """
 
     quiet: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     besieged: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
@@ -69,7 +81,10 @@ class Measured:
         """What was answered too slowly."""
         for name in self.quiet:
             if not self.ratio(name) <= _MOST:
-                yield f"{name}: p99 is {self.ratio(name):.1f} times that of the quiet portal, at most {_MOST:g}"
+                yield (
+                    f"{name}: p99 is {self.ratio(name):.1f} times that of the quiet portal, at "
+                    f"most {_MOST:g}"
+                )
 
     def ratio(self, name: str) -> float:
         """How many times as long p99 is under siege."""
@@ -77,7 +92,11 @@ class Measured:
 
     def _missing(self) -> Iterator[str]:
         for name in self.quiet:
-            failures = [fault for seen in (self.quiet, self.arrival, self.besieged) for fault in seen[name].failures]
+            failures = [
+                fault
+                for seen in (self.quiet, self.arrival, self.besieged)
+                for fault in seen[name].failures
+            ]
             if failures:
                 yield f"{name}: {len(failures)} without the right answer, first {failures[0]}"
 
@@ -101,7 +120,9 @@ def _round(running: Stage, name: str, measured: Measured, options: argparse.Name
     _add(measured.quiet, watch(door, options.seconds))
     order = Order(door.port, door.with_tls, *(options.clients,) * 3, _OTHERS)
     command = [sys.executable, "-m", "tests.slow.crowd", json.dumps(asdict(order))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as crowd:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as crowd:
         assert crowd.stdout is not None
         arrived = json.loads(crowd.stdout.readline())
         _add(measured.arrival, watch(door, _SETTLE))
@@ -112,7 +133,10 @@ def _round(running: Stage, name: str, measured: Measured, options: argparse.Name
             crowd.wait(_CUT_WITHIN)
         gone = json.loads(crowd.communicate()[0].splitlines()[-1])
     measured.not_cut += _not_cut(arrived, gone, upload)
-    _say(f"{name}: {arrived} {gone}, endless upload {upload:.2f} s, memory {memory:.0f} to {loaded:.0f} MiB")
+    _say(
+        f"{name}: {arrived} {gone}, endless upload {upload:.2f} s, memory {memory:.0f} to "
+        f"{loaded:.0f} MiB"
+    )
 
 
 def _add(all_seen: dict[str, Seen], seen: dict[str, Seen]) -> None:
@@ -125,9 +149,15 @@ def _print(title: str, measured: Measured) -> None:
     for name, quiet in measured.quiet.items():
         besieged, arrival = measured.besieged[name], measured.arrival[name]
         medians = f"median {quiet.milliseconds(0.5)} to {besieged.milliseconds(0.5)}"
-        p99 = f"p99 {quiet.milliseconds(0.99)} to {besieged.milliseconds(0.99)} ({measured.ratio(name):.1f} times)"
+        p99 = (
+            f"p99 {quiet.milliseconds(0.99)} to {besieged.milliseconds(0.99)} "
+            f"({measured.ratio(name):.1f} times)"
+        )
         counts = f"{len(quiet.times)} and {len(besieged.times)} answers"
-        _say(f"  {name:11} ms: {medians}, {p99}; {counts}; slowest while they came {arrival.milliseconds(1.0)}")
+        _say(
+            f"  {name:11} ms: {medians}, {p99}; {counts}; slowest while they came "
+            f"{arrival.milliseconds(1.0)}"
+        )
 
 
 def _not_cut(arrived: dict[str, float], gone: dict[str, float], upload: float) -> Iterator[str]:

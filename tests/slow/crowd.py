@@ -1,4 +1,5 @@
-"""Slow clients by the thousand, in a process of their own: `python -m tests.slow.crowd '{"port": …}'`.
+"""Slow clients by the thousand, in a process of their own: `python -m tests.slow.crowd '{"port":
+…}'`.
 
 Prints one line of JSON when all are there, and one when all were cut or its input ended.
 """
@@ -20,21 +21,36 @@ from typing import Final, Literal
 
 #: What a client does once it is there: nothing, or a byte a second.
 Kind = Literal[
-    "half body", "dripping body", "silent", "silent after handshake", "dripping head", "dripping handshake", "deaf"
+    "half body",
+    "dripping body",
+    "silent",
+    "silent after handshake",
+    "dripping head",
+    "dripping handshake",
+    "deaf",
 ]
 
-_HEAD: Final = b"POST /scep/slow/?operation=PKIOperation HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\nx"
+_HEAD: Final = (
+    b"POST /scep/slow/?operation=PKIOperation HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+    b"60000\r\n\r\nx"
+)
 _DEAF: Final = b"GET /queue/ HTTP/1.1\r\nHost: localhost\r\nX-A: b\r\n\r\n" * 40
 _HELLO: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 #: Seconds after which a client with TLS sends its head, even if others are still on their way.
 _HEAD_AFTER: Final = 5.0
-#: Parts of a second, each with its share of those that drip: clients that know nothing of each other drip at all times.
+#: Parts of a second, each with its share of those that drip: clients that know nothing of each
+#: other drip at all times.
 _PARTS: Final = 100
 #: Seconds between two looks at what came.
 _PAUSE: Final = 0.005
-#: Seconds between two looks at which of the deaf the server has closed: each look reads the machine's whole table.
+#: Seconds between two looks at which of the deaf the server has closed: each look reads the
+#: machine's whole table.
 _LOOK_EVERY: Final = 4.0
-_DRIPS: Final[dict[Kind, bytes]] = {"dripping body": b"x", "dripping head": b"G", "dripping handshake": b"\x01"}
+_DRIPS: Final[dict[Kind, bytes]] = {
+    "dripping body": b"x",
+    "dripping head": b"G",
+    "dripping handshake": b"\x01",
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,9 @@ class Crowd:
     ended_after: list[float] = field(default_factory=list)
 
     def gather(self) -> None:
-        """Connect all; those with a head to say say it when all are there, or after a few seconds."""
+        """Connect all; those with a head to say say it when all are there, or after a few
+        seconds.
+        """
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for kind, number in self.order.kinds():
@@ -145,8 +163,13 @@ class Crowd:
         drips = [client for client in self.there.values() if client.kind in _DRIPS]
         parts = cycle(drips[part::_PARTS] for part in range(_PARTS))
         drip_at, look_at = time.monotonic(), time.monotonic() + _LOOK_EVERY
-        with select.epoll() as watch:  # looking at thousands costs it nothing: the processor is for the portal
-            for descriptor in (0, *(number for number, client in self.there.items() if client.kind != "deaf")):
+        with (
+            select.epoll() as watch
+        ):  # looking at thousands costs it nothing: the processor is for the portal
+            for descriptor in (
+                0,
+                *(number for number, client in self.there.items() if client.kind != "deaf"),
+            ):
                 watch.register(descriptor, select.EPOLLIN)
             while self.there and self._hear(watch):
                 if time.monotonic() >= drip_at:
@@ -183,7 +206,11 @@ class Crowd:
 def _held_by_server(port: int) -> set[int]:
     """The clients' ports of the connections that the server at a port has not closed."""
     rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return {int(row[2].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
+    return {
+        int(row[2].partition(":")[2], 16)
+        for row in rows
+        if row[1].endswith(f":{port:04X}") and row[3] == "01"
+    }
 
 
 def say(**facts: object) -> None:
@@ -194,7 +221,9 @@ def say(**facts: object) -> None:
 
 def main() -> None:
     """Come, be slow, tell."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2
+    )
     crowd = Crowd(Order(**json.loads(sys.argv[1])))
     started = time.monotonic()
     crowd.gather()

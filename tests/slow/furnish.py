@@ -1,4 +1,6 @@
-"""Make what the probes need, beside the web server's database: `python -m tests.slow.furnish`; prints JSON."""
+"""Make what the probes need, beside the web server's database: `python -m tests.slow.furnish`;
+prints JSON.
+"""
 
 import base64
 import json
@@ -10,11 +12,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pkiportal.settings")
 
 import django
 
-from pkiportal.datafolder import ensure_data_folder
+from pkiportal.environment.datafolder import ensure_data_folder
 
 
 def main() -> None:
-    """A CA with its RA, a profile whose requests wait, a queue of them, and an officer who is signed in."""
+    """A CA with its RA, a profile whose requests wait, a queue of them, and an officer who is
+    signed in.
+    """
     ensure_data_folder(Path(os.environ["PORTAL_DATA"]))
     django.setup()
     from django.conf import settings
@@ -27,9 +31,9 @@ def main() -> None:
 
     from accounts.roles import Role
     from audit.events import SYSTEM
-    from ca.authorities import AuthorityRequest, create_authority
-    from ca.service_keys import certify_service_keys
-    from scep.ra_keys import ensure_ra_key, ra_keys
+    from ca.authorities.manage import AuthorityRequest, create_authority
+    from ca.signing.service_keys import certify_service_keys
+    from scep.ra.keys import ensure_ra_key, ra_keys
     from tests.pages import create_requests, signed_in
     from tests.pki import rsa_key
     from tests.scep.forge import Envelope, Message, csr, identity
@@ -37,7 +41,9 @@ def main() -> None:
 
     now = timezone.now()
     ca = create_authority(
-        AuthorityRequest(name="slow", subject="CN=slow", key_type="rsa:2048", is_test=True), actor=SYSTEM, now=now
+        AuthorityRequest(name="slow", subject="CN=slow", key_type="rsa:2048", is_test=True),
+        actor=SYSTEM,
+        now=now,
     )
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
@@ -50,7 +56,10 @@ def main() -> None:
         certificate=identity("alice").certificate_der,
     )
     name = settings.SESSION_COOKIE_NAME
-    facts = {"cookie": f"{name}={browser.cookies[name].value}", "message": base64.b64encode(message.encode()).decode()}
+    facts = {
+        "cookie": f"{name}={browser.cookies[name].value}",
+        "message": base64.b64encode(message.encode()).decode(),
+    }
     sys.stdout.write(json.dumps(facts) + "\n")
 
 

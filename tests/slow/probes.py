@@ -1,4 +1,6 @@
-"""What honest clients notice: how long GetCACaps, a PENDING and the queue page take, each by its own connection."""
+"""What honest clients notice: how long GetCACaps, a PENDING and the queue page take, each by its
+own connection.
+"""
 
 import http.client
 import math
@@ -49,7 +51,11 @@ class Seen:
 
     def percentile(self, share: float) -> float:
         """The time within which this share of the answers came."""
-        return sorted(self.times)[max(math.ceil(share * len(self.times)) - 1, 0)] if self.times else math.inf
+        return (
+            sorted(self.times)[max(math.ceil(share * len(self.times)) - 1, 0)]
+            if self.times
+            else math.inf
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,9 @@ class Door:
         """A new connection, not yet opened."""
         if not self.with_tls:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
-        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=_PATIENCE, context=_trusting())
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=_PATIENCE, context=_trusting()
+        )
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """Send one request; status and body of the answer."""
@@ -92,7 +100,10 @@ class Door:
         connection = self.connect()
         connection.connect()
         sending: socket.socket = connection.sock
-        head = b"POST /account/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
+        head = (
+            b"POST /account/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+            b"99999999999\r\n\r\n"
+        )
         try:
             sending.sendall(head)
             while time.monotonic() - began < _PATIENCE:

@@ -1,4 +1,6 @@
-"""The web server of the product as processes of their own: with TLS, and without, on one database."""
+"""The web server of the product as processes of their own: with TLS, and without, on one
+database.
+"""
 
 import base64
 import contextlib
@@ -39,13 +41,17 @@ class Stage:
     servers: list[subprocess.Popen[bytes]]
 
     def memory(self) -> float:
-        """Resident memory of all their processes, in MiB; pages that they share are counted once for each."""
+        """Resident memory of all their processes, in MiB; pages that they share are counted once
+        for each.
+        """
         return sum(_resident(pid) for server in self.servers for pid in _tree(server.pid)) / 2**20
 
 
 @contextlib.contextmanager
 def stage(folder: Path, postgresql: str | None) -> Iterator[Stage]:
-    """Start both web servers on SQLite, or on a database of their own beside the one of this address."""
+    """Start both web servers on SQLite, or on a database of their own beside the one of this
+    address.
+    """
     folder.mkdir(mode=0o700)
     ports = {"plain": _free_port(), "tls": _free_port()}
     certificate, key = _certificate(folder)
@@ -62,7 +68,11 @@ def stage(folder: Path, postgresql: str | None) -> Iterator[Stage]:
         doors, servers = {}, []
         try:
             for name, extra in (("plain", {}), ("tls", tls)):
-                servers.append(_serve(folder, name, common | extra | {"PORTAL_BIND": f"127.0.0.1:{ports[name]}"}))
+                servers.append(
+                    _serve(
+                        folder, name, common | extra | {"PORTAL_BIND": f"127.0.0.1:{ports[name]}"}
+                    )
+                )
                 message = base64.b64decode(facts["message"])
                 doors[name] = Door(ports[name], name == "tls", facts["cookie"], message)
             for name, door in doors.items():
@@ -93,7 +103,9 @@ def _database(folder: Path, postgresql: str | None) -> Iterator[dict[str, str]]:
 
 def _furnish(environment: dict[str, str]) -> dict[str, str]:
     command = [sys.executable, "-m", "tests.slow.furnish"]
-    done = subprocess.run(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, check=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, check=True, timeout=120
+    )
     facts: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return facts
 
@@ -113,7 +125,10 @@ def _wait_for(door: Door, log: Path) -> None:
             missing = [name for name, probe in door.probes().items() if not probe()]
         time.sleep(0.2)
     if missing:
-        raise SystemExit(f"without the right answer within a minute: {', '.join(missing)}\n{log.read_text()[-2000:]}")
+        raise SystemExit(
+            "without the right answer within a minute: "
+            f"{', '.join(missing)}\n{log.read_text()[-2000:]}"
+        )
 
 
 def _free_port() -> int:
@@ -125,8 +140,14 @@ def _free_port() -> int:
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for localhost, and its key, in files."""
-    key, name, now = ec_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=9))
+    key, name, now = (
+        ec_key(),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+        datetime.now(UTC),
+    )
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=9)
+    )
     certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     paths = folder / "certificate.pem", folder / "key.pem"

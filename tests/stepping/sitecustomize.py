@@ -1,6 +1,8 @@
-"""Loaded by each Python process that has this folder on its path: its wall clock is off by what a file says.
+"""Loaded by each Python process that has this folder on its path: its wall clock is off by what a
+file says.
 
-The file is named by STEPPED_CLOCK and holds seconds. The monotonic clock stays, as it does when a real clock is set.
+The file is named by STEPPED_CLOCK and holds seconds. The monotonic clock stays, as it does when a
+real clock is set.
 """
 
 import os
@@ -15,7 +17,9 @@ class _Stepped:
     """Stands in for a traveller of time_machine: the real time and the offset of this moment."""
 
     def time_ns(self) -> int:
-        return int(time_machine.escape_hatch.time.time_ns()) + int(_FILE.read_text()) * 1_000_000_000
+        return (
+            int(time_machine.escape_hatch.time.time_ns()) + int(_FILE.read_text()) * 1_000_000_000
+        )
 
 
 time_machine.travel(0).start()

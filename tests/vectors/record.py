@@ -1,7 +1,8 @@
 """Record what real clients send: `python -m tests.vectors.record FOLDER`.
 
-A stand-in server with the recorded RA key answers GetCACaps and GetCACert, keeps each PKIOperation message as it came,
-and says PENDING. The clients use the recorded keys, so every message can be opened again.
+A stand-in server with the recorded RA key answers GetCACaps and GetCACert, keeps each PKIOperation
+message as it came, and says PENDING. The clients use the recorded keys, so every message can be
+opened again.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from threading import Thread
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ca.cms import encode_degenerate
+from ca.x509.cms import encode_degenerate
 from scep.protocol.capabilities import capabilities
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
 from scep.protocol.constants import PKIStatus
@@ -49,7 +50,9 @@ class Recorder:
         message = body if body is not None else decode_message(asked.message or b"")
         self.messages.append(message)
         rep = CertRep(reply=_reply_to(message), status=PKIStatus.PENDING)
-        return "application/x-pki-message", encode_cert_rep(rep, signer=RaKeys(), entropy=random_bytes)
+        return "application/x-pki-message", encode_cert_rep(
+            rep, signer=RaKeys(), entropy=random_bytes
+        )
 
 
 def _reply_to(message: bytes) -> ReplyContext:
@@ -95,14 +98,25 @@ def strongswan_renewal(server: Recorder, folder: Path) -> bytes:
     """`pki --scep --cert alice --key alice --in device-1`: a RenewalReq."""
     for name in ("ra", "ca"):
         (folder / f"{name}.der").write_bytes(certificate_der(name))
-    command = ["pki", "--scep", "--url", server.url, "--in", str(KEYS / "device-1.key.pem"), "--dn", "CN=alice.example"]
+    command = [
+        "pki",
+        "--scep",
+        "--url",
+        server.url,
+        "--in",
+        str(KEYS / "device-1.key.pem"),
+        "--dn",
+        "CN=alice.example",
+    ]
     command += ["--cert", str(KEYS / "alice.crt.pem"), "--key", str(KEYS / "alice.key.pem")]
     command += ["--cacert-enc", "ra.der", "--cacert-sig", "ra.der", "--cacert", "ca.der"]
     return _first_message(server, command, folder, "strongSwan")
 
 
 def certmonger_request(server: Recorder, folder: Path) -> bytes:
-    """`getcert request -N CN=alice.example -D alice.example -L secret`, by GET, with Alice's key."""
+    """`getcert request -N CN=alice.example -D alice.example -L secret`, by GET, with Alice's
+    key.
+    """
     client = Certmonger(folder)
     daemon = client.start()
     try:
@@ -120,10 +134,22 @@ def certmonger_request(server: Recorder, folder: Path) -> bytes:
 
 
 def scepclient_request(server: Recorder, folder: Path) -> bytes:
-    """`scepclient -cn alice.example -challenge secret` with Alice's key, in the one format it reads: DES and SHA-1."""
-    pem = rsa_key("alice").private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    """`scepclient -cn alice.example -challenge secret` with Alice's key, in the one format it
+    reads: DES and SHA-1.
+    """
+    pem = rsa_key("alice").private_bytes(
+        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
     (folder / "alice.key").write_bytes(pem)
-    command = ["scepclient", "-server-url", server.url, "-cn", "alice.example", "-challenge", "secret"]
+    command = [
+        "scepclient",
+        "-server-url",
+        server.url,
+        "-cn",
+        "alice.example",
+        "-challenge",
+        "secret",
+    ]
     command += ["-private-key", "alice.key", "-certificate", "alice.crt"]
     command += ["-ca-fingerprint", hashlib.sha256(certificate_der("ra")).hexdigest()]
     return _first_message(server, command, folder, "scepclient")
@@ -131,32 +157,75 @@ def scepclient_request(server: Recorder, folder: Path) -> bytes:
 
 def sscep_request(server: Recorder, folder: Path) -> bytes:
     """`sscep enroll -c ra -k alice -r alice`, with a certificate request of OpenSSL."""
-    command = ["sscep", "enroll", *_sscep(server, folder, "alice"), "-r", "alice.csr", "-l", "out.crt"]
+    command = [
+        "sscep",
+        "enroll",
+        *_sscep(server, folder, "alice"),
+        "-r",
+        "alice.csr",
+        "-l",
+        "out.crt",
+    ]
     return _first_message(server, command, folder, "sscep")
 
 
 def sscep_poll(server: Recorder, folder: Path) -> bytes:
     """The same with `-R`, as after an interruption: a CertPoll at once."""
-    command = ["sscep", "enroll", *_sscep(server, folder, "alice"), "-r", "alice.csr", "-l", "out.crt", "-R"]
+    command = [
+        "sscep",
+        "enroll",
+        *_sscep(server, folder, "alice"),
+        "-r",
+        "alice.csr",
+        "-l",
+        "out.crt",
+        "-R",
+    ]
     return _first_message(server, command, folder, "sscep")
 
 
 def sscep_renewal(server: Recorder, folder: Path) -> bytes:
-    """`sscep enroll -c ra -k device-1 -r device-1 -K alice -O alice`: a PKCSReq signed with Alice's certificate."""
-    command = ["sscep", "enroll", *_sscep(server, folder, "device-1"), "-r", "device-1.csr", "-l", "out.crt"]
+    """`sscep enroll -c ra -k device-1 -r device-1 -K alice -O alice`: a PKCSReq signed with Alice's
+    certificate.
+    """
+    command = [
+        "sscep",
+        "enroll",
+        *_sscep(server, folder, "device-1"),
+        "-r",
+        "device-1.csr",
+        "-l",
+        "out.crt",
+    ]
     command += ["-K", str(KEYS / "alice.key.pem"), "-O", str(KEYS / "alice.crt.pem")]
     return _first_message(server, command, folder, "sscep")
 
 
 def sscep_get_cert(server: Recorder, folder: Path) -> bytes:
     """`sscep getcert -c ra -k alice -l alice -s 4099`: the issuer it names is the RA."""
-    command = ["sscep", "getcert", *_sscep(server, folder, "alice"), "-l", str(KEYS / "alice.crt.pem"), "-s", "4099"]
+    command = [
+        "sscep",
+        "getcert",
+        *_sscep(server, folder, "alice"),
+        "-l",
+        str(KEYS / "alice.crt.pem"),
+        "-s",
+        "4099",
+    ]
     return _first_message(server, [*command, "-w", "out.crt"], folder, "sscep")
 
 
 def sscep_get_crl(server: Recorder, folder: Path) -> bytes:
-    """`sscep getcrl -c ra -k alice -l alice`: issuer and serial number are the RA's subject and serial number."""
-    command = ["sscep", "getcrl", *_sscep(server, folder, "alice"), "-l", str(KEYS / "alice.crt.pem")]
+    """`sscep getcrl -c ra -k alice -l alice`: issuer and serial number are the RA's subject and
+    serial number.
+    """
+    command = [
+        "sscep",
+        "getcrl",
+        *_sscep(server, folder, "alice"),
+        "-l",
+        str(KEYS / "alice.crt.pem"),
+    ]
     return _first_message(server, [*command, "-w", "out.crl"], folder, "sscep")
 
 
@@ -170,17 +239,35 @@ def _sscep(server: Recorder, folder: Path, key: str) -> list[str]:
         "attributes = attributes",
     ]
     lines += ["req_extensions = extensions", "[subject]", "O = Example", "CN = alice.example"]
-    lines += ["[attributes]", "challengePassword = secret", "[extensions]", "subjectAltName = DNS:alice.example"]
+    lines += [
+        "[attributes]",
+        "challengePassword = secret",
+        "[extensions]",
+        "subjectAltName = DNS:alice.example",
+    ]
     (folder / "request.cnf").write_text("\n".join([*lines, ""]))
     pem = str(KEYS / f"{key}.key.pem")
-    make = ["openssl", "req", "-new", "-sha256", "-config", "request.cnf", "-key", pem, "-out", f"{key}.csr"]
+    make = [
+        "openssl",
+        "req",
+        "-new",
+        "-sha256",
+        "-config",
+        "request.cnf",
+        "-key",
+        pem,
+        "-out",
+        f"{key}.csr",
+    ]
     subprocess.run(make, cwd=folder, check=True)
     return ["-u", server.url, "-c", str(KEYS / "ra.crt.pem"), "-k", pem]
 
 
 def _first_message(server: Recorder, command: list[str], folder: Path, what: str) -> bytes:
     """Run a client until it has sent something."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: server.messages, what=f"a message of {what}")
     finally:
@@ -190,7 +277,12 @@ def _first_message(server: Recorder, command: list[str], folder: Path, what: str
 
 
 #: The program that a recording needs, by the first word of its name.
-PROGRAMS = {"strongswan": "pki", "certmonger": "certmonger", "scepclient": "scepclient", "sscep": "sscep"}
+PROGRAMS = {
+    "strongswan": "pki",
+    "certmonger": "certmonger",
+    "scepclient": "scepclient",
+    "sscep": "sscep",
+}
 RECORDINGS: dict[str, Callable[[Recorder, Path], bytes]] = {
     "strongswan-5.9.8-renewalreq": strongswan_renewal,
     "certmonger-0.79.17-pkcsreq": certmonger_request,

@@ -1,7 +1,9 @@
-"""`./portal bench`: what a reply costs, in CPU time of all server processes and the database, beside bare OpenSSL.
+"""`./portal bench`: what a reply costs, in CPU time of all server processes and the database,
+beside bare OpenSSL.
 
-It starts a portal of its own in a throw-away folder, checks every answer and that every request left its audit entry
-and its notice, and prints ratios within this one run: absolute times of a shared machine say little.
+It starts a portal of its own in a throw-away folder, checks every answer and that every request
+left its audit entry and its notice, and prints ratios within this one run: absolute times of a
+shared machine say little.
 """
 
 import os
@@ -14,33 +16,56 @@ import tempfile
 import time
 from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connection
 from django.utils import timezone
 
-from accounts.models import RoleAssignment, User
+from accounts.models.people import RoleAssignment, User
 from accounts.roles import Role
-from approvals.decisions import decide_many
-from approvals.models import EnrollmentProfile, EnrollmentRequest, Evidence, OutboxMessage, Verdict
-from approvals.profiles import ProfileRequest, create_enrollment_profile
-from approvals.states import State
-from approvals.verdicts import Voice
+from approvals.decisions.batch import decide_many
+from approvals.models.decisions import Evidence, Verdict
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest, OutboxMessage
+from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
+from approvals.records.decision_documents import Voice
+from approvals.rules.states import State
 from audit.models import AuditEntry
-from ca.authorities import AuthorityRequest, create_authority
-from ca.profiles import ProfileSpec
-from ca.service_keys import certify_service_keys
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.content.csr_review import ProfileSpec
+from ca.signing.service_keys import certify_service_keys
 from pkiportal.management.arguments import command_actor
-from pkiportal.management.bench_load import AnswerWrong, Target, bare_costs, cpu_seconds, make_devices, send_all, settle
+from pkiportal.management.load.bench_load import (
+    AnswerWrong,
+    BareCosts,
+    Target,
+    bare_costs,
+    cpu_seconds,
+    make_devices,
+    send_all,
+    settle,
+)
 from pkiportal.management.portal_command import PortalCommand
 from scep.client import ScepClient
 from scep.protocol.constants import PKIStatus
-from scep.ra_keys import ensure_ra_key
+from scep.ra.keys import ensure_ra_key
 
 _WARM_UP: Final = 40
 _START_WITHIN: Final = 90.0
+#: CPU seconds of each, and how many a second.
+_Measured = tuple[float, float]
+
+
+class Cost(NamedTuple):
+    """CPU seconds of one kind of work, how many a second, and what bare OpenSSL takes for it."""
+
+    what: str
+    cpu: float
+    rate: float
+    floor: float
+    operations: str
 
 
 class Command(PortalCommand):
@@ -56,7 +81,9 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Start a portal and measure it from another process, so that it is the product as it runs."""
+        """Start a portal and measure it from another process, so that it is the product as it
+        runs.
+        """
         if options["inside"]:
             return self._measure(options)
         if not 10 <= options["requests"] <= 20_000:
@@ -87,24 +114,16 @@ class Command(PortalCommand):
             return (cpu_seconds(servers) - before) / len(measured), len(measured) / seconds
 
         bare = bare_costs()
-        pending, pending_rate = cost("request", PKIStatus.PENDING)
-        poll, poll_rate = cost("poll", PKIStatus.PENDING)
+        pending = cost("request", PKIStatus.PENDING)
+        poll = cost("poll", PKIStatus.PENDING)
         _check_rows(profile, len(devices))
-        issue, issue_rate = _issue(profile, servers)
+        issue = _issue(profile, servers)
         settle(servers)
-        delivery, delivery_rate = cost("poll", PKIStatus.SUCCESS)
-        rows = [
-            ("PENDING reply", pending, 2 * bare.private + 3 * bare.public, "decrypt, sign, 3 verify", pending_rate),
-            ("CertPoll, PENDING", poll, bare.private + bare.public, "sign, verify", poll_rate),
-            ("decision and signature", issue, bare.private, "sign", issue_rate),
-            ("CertPoll, SUCCESS", delivery, bare.private + 2 * bare.public, "sign, verify, encrypt", delivery_rate),
-        ]
-        self._print(rows, options)
+        delivery = cost("poll", PKIStatus.SUCCESS)
+        rows = _costs(bare, pending=pending, poll=poll, issue=issue, delivery=delivery)
+        self._print([*rows, _in_all(rows)], options)
 
-    def _print(self, rows: list[tuple[str, float, float, str, float]], options: dict[str, Any]) -> None:
-        total = sum(row[1] for row in rows if row[0] != "CertPoll, PENDING")
-        bare = sum(row[2] for row in rows if row[0] != "CertPoll, PENDING")
-        rows = [*rows, ("issued certificate, in all", total, bare, "request, decision, signature, delivery", 0.0)]
+    def _print(self, rows: list[Cost], options: dict[str, Any]) -> None:
         document = {
             "database": connection.vendor,
             "requests": options["requests"],
@@ -116,19 +135,53 @@ class Command(PortalCommand):
                     "ratio": round(cpu / floor, 2),
                     "per_second": round(rate, 1),
                 }
-                for what, cpu, floor, _, rate in rows
+                for what, cpu, rate, floor, _ in rows
             ],
         }
-        lines = [f"{options['requests']} devices, {connection.vendor}; CPU of all server processes and the database"]
-        lines.append(f"{'':28}{'CPU ms':>8}{'bare ms':>9}{'ratio':>7}{'per s':>8}  bare OpenSSL operations (RSA-2048)")
-        for what, cpu, floor, operations, rate in rows:
+        lines = [
+            (
+                f"{options['requests']} devices, {connection.vendor}; CPU of all server processes "
+                "and "
+                "the database"
+            )
+        ]
+        lines.append(
+            f"{'':28}{'CPU ms':>8}{'bare ms':>9}{'ratio':>7}{'per s':>8}  bare OpenSSL operations "
+            "(RSA-2048)"
+        )
+        for what, cpu, rate, floor, operations in rows:
             shown = f"{rate:8.0f}" if rate else f"{'':8}"
-            lines.append(f"{what:28}{cpu * 1000:8.2f}{floor * 1000:9.2f}{cpu / floor:7.1f}{shown}  {operations}")
+            lines.append(
+                f"{what:28}{cpu * 1000:8.2f}{floor * 1000:9.2f}{cpu / floor:7.1f}{shown}  "
+                f"{operations}"
+            )
         self.say(options, document, "\n".join(lines))
 
 
+def _costs(
+    bare: BareCosts, *, pending: _Measured, poll: _Measured, issue: _Measured, delivery: _Measured
+) -> list[Cost]:
+    private, public = bare.private, bare.public
+    return [
+        Cost("PENDING reply", *pending, 2 * private + 3 * public, "decrypt, sign, 3 verify"),
+        Cost("CertPoll, PENDING", *poll, private + public, "sign, verify"),
+        Cost("decision and signature", *issue, private, "sign"),
+        Cost("CertPoll, SUCCESS", *delivery, private + 2 * public, "sign, verify, encrypt"),
+    ]
+
+
+def _in_all(rows: list[Cost]) -> Cost:
+    counted = [row for row in rows if row.what != "CertPoll, PENDING"]
+    total, bare = sum(row.cpu for row in counted), sum(row.floor for row in counted)
+    return Cost(
+        "issued certificate, in all", total, 0.0, bare, "request, decision, signature, delivery"
+    )
+
+
 def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
-    """Start `up` on a free port in its own folder, run the measurement beside it, stop it; returns the exit status."""
+    """Start `up` on a free port in its own folder, run the measurement beside it, stop it; returns
+    the exit status.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -137,7 +190,10 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
     log = Path(folder).with_suffix(".log")
     with log.open("wb") as output:
         portal = subprocess.Popen(  # noqa: S603 - our own command
-            [*manage, "up", "--data", folder, "--bind", f"127.0.0.1:{port}"], env=kept, stdout=output, stderr=output
+            [*manage, "up", "--data", folder, "--bind", f"127.0.0.1:{port}"],
+            env=kept,
+            stdout=output,
+            stderr=output,
         )
     try:
         deadline = time.monotonic() + _START_WITHIN
@@ -145,7 +201,12 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
             if portal.poll() is not None or time.monotonic() > deadline:
                 raise CommandError(f"the portal to measure did not start: {log.read_text()[-500:]}")
             time.sleep(0.2)
-        size = ["--requests", str(options["requests"]), "--concurrency", str(options["concurrency"])]
+        size = [
+            "--requests",
+            str(options["requests"]),
+            "--concurrency",
+            str(options["concurrency"]),
+        ]
         inside = ["bench", "--inside", str(portal.pid), "--data", folder, *size]
         words = [*manage, *inside, *(["--json"] if options["json"] else [])]
         return subprocess.run(words, env=kept, check=False).returncode  # noqa: S603 - our own command
@@ -163,15 +224,24 @@ def _create_profile() -> EnrollmentProfile:
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
     request = ProfileRequest(
-        slug=name, ca=ca, spec=ProfileSpec(), approval="manual", challenge="none", allow_asserted_decisions=True
+        slug=name,
+        ca=ca,
+        spec=ProfileSpec(),
+        approval="manual",
+        challenge="none",
+        allow_asserted_decisions=True,
     )
     profile = create_enrollment_profile(request, actor=actor, user=None, now=now)
-    EnrollmentProfile.objects.filter(pk=profile.pk).update(max_open_requests=10**6, max_open_per_address=10**6)
+    EnrollmentProfile.objects.filter(pk=profile.pk).update(
+        max_open_requests=10**6, max_open_per_address=10**6
+    )
     return profile
 
 
 def _check_rows(profile: EnrollmentProfile, count: int) -> None:
-    """Every reply must have left a request, its audit entry and its notice: what was measured is the whole work."""
+    """Every reply must have left a request, its audit entry and its notice: what was measured is
+    the whole work.
+    """
     requests = EnrollmentRequest.objects.filter(profile=profile)
     ids = [str(pk) for pk in requests.values_list("pk", flat=True)]
     entries = sum(
@@ -182,11 +252,14 @@ def _check_rows(profile: EnrollmentProfile, count: int) -> None:
     )
     notices = OutboxMessage.objects.filter(request__profile=profile, kind="request-pending").count()
     if not len(ids) == entries == notices == count:
-        raise AnswerWrong(f"{count} replies, but {len(ids)} requests, {entries} audit entries, {notices} notices")
+        raise AnswerWrong(
+            f"{count} replies, but {len(ids)} requests, {entries} audit entries, {notices} notices"
+        )
 
 
 def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float]:
-    """Approve everything in one go and wait for the worker; returns CPU seconds and certificates per second.
+    """Approve everything in one go and wait for the worker; returns CPU seconds and certificates
+    per second.
 
     The decisions are taken in this process, whose CPU time counts too.
     """
@@ -196,7 +269,11 @@ def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float
     voice = Voice(evidence=Evidence.ASSERTED, officer=officer, asserted_by="bench")
     before, started = cpu_seconds(servers) + time.process_time(), time.monotonic()
     results = decide_many(
-        items=[(pk, None) for pk in ids], verdict=Verdict.APPROVE, voice=voice, comment="", now=timezone.now()
+        items=[(pk, None) for pk in ids],
+        verdict=Verdict.APPROVE,
+        voice=voice,
+        comment="",
+        now=timezone.now(),
     )
     if not all(result.done for result in results):
         raise AnswerWrong(next(result.text for result in results if not result.done))
@@ -210,7 +287,9 @@ def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float
 
 
 def _postgresql() -> list[int]:
-    """The server process of a PostgreSQL on this machine; empty for SQLite, whose work is done in our processes."""
+    """The server process of a PostgreSQL on this machine; empty for SQLite, whose work is done in
+    our processes.
+    """
     if connection.vendor != "postgresql":
         return []
     with connection.cursor() as cursor:
@@ -218,5 +297,7 @@ def _postgresql() -> list[int]:
         backend = cursor.fetchone()[0]
     stat = Path(f"/proc/{backend}/stat")
     if not stat.exists():
-        raise CommandError("the PostgreSQL server runs on another machine: its CPU time cannot be read")
+        raise CommandError(
+            "the PostgreSQL server runs on another machine: its CPU time cannot be read"
+        )
     return [int(stat.read_text().rpartition(")")[2].split()[1])]

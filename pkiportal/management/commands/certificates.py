@@ -15,18 +15,18 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from approvals.queue import certificates_without_self_tests
-from approvals.revocations import (
+from approvals.decisions.revocations import (
     Revocation,
     release_hold,
     revoke_certificate,
     revoke_compromised,
     successors_of,
 )
+from approvals.reading.queue import certificates_without_self_tests
 from audit.events import Event, Subject
 from audit.log import record
-from ca.models import Certificate, CertificateKind, CertificateStatus, RevocationReason
-from ca.store import chain_of
+from ca.certificates.store import chain_of
+from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
 from pkiportal.management.arguments import USAGE, asserted_voice, authority_named, command_actor
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.portal_command import PortalCommand
@@ -41,33 +41,40 @@ _REASONS: Final = ", ".join(RevocationReason.values)
 
 
 class Command(PortalCommand):
-    """An export leaves an entry in the log; revocations are recorded as asserted, not authenticated."""
+    """An export leaves an entry in the log; revocations are recorded as asserted, not
+    authenticated.
+    """
 
     help = "List, show, export, revoke and release issued certificates."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which certificate."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|export|revoke|release")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="list|show|export|revoke|release"
+        )
         listing = actions.add_parser("list", help="every certificate of a device, oldest first")
         listing.add_argument("--ca", metavar="NAME")
-        listing.add_argument("--status", choices=[value.lower() for value in CertificateStatus.values])
-        listing.add_argument("--kind", choices=CertificateKind.values, default=CertificateKind.ORDERED.value)
+        listing.add_argument(
+            "--status", choices=[value.lower() for value in CertificateStatus.values]
+        )
+        listing.add_argument(
+            "--kind", choices=CertificateKind.values, default=CertificateKind.ORDERED.value
+        )
         showing = actions.add_parser("show", help="everything about one certificate")
-        exporting = actions.add_parser("export", help="write a certificate as PEM, DER or with its chain")
-        revoking = actions.add_parser("revoke", help="revoke, or put on hold, on behalf of an officer")
+        exporting = actions.add_parser(
+            "export", help="write a certificate as PEM, DER or with its chain"
+        )
+        revoking = actions.add_parser(
+            "revoke", help="revoke, or put on hold, on behalf of an officer"
+        )
         releasing = actions.add_parser("release", help="release from hold on behalf of an officer")
         for action in (showing, exporting, revoking, releasing):
-            action.add_argument("id", metavar="ID|SERIAL", help="identifier, that of its request, or serial number")
+            action.add_argument(
+                "id", metavar="ID|SERIAL", help="identifier, that of its request, or serial number"
+            )
         exporting.add_argument("--format", choices=["pem", "der", "chain"], default="pem")
         exporting.add_argument("--out", metavar="F", help="a new file; without it standard output")
-        revoking.add_argument(
-            "--reason", required=True, choices=RevocationReason.values, metavar="REASON", help=_REASONS
-        )
-        revoking.add_argument(
-            "--with-successors",
-            action="store_true",
-            help="with keyCompromise: revoke what was renewed from it, or has the same key, as well",
-        )
+        _add_reason(revoking)
         for action in (revoking, releasing):
             action.add_argument("--officer", required=True, metavar="NAME")
             action.add_argument("--comment", default="", metavar="TEXT")
@@ -100,8 +107,16 @@ class Command(PortalCommand):
 
     def _change(self, options: dict[str, Any]) -> None:
         voice, release = asserted_voice(options["officer"]), options["action"] == "release"
-        common = {"certificate_id": _find(options["id"]).pk, "voice": voice, "comment": options["comment"]}
-        done = Revocation(release_hold(**common, now=timezone.now())) if release else _revoke(common, options)
+        common = {
+            "certificate_id": _find(options["id"]).pk,
+            "voice": voice,
+            "comment": options["comment"],
+        }
+        done = (
+            Revocation(release_hold(**common, now=timezone.now()))
+            if release
+            else _revoke(common, options)
+        )
         certificate = done.certificate
         document: dict[str, Any] = {
             "id": str(certificate.pk),
@@ -114,15 +129,22 @@ class Command(PortalCommand):
             document["successors_revoked"] = [item.serial_hex for item in done.successors]
             document["successors_valid"] = [item.serial_hex for item in done.left]
         lines = [
-            f"{item.serial_hex}: {CertificateStatus(item.status).label}" for item in (certificate, *done.successors)
+            f"{item.serial_hex}: {CertificateStatus(item.status).label}"
+            for item in (certificate, *done.successors)
         ]
-        lines += [f"{item.serial_hex}: still valid, though it follows from the compromised key" for item in done.left]
+        lines += [
+            f"{item.serial_hex}: still valid, though it follows from the compromised key"
+            for item in done.left
+        ]
         self.say(options, document, "\n".join(lines))
 
     def _export(self, options: dict[str, Any]) -> None:
         certificate = _find(options["id"])
         if certificate.der is None:
-            raise CommandError(f"certificate {certificate.serial_hex}: {certificate.get_status_display()}, not signed")
+            raise CommandError(
+                f"certificate {certificate.serial_hex}: {certificate.get_status_display()}, not "
+                "signed"
+            )
         content = _encoded(certificate, options["format"])
         is_text = options["format"] != "der"
         if not (is_text or options["out"] or options["json"]) and sys.stdout.isatty():
@@ -135,7 +157,11 @@ class Command(PortalCommand):
             "serial": certificate.serial_hex,
             "format": options["format"],
             "out": options["out"],
-            "content": None if options["out"] else content.decode() if is_text else base64.b64encode(content).decode(),
+            "content": None
+            if options["out"]
+            else content.decode()
+            if is_text
+            else base64.b64encode(content).decode(),
         }
         if options["json"] or options["out"]:
             self.say(options, document, f"Wrote {options['out']}")
@@ -145,25 +171,61 @@ class Command(PortalCommand):
             sys.stdout.buffer.write(content)
 
 
+def _add_reason(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--reason", required=True, choices=RevocationReason.values, metavar="REASON", help=_REASONS
+    )
+    parser.add_argument(
+        "--with-successors",
+        action="store_true",
+        help="with keyCompromise: revoke what was renewed from it, or has the same key, as well",
+    )
+
+
 def _revoke(common: dict[str, Any], options: dict[str, Any]) -> Revocation:
-    """Revoke; for keyCompromise say which certificates follow from this one, and revoke them where asked to."""
+    """Revoke; for keyCompromise say which certificates follow from this one, and revoke them where
+    asked to.
+    """
     reason, now = options["reason"], timezone.now()
     is_compromise = reason == RevocationReason.KEY_COMPROMISE
     if options["with_successors"]:
         if not is_compromise:
-            raise CommandError("--with-successors goes with --reason keyCompromise only", returncode=USAGE)
+            raise CommandError(
+                "--with-successors goes with --reason keyCompromise only", returncode=USAGE
+            )
         return revoke_compromised(**common, now=now)
     certificate = revoke_certificate(**common, reason=reason, now=now)
-    return Revocation(certificate, left=tuple(successors_of(certificate, now=now)) if is_compromise else ())
+    return Revocation(
+        certificate, left=tuple(successors_of(certificate, now=now)) if is_compromise else ()
+    )
 
 
 def _as_table(found: Sequence[dict[str, Any]]) -> str:
-    lines = [[item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]] for item in found]
-    return table(["serial", "status", "CA", "subject", "until"], lines) if lines else "No such certificate."
+    lines = [
+        [item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]]
+        for item in found
+    ]
+    return (
+        table(["serial", "status", "CA", "subject", "until"], lines)
+        if lines
+        else "No such certificate."
+    )
 
 
 def _listed(row: tuple[Any, ...]) -> dict[str, Any]:
-    certificate_id, serial, subject, status, authority, profile, not_before, not_after, digest, order, kind = row
+    (
+        certificate_id,
+        serial,
+        subject,
+        status,
+        authority,
+        profile,
+        not_before,
+        not_after,
+        digest,
+        order,
+        kind,
+    ) = row
     return {
         "id": str(certificate_id),
         "serial": serial,
@@ -181,7 +243,13 @@ def _listed(row: tuple[Any, ...]) -> dict[str, Any]:
 def _document(certificate: Certificate) -> dict[str, Any]:
     version = certificate.profile_version
     row = (
-        *(certificate.pk, certificate.serial_hex, certificate.subject, certificate.status, certificate.ca.name),
+        *(
+            certificate.pk,
+            certificate.serial_hex,
+            certificate.subject,
+            certificate.status,
+            certificate.ca.name,
+        ),
         *(version.profile.slug if version else None, certificate.not_before, certificate.not_after),
         *(certificate.der_sha256, certificate.order_id, certificate.kind),
     )
@@ -200,7 +268,9 @@ def _document(certificate: Certificate) -> dict[str, Any]:
 
 
 def _find(text: str) -> Certificate:
-    """Find by identifier, by the request's identifier, or by serial number in any usual spelling."""
+    """Find by identifier, by the request's identifier, or by serial number in any usual
+    spelling.
+    """
     try:
         wanted = Q(pk=UUID(text)) | Q(order_id=UUID(text))
     except ValueError:
@@ -209,10 +279,16 @@ def _find(text: str) -> Certificate:
     related = ("ca__parent__parent", "profile_version__profile")
     found = list(Certificate.objects.select_related(*related).filter(wanted).order_by("-id")[:5])
     if not found:
-        raise CommandError(f"certificate {text!r}: not known by identifier, request or serial number")
+        raise CommandError(
+            f"certificate {text!r}: not known by identifier, request or serial number"
+        )
     if len(found) > 1:
-        which = ", ".join(f"{item.pk} ({item.ca.name}, {item.get_status_display()})" for item in found)
-        raise CommandError(f"certificate {text!r}: there are several, name one by its identifier: {which}")
+        which = ", ".join(
+            f"{item.pk} ({item.ca.name}, {item.get_status_display()})" for item in found
+        )
+        raise CommandError(
+            f"certificate {text!r}: there are several, name one by its identifier: {which}"
+        )
     return found[0]
 
 

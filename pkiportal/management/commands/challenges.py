@@ -1,4 +1,6 @@
-"""`./portal challenges`: one-time challenges from a list, what became of them; static ones rotated and revealed."""
+"""`./portal challenges`: one-time challenges from a list, what became of them; static ones rotated
+and revealed.
+"""
 
 from argparse import ArgumentParser
 from datetime import datetime, timedelta
@@ -7,10 +9,10 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.challenge_lists import ListedChallenge, make_list, read_list, write_list
-from approvals.challenges import withdraw_challenge
-from approvals.models import ChallengePassword, StaticChallenge
-from approvals.static_challenges import Maker, current, reveal_static, set_static
+from approvals.challenges.lists import ListedChallenge, make_list, read_list, write_list
+from approvals.challenges.onetime import withdraw_challenge
+from approvals.challenges.static import Maker, current, reveal_static, set_static
+from approvals.models.challenges import ChallengePassword, StaticChallenge
 from pkiportal.management.arguments import (
     command_actor,
     content_of,
@@ -31,29 +33,48 @@ _MAX_LISTED: Final = 1000
 class Command(PortalCommand):
     """What is secret goes to stdout, once; everything else to stderr."""
 
-    help = "List and show challenges, make them from a list, withdraw them; rotate and reveal static ones."
+    help = (
+        "List and show challenges, make them from a list, withdraw them; rotate and reveal static "
+        "ones."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|make|withdraw|rotate|reveal")
-        listing = actions.add_parser("list", help=f"one-time challenges, newest first, at most {_MAX_LISTED:,}")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="list|show|make|withdraw|rotate|reveal"
+        )
+        listing = actions.add_parser(
+            "list", help=f"one-time challenges, newest first, at most {_MAX_LISTED:,}"
+        )
         listing.add_argument("--profile", metavar="SLUG")
-        showing = actions.add_parser("show", help="one challenge: who made it, for what, and what came of it")
+        showing = actions.add_parser(
+            "show", help="one challenge: who made it, for what, and what came of it"
+        )
         showing.add_argument("id", metavar="ID")
-        making = actions.add_parser("make", help="make one-time challenges from a CSV list; prints CSV, once")
-        making.add_argument("slug", metavar="SLUG", help="the enrollment profile")
-        making.add_argument("file", metavar="FILE", help="CSV; - is standard input")
-        making.add_argument("--expires", type=duration, default=timedelta(days=7), metavar="TIME", help="(7d)")
-        making.add_argument("--officer", metavar="NAME", help="who asked for it; cannot approve what uses them")
-        withdrawing = actions.add_parser("withdraw", help="make one-time challenges worthless before they are used")
+        _add_make(
+            actions.add_parser(
+                "make", help="make one-time challenges from a CSV list; prints CSV, once"
+            )
+        )
+        withdrawing = actions.add_parser(
+            "withdraw", help="make one-time challenges worthless before they are used"
+        )
         withdrawing.add_argument("ids", nargs="+", metavar="ID")
         rotating = actions.add_parser("rotate", help="set the static challenge of a profile")
         rotating.add_argument("slug", metavar="SLUG")
-        rotating.add_argument("--secret-file", required=True, metavar="F", help="its first line; - is stdin")
         rotating.add_argument(
-            "--overlap", type=duration_or_none, default=timedelta(0), metavar="TIME", help="the old one is taken on (0)"
+            "--secret-file", required=True, metavar="F", help="its first line; - is stdin"
         )
-        revealing = actions.add_parser("reveal", help="print the static challenge of a profile; the log says who did")
+        rotating.add_argument(
+            "--overlap",
+            type=duration_or_none,
+            default=timedelta(0),
+            metavar="TIME",
+            help="the old one is taken on (0)",
+        )
+        revealing = actions.add_parser(
+            "reveal", help="print the static challenge of a profile; the log says who did"
+        )
         revealing.add_argument("slug", metavar="SLUG")
         for action in (listing, showing, withdrawing, rotating):
             self.add_json(action)
@@ -63,19 +84,32 @@ class Command(PortalCommand):
         getattr(self, f"_{options['action']}")(options, timezone.now())
 
     def _list(self, options: dict[str, Any], now: datetime) -> None:
-        rows = ChallengePassword.objects.select_related("profile", "created_by", "group").order_by("-id")
+        rows = ChallengePassword.objects.select_related("profile", "created_by", "group").order_by(
+            "-id"
+        )
         if options["profile"]:
             rows = rows.filter(profile=profile_named(options["profile"]))
         found = [_document(row, now) for row in rows[:_MAX_LISTED]]
-        lines = [[row["id"], row["state"], row["profile"], row["bound_to"], row["expires_at"]] for row in found]
+        lines = [
+            [row["id"], row["state"], row["profile"], row["bound_to"], row["expires_at"]]
+            for row in found
+        ]
         headings = ["challenge", "state", "profile", "bound to", "expires"]
-        self.say(options, found, lambda: table(headings, lines) if lines else "No challenge was made yet.")
+        self.say(
+            options,
+            found,
+            lambda: table(headings, lines) if lines else "No challenge was made yet.",
+        )
 
     def _show(self, options: dict[str, Any], now: datetime) -> None:
         key = identifier(options["id"], of="challenge")
-        rows = ChallengePassword.objects.select_related("profile", "created_by", "group", "redeemed_by__certificate")
+        rows = ChallengePassword.objects.select_related(
+            "profile", "created_by", "group", "redeemed_by__certificate"
+        )
         row = rows.filter(pk=key).first()
-        static = StaticChallenge.objects.select_related("profile", "created_by").filter(pk=key).first()
+        static = (
+            StaticChallenge.objects.select_related("profile", "created_by").filter(pk=key).first()
+        )
         if row is None and static is None:
             raise CommandError(f"challenge {key}: not known")
         document = _document(row, now) if row else _static_document(static, now) if static else {}
@@ -83,9 +117,13 @@ class Command(PortalCommand):
 
     def _make(self, options: dict[str, Any], now: datetime) -> None:
         profile, user = profile_named(options["slug"]), maker_named(options["officer"])
-        orders = read_list(content_of(options["file"]), profile=profile, lifetime=options["expires"])
+        orders = read_list(
+            content_of(options["file"]), profile=profile, lifetime=options["expires"]
+        )
         actor = command_actor(on_behalf_of=user)
-        made = make_list(orders, actor=actor, user=user, now=now, progress=self._progress(len(orders)))
+        made = make_list(
+            orders, actor=actor, user=user, now=now, progress=self._progress(len(orders))
+        )
         self._print(made)
 
     def _print(self, made: list[ListedChallenge]) -> None:
@@ -103,22 +141,48 @@ class Command(PortalCommand):
         keys = [identifier(text, of="challenge") for text in options["ids"]]
         for key in keys:
             withdraw_challenge(challenge_id=key, actor=command_actor(), user=None, now=now)
-        self.say(options, [{"id": str(key), "state": "withdrawn"} for key in keys], f"Withdrawn: {len(keys)}.")
+        self.say(
+            options,
+            [{"id": str(key), "state": "withdrawn"} for key in keys],
+            f"Withdrawn: {len(keys)}.",
+        )
 
     def _rotate(self, options: dict[str, Any], now: datetime) -> None:
         profile, text = profile_named(options["slug"]), secret_from(options["secret_file"])
-        row = set_static(profile, text, maker=Maker(command_actor()), now=now, overlap=options["overlap"])
+        row = set_static(
+            profile, text, maker=Maker(command_actor()), now=now, overlap=options["overlap"]
+        )
         until = now + options["overlap"] if options["overlap"] else None
         document = {"id": str(row.pk), "profile": profile.slug, "old_until": iso(until)}
-        old = f"the one before is taken until {iso(until)}" if until else "the one before opens nothing any more"
+        old = (
+            f"the one before is taken until {iso(until)}"
+            if until
+            else "the one before opens nothing any more"
+        )
         self.say(options, document, f"The static challenge of {profile.slug} is set; {old}.")
 
     def _reveal(self, options: dict[str, Any], now: datetime) -> None:
         profile = profile_named(options["slug"])
         row = current(profile)
         if row is None:
-            raise CommandError(f"profile {profile.slug}: no static challenge is set, see `./portal challenges rotate`")
-        self.stdout.write(reveal_static(challenge_id=row.pk, maker=Maker(command_actor()), now=now).reveal())
+            raise CommandError(
+                f"profile {profile.slug}: no static challenge is set, see `./portal challenges "
+                "rotate`"
+            )
+        self.stdout.write(
+            reveal_static(challenge_id=row.pk, maker=Maker(command_actor()), now=now).reveal()
+        )
+
+
+def _add_make(parser: ArgumentParser) -> None:
+    parser.add_argument("slug", metavar="SLUG", help="the enrollment profile")
+    parser.add_argument("file", metavar="FILE", help="CSV; - is standard input")
+    parser.add_argument(
+        "--expires", type=duration, default=timedelta(days=7), metavar="TIME", help="(7d)"
+    )
+    parser.add_argument(
+        "--officer", metavar="NAME", help="who asked for it; cannot approve what uses them"
+    )
 
 
 def _document(row: ChallengePassword, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""`./portal check_invariants`: is everything on record as it must be? Safe to run beside a running portal."""
+"""`./portal check_invariants`: is everything on record as it must be? Safe to run beside a running
+portal.
+"""
 
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -7,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from pkiportal.invariants import check_invariants
+from pkiportal.doctor.invariants import check_invariants
 from pkiportal.management.portal_command import PortalCommand
 
 
@@ -19,7 +21,9 @@ class Command(PortalCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take how strict to be."""
         parser.add_argument(
-            "--at-rest", action="store_true", help="nothing may be on its way to a signature at this moment"
+            "--at-rest",
+            action="store_true",
+            help="nothing may be on its way to a signature at this moment",
         )
         parser.add_argument(
             "--journal",
@@ -35,12 +39,20 @@ class Command(PortalCommand):
             findings = check_invariants(at_rest=options["at_rest"], journal=options["journal"])
         except OSError as error:
             raise CommandError(f"{options['journal']}: cannot be read: {error.strerror}") from error
-        document = {"checked": findings.checked, "violations": [asdict(item) for item in findings.violations]}
-        looked = ", ".join(f"{number} {name}" for name, number in findings.checked.items()) or "nothing there"
+        document = {
+            "checked": findings.checked,
+            "violations": [asdict(item) for item in findings.violations],
+        }
+        looked = (
+            ", ".join(f"{number} {name}" for name, number in findings.checked.items())
+            or "nothing there"
+        )
         lines = [f"Checked: {looked}"]
         lines += [f"{item.invariant} {item.subject}: {item.text}" for item in findings.violations]
         lines.append(
-            f"{len(findings.violations)} violations" if findings.violations else "Everything is as it must be."
+            f"{len(findings.violations)} violations"
+            if findings.violations
+            else "Everything is as it must be."
         )
         self.say(options, document, "\n".join(lines))
         if findings.violations:

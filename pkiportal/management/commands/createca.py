@@ -1,12 +1,15 @@
-"""`./portal createca`: make a certification authority, ready for SCEP. Run as the user of the signing worker."""
+"""`./portal createca`: make a certification authority, ready for SCEP.
+
+Run as the user of the signing worker.
+"""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.utils import timezone
 
-from ca.authorities import AuthorityRequest, create_authority
-from ca.crl import issue_crl
+from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.signing.crl import issue_crl
 from pkiportal.management.arguments import authority_named, command_actor
 from pkiportal.management.output import iso
 from pkiportal.management.portal_command import PortalCommand
@@ -22,17 +25,26 @@ class Command(PortalCommand):
         """Take name, key, subject."""
         parser.add_argument("name", metavar="NAME", help="lower-case letters, digits, hyphens")
         parser.add_argument(
-            "--key", required=True, metavar="TYPE", help="rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384"
+            "--key",
+            required=True,
+            metavar="TYPE",
+            help="rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384",
         )
-        parser.add_argument("--subject", required=True, help='for example "CN=Example Issuing CA,O=Example"')
-        parser.add_argument("--parent", metavar="NAME", help="the authority that signs it; without one it is a root")
+        parser.add_argument(
+            "--subject", required=True, help='for example "CN=Example Issuing CA,O=Example"'
+        )
+        parser.add_argument(
+            "--parent", metavar="NAME", help="the authority that signs it; without one it is a root"
+        )
         parser.add_argument("--days", type=int, default=3650, help="validity (3650)")
         parser.add_argument(
             "--no-ra-key",
             action="store_true",
             help="leave the RA key for SCEP to the web's user, who makes it when asked",
         )
-        parser.add_argument("--test", action="store_true", help="mark it, and the profiles that use it, as a test")
+        parser.add_argument(
+            "--test", action="store_true", help="mark it, and the profiles that use it, as a test"
+        )
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -59,5 +71,8 @@ class Command(PortalCommand):
             "test": authority.is_test,
             "scep_ready": is_ready,
         }
-        text = f"Created {authority.name}: {authority.subject}, {authority.key_type}, until {iso(authority.not_after)}"
+        text = (
+            f"Created {authority.name}: {authority.subject}, {authority.key_type}, until "
+            f"{iso(authority.not_after)}"
+        )
         self.say(options, document, text)

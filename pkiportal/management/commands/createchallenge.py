@@ -6,8 +6,14 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals.challenges import ChallengeOrder, create_challenges
-from pkiportal.management.arguments import command_actor, device_group_named, duration, maker_named, profile_named
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from pkiportal.management.arguments import (
+    command_actor,
+    device_group_named,
+    duration,
+    maker_named,
+    profile_named,
+)
 from pkiportal.management.output import iso
 from pkiportal.management.portal_command import PortalCommand
 
@@ -22,20 +28,21 @@ class Command(PortalCommand):
         parser.add_argument("slug", metavar="SLUG", help="the enrollment profile")
         parser.add_argument("--count", type=int, default=1, metavar="N", help="how many (1)")
         parser.add_argument(
-            "--expires", type=duration, default=timedelta(hours=1), metavar="TIME", help="90s, 30m, 1h, 7d (1h)"
+            "--expires",
+            type=duration,
+            default=timedelta(hours=1),
+            metavar="TIME",
+            help="90s, 30m, 1h, 7d (1h)",
         )
-        parser.add_argument("--subject", default="", metavar="NAME", help="bind to this common name")
+        _add_bindings(parser)
         parser.add_argument(
-            "--subject-dn", default="", metavar="DN", help="bind to this whole subject: CN=r1,O=Example"
+            "--for", default="", dest="created_for", metavar="TEXT", help="whom it is made for"
         )
-        parser.add_argument("--serial-number", default="", metavar="TEXT", help="bind to this serialNumber")
         parser.add_argument(
-            "--san", action="append", default=[], metavar="KIND:NAME", help="bind to alternative names; may be repeated"
+            "--officer",
+            metavar="NAME",
+            help="who asked for it; will not be able to approve its use",
         )
-        parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="bind; may be repeated")
-        parser.add_argument("--devices", metavar="GROUP", help="bind to the expected devices of this group")
-        parser.add_argument("--for", default="", dest="created_for", metavar="TEXT", help="whom it is made for")
-        parser.add_argument("--officer", metavar="NAME", help="who asked for it; will not be able to approve its use")
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -54,7 +61,9 @@ class Command(PortalCommand):
             created_for=options["created_for"],
         )
         officer = maker_named(options["officer"])
-        made = create_challenges(order, actor=command_actor(officer), user=officer, now=timezone.now())
+        made = create_challenges(
+            order, actor=command_actor(officer), user=officer, now=timezone.now()
+        )
         document = [
             {
                 "challenge": secret.reveal(),
@@ -68,4 +77,32 @@ class Command(PortalCommand):
         ]
         self.say(options, document, "\n".join(secret.reveal() for _, secret in made))
         if not options["json"]:
-            self.note(f"Each works once, until {iso(made[0][0].expires_at)}. They cannot be shown again.")
+            self.note(
+                f"Each works once, until {iso(made[0][0].expires_at)}. They cannot be shown again."
+            )
+
+
+def _add_bindings(parser: ArgumentParser) -> None:
+    parser.add_argument("--subject", default="", metavar="NAME", help="bind to this common name")
+    parser.add_argument(
+        "--subject-dn",
+        default="",
+        metavar="DN",
+        help="bind to this whole subject: CN=r1,O=Example",
+    )
+    parser.add_argument(
+        "--serial-number", default="", metavar="TEXT", help="bind to this serialNumber"
+    )
+    parser.add_argument(
+        "--san",
+        action="append",
+        default=[],
+        metavar="KIND:NAME",
+        help="bind to alternative names; may be repeated",
+    )
+    parser.add_argument(
+        "--network", action="append", default=[], metavar="CIDR", help="bind; may be repeated"
+    )
+    parser.add_argument(
+        "--devices", metavar="GROUP", help="bind to the expected devices of this group"
+    )

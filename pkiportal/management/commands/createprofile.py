@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models import (
+from approvals.models.profiles import (
     VALIDATED,
     ApprovalMode,
     ChallengePolicy,
@@ -20,10 +20,15 @@ from approvals.models import (
     ReplyChain,
     Unlisted,
 )
-from approvals.policy import RENEWAL_WINDOW, RenewalPolicy
-from approvals.profiles import GuessLimits, ProfileRequest, ProtocolSwitches, create_enrollment_profile
-from ca.authority_models import CertificatesShape
-from ca.profile_spec import AUTHORITY_NAME, SAN_KINDS, ProfileSpec
+from approvals.profiles.manage import (
+    GuessLimits,
+    ProfileRequest,
+    ProtocolSwitches,
+    create_enrollment_profile,
+)
+from approvals.rules.policy import RENEWAL_WINDOW, RenewalPolicy
+from ca.content.profile_spec import AUTHORITY_NAME, SAN_KINDS, ProfileSpec
+from ca.models.authorities import CertificatesShape
 from pkiportal.management.arguments import (
     USAGE,
     authority_named,
@@ -56,28 +61,27 @@ class Command(PortalCommand):
         parser.add_argument(
             "--secret-file",
             metavar="F",
-            help="holds the static challenge, or the secret shared with the service, in its first line; - is stdin",
+            help=(
+                "holds the static challenge, or the secret shared with the service, in its first "
+                "line; - is stdin"
+            ),
         )
         _add_content(parser)
-        parser.add_argument("--devices", metavar="GROUP", help="expected devices, instead of a challenge")
-        parser.add_argument(
-            "--unlisted", choices=Unlisted.values, default=Unlisted.REFUSE, help="what others get (refuse)"
-        )
-        parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
-        parser.add_argument(
-            "--name-conflicts",
-            choices=NameConflicts.values,
-            default=NameConflicts.OFFICER,
-            help="what a name gets that waits, or is active, with another key (officer)",
-        )
+        _add_eligibility(parser)
         parser.add_argument("--name", default="", help="what people read instead of the slug")
-        parser.add_argument("--crl-url", metavar="URL", help="address of the CRL, put into certificates")
         parser.add_argument(
-            "--ca-issuers-url", metavar="URL", help="address of the CA certificate, put into certificates"
+            "--crl-url", metavar="URL", help="address of the CRL, put into certificates"
+        )
+        parser.add_argument(
+            "--ca-issuers-url",
+            metavar="URL",
+            help="address of the CA certificate, put into certificates",
         )
         _add_decisions(parser)
         parser.add_argument(
-            "--default", action="store_true", help="SCEP addresses that name no profile lead to this one"
+            "--default",
+            action="store_true",
+            help="SCEP addresses that name no profile lead to this one",
         )
         add_service_options(parser)
         _add_renewal(parser)
@@ -87,10 +91,9 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Create both, or say which setting cannot be."""
-        authority = authority_named(options["ca"])
         request = ProfileRequest(
             slug=options["slug"],
-            ca=authority,
+            ca=authority_named(options["ca"]),
             spec=_spec(options),
             approval=options["approval"],
             challenge=options["challenge"],
@@ -110,21 +113,19 @@ class Command(PortalCommand):
             ),
             is_default=options["default"],
             ca_certificates=options["ca_certificates"],
-            service=service_order(options, options["challenge"]) if options["challenge"] in VALIDATED else None,
-            renewal=RenewalPolicy(
-                mode=options["renewal"],
-                window=options["renewal_window"],
-                grace=options["renewal_grace"],
-                key_reuse=options["renewal_key_reuse"],
-                changed_names=options["renewal_changed_names"],
-            ),
+            service=service_order(options, options["challenge"])
+            if options["challenge"] in VALIDATED
+            else None,
+            renewal=_renewal(options),
             guesses=GuessLimits(
                 per_address=options["max_failed_per_address"],
                 per_profile=options["max_failed"],
                 exempt_networks=options["never_lock"],
             ),
         )
-        profile = create_enrollment_profile(request, actor=command_actor(), user=None, now=timezone.now())
+        profile = create_enrollment_profile(
+            request, actor=command_actor(), user=None, now=timezone.now()
+        )
         document = profile_document(profile)
         self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")
 
@@ -134,21 +135,33 @@ def _add_decisions(parser: ArgumentParser) -> None:
     decided.add_argument(
         "--allow-asserted-decisions",
         action="store_true",
-        help="take decisions by command on behalf of an officer, who is named and not authenticated",
+        help=(
+            "take decisions by command on behalf of an officer, who is named and not authenticated"
+        ),
     )
     decided.add_argument(
-        "--signed-in-officers-only", action="store_true", help="take decisions from pages only; this is the default"
+        "--signed-in-officers-only",
+        action="store_true",
+        help="take decisions from pages only; this is the default",
     )
     parser.add_argument(
         "--refuse-after-account-change",
         action="store_true",
-        help="refuse decisions soon after another person set the officer's password or granted a role",
+        help=(
+            "refuse decisions soon after another person set the officer's password or granted a "
+            "role"
+        ),
     )
 
 
 def _add_content(parser: ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=365, help="validity of certificates (365)")
-    parser.add_argument("--usage", type=words, metavar="WORDS", help="extended key usages: client-auth,server-auth,…")
+    parser.add_argument(
+        "--usage",
+        type=words,
+        metavar="WORDS",
+        help="extended key usages: client-auth,server-auth,…",
+    )
     parser.add_argument(
         "--san-pattern",
         action="append",
@@ -160,6 +173,27 @@ def _add_content(parser: ArgumentParser) -> None:
         "--multi-valued-rdns",
         action="store_true",
         help="a relative name of the subject may have several attributes, as SN+unstructuredName",
+    )
+
+
+def _add_eligibility(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--devices", metavar="GROUP", help="expected devices, instead of a challenge"
+    )
+    parser.add_argument(
+        "--unlisted",
+        choices=Unlisted.values,
+        default=Unlisted.REFUSE,
+        help="what others get (refuse)",
+    )
+    parser.add_argument(
+        "--network", action="append", default=[], metavar="CIDR", help="may be repeated"
+    )
+    parser.add_argument(
+        "--name-conflicts",
+        choices=NameConflicts.values,
+        default=NameConflicts.OFFICER,
+        help="what a name gets that waits, or is active, with another key (officer)",
     )
 
 
@@ -175,7 +209,10 @@ def _add_renewal(parser: ArgumentParser) -> None:
         type=duration_or_none,
         default=RENEWAL_WINDOW,
         metavar="TIME",
-        help="how long before the end of a certificate it may be renewed, as 30d; 0: at any time (30d)",
+        help=(
+            "how long before the end of a certificate it may be renewed, as 30d; 0: at any time "
+            "(30d)"
+        ),
     )
     parser.add_argument(
         "--renewal-grace",
@@ -184,7 +221,9 @@ def _add_renewal(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="how long after its end it may still be renewed, as 7d (0)",
     )
-    parser.add_argument("--renewal-key-reuse", action="store_true", help="a renewal may keep its key")
+    parser.add_argument(
+        "--renewal-key-reuse", action="store_true", help="a renewal may keep its key"
+    )
     parser.add_argument(
         "--renewal-changed-names",
         choices=ChangedNames.values,
@@ -201,7 +240,9 @@ def _add_switches(parser: ArgumentParser) -> None:
         help="what GetCACert answers, in this order (ra+chain)",
     )
     parser.add_argument(
-        "--legacy-algorithms", action="store_true", help="accept SHA-1 and 3DES; never MD5 or DES (SHA-2 and AES only)"
+        "--legacy-algorithms",
+        action="store_true",
+        help="accept SHA-1 and 3DES; never MD5 or DES (SHA-2 and AES only)",
     )
     parser.add_argument(
         "--reply-chain",
@@ -219,7 +260,10 @@ def _add_switches(parser: ArgumentParser) -> None:
         "--max-clock-skew",
         type=duration,
         metavar="TIME",
-        help="how far the clock of a device may be off, as 10m; without it signingTime is not looked at",
+        help=(
+            "how far the clock of a device may be off, as 10m; without it signingTime is not "
+            "looked at"
+        ),
     )
 
 
@@ -230,14 +274,19 @@ def _add_guess_limits(parser: ArgumentParser) -> None:
         type=count,
         default=limits.per_address,
         metavar="N",
-        help=f"failed challenges in 10 minutes that lock an address for 15; 0: never ({limits.per_address})",
+        help=(
+            "failed challenges in 10 minutes that lock an address for 15; 0: never "
+            f"({limits.per_address})"
+        ),
     )
     parser.add_argument(
         "--max-failed",
         type=count,
         default=limits.per_profile,
         metavar="N",
-        help=f"the same of all addresses together; then the profile is locked ({limits.per_profile})",
+        help=(
+            f"the same of all addresses together; then the profile is locked ({limits.per_profile})"
+        ),
     )
     parser.add_argument(
         "--never-lock",
@@ -250,7 +299,10 @@ def _add_guess_limits(parser: ArgumentParser) -> None:
 
 def _spec(options: dict[str, Any]) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
-    wanted: dict[str, Any] = {"validity_days": options["days"], "multi_valued_rdns": options["multi_valued_rdns"]}
+    wanted: dict[str, Any] = {
+        "validity_days": options["days"],
+        "multi_valued_rdns": options["multi_valued_rdns"],
+    }
     wanted["crl_url"] = _own_address(options["crl_url"], f"{AUTHORITY_NAME}.crl")
     wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{AUTHORITY_NAME}.cer")
     if options["usage"] is not None:
@@ -258,6 +310,16 @@ def _spec(options: dict[str, Any]) -> ProfileSpec:
     if patterns:
         wanted |= {"san_patterns": patterns, "san_kinds": tuple(patterns)}
     return ProfileSpec(**wanted)
+
+
+def _renewal(options: dict[str, Any]) -> RenewalPolicy:
+    return RenewalPolicy(
+        mode=options["renewal"],
+        window=options["renewal_window"],
+        grace=options["renewal_grace"],
+        key_reuse=options["renewal_key_reuse"],
+        changed_names=options["renewal_changed_names"],
+    )
 
 
 def _own_address(given: str | None, name: str) -> str:
@@ -279,7 +341,8 @@ def _patterns(texts: list[str]) -> dict[str, tuple[str, ...]]:
         kind, pattern = (found[1], found[2]) if found else ("dns", text)
         if kind not in SAN_KINDS:
             raise CommandError(
-                f"--san-pattern {text!r}: {kind} is not a kind of name, allowed are {', '.join(SAN_KINDS)}",
+                f"--san-pattern {text!r}: {kind} is not a kind of name, allowed are "
+                f"{', '.join(SAN_KINDS)}",
                 returncode=USAGE,
             )
         patterns[kind] = (*patterns.get(kind, ()), pattern)
@@ -291,6 +354,7 @@ def _static_challenge(options: dict[str, Any]) -> str | None:
     needs_secret = is_static or options["challenge"] in VALIDATED
     if needs_secret != (options["secret_file"] is not None):
         raise CommandError(
-            "--secret-file F goes with --challenge static, webhook or intune, and these need it", returncode=USAGE
+            "--secret-file F goes with --challenge static, webhook or intune, and these need it",
+            returncode=USAGE,
         )
     return secret_from(options["secret_file"]) if is_static else None

@@ -7,8 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.password_links import LinkNotIssued, issue_link
-from accounts.people import NewPerson, create_person
+from accounts.people.manage import NewPerson, create_person
+from accounts.people.password_links import LinkNotIssued, issue_link
 from accounts.roles import Role
 from pkiportal.management.arguments import command_actor, department_named, secret_from_stdin
 from pkiportal.management.people_facts import link_document, link_text
@@ -16,21 +16,30 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The person sets the password through a link; a script may give one, which is marked as set by command."""
+    """The person sets the password through a link; a script may give one, which is marked as set by
+    command.
+    """
 
     help = "Create a user with roles, and issue the link that sets the password."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the name, the roles and where they count."""
         parser.add_argument("name", metavar="NAME", help="the name to sign in with")
-        parser.add_argument("--role", action="append", required=True, choices=Role.values, help="may be repeated")
+        parser.add_argument(
+            "--role", action="append", required=True, choices=Role.values, help="may be repeated"
+        )
         parser.add_argument("--email", default="")
-        parser.add_argument("--full-name", default="", metavar="NAME", help="what people read instead of the name")
+        parser.add_argument(
+            "--full-name", default="", metavar="NAME", help="what people read instead of the name"
+        )
         parser.add_argument("--department", metavar="SLUG", help="the roles count only there")
         parser.add_argument(
             "--password-stdin",
             action="store_true",
-            help="instead of the link: read the password from the first line of stdin; decisions are marked",
+            help=(
+                "instead of the link: read the password from the first line of stdin; decisions "
+                "are marked"
+            ),
         )
         self.add_json(parser)
 
@@ -59,10 +68,16 @@ class Command(PortalCommand):
         where = f" in {options['department']}" if options["department"] else ""
         text = f"Created {user.username}: {', '.join(document['roles'])}{where}"
         if person.password:
-            self.say(options, document | {"password_link": None, "mailed_to": None, "expires_at": None}, text)
+            self.say(
+                options,
+                document | {"password_link": None, "mailed_to": None, "expires_at": None},
+                text,
+            )
             return
         try:
             link = issue_link(user, actor=command_actor(), now=now)
         except LinkNotIssued as refusal:
-            raise CommandError(f"{text}. {refusal}: ./portal users setup-link {user.username}") from refusal
+            raise CommandError(
+                f"{text}. {refusal}: ./portal users setup-link {user.username}"
+            ) from refusal
         self.say(options, document | link_document(link), f"{text}\n{link_text(link)}")

@@ -5,16 +5,19 @@ from typing import Any
 
 from django.utils import timezone
 
-from ca.crl import issue_crl
-from ca.models import CertificateAuthority, CrlIssue
-from ca.store import crl_is_due, latest_crl
+from ca.certificates.crls import crl_is_due, latest_crl
+from ca.models.authorities import CertificateAuthority
+from ca.models.crls import CrlIssue
+from ca.signing.crl import issue_crl
 from pkiportal.management.arguments import authority_named, command_actor
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """Issuing opens the CA key: run it as the user of the signing worker, which issues by itself what is due."""
+    """Issuing opens the CA key: run it as the user of the signing worker, which issues by itself
+    what is due.
+    """
 
     help = "List certificate revocation lists, or issue one now."
 
@@ -29,17 +32,25 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Do the one thing."""
-        rows = [authority_named(options["ca"])] if options["ca"] else CertificateAuthority.objects.order_by("name")
+        rows = (
+            [authority_named(options["ca"])]
+            if options["ca"]
+            else CertificateAuthority.objects.order_by("name")
+        )
         if options["action"] == "issue":
             for authority in rows:
-                issue_crl(authority, now=timezone.now(), actor=command_actor(), even_if_not_due=True)
+                issue_crl(
+                    authority, now=timezone.now(), actor=command_actor(), even_if_not_due=True
+                )
         found = [_document(authority, latest_crl(authority)) for authority in rows]
         self.say(options, found, _as_table(found))
 
 
 def _as_table(found: list[dict[str, Any]]) -> str:
     fields = ("ca", "number", "entries", "this_update", "next_update")
-    lines = [[*(item[field] for field in fields), "yes" if item["is_due"] else ""] for item in found]
+    lines = [
+        [*(item[field] for field in fields), "yes" if item["is_due"] else ""] for item in found
+    ]
     headings = ["CA", "number", "entries", "this update", "next update", "due"]
     return table(headings, lines) if lines else "There is no authority: see createca."
 

@@ -10,31 +10,52 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management.base import CommandError
 
 from pkiportal.management.arguments import secret_from
-from pkiportal.management.demo_device import DemoDevice, DemoFault, Outcome
-from pkiportal.management.demo_display import Display
+from pkiportal.management.demo.device import DemoDevice, DemoFault, Outcome
+from pkiportal.management.demo.display import Display
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import nearby_scep_url
-from scep.client import BadCertRep, HttpError, PKIStatus, fetch
+from scep.protocol.constants import PKIStatus
+from scep.protocol.requests import BadCertRep
+from scep.transport import HttpError, fetch
 
 STILL_PENDING = 3
 _WAIT_SECONDS = 600
 
 
 class Command(PortalCommand):
-    """Status 0: certificate received and checked; 1: refused or broken; 3: still pending when the time was over."""
+    """Status 0: certificate received and checked; 1: refused or broken; 3: still pending when the
+    time was over.
+    """
 
     help = "Enroll a throw-away device and show each step."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take where to enroll, under which name, and where to put the result."""
         parser.add_argument("--url", help="SCEP address; without it the profile's on this portal")
-        parser.add_argument("--profile", default="demo", metavar="SLUG", help="enrollment profile (demo)")
-        parser.add_argument("--out", type=Path, metavar="DIR", help="write key, certificate and CA certificates there")
-        parser.add_argument("--name", metavar="CN", help="common name and DNS name (demo-….example)")
         parser.add_argument(
-            "--wait", type=float, default=_WAIT_SECONDS, metavar="SECONDS", help="how long to poll (600)"
+            "--profile", default="demo", metavar="SLUG", help="enrollment profile (demo)"
         )
-        parser.add_argument("--challenge-file", metavar="F", help="holds the challenge in its first line; - is stdin")
+        parser.add_argument(
+            "--out",
+            type=Path,
+            metavar="DIR",
+            help="write key, certificate and CA certificates there",
+        )
+        parser.add_argument(
+            "--name", metavar="CN", help="common name and DNS name (demo-….example)"
+        )
+        parser.add_argument(
+            "--wait",
+            type=float,
+            default=_WAIT_SECONDS,
+            metavar="SECONDS",
+            help="how long to poll (600)",
+        )
+        parser.add_argument(
+            "--challenge-file",
+            metavar="F",
+            help="holds the challenge in its first line; - is stdin",
+        )
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -58,7 +79,9 @@ class Command(PortalCommand):
 
     def _end(self, outcome: Outcome) -> None:
         if outcome.status is PKIStatus.PENDING:
-            self.note(f"Still pending: an officer decides on transactionID {outcome.transaction_id}.")
+            self.note(
+                f"Still pending: an officer decides on transactionID {outcome.transaction_id}."
+            )
             raise SystemExit(STILL_PENDING)
         if outcome.status is PKIStatus.FAILURE:
             raise CommandError(outcome.refusal)

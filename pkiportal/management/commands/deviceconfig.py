@@ -1,4 +1,6 @@
-"""`./portal deviceconfig`: what to paste into a device, or Apple's configuration profile as a file."""
+"""`./portal deviceconfig`: what to paste into a device, or Apple's configuration profile as a
+file.
+"""
 
 import base64
 import os
@@ -11,9 +13,9 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.configurations.clients import APPLE, CLIENTS
-from approvals.configurations.facts import Configuration, NotExpressible
-from approvals.device_setup import (
+from approvals.device_setup.configurations.clients import APPLE, CLIENTS
+from approvals.device_setup.configurations.facts import Configuration, NotExpressible
+from approvals.device_setup.setup import (
     Recipient,
     WantedNames,
     check_address,
@@ -22,8 +24,8 @@ from approvals.device_setup import (
     create_configuration_challenge,
     signed_mobileconfig,
 )
-from approvals.models import EnrollmentProfile
-from approvals.sealing import Secret
+from approvals.models.profiles import EnrollmentProfile
+from database.encryption import Secret
 from pkiportal.management.arguments import command_actor, duration, officer_named, profile_named
 from pkiportal.management.portal_command import PortalCommand
 
@@ -33,33 +35,62 @@ _PRIVATE = 0o600
 class Command(PortalCommand):
     """With `--challenge new` the output holds a secret: a file is made with mode 0600."""
 
-    help = "Print what to paste into a device so that it enrolls, or write Apple's configuration profile."
+    help = (
+        "Print what to paste into a device so that it enrolls, or write Apple's configuration "
+        "profile."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take profile, client, the device's names, whether to make a challenge, and where to write."""
+        """Take profile, client, the device's names, whether to make a challenge, and where to
+        write.
+        """
         parser.add_argument("slug", metavar="PROFILE", help="the enrollment profile")
-        parser.add_argument("client", metavar="CLIENT", choices=sorted(CLIENTS), help=", ".join(sorted(CLIENTS)))
+        parser.add_argument(
+            "client", metavar="CLIENT", choices=sorted(CLIENTS), help=", ".join(sorted(CLIENTS))
+        )
         parser.add_argument("--cn", default="", metavar="NAME", help="common name of the device")
-        parser.add_argument("--organization", default="", metavar="NAME", help="organization in its subject")
         parser.add_argument(
-            "--san", action="append", default=[], metavar="KIND:NAME", help="alternative name; may be repeated"
+            "--organization", default="", metavar="NAME", help="organization in its subject"
         )
-        parser.add_argument("--challenge", choices=["new"], help="make a one-time challenge and put it in")
         parser.add_argument(
-            "--expires", type=duration, default=timedelta(hours=1), metavar="TIME", help="life of the challenge (1h)"
+            "--san",
+            action="append",
+            default=[],
+            metavar="KIND:NAME",
+            help="alternative name; may be repeated",
         )
-        parser.add_argument("--officer", metavar="NAME", help="who asked for it; will not be able to approve its use")
-        parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+        parser.add_argument(
+            "--challenge", choices=["new"], help="make a one-time challenge and put it in"
+        )
+        parser.add_argument(
+            "--expires",
+            type=duration,
+            default=timedelta(hours=1),
+            metavar="TIME",
+            help="life of the challenge (1h)",
+        )
+        parser.add_argument(
+            "--officer",
+            metavar="NAME",
+            help="who asked for it; will not be able to approve its use",
+        )
+        parser.add_argument(
+            "--out", type=Path, metavar="FILE", help="write there instead of printing"
+        )
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         """Check the names, make the challenge, write."""
         profile, client = profile_named(options["slug"]), CLIENTS[options["client"]]
         check_address(profile, client)
-        names = check_wanted(profile, WantedNames(options["cn"], options["organization"], tuple(options["san"])))
+        names = check_wanted(
+            profile, WantedNames(options["cn"], options["organization"], tuple(options["san"]))
+        )
         secret = None
         if options["challenge"]:
-            secret = _challenge(Recipient(profile, client, names, options["expires"]), options["officer"])
+            secret = _challenge(
+                Recipient(profile, client, names, options["expires"]), options["officer"]
+            )
         facts = configuration_facts(profile, names, secret)
         try:
             configuration = client.render(facts)
@@ -71,7 +102,10 @@ class Command(PortalCommand):
             content, signed = signed_mobileconfig(profile, facts, now=timezone.now())
             document |= {"mobileconfig": base64.b64encode(content).decode(), "signed": signed}
             if not signed:
-                self.note("Not signed yet: the portal's key is certified by the signing worker, within seconds.")
+                self.note(
+                    "Not signed yet: the portal's key is certified by the signing worker, within "
+                    "seconds."
+                )
         self._write(options, document, content)
         for warning in configuration.warnings:
             self.note(warning)
@@ -97,15 +131,19 @@ def _challenge(recipient: Recipient, officer_name: str | None) -> Secret:
     return create_configuration_challenge(recipient, actor=actor, user=officer, now=timezone.now())
 
 
-def _document(profile: EnrollmentProfile, client: str, configuration: Configuration) -> dict[str, Any]:
+def _document(
+    profile: EnrollmentProfile, client: str, configuration: Configuration
+) -> dict[str, Any]:
     return {
         "profile": profile.slug,
         "client": client,
         "steps": [
-            {"title": step.title, "text": step.text, "fields": dict(step.fields)} for step in configuration.steps
+            {"title": step.title, "text": step.text, "fields": dict(step.fields)}
+            for step in configuration.steps
         ],
         "compare": [
-            {"authority": item.authority, "digest": item.digest, "text": item.text} for item in configuration.compare
+            {"authority": item.authority, "digest": item.digest, "text": item.text}
+            for item in configuration.compare
         ],
         "warnings": list(configuration.warnings),
     }

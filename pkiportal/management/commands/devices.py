@@ -5,9 +5,19 @@ from typing import Any
 
 from django.utils import timezone
 
-from approvals.device_groups import add_devices, create_group, remove_silent, write_silent
-from approvals.models import DeviceGroup, ExpectedDevice
-from pkiportal.management.arguments import command_actor, content_of, department_named, device_group_named
+from approvals.challenges.device_groups import (
+    add_devices,
+    create_group,
+    remove_silent,
+    write_silent,
+)
+from approvals.models.devices import DeviceGroup, ExpectedDevice
+from pkiportal.management.arguments import (
+    command_actor,
+    content_of,
+    department_named,
+    device_group_named,
+)
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -19,7 +29,9 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which group."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="groups|create|add|list|silent|remove")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="groups|create|add|list|silent|remove"
+        )
         grouping = actions.add_parser("groups", help="every group")
         creating = actions.add_parser("create", help="make an empty group")
         creating.add_argument("group", metavar="GROUP")
@@ -42,32 +54,59 @@ class Command(PortalCommand):
 
     def _groups(self, options: dict[str, Any]) -> None:
         found = [
-            {"group": row.slug, "expected": row.devices.count(), "silent": row.devices.filter(used_by=None).count()}
+            {
+                "group": row.slug,
+                "expected": row.devices.count(),
+                "silent": row.devices.filter(used_by=None).count(),
+            }
             for row in DeviceGroup.objects.order_by("slug")
         ]
         lines = [list(row.values()) for row in found]
-        self.say(options, found, lambda: table(["group", "expected", "never called"], lines) if lines else "No group.")
+        self.say(
+            options,
+            found,
+            lambda: table(["group", "expected", "never called"], lines) if lines else "No group.",
+        )
 
     def _create(self, options: dict[str, Any]) -> None:
         department = department_named(options["department"])
         group = create_group(
-            options["group"], department=department, actor=command_actor(), user=None, now=timezone.now()
+            options["group"],
+            department=department,
+            actor=command_actor(),
+            user=None,
+            now=timezone.now(),
         )
-        self.say(options, {"group": group.slug}, f"Created {group.slug}: add a list with `./portal devices add`.")
+        self.say(
+            options,
+            {"group": group.slug},
+            f"Created {group.slug}: add a list with `./portal devices add`.",
+        )
 
     def _add(self, options: dict[str, Any]) -> None:
         group = device_group_named(options["group"])
-        added = add_devices(group, content_of(options["file"]), actor=command_actor(), user=None, now=timezone.now())
-        self.say(options, {"group": group.slug, "added": added}, f"{added} new devices are expected.")
+        added = add_devices(
+            group, content_of(options["file"]), actor=command_actor(), user=None, now=timezone.now()
+        )
+        self.say(
+            options, {"group": group.slug, "added": added}, f"{added} new devices are expected."
+        )
 
     def _list(self, options: dict[str, Any]) -> None:
-        rows = device_group_named(options["group"]).devices.select_related("used_by__certificate").order_by("id")
+        rows = (
+            device_group_named(options["group"])
+            .devices.select_related("used_by__certificate")
+            .order_by("id")
+        )
         found = [_document(row) for row in rows.iterator(chunk_size=1000)]
         lines = [
-            [row["serial_number"], row["mac"], row["name"], row["note"], row["used_at"] or "never"] for row in found
+            [row["serial_number"], row["mac"], row["name"], row["note"], row["used_at"] or "never"]
+            for row in found
         ]
         headings = ["serial number", "MAC", "name", "note", "called"]
-        self.say(options, found, lambda: table(headings, lines) if lines else "No device is expected.")
+        self.say(
+            options, found, lambda: table(headings, lines) if lines else "No device is expected."
+        )
 
     def _silent(self, options: dict[str, Any]) -> None:
         content = write_silent(device_group_named(options["group"]))

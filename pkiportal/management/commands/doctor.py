@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
-from pkiportal.diagnosis import examine
+from pkiportal.doctor.diagnosis import examine
 from pkiportal.management import key_looks
 
 _CONNECT_WITHIN: Final = 5  # seconds
@@ -26,15 +26,21 @@ _MARKS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 @contextmanager
 def _reading_only() -> Iterator[None]:
-    """Let the database refuse every write of the doctor, and every statement that takes longer than a look may."""
+    """Let the database refuse every write of the doctor, and every statement that takes longer than
+    a look may.
+    """
     connection.settings_dict.setdefault("OPTIONS", {})
     if connection.vendor == "postgresql":
         connection.settings_dict["OPTIONS"].setdefault("connect_timeout", _CONNECT_WITHIN)
     on, off = _STATEMENTS[connection.vendor]
     with suppress(DatabaseError, InterfaceError):
-        # Django asks SQLite in a transaction that may write, and remembers the answer for its own checks.
+        # Django asks SQLite in a transaction that may write, and remembers the answer for its own
+        # checks.
         _ = connection.features.supports_json_field
-    with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:  # one that is away is a finding
+    with (
+        suppress(DatabaseError, InterfaceError),
+        connection.cursor() as cursor,
+    ):  # one that is away is a finding
         for statement in on:
             cursor.execute(statement)
     try:
@@ -53,12 +59,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One option for scripts."""
-        parser.add_argument("--json", action="store_true", help="a list of name, state (ok, warn, fail) and text")
+        parser.add_argument(
+            "--json", action="store_true", help="a list of name, state (ok, warn, fail) and text"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print one line for each finding."""
         with _reading_only():
-            findings = list(examine(timezone.now, more=(key_looks.authority_keys, key_looks.ra_keys)))
+            findings = list(
+                examine(timezone.now, more=(key_looks.authority_keys, key_looks.ra_keys))
+            )
         if options["json"]:
             self.stdout.write(json.dumps([finding.to_json() for finding in findings], indent=2))
         else:

@@ -19,5 +19,11 @@ class Command(PortalCommand):
     def run(self, options: dict[str, Any]) -> None:
         """Print the statements, each ended by a semicolon."""
         found = statements()
-        heading = "-- Run as a superuser in the portal's database, again after each ./portal migrate.\n"
-        self.say(options, {"statements": found}, heading + "\n".join(f"{statement};" for statement in found))
+        heading = (
+            "-- Run as a superuser in the portal's database, again after each ./portal migrate.\n"
+        )
+        self.say(
+            options,
+            {"statements": found},
+            heading + "\n".join(f"{statement};" for statement in found),
+        )

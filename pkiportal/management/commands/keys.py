@@ -5,15 +5,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from ca.key_blocks import block_key, blocked_keys, unblock_key
-from ca.models import BlockedKey
+from ca.certificates.key_blocks import block_key, blocked_keys, unblock_key
+from ca.models.keys import BlockedKey
 from pkiportal.management.arguments import command_actor
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The block list: for keys that are known to be bad before a certificate over them was revoked."""
+    """The block list: for keys that are known to be bad before a certificate over them was
+    revoked.
+    """
 
     help = "List, block and unblock public keys."
 
@@ -25,8 +27,12 @@ class Command(PortalCommand):
         unblocking = actions.add_parser("unblock", help="take a key off the list")
         for action in (blocking, unblocking):
             action.add_argument("sha256", metavar="SHA256", help="of the SubjectPublicKeyInfo, hex")
-        blocking.add_argument("--reason", required=True, metavar="TEXT", help="why; officers read it")
-        unblocking.add_argument("--comment", default="", metavar="TEXT", help="why; stands in the log")
+        blocking.add_argument(
+            "--reason", required=True, metavar="TEXT", help="why; officers read it"
+        )
+        unblocking.add_argument(
+            "--comment", default="", metavar="TEXT", help="why; stands in the log"
+        )
         for action in (listing, blocking, unblocking):
             self.add_json(action)
 
@@ -38,14 +44,26 @@ class Command(PortalCommand):
                 self.say(options, rows, lambda: _as_table(rows))
             case "block":
                 entry = block_key(
-                    options["sha256"], reason=options["reason"], actor=command_actor(), user=None, now=timezone.now()
+                    options["sha256"],
+                    reason=options["reason"],
+                    actor=command_actor(),
+                    user=None,
+                    now=timezone.now(),
                 )
                 self.say(options, _document(entry), f"{entry.spki_sha256}: blocked")
             case _:
                 unblock_key(
-                    options["sha256"], comment=options["comment"], actor=command_actor(), user=None, now=timezone.now()
+                    options["sha256"],
+                    comment=options["comment"],
+                    actor=command_actor(),
+                    user=None,
+                    now=timezone.now(),
                 )
-                self.say(options, {"unblocked": options["sha256"]}, f"{options['sha256']}: not blocked any longer")
+                self.say(
+                    options,
+                    {"unblocked": options["sha256"]},
+                    f"{options['sha256']}: not blocked any longer",
+                )
 
 
 def _document(row: BlockedKey) -> dict[str, Any]:
@@ -59,4 +77,6 @@ def _document(row: BlockedKey) -> dict[str, Any]:
 
 def _as_table(rows: list[dict[str, Any]]) -> str:
     lines = [[row["sha256"], row["blocked_at"], row["blocked_by"], row["reason"]] for row in rows]
-    return table(["key (SHA-256)", "since", "by", "reason"], lines) if lines else "No key is blocked."
+    return (
+        table(["key (SHA-256)", "since", "by", "reason"], lines) if lines else "No key is blocked."
+    )

@@ -8,10 +8,14 @@ from django.core.management.commands.migrate import Command as Migrate
 
 
 class Command(Migrate):
-    """Migrates also where triggers are missing or of an earlier version: it is what makes them again."""
+    """Migrates also where triggers are missing or of an earlier version: it is what makes them
+    again.
+    """
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate; a database file that this makes is for its owner alone, as one that `up` makes is."""
+        """Migrate; a database file that this makes is for its owner alone, as one that `up` makes
+        is.
+        """
         before = os.umask(0o077)
         try:
             super().handle(*args, **options)

@@ -1,4 +1,6 @@
-"""`./portal ndes list|create|password|disable`: accounts of MDMs that fetch challenges as they do from Windows."""
+"""`./portal ndes list|create|password|disable`: accounts of MDMs that fetch challenges as they do
+from Windows.
+"""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -8,9 +10,14 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models import NdesAccount, NdesEncoding
-from approvals.ndes import unused
-from approvals.ndes_accounts import NdesAccountOrder, create_ndes_account, disable_ndes_account, replace_password
+from approvals.challenge_orders.ndes import unused
+from approvals.challenge_orders.ndes_accounts import (
+    NdesAccountOrder,
+    create_ndes_account,
+    disable_ndes_account,
+    replace_password,
+)
+from approvals.models.ndes import NdesAccount, NdesEncoding
 from pkiportal.management.arguments import command_actor, duration, profile_named, unknown
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
@@ -24,19 +31,35 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which account."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|create|password|disable")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="list|create|password|disable"
+        )
         listing = actions.add_parser("list", help="every account")
         creating = actions.add_parser("create", help="make an account and print its password")
         creating.add_argument("name", metavar="NAME", help="the name to sign in with")
-        creating.add_argument("--profile", required=True, metavar="SLUG", help="a profile with one-time challenges")
-        creating.add_argument("--owner", required=True, metavar="TEXT", help="whom to ask about it")
-        creating.add_argument("--network", action="append", default=[], metavar="CIDR", help="may be repeated")
-        creating.add_argument("--max-unused", type=int, default=5, metavar="N", help="challenges that may wait (5)")
         creating.add_argument(
-            "--lifetime", type=duration, default=timedelta(minutes=60), metavar="TIME", help="of a challenge (60m)"
+            "--profile", required=True, metavar="SLUG", help="a profile with one-time challenges"
         )
-        creating.add_argument("--encoding", choices=NdesEncoding.values, default=NdesEncoding.UTF_16.value)
-        renewing = actions.add_parser("password", help="give an account a new password and print it")
+        creating.add_argument("--owner", required=True, metavar="TEXT", help="whom to ask about it")
+        creating.add_argument(
+            "--network", action="append", default=[], metavar="CIDR", help="may be repeated"
+        )
+        creating.add_argument(
+            "--max-unused", type=int, default=5, metavar="N", help="challenges that may wait (5)"
+        )
+        creating.add_argument(
+            "--lifetime",
+            type=duration,
+            default=timedelta(minutes=60),
+            metavar="TIME",
+            help="of a challenge (60m)",
+        )
+        creating.add_argument(
+            "--encoding", choices=NdesEncoding.values, default=NdesEncoding.UTF_16.value
+        )
+        renewing = actions.add_parser(
+            "password", help="give an account a new password and print it"
+        )
         disabling = actions.add_parser("disable", help="take an account its right for good")
         for action in (renewing, disabling):
             action.add_argument("name", metavar="NAME")
@@ -59,7 +82,12 @@ class Command(PortalCommand):
         accounts = NdesAccount.objects.select_related("profile").order_by("name")
         documents = [_document(account) for account in accounts]
         rows = [
-            [item["name"], item["profile"], item["owner"], f"{item['unused']} of {item['max_unused']}"]
+            [
+                item["name"],
+                item["profile"],
+                item["owner"],
+                f"{item['unused']} of {item['max_unused']}",
+            ]
             + (["disabled"] if item["disabled_at"] else [])
             for item in documents
         ]
@@ -76,7 +104,9 @@ class Command(PortalCommand):
             lifetime=options["lifetime"],
             encoding=options["encoding"],
         )
-        account, secret = create_ndes_account(order, actor=command_actor(), user=None, now=timezone.now())
+        account, secret = create_ndes_account(
+            order, actor=command_actor(), user=None, now=timezone.now()
+        )
         self._shown(options, account, secret.reveal())
 
     def _password(self, options: dict[str, Any]) -> None:
@@ -88,7 +118,9 @@ class Command(PortalCommand):
         account = _account_named(options["name"])
         if not disable_ndes_account(account, actor=command_actor(), now=timezone.now()):
             raise CommandError(f"NDES account {account.name} is disabled already")
-        self.say(options, _document(account), f"Disabled {account.name}: it gets no challenge any more.")
+        self.say(
+            options, _document(account), f"Disabled {account.name}: it gets no challenge any more."
+        )
 
     def _shown(self, options: dict[str, Any], account: NdesAccount, password: str) -> None:
         self.say(options, _document(account) | {"password": password}, password)
@@ -119,7 +151,9 @@ def _address() -> str:
 
 
 def _account_named(name: str) -> NdesAccount:
-    found = NdesAccount.objects.select_related("profile__department").filter(name=name.lower()).first()
+    found = (
+        NdesAccount.objects.select_related("profile__department").filter(name=name.lower()).first()
+    )
     if found is None:
         raise unknown("NDES account", name, NdesAccount.objects.values_list("name", flat=True))
     return found

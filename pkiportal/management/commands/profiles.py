@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import profile_document
@@ -22,7 +22,8 @@ class Command(PortalCommand):
     def run(self, options: dict[str, Any]) -> None:
         """List them by slug."""
         profiles = [
-            profile_document(found) for found in EnrollmentProfile.objects.select_related("ca").order_by("slug")
+            profile_document(found)
+            for found in EnrollmentProfile.objects.select_related("ca").order_by("slug")
         ]
         rows = [
             [item["slug"], item["scep_url"], item["approval"], item["challenge"], item["ca"]]
@@ -30,4 +31,8 @@ class Command(PortalCommand):
             for item in profiles
         ]
         headings = ["profile", "SCEP address", "approval", "challenge", "CA", ""]
-        self.say(options, profiles, table(headings, rows) if rows else "There is no profile: see createprofile.")
+        self.say(
+            options,
+            profiles,
+            table(headings, rows) if rows else "There is no profile: see createprofile.",
+        )

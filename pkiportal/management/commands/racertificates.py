@@ -1,4 +1,6 @@
-"""`./portal racertificates`: list the RA certificates, make the next ones before they are due, give one up."""
+"""`./portal racertificates`: list the RA certificates, make the next ones before they are due, give
+one up.
+"""
 
 from argparse import ArgumentParser
 from typing import Any, Final
@@ -6,15 +8,18 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from ca.models import CertificateAuthority, RevocationReason
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import RevocationReason
 from pkiportal.management.arguments import authority_named, command_actor
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import ra_documents
-from scep.ra_renewal import RaKeyNeeded, give_up, renew_now
+from scep.ra.renewal import RaKeyNeeded, give_up, renew_now
 
 #: A key that somebody else may have is given up for good: it is not put on hold.
-_REASONS: Final = [reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD]
+_REASONS: Final = [
+    reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD
+]
 
 
 class Command(PortalCommand):
@@ -27,20 +32,31 @@ class Command(PortalCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|renew|retire")
         listing = actions.add_parser("list", help="the RA certificates in use")
         listing.add_argument("--ca", metavar="NAME", help="of this authority only")
-        renewing = actions.add_parser("renew", help="make the next RA key now; the signing worker certifies it")
+        renewing = actions.add_parser(
+            "renew", help="make the next RA key now; the signing worker certifies it"
+        )
         renewing.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
-        retiring = actions.add_parser("retire", help="use an RA key no more and revoke its certificate, at once")
+        retiring = actions.add_parser(
+            "retire", help="use an RA key no more and revoke its certificate, at once"
+        )
         retiring.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
         retiring.add_argument("--serial", metavar="HEX", required=True, help="as the list shows it")
         retiring.add_argument(
-            "--reason", choices=_REASONS, default=RevocationReason.KEY_COMPROMISE.value, help="(keyCompromise)"
+            "--reason",
+            choices=_REASONS,
+            default=RevocationReason.KEY_COMPROMISE.value,
+            help="(keyCompromise)",
         )
         for action in (listing, renewing, retiring):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
         """Do the one thing."""
-        rows = [authority_named(options["ca"])] if options["ca"] else CertificateAuthority.objects.order_by("name")
+        rows = (
+            [authority_named(options["ca"])]
+            if options["ca"]
+            else CertificateAuthority.objects.order_by("name")
+        )
         if options["action"] == "renew":
             for authority in rows:
                 renew_now(authority, now=timezone.now())
@@ -53,13 +69,18 @@ class Command(PortalCommand):
 def _retire(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     serial = options["serial"].replace(":", "").lower()
     try:
-        give_up(authority, serial, reason=options["reason"], actor=command_actor(), now=timezone.now())
+        give_up(
+            authority, serial, reason=options["reason"], actor=command_actor(), now=timezone.now()
+        )
     except RaKeyNeeded as error:
         raise CommandError(str(error)) from error
 
 
 def _as_table(found: list[dict[str, Any]]) -> str:
     fields = ("ca", "purpose", "serial", "certified_at", "not_after")
-    lines = [[*(item[field] or "waits" for field in fields), "yes" if item["given_out"] else ""] for item in found]
+    lines = [
+        [*(item[field] or "waits" for field in fields), "yes" if item["given_out"] else ""]
+        for item in found
+    ]
     headings = ["CA", "purpose", "serial", "certified", "until", "given out"]
     return table(headings, lines) if lines else "There is no RA certificate yet: see createca."

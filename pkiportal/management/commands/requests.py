@@ -1,4 +1,6 @@
-"""`./portal requests`: list and show requests, decide on them on behalf of an officer, try signing again."""
+"""`./portal requests`: list and show requests, decide on them on behalf of an officer, try signing
+again.
+"""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -10,11 +12,13 @@ from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from approvals.decisions import DecisionResult, cut_short, decide_many, order_retry, retry_request
-from approvals.errors import ApprovalsError
-from approvals.models import EnrollmentRequest, Verdict
-from approvals.queue import without_self_tests
-from approvals.states import State
+from approvals.decisions.batch import DecisionResult, cut_short, decide_many
+from approvals.decisions.retry import order_retry, retry_request
+from approvals.models.decisions import Verdict
+from approvals.models.requests import EnrollmentRequest
+from approvals.reading.queue import without_self_tests
+from approvals.rules.errors import ApprovalsError
+from approvals.rules.states import State
 from pkiportal.management.arguments import (
     USAGE,
     asserted_voice,
@@ -34,22 +38,32 @@ class Command(PortalCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which requests."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|approve|reject|retry")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="list|show|approve|reject|retry"
+        )
         listing = actions.add_parser("list", help="every request, oldest first")
-        listing.add_argument("--state", choices=[state.lower() for state in State], metavar="STATE", help=_states())
+        listing.add_argument(
+            "--state", choices=[state.lower() for state in State], metavar="STATE", help=_states()
+        )
         listing.add_argument("--profile", metavar="SLUG")
         showing = actions.add_parser("show", help="everything about one request")
         showing.add_argument("id", metavar="ID")
         approving = actions.add_parser("approve", help="approve on behalf of an officer")
         approving.add_argument("ids", nargs="*", metavar="ID")
-        approving.add_argument("--all-pending", action="store_true", help="everything that waits, instead of ID…")
-        approving.add_argument("--profile", metavar="SLUG", help="with --all-pending: of this profile only")
+        approving.add_argument(
+            "--all-pending", action="store_true", help="everything that waits, instead of ID…"
+        )
+        approving.add_argument(
+            "--profile", metavar="SLUG", help="with --all-pending: of this profile only"
+        )
         approving.add_argument("--officer", required=True, metavar="NAME")
         approving.add_argument("--comment", default="", metavar="TEXT")
         rejecting = actions.add_parser("reject", help="reject on behalf of an officer")
         rejecting.add_argument("ids", nargs="+", metavar="ID")
         rejecting.add_argument("--officer", required=True, metavar="NAME")
-        rejecting.add_argument("--comment", required=True, metavar="TEXT", help="the reason; the device is shown it")
+        rejecting.add_argument(
+            "--comment", required=True, metavar="TEXT", help="the reason; the device is shown it"
+        )
         retrying = actions.add_parser("retry", help="let the signing worker try again at once")
         retrying.add_argument("ids", nargs="+", metavar="ID")
         retrying.add_argument("--officer", metavar="NAME", help="on behalf of an officer")
@@ -86,16 +100,28 @@ class Command(PortalCommand):
 
     def _report(self, options: dict[str, Any], results: Sequence[DecisionResult]) -> None:
         """Print what became of each request; status 1 unless everything was done."""
-        document = [{"id": str(item.request_id), "done": item.done, "text": item.text} for item in results]
-        lines = [f"{item['id']}  {'' if item['done'] else 'not done: '}{item['text']}" for item in document]
+        document = [
+            {"id": str(item.request_id), "done": item.done, "text": item.text} for item in results
+        ]
+        lines = [
+            f"{item['id']}  {'' if item['done'] else 'not done: '}{item['text']}"
+            for item in document
+        ]
         self.say(options, document, "\n".join(lines) if lines else "Nothing is pending.")
         if not all(item.done for item in results):
             raise SystemExit(1)
 
 
 def _as_table(found: Sequence[dict[str, Any]]) -> str:
-    lines = [[item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]] for item in found]
-    return table(["request", "state", "profile", "subject", "submitted"], lines) if lines else "No such request."
+    lines = [
+        [item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]]
+        for item in found
+    ]
+    return (
+        table(["request", "state", "profile", "subject", "submitted"], lines)
+        if lines
+        else "No such request."
+    )
 
 
 def _states() -> str:
@@ -137,7 +163,9 @@ def _decide(options: dict[str, Any]) -> list[DecisionResult]:
 
 
 def _retry(options: dict[str, Any]) -> list[DecisionResult]:
-    """A retry decides nothing: whoever runs the portal may order it, with or without an officer's name."""
+    """A retry decides nothing: whoever runs the portal may order it, with or without an officer's
+    name.
+    """
     voice = asserted_voice(options["officer"]) if options["officer"] else None
     results: list[DecisionResult] = []
     ids = _ids(options)

@@ -6,12 +6,12 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.rollovers import fixed_addresses, needed_shapes, switch_over
-from ca.authorities import AuthorityRequest
-from ca.authority_models import AuthorityRollover, CertificateAuthority
-from ca.crl import issue_crl
-from ca.lineage import open_rollover
-from ca.rollover import cancel_rollover, publish_rollover, stage_rollover
+from approvals.profiles.rollovers import fixed_addresses, needed_shapes, switch_over
+from ca.authorities.manage import AuthorityRequest
+from ca.models.authorities import AuthorityRollover, CertificateAuthority
+from ca.models.lineage import open_rollover
+from ca.signing.crl import issue_crl
+from ca.signing.rollover import cancel_rollover, publish_rollover, stage_rollover
 from pkiportal.management.arguments import USAGE, authority_named, command_actor
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
@@ -19,25 +19,39 @@ from pkiportal.management.ra_certificates import make_ready
 
 _STAGES = ("staged", "published", "switched", "cancelled")
 _DONE = {
-    "stage": "Staged: {next} follows {ca}. Nothing changes for devices until `./portal rollover publish {ca}`.",
-    "publish": "Published: devices of {ca} are told of {next}, and get certificates of it if they ask for them.",
+    "stage": (
+        "Staged: {next} follows {ca}. Nothing changes for devices until `./portal rollover publish "
+        "{ca}`."
+    ),
+    "publish": (
+        "Published: devices of {ca} are told of {next}, and get certificates of it if they ask for "
+        "them."
+    ),
     "switch": "Switched: the profiles of {ca} point to {next}: {profiles}.",
     "cancel": "Cancelled: {ca} stays, {next} is not used.",
 }
 
 
 class Command(PortalCommand):
-    """Stage, publish and cancel as the user of the signing worker; the switch as the user of the web."""
+    """Stage, publish and cancel as the user of the signing worker; the switch as the user of the
+    web.
+    """
 
     help = "Let a next CA take the place of a CA, in stages."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the stage, and the authority that is to be followed."""
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|stage|publish|switch|cancel")
+        actions = parser.add_subparsers(
+            dest="action", required=True, metavar="list|stage|publish|switch|cancel"
+        )
         self.add_json(actions.add_parser("list", help="the rollovers there are and were"))
         staging = actions.add_parser("stage", help="make the next CA beside the current one")
-        publishing = actions.add_parser("publish", help="tell devices of the next CA (GetNextCACert)")
-        switching = actions.add_parser("switch", help="let the next CA issue for the profiles of the current one")
+        publishing = actions.add_parser(
+            "publish", help="tell devices of the next CA (GetNextCACert)"
+        )
+        switching = actions.add_parser(
+            "switch", help="let the next CA issue for the profiles of the current one"
+        )
         cancelling = actions.add_parser("cancel", help="give up, before the switch")
         for action in (staging, publishing, switching, cancelling):
             action.add_argument("ca", metavar="NAME", help="the current authority")
@@ -78,7 +92,10 @@ class Command(PortalCommand):
             if not options["no_ra_key"]:
                 make_ready(rollover.next_ca, note=self.note, is_split=is_split)
         for address in fixed_addresses(ca):
-            self.note(f"{address} would stand in certificates of {rollover.next_ca.name}: write {{ca}} for the name")
+            self.note(
+                f"{address} would stand in certificates of {rollover.next_ca.name}: write {{ca}} "
+                "for the name"
+            )
         return _document(rollover)
 
     def _publish(self, ca: CertificateAuthority, options: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +107,9 @@ class Command(PortalCommand):
                 f"{rollover.next_ca.name}; "
                 "write {ca} for the name in the certificate profile, or give --fixed-addresses"
             )
-        publish_rollover(rollover, needed=needed_shapes(ca), actor=command_actor(), now=timezone.now())
+        publish_rollover(
+            rollover, needed=needed_shapes(ca), actor=command_actor(), now=timezone.now()
+        )
         return _document(rollover)
 
     def _switch(self, ca: CertificateAuthority, options: dict[str, Any]) -> dict[str, Any]:
@@ -105,14 +124,27 @@ class Command(PortalCommand):
 
 
 def _add_authority(parser: ArgumentParser) -> None:
-    parser.add_argument("--next", required=True, metavar="NAME", help="name of the next authority, which is made")
-    parser.add_argument("--key", required=True, metavar="TYPE", help="rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384")
+    parser.add_argument(
+        "--next", required=True, metavar="NAME", help="name of the next authority, which is made"
+    )
+    parser.add_argument(
+        "--key",
+        required=True,
+        metavar="TYPE",
+        help="rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384",
+    )
     parser.add_argument("--subject", required=True, help="another one than that of any CA here")
     above = parser.add_mutually_exclusive_group()
-    above.add_argument("--parent", metavar="NAME", help="the authority that signs it (the parent of the current one)")
+    above.add_argument(
+        "--parent",
+        metavar="NAME",
+        help="the authority that signs it (the parent of the current one)",
+    )
     above.add_argument("--root", action="store_true", help="make it a root")
     parser.add_argument("--days", type=int, default=3650, help="validity (3650)")
-    parser.add_argument("--no-ra-key", action="store_true", help="leave the RA key to the web's user")
+    parser.add_argument(
+        "--no-ra-key", action="store_true", help="leave the RA key to the web's user"
+    )
 
 
 def _parent_of(ca: CertificateAuthority, options: dict[str, Any]) -> CertificateAuthority | None:
@@ -125,7 +157,8 @@ def _open(ca: CertificateAuthority) -> AuthorityRollover:
     rollover = open_rollover(ca)
     if rollover is None:
         raise CommandError(
-            f"authority {ca.name!r}: no rollover is open, see `./portal rollover stage`", returncode=USAGE
+            f"authority {ca.name!r}: no rollover is open, see `./portal rollover stage`",
+            returncode=USAGE,
         )
     return rollover
 
@@ -145,4 +178,8 @@ def _document(rollover: AuthorityRollover) -> dict[str, Any]:
 def _as_table(found: list[dict[str, Any]]) -> str:
     fields = ("ca", "next", "stage", *(f"{stage}_at" for stage in _STAGES))
     lines = [[item[field] or "" for field in fields] for item in found]
-    return table(["CA", "next", "stage", *_STAGES], lines) if lines else "No CA was ever followed by another one."
+    return (
+        table(["CA", "next", "stage", *_STAGES], lines)
+        if lines
+        else "No CA was ever followed by another one."
+    )

@@ -1,4 +1,6 @@
-"""`./portal secrets`: whether this machine has the shared secrets of the others; take a changed one for right."""
+"""`./portal secrets`: whether this machine has the shared secrets of the others; take a changed one
+for right.
+"""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from pkiportal.fingerprints import Comparison, accept, compare, names
+from pkiportal.environment.fingerprints import Comparison, accept, compare, names
 from pkiportal.management.arguments import command_actor
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
@@ -15,13 +17,18 @@ from pkiportal.management.portal_command import PortalCommand
 class Command(PortalCommand):
     """Shows no secret: fingerprints are compared."""
 
-    help = "Compare this machine's secrets with the others'; accept one that was changed on all of them."
+    help = (
+        "Compare this machine's secrets with the others'; accept one that was changed on all of "
+        "them."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take what to do, and with which secret."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|accept")
         listing = actions.add_parser("list", help="each secret that this user may read")
-        accepting = actions.add_parser("accept", help="after a change on every machine: this one is right from now on")
+        accepting = actions.add_parser(
+            "accept", help="after a change on every machine: this one is right from now on"
+        )
         accepting.add_argument("name", choices=sorted(names()), metavar="NAME")
         for action in (listing, accepting):
             self.add_json(action)
@@ -39,7 +46,12 @@ class Command(PortalCommand):
 
 def _document(item: Comparison) -> dict[str, Any]:
     recorded_at = iso(item.recorded_at)
-    return {"name": item.name, "outcome": item.outcome, "machine": item.machine, "recorded_at": recorded_at}
+    return {
+        "name": item.name,
+        "outcome": item.outcome,
+        "machine": item.machine,
+        "recorded_at": recorded_at,
+    }
 
 
 def _as_table(found: list[Comparison]) -> str:

@@ -1,4 +1,6 @@
-"""`./portal selftest`: a throw-away device walks the loop over HTTP; monitors read the exit status."""
+"""`./portal selftest`: a throw-away device walks the loop over HTTP; monitors read the exit
+status.
+"""
 
 import time
 from argparse import ArgumentParser
@@ -12,7 +14,7 @@ from pkiportal.management.arguments import USAGE, asserted_voice, command_actor,
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.self_test_profile import NAME, ensure_self_test_profile
-from scep.client import fetch
+from scep.transport import fetch
 from selftest.models import RunState, SelfTestRun
 from selftest.runs import start_run, walk_run
 from selftest.walks import Surroundings
@@ -21,22 +23,34 @@ from selftest.walks import Surroundings
 class Command(PortalCommand):
     """Status 0: every step passed; 1: one failed, or the run could not begin."""
 
-    help = "Walk the whole loop with a throw-away device; or ask a profile what any stranger may ask."
+    help = (
+        "Walk the whole loop with a throw-away device; or ask a profile what any stranger may ask."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the profile, and who decides."""
         parser.add_argument(
-            "profile", nargs="?", default=NAME, metavar="PROFILE", help=f"an ordinary one: reading only ({NAME})"
+            "profile",
+            nargs="?",
+            default=NAME,
+            metavar="PROFILE",
+            help=f"an ordinary one: reading only ({NAME})",
         )
-        parser.add_argument("--officer", metavar="NAME", help="decides on the request of the run; asserted")
-        parser.add_argument("--url", default="", help="SCEP address to use instead of this portal's own")
+        parser.add_argument(
+            "--officer", metavar="NAME", help="decides on the request of the run; asserted"
+        )
+        parser.add_argument(
+            "--url", default="", help="SCEP address to use instead of this portal's own"
+        )
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         """Run, and end with the status that says how it went."""
         actor, now = command_actor(), timezone.now()
         if options["profile"] == NAME and not options["officer"]:
-            raise CommandError("selftest: name the officer who decides, with --officer NAME", returncode=USAGE)
+            raise CommandError(
+                "selftest: name the officer who decides, with --officer NAME", returncode=USAGE
+            )
         voice = asserted_voice(options["officer"]) if options["officer"] else None
         if options["profile"] == NAME:
             profile = ensure_self_test_profile(actor=actor, now=now)
@@ -44,7 +58,12 @@ class Command(PortalCommand):
             profile = profile_named(options["profile"])
         run = start_run(profile=profile, voice=voice, actor=actor, now=now, url=options["url"])
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        done = walk_run(run.pk, key=key, http=fetch, around=Surroundings(timezone.now, time.monotonic, time.sleep))
+        done = walk_run(
+            run.pk,
+            key=key,
+            http=fetch,
+            around=Surroundings(timezone.now, time.monotonic, time.sleep),
+        )
         if done is None:
             raise CommandError(f"self-test {run.pk}: another process took it")
         document = run_document(done)
@@ -92,6 +111,15 @@ def run_text(document: dict[str, Any]) -> str:
         ]
         for step in document["steps"]
     ]
-    end = f"passed in {document['seconds']} s" if document["passed"] else f"FAILED: {document['fault']}"
-    note = "" if document["kind"] == "loop" else "\nReading only: nothing was requested, decided or issued."
-    return f"{table(['step', 'result', 'time', 'sent', 'received', 'what came back'], lines)}\n{end}{note}"
+    end = (
+        f"passed in {document['seconds']} s"
+        if document["passed"]
+        else f"FAILED: {document['fault']}"
+    )
+    note = (
+        ""
+        if document["kind"] == "loop"
+        else "\nReading only: nothing was requested, decided or issued."
+    )
+    steps = table(["step", "result", "time", "sent", "received", "what came back"], lines)
+    return f"{steps}\n{end}{note}"

@@ -7,10 +7,16 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from accounts.models import ApiToken, User
+from accounts.models.people import ApiToken, User
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenInvalid, TokenOrder, create_token, revoke_token
-from pkiportal.management.arguments import command_actor, department_named, duration, profile_named, unknown
+from pkiportal.management.arguments import (
+    command_actor,
+    department_named,
+    duration,
+    profile_named,
+    unknown,
+)
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -34,10 +40,16 @@ class Command(PortalCommand):
             choices=[verb.value for verb in API_VERBS],
             help="may be repeated",
         )
-        creating.add_argument("--expires", type=duration, default=timedelta(days=90), metavar="TIME", help="90d")
-        creating.add_argument("--profile", action="append", default=[], metavar="SLUG", help="only for these profiles")
+        creating.add_argument(
+            "--expires", type=duration, default=timedelta(days=90), metavar="TIME", help="90d"
+        )
+        creating.add_argument(
+            "--profile", action="append", default=[], metavar="SLUG", help="only for these profiles"
+        )
         creating.add_argument("--department", metavar="SLUG", help="only there")
-        creating.add_argument("--network", action="append", default=[], metavar="CIDR", help="only from there")
+        creating.add_argument(
+            "--network", action="append", default=[], metavar="CIDR", help="only from there"
+        )
         revoking = actions.add_parser("revoke", help="make a token worthless at once")
         revoking.add_argument("prefix", metavar="PREFIX", help="the ten digits after pkip_")
         for action in (listing, creating, revoking):
@@ -57,7 +69,14 @@ class Command(PortalCommand):
         rows = ApiToken.objects.select_related("owner", "department").order_by("-id")
         documents = [_document(row) for row in rows]
         cells = [
-            [item["prefix"], item["name"], item["owner"], " ".join(item["scopes"]), item["expires_at"], item["state"]]
+            [
+                item["prefix"],
+                item["name"],
+                item["owner"],
+                " ".join(item["scopes"]),
+                item["expires_at"],
+                item["state"],
+            ]
             for item in documents
         ]
         headings = ["prefix", "name", "owner", "scopes", "expires", "state"]
@@ -88,7 +107,11 @@ class Command(PortalCommand):
             raise CommandError(f"token {prefix!r}: not known, see `./portal tokens list`")
         if not revoke_token(token, actor=command_actor(), now=timezone.now()):
             raise CommandError(f"token {prefix} is revoked already")
-        self.say(options, _document(token), f"Revoked {token.name} ({token.prefix}): it opens nothing any more.")
+        self.say(
+            options,
+            _document(token),
+            f"Revoked {token.name} ({token.prefix}): it opens nothing any more.",
+        )
 
 
 def _document(token: ApiToken) -> dict[str, Any]:
@@ -118,5 +141,7 @@ def _state(token: ApiToken) -> str:
 def _owner(name: str) -> User:
     found = User.objects.filter(username=name, is_active=True).first()
     if found is None:
-        raise unknown("user", name, User.objects.filter(is_active=True).values_list("username", flat=True))
+        raise unknown(
+            "user", name, User.objects.filter(is_active=True).values_list("username", flat=True)
+        )
     return found

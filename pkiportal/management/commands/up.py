@@ -19,16 +19,16 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils import timezone
 
-from accounts.setup import create_setup_link
-from approvals.errors import ApprovalsError
-from ca.errors import CaError
+from accounts.people.setup import create_setup_link
+from approvals.rules.errors import ApprovalsError
+from ca.x509.errors import CaError
 from keys.errors import KeyStoreError
-from pkiportal import parts
 from pkiportal.health import broker_answers
 from pkiportal.management.arguments import command_actor
 from pkiportal.management.reach import Reach
 from pkiportal.management.self_test_profile import ensure_self_test_profile
-from pkiportal.supervisor import AlreadyRunning, FolderLock, Supervisor
+from pkiportal.runtime import parts
+from pkiportal.runtime.supervisor import AlreadyRunning, FolderLock, Supervisor
 
 _READY_WITHIN: Final = 60.0
 DEMO: Final = "demo"
@@ -41,10 +41,14 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Name the options; manage.py has turned them into settings before this command is loaded."""
+        """Name the options; manage.py has turned them into settings before this command is
+        loaded.
+        """
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8000)")
         parser.add_argument("--data", metavar="DIR", help="the folder that holds the state (var)")
-        parser.add_argument("--http-bind", metavar="HOST:PORT", help="beside TLS: where SCEP is served without it")
+        parser.add_argument(
+            "--http-bind", metavar="HOST:PORT", help="beside TLS: where SCEP is served without it"
+        )
         parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
         parser.add_argument("--tls-key", metavar="FILE", help="its key, PKCS #8 PEM")
 
@@ -57,7 +61,9 @@ class Command(BaseCommand):
         lock = _lock()
         _check_addresses()
         reach = _reach()
-        settings.PORTAL_DATA.address.write_text(f"{reach.public_url}\n{reach.nearby}\n", encoding="utf-8")
+        settings.PORTAL_DATA.address.write_text(
+            f"{reach.public_url}\n{reach.nearby}\n", encoding="utf-8"
+        )
         supervisor = Supervisor(logs=settings.PORTAL_DATA.logs, say=self._say, lock=lock)
         try:
             self._start(supervisor)
@@ -71,7 +77,9 @@ class Command(BaseCommand):
         self._say("Stopped.")
 
     def _start(self, supervisor: Supervisor) -> None:
-        """Start the parts: the web server as soon as there is a database, all the rest while it loads."""
+        """Start the parts: the web server as soon as there is a database, all the rest while it
+        loads.
+        """
         settings.PORTAL_DATA.broker.mkdir(mode=0o700, exist_ok=True)
         if settings.PORTAL_EMBEDS_BROKER:
             supervisor.start(parts.broker())
@@ -92,7 +100,9 @@ class Command(BaseCommand):
                 supervisor.start(part)
 
     def _create_profiles(self) -> None:
-        """Make what an empty portal needs to be tried: the demo's authorities and profile, and the self-test's."""
+        """Make what an empty portal needs to be tried: the demo's authorities and profile, and the
+        self-test's.
+        """
         if _wants_demo():
             self._say("  making the keys of the demo authorities ...")
             _create_demo()
@@ -100,13 +110,17 @@ class Command(BaseCommand):
         connections.close_all()
 
     def _create_self_test(self) -> None:
-        """The profile of the self-test, where this user may make it; a portal without it works as well."""
+        """The profile of the self-test, where this user may make it; a portal without it works as
+        well.
+        """
         try:
             ensure_self_test_profile(actor=command_actor(), now=timezone.now())
         except (CaError, ApprovalsError, KeyStoreError, ImproperlyConfigured, OSError) as error:
             self._say(f"There is no profile for self-tests: {error}")
 
-    def _wait_for(self, supervisor: Supervisor, is_there: Any, *, what: str, seconds: float) -> None:
+    def _wait_for(
+        self, supervisor: Supervisor, is_there: Any, *, what: str, seconds: float
+    ) -> None:
         deadline = time.monotonic() + seconds
         supervisor.watch(until=lambda: self._stopping or time.monotonic() > deadline or is_there())
         if not self._stopping and time.monotonic() > deadline:
@@ -117,12 +131,23 @@ class Command(BaseCommand):
         lines = ["", f"The portal is running: {address}/"]
         token = create_setup_link(timezone.now())
         if token:
-            lines += ["There is no administrator yet. This link creates the first one; it works once, for a day:"]
+            lines += [
+                (
+                    "There is no administrator yet. This link creates the first one; it works "
+                    "once, "
+                    "for a day:"
+                )
+            ]
             lines += [f"    {address}/account/setup/{token}"]
         else:
             lines += [f"Sign in: {address}/account/login/"]
         if _has_demo_profile():
-            lines += [f"SCEP address of the demo profile (an officer approves): {reach.devices}/scep/{DEMO}/"]
+            lines += [
+                (
+                    "SCEP address of the demo profile (an officer approves): "
+                    f"{reach.devices}/scep/{DEMO}/"
+                )
+            ]
             lines += ["Enroll a demo device, in another terminal:", f"    {_demo_command()}"]
         lines += reach.advice()
         lines += [f"State: {settings.PORTAL_DATA.root}   Ctrl-C stops everything.", ""]
@@ -143,7 +168,8 @@ def _lock() -> FolderLock:
         lock.take()
     except AlreadyRunning as error:
         raise CommandError(
-            f"{settings.PORTAL_DATA.root} is in use by another portal (process {error}): stop it, or choose another "
+            f"{settings.PORTAL_DATA.root} is in use by another portal (process {error}): stop it, "
+            "or choose another "
             "folder with --data DIR"
         ) from error
     return lock
@@ -156,18 +182,23 @@ def _check_addresses() -> None:
 
 def _check_address(host: str, port: int) -> None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise CommandError(
-            f"cannot listen on {host}:{port} ({error.strerror}): choose another address with --bind HOST:PORT"
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another address with "
+            "--bind HOST:PORT"
         ) from error
 
 
 def _web_answers() -> bool:
-    """Whether the health page answers, over TLS without a look at the certificate: it is our own process."""
+    """Whether the health page answers, over TLS without a look at the certificate: it is our own
+    process.
+    """
     host, port = settings.PORTAL_BIND
     try:
         with socket.create_connection((_reachable(host), port), timeout=1):
@@ -210,7 +241,15 @@ def _create_demo() -> None:
         (DEMO, "rsa:3072", "Demo Issuing CA", ["--parent", "demo-root"]),
     ):
         call_command(
-            "createca", name, "--key", key, "--subject", f"CN={title},O=PKI portal demo", "--test", *parent, **quiet
+            "createca",
+            name,
+            "--key",
+            key,
+            "--subject",
+            f"CN={title},O=PKI portal demo",
+            "--test",
+            *parent,
+            **quiet,
         )
     policy = ("--approval", "manual", "--challenge", "none", "--allow-asserted-decisions")
     call_command("createprofile", DEMO, "--ca", DEMO, *policy, **quiet)

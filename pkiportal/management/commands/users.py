@@ -7,10 +7,17 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.changes import sentence_of
-from accounts.models import AccountChange, Department, RoleAssignment, User
-from accounts.password_links import LinkNotIssued, has_open_link, issue_link
-from accounts.people import LastAdministrator, RoleUnchanged, grant_role, revoke_role, switch_account
+from accounts.models.changes import AccountChange
+from accounts.models.people import Department, RoleAssignment, User
+from accounts.people.changes import sentence_of
+from accounts.people.manage import (
+    LastAdministrator,
+    RoleUnchanged,
+    grant_role,
+    revoke_role,
+    switch_account,
+)
+from accounts.people.password_links import LinkNotIssued, has_open_link, issue_link
 from accounts.roles import Role
 from audit.events import Actor
 from pkiportal.management.arguments import USAGE, command_actor, department_named, unknown
@@ -22,9 +29,14 @@ _CHANGES = 20
 
 
 class Command(PortalCommand):
-    """The operating-system user acts; an administrator named with --by is recorded as asserted, not authenticated."""
+    """The operating-system user acts; an administrator named with --by is recorded as asserted, not
+    authenticated.
+    """
 
-    help = "List and show people, change their roles, switch accounts off and on, issue password links."
+    help = (
+        "List and show people, change their roles, switch accounts off and on, issue password "
+        "links."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the action, and the person."""
@@ -34,17 +46,31 @@ class Command(PortalCommand):
         listing = actions.add_parser("list", help="every account with its roles")
         showing = actions.add_parser("show", help="one account, and changes that others made to it")
         roles = actions.add_parser("roles", help="grant roles and take them away")
-        roles.add_argument("--grant", action="append", default=[], choices=Role.values, help="may be repeated")
-        roles.add_argument("--revoke", action="append", default=[], choices=Role.values, help="may be repeated")
-        roles.add_argument("--department", metavar="SLUG", help="the roles of this department; without it: everywhere")
-        disabling = actions.add_parser("disable", help="end sign-in, sessions and tokens of an account at once")
+        roles.add_argument(
+            "--grant", action="append", default=[], choices=Role.values, help="may be repeated"
+        )
+        roles.add_argument(
+            "--revoke", action="append", default=[], choices=Role.values, help="may be repeated"
+        )
+        roles.add_argument(
+            "--department",
+            metavar="SLUG",
+            help="the roles of this department; without it: everywhere",
+        )
+        disabling = actions.add_parser(
+            "disable", help="end sign-in, sessions and tokens of an account at once"
+        )
         enabling = actions.add_parser("enable", help="let an account sign in again")
-        linking = actions.add_parser("setup-link", help="issue the link by which the person sets their password")
+        linking = actions.add_parser(
+            "setup-link", help="issue the link by which the person sets their password"
+        )
         for action in (showing, roles, disabling, enabling, linking):
             action.add_argument("name", metavar="NAME", help="the name to sign in with")
         for action in (roles, disabling, enabling, linking):
             action.add_argument(
-                "--by", metavar="NAME", help="on behalf of this administrator: asserted, not authenticated"
+                "--by",
+                metavar="NAME",
+                help="on behalf of this administrator: asserted, not authenticated",
             )
         for action in (listing, showing, roles, disabling, enabling, linking):
             self.add_json(action)
@@ -76,7 +102,11 @@ class Command(PortalCommand):
             ]
             for item in documents
         ]
-        self.say(options, documents, lambda: table(("Name", "Person", "Roles", "Active", "Last sign-in"), rows))
+        self.say(
+            options,
+            documents,
+            lambda: table(("Name", "Person", "Roles", "Active", "Last sign-in"), rows),
+        )
 
     def _show(self, options: dict[str, Any]) -> None:
         user = _person_named(options["name"])
@@ -86,8 +116,14 @@ class Command(PortalCommand):
             "open_link": has_open_link(user, now=timezone.now()),
             "changes": [sentence_of(change) for change in changes],
         }
-        pairs = [(name.replace("_", " "), value) for name, value in document.items() if name != "changes"]
-        self.say(options, document, facts([*pairs, *(("change", change) for change in document["changes"])]))
+        pairs = [
+            (name.replace("_", " "), value) for name, value in document.items() if name != "changes"
+        ]
+        self.say(
+            options,
+            document,
+            facts([*pairs, *(("change", change) for change in document["changes"])]),
+        )
 
     def _roles(self, options: dict[str, Any]) -> None:
         user, actor, now = _person_named(options["name"]), _actor(options), timezone.now()
@@ -109,7 +145,9 @@ class Command(PortalCommand):
         user = _person_named(options["name"])
         state = "on" if is_active else "off"
         try:
-            has_changed = switch_account(user, is_active=is_active, actor=_actor(options), now=timezone.now())
+            has_changed = switch_account(
+                user, is_active=is_active, actor=_actor(options), now=timezone.now()
+            )
         except LastAdministrator as refusal:
             raise CommandError(str(refusal)) from refusal
         if not has_changed:
@@ -131,7 +169,9 @@ def _actor(options: dict[str, Any]) -> Actor:
     if not name:
         return command_actor()
     administrators = User.objects.filter(
-        is_active=True, role_assignments__role=Role.ADMINISTRATOR, role_assignments__department__isnull=True
+        is_active=True,
+        role_assignments__role=Role.ADMINISTRATOR,
+        role_assignments__department__isnull=True,
     )
     administrator = administrators.filter(username=name).first()
     if administrator is None:
@@ -140,7 +180,9 @@ def _actor(options: dict[str, Any]) -> Actor:
 
 
 def _person_named(name: str) -> User:
-    user = User.objects.prefetch_related("role_assignments__department").filter(username=name).first()
+    user = (
+        User.objects.prefetch_related("role_assignments__department").filter(username=name).first()
+    )
     if user is None:
         raise unknown("user", name, User.objects.values_list("username", flat=True))
     return user

@@ -1,4 +1,6 @@
-"""`./portal validation set|show|test`: whom profiles ask about challenges that somebody else knows."""
+"""`./portal validation set|show|test`: whom profiles ask about challenges that somebody else
+knows.
+"""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,13 +8,17 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models import ServiceKind, ValidationService
-from approvals.profiles import set_service
-from approvals.validation_services import host_of, probe
+from approvals.models.validations import ServiceKind, ValidationService
+from approvals.profiles.manage import set_service
+from approvals.validation.services import host_of, probe
 from pkiportal.management.arguments import USAGE, command_actor, profile_named
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
-from pkiportal.management.service_options import add_service_options, service_document, service_order
+from pkiportal.management.service_options import (
+    add_service_options,
+    service_document,
+    service_order,
+)
 
 
 class Command(PortalCommand):
@@ -46,26 +52,47 @@ class Command(PortalCommand):
         profile = profile_named(options["slug"])
         order = service_order(options, options["kind"])
         service = set_service(profile, order, actor=command_actor(), now=timezone.now())
-        text = f"{profile.slug} asks {host_of(service)} from now on. Try it: ./portal validation test {profile.slug}"
+        text = (
+            f"{profile.slug} asks {host_of(service)} from now on. Try it: ./portal validation test "
+            f"{profile.slug}"
+        )
         self.say(options, service_document(service), text)
 
     def _list(self, options: dict[str, Any]) -> None:
         services = ValidationService.objects.select_related("profile").order_by("profile__slug")
         documents = [service_document(service) for service in services]
         rows = [
-            [item["profile"], item["kind"], item["host"], item["last_answer_at"], item["last_fault"]]
+            [
+                item["profile"],
+                item["kind"],
+                item["host"],
+                item["last_answer_at"],
+                item["last_fault"],
+            ]
             + ([] if item["in_use"] else ["not in use"])
             for item in documents
         ]
         headings = ["profile", "kind", "asks", "last answer", "last fault", ""]
-        self.say(options, documents, table(headings, rows) if rows else "No profile asks a service.")
+        self.say(
+            options, documents, table(headings, rows) if rows else "No profile asks a service."
+        )
 
     def _test(self, options: dict[str, Any]) -> None:
         profile = profile_named(options["slug"])
-        service = ValidationService.objects.select_related("profile__department").filter(pk=profile.pk).first()
+        service = (
+            ValidationService.objects.select_related("profile__department")
+            .filter(pk=profile.pk)
+            .first()
+        )
         if service is None:
-            raise CommandError(f"{profile.slug} asks no service: ./portal validation set", returncode=USAGE)
+            raise CommandError(
+                f"{profile.slug} asks no service: ./portal validation set", returncode=USAGE
+            )
         works, text = probe(service, actor=command_actor(), now=timezone.now())
         if not works:
             raise CommandError(f"{host_of(service)}: {text}")
-        self.say(options, {"profile": profile.slug, "works": works, "text": text}, f"{host_of(service)}: {text}")
+        self.say(
+            options,
+            {"profile": profile.slug, "works": works, "text": text},
+            f"{host_of(service)}: {text}",
+        )

@@ -6,13 +6,15 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from approvals.configurations.facts import AuthorityFacts, ConfigurationFacts, Names
+from approvals.device_setup.configurations.facts import AuthorityFacts, ConfigurationFacts, Names
 from tests.pki import FOLDER
 
 
 def certificate(name: str) -> bytes:
     """Return a recorded certificate, DER."""
-    return x509.load_pem_x509_certificate((FOLDER / f"{name}.crt.pem").read_bytes()).public_bytes(Encoding.DER)
+    return x509.load_pem_x509_certificate((FOLDER / f"{name}.crt.pem").read_bytes()).public_bytes(
+        Encoding.DER
+    )
 
 
 ISSUING: Final = AuthorityFacts("issuing", "CN=Issuing CA", certificate("ra"))
@@ -37,6 +39,8 @@ def facts(**changes: Any) -> ConfigurationFacts:
     return replace(FACTS, **changes)
 
 
-def named(*subject: tuple[str, str], sans: tuple[tuple[str, str], ...] = (), **changes: Any) -> ConfigurationFacts:
+def named(
+    *subject: tuple[str, str], sans: tuple[tuple[str, str], ...] = (), **changes: Any
+) -> ConfigurationFacts:
     """Return facts for other names."""
     return replace(FACTS, names=Names(subject, sans), **changes)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals.configurations.addresses import names_this_machine
+from approvals.device_setup.configurations.addresses import names_this_machine
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,16 @@ def test_the_whole_loopback_network_is_the_machine_itself(address: object) -> No
 
 @pytest.mark.parametrize(
     "host",
-    ["pki.example", "localhost.example", "mylocalhost", "10.0.0.1", "128.0.0.1", "[2001:db8::1]", "127.example", "1.1"],
+    [
+        "pki.example",
+        "localhost.example",
+        "mylocalhost",
+        "10.0.0.1",
+        "128.0.0.1",
+        "[2001:db8::1]",
+        "127.example",
+        "1.1",
+    ],
 )
 def test_another_address_is_not(host: str) -> None:
     assert not names_this_machine(f"http://{host}:8000/")

@@ -1,4 +1,6 @@
-"""What a stranger types stays one value: no name and no challenge breaks out of the language it is written in."""
+"""What a stranger types stays one value: no name and no challenge breaks out of the language it is
+written in.
+"""
 
 import re
 import shlex
@@ -12,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from approvals.configurations.clients import CLIENTS
-from approvals.configurations.facts import Configuration, NotExpressible
+from approvals.device_setup.configurations.clients import CLIENTS
+from approvals.device_setup.configurations.facts import Configuration, NotExpressible
 from tests.approvals.configurations.material import named
 
 NASTY: Final = "\"'`$\\;|&<>(){}[]?!#%*~^,=+/:@- \n\r\t\x00\x1b\u2019\u202eéaZ0."
@@ -41,7 +43,9 @@ def shell_tokens(text: str) -> list[str]:
 
 def powershell_tokens(text: str) -> list[str]:
     """Return verbatim strings, and the code between them line by line."""
-    found = re.findall(r"'((?:[^']|'')*)'|([^']+)", text.replace("machine's", "").replace("user's", ""))
+    found = re.findall(
+        r"'((?:[^']|'')*)'|([^']+)", text.replace("machine's", "").replace("user's", "")
+    )
     return [code or string.replace("''", "'") for string, code in found]
 
 
@@ -50,7 +54,9 @@ def xml_tokens(text: str) -> list[str]:
 
 
 def openssl_tokens(text: str) -> list[str]:
-    """Return the lines between the marks of the here-document, backslashes resolved as config(5) does."""
+    """Return the lines between the marks of the here-document, backslashes resolved as config(5)
+    does.
+    """
     lines = text.split("<<'END'\n")[1].removesuffix("\nEND").split("\n")
     assert "END" not in lines
     for line in lines:
@@ -71,7 +77,9 @@ LANGUAGES: Final[dict[str, list[Callable[[str], list[str]]]]] = {
 
 
 def tokens(slug: str, name: str, secret: str, san: str) -> Iterator[list[str]]:
-    facts = named(("O", "Example"), ("CN", name), sans=(("dns", san),), challenge=secret, renews=True)
+    facts = named(
+        ("O", "Example"), ("CN", name), sans=(("dns", san),), challenge=secret, renews=True
+    )
     for reader, text in zip(LANGUAGES[slug], blocks(CLIENTS[slug].render(facts)), strict=False):
         yield reader(text)
 
@@ -85,7 +93,9 @@ def tokens(slug: str, name: str, secret: str, san: str) -> Iterator[list[str]]:
 @example(name="END", secret="END", san="a,DNS:b")
 @example(name="a b", secret="$ENV::HOME", san="a;3+b")
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_value_stays_one_value_or_is_refused(slug: str, name: str, secret: str, san: str) -> None:
     try:
@@ -128,8 +138,14 @@ def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
     for slug in SHELLS:
         text = "\n".join(blocks(CLIENTS[slug].render(facts)))
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
-        done = subprocess.run(["sh", "-e", "-c", text], cwd=tmp_path, env=environment, capture_output=True, check=True)
-        said = (done.stdout + (tmp_path / "device.crt").read_bytes()) if slug == "strongswan" else done.stdout
+        done = subprocess.run(
+            ["sh", "-e", "-c", text], cwd=tmp_path, env=environment, capture_output=True, check=True
+        )
+        said = (
+            (done.stdout + (tmp_path / "device.crt").read_bytes())
+            if slug == "strongswan"
+            else done.stdout
+        )
         words = said.decode().split("\0")
         assert any(word.endswith(facts.names.common_name) for word in words), slug
         kept = (tmp_path / "challenge.txt").read_text() if slug == "demo" else ""
@@ -138,11 +154,23 @@ def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
 
 
 def test_openssl_reads_the_names_and_the_challenge_as_they_were_typed(tmp_path: Path) -> None:
-    facts = named(("O", 'Büro "Ost" & $HOME'), ("CN", "#1; a\\b = 'c'"), challenge='p$ENV::PATH"\\#')
+    facts = named(
+        ("O", 'Büro "Ost" & $HOME'), ("CN", "#1; a\\b = 'c'"), challenge='p$ENV::PATH"\\#'
+    )
     config = CLIENTS["sscep"].render(facts).steps[:2]
     script = "\n".join(step.text for step in config)
     subprocess.run(["sh", "-e", "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    show = ["openssl", "req", "-in", "device.csr", "-noout", "-subject", "-nameopt", "utf8,sep_multiline", "-text"]
+    show = [
+        "openssl",
+        "req",
+        "-in",
+        "device.csr",
+        "-noout",
+        "-subject",
+        "-nameopt",
+        "utf8,sep_multiline",
+        "-text",
+    ]
     said = subprocess.run(show, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert 'O=Büro "Ost" & $HOME' in said
     assert "CN=#1; a\\b = 'c'" in said

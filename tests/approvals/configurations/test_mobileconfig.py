@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from approvals.configurations.apple import apple, mobileconfig
-from approvals.configurations.facts import NotExpressible
-from approvals.configurations.signed_data import sign_content
+from approvals.device_setup.configurations.apple import apple, mobileconfig
+from approvals.device_setup.configurations.facts import NotExpressible
+from approvals.device_setup.configurations.signed_data import sign_content
 from tests.approvals.configurations.material import FACTS, ROOT, certificate, facts, named
 from tests.pki import FOLDER, rsa_key
 
@@ -44,24 +44,35 @@ def test_the_payload_says_what_a_device_needs_to_wait_for_an_officer() -> None:
 
 
 def test_what_is_not_wanted_is_not_in_it() -> None:
-    content = plistlib.loads(mobileconfig(named(("CN", "a"), challenge=None)))["PayloadContent"][0]["PayloadContent"]
+    content = plistlib.loads(mobileconfig(named(("CN", "a"), challenge=None)))["PayloadContent"][0][
+        "PayloadContent"
+    ]
     assert "Challenge" not in content
     assert "SubjectAltName" not in content
 
 
 def test_several_names_of_a_kind_and_attributes_without_a_short_name() -> None:
     wanted = named(
-        ("UID", "42"), ("CN", "a"), sans=(("dns", "a.example"), ("dns", "b.example"), ("upn", "a@b.example"))
+        ("UID", "42"),
+        ("CN", "a"),
+        sans=(("dns", "a.example"), ("dns", "b.example"), ("upn", "a@b.example")),
     )
     content = plistlib.loads(mobileconfig(wanted))["PayloadContent"][0]["PayloadContent"]
     assert content["Subject"][0] == [["0.9.2342.19200300.100.1.1", "42"]]
-    assert content["SubjectAltName"] == {"dNSName": ["a.example", "b.example"], "ntPrincipalName": "a@b.example"}
+    assert content["SubjectAltName"] == {
+        "dNSName": ["a.example", "b.example"],
+        "ntPrincipalName": "a@b.example",
+    }
 
 
 def test_the_same_device_gets_the_same_identifiers_and_another_one_others() -> None:
     def identifiers(name: str, challenge: str) -> list[str]:
         found = plistlib.loads(mobileconfig(named(("CN", name), challenge=challenge)))
-        return [found["PayloadUUID"], found["PayloadContent"][0]["PayloadUUID"], found["PayloadIdentifier"]]
+        return [
+            found["PayloadUUID"],
+            found["PayloadContent"][0]["PayloadUUID"],
+            found["PayloadIdentifier"],
+        ]
 
     first, again, other = identifiers("a", "x"), identifiers("a", "y"), identifiers("b", "x")
     assert first == again
@@ -72,7 +83,9 @@ def test_the_same_device_gets_the_same_identifiers_and_another_one_others() -> N
 
 def test_text_of_markup_stays_text() -> None:
     name = '</string><key>KeyIsExtractable</key><true/> & "x"'
-    content = plistlib.loads(mobileconfig(named(("CN", name))))["PayloadContent"][0]["PayloadContent"]
+    content = plistlib.loads(mobileconfig(named(("CN", name))))["PayloadContent"][0][
+        "PayloadContent"
+    ]
     assert content["Subject"] == [[["CN", name]]]
     assert content["KeyIsExtractable"] is False
 
@@ -100,11 +113,27 @@ def test_openssl_verifies_the_signature_and_gives_the_content_back(tmp_path: Pat
         sign=lambda data: key.sign(data, padding.PKCS1v15(), hashes.SHA256()),
     )
     (tmp_path / "signed").write_bytes(signed)
-    verify = ["openssl", "cms", "-verify", "-inform", "DER", "-in", "signed", "-out", "content", "-purpose", "any"]
+    verify = [
+        "openssl",
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-in",
+        "signed",
+        "-out",
+        "content",
+        "-purpose",
+        "any",
+    ]
     trust = ["-CAfile", str(FOLDER / "ca.crt.pem"), "-no_check_time"]
-    done = subprocess.run([*verify, *trust], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*verify, *trust], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert "successful" in done.stderr
     assert (tmp_path / "content").read_bytes() == mobileconfig(FACTS)
     (tmp_path / "signed").write_bytes(signed.replace(b"r1.example", b"r2.example"))
-    done = subprocess.run([*verify, *trust], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*verify, *trust], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0

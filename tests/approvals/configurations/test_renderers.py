@@ -5,8 +5,8 @@ from hashlib import md5, sha1, sha256
 
 import pytest
 
-from approvals.configurations.clients import CLIENTS, Client
-from approvals.configurations.facts import (
+from approvals.device_setup.configurations.clients import CLIENTS, Client
+from approvals.device_setup.configurations.facts import (
     FOR_OFFICERS,
     FOR_POLICY,
     ConfigurationFacts,
@@ -15,8 +15,8 @@ from approvals.configurations.facts import (
     Polling,
     key_sizes,
 )
-from approvals.configurations.names import read_alternative_name
-from approvals.configurations.writing import command, grouped
+from approvals.device_setup.configurations.names import read_alternative_name
+from approvals.device_setup.configurations.writing import command, grouped
 from tests.approvals.configurations.material import FACTS, ISSUING, ROOT, facts, named
 
 EVERY = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
@@ -46,7 +46,14 @@ def test_every_client_gets_the_address_the_challenge_and_a_fingerprint(client: C
 @EVERY
 def test_without_a_challenge_nothing_speaks_of_one(client: Client) -> None:
     text = client.render(facts(challenge=None, is_one_time=False)).as_text().lower()
-    for word in ("challengepassword", "challenge-password", "--password", "password 0", " -l abc", "challenge.txt"):
+    for word in (
+        "challengepassword",
+        "challenge-password",
+        "--password",
+        "password 0",
+        " -l abc",
+        "challenge.txt",
+    ):
         assert word not in text
     assert "<data></data>" not in text
 
@@ -54,8 +61,12 @@ def test_without_a_challenge_nothing_speaks_of_one(client: Client) -> None:
 @EVERY
 @pytest.mark.parametrize("is_manual", [True, False])
 @pytest.mark.parametrize("renews", [True, False])
-def test_every_client_can_be_told_of_every_kind_of_profile(client: Client, is_manual: bool, renews: bool) -> None:
-    wanted = facts(is_manual=is_manual, renews=renews, takes_legacy=not is_manual, key_sizes=(3072,))
+def test_every_client_can_be_told_of_every_kind_of_profile(
+    client: Client, is_manual: bool, renews: bool
+) -> None:
+    wanted = facts(
+        is_manual=is_manual, renews=renews, takes_legacy=not is_manual, key_sizes=(3072,)
+    )
     configuration = client.render(wanted)
     assert configuration.steps
     assert "3072" in configuration.as_text() or client.slug == "demo"
@@ -65,7 +76,11 @@ def test_every_client_can_be_told_of_every_kind_of_profile(client: Client, is_ma
 
 def test_a_trustpoint_of_ios_has_a_line_for_each_thing_and_nothing_else() -> None:
     block = CLIENTS["cisco-ios"].render(facts(renews=True)).steps[0].text
-    lines = dict(re.findall(r"^ ([a-z-]+(?: retry period| retry count| url| 0)?) ?(.*)$", block, re.MULTILINE))
+    lines = dict(
+        re.findall(
+            r"^ ([a-z-]+(?: retry period| retry count| url| 0)?) ?(.*)$", block, re.MULTILINE
+        )
+    )
     assert lines == {
         "enrollment url": "http://portal.example:80/scep/routers/",
         "enrollment retry period": "15",
@@ -85,12 +100,18 @@ def test_a_trustpoint_of_ios_has_a_line_for_each_thing_and_nothing_else() -> Non
 
 def test_the_asa_compares_by_itself() -> None:
     text = text_of("cisco-asa", FACTS)
-    assert f"crypto ca authenticate portal-routers fingerprint {ISSUING.digests['SHA-1']} nointeractive" in text
+    assert (
+        f"crypto ca authenticate portal-routers fingerprint {ISSUING.digests['SHA-1']} "
+        "nointeractive" in text
+    )
     assert " email noc@example.org" in text
 
 
 def test_a_second_name_of_a_kind_is_left_out_and_said() -> None:
-    wanted = named(("CN", "a.example"), sans=(("dns", "a.example"), ("dns", "b.example"), ("uri", "https://a.example")))
+    wanted = named(
+        ("CN", "a.example"),
+        sans=(("dns", "a.example"), ("dns", "b.example"), ("uri", "https://a.example")),
+    )
     assert "left out: b.example" in warnings_of("cisco-ios", wanted)
     assert "cannot ask for uri:https://a.example" in warnings_of("cisco-ios", wanted)
     assert " ip-address none" in text_of("cisco-ios", wanted)
@@ -100,7 +121,9 @@ def test_a_second_name_of_a_kind_is_left_out_and_said() -> None:
 def test_junos_reads_set_lines_and_one_request() -> None:
     blocks = [step.text for step in CLIENTS["junos"].render(FACTS).steps]
     for line in blocks[0].splitlines()[:-1]:
-        assert re.fullmatch(r"set security pki ca-profile portal-routers [a-z-]+( [a-z-]+)? \S+", line), line
+        assert re.fullmatch(
+            r"set security pki ca-profile portal-routers [a-z-]+( [a-z-]+)? \S+", line
+        ), line
     retry = int(re.findall(r"retry (\d+)", blocks[0])[0])
     interval = int(re.findall(r"retry-interval (\d+)", blocks[0])[0])
     assert retry <= 1080
@@ -112,7 +135,9 @@ def test_junos_reads_set_lines_and_one_request() -> None:
 
 def test_fortios_gets_its_arguments_in_order() -> None:
     generate = CLIENTS["fortigate"].render(named(("C", "DE"), ("CN", "fw.example"))).steps[1].text
-    words = re.findall(r'"[^"]*"|\S+', generate.removeprefix("execute vpn certificate local generate rsa "))
+    words = re.findall(
+        r'"[^"]*"|\S+', generate.removeprefix("execute vpn certificate local generate rsa ")
+    )
     assert words[:10] == [
         "portal-routers",
         "2048",
@@ -137,13 +162,19 @@ def test_pan_os_takes_one_alternative_name_and_none_without_a_challenge() -> Non
     fields = dict(CLIENTS["pan-os"].render(FACTS).steps[0].fields)
     assert fields["Subject Alternative Name Type"] == "RFC 822 Name: noc@example.org"
     assert fields["SCEP Challenge"] == "Fixed"
-    assert dict(CLIENTS["pan-os"].render(facts(challenge=None)).steps[0].fields)["SCEP Challenge"] == "None"
+    assert (
+        dict(CLIENTS["pan-os"].render(facts(challenge=None)).steps[0].fields)["SCEP Challenge"]
+        == "None"
+    )
 
 
 def test_windows_is_warned_of_keys_that_a_tpm_cannot_make() -> None:
     assert "TPM" in warnings_of("windows", facts(key_sizes=(3072,)))
     assert "TPM" not in warnings_of("windows", FACTS)
-    text = text_of("windows", named(("CN", "pc"), sans=(("upn", "alice@example.org"), ("uri", "https://a.example"))))
+    text = text_of(
+        "windows",
+        named(("CN", "pc"), sans=(("upn", "alice@example.org"), ("uri", "https://a.example"))),
+    )
     assert "InitializeFromString(11, 'alice@example.org')" in text
     assert "<Data>11+alice@example.org;7+https://a.example</Data>" in text
     assert "CX509ExtensionAlternativeNames" not in text_of("windows", named(("CN", "pc")))
@@ -173,9 +204,13 @@ def test_strongswan_names_one_file_for_each_authority() -> None:
     assert "ca-1.der" not in alone
 
 
-def test_strongswan_encrypts_to_the_second_ra_where_there_are_two_and_is_warned_where_no_root_is_given_out() -> None:
+def test_strongswan_encrypts_to_the_second_ra_where_there_are_two_and_is_warned_where_no_root_is_given_out() -> (  # noqa: E501
+    None
+):
     assert "--cacert-enc ra.der --cacert-sig ra.der" in text_of("strongswan", FACTS)
-    assert "--cacert-enc ra-2.der --cacert-sig ra.der" in text_of("strongswan", facts(is_split=True))
+    assert "--cacert-enc ra-2.der --cacert-sig ra.der" in text_of(
+        "strongswan", facts(is_split=True)
+    )
     assert "without the root" in warnings_of("strongswan", facts(gives_root=False))
     assert "without the root" not in warnings_of("strongswan", FACTS)
 
@@ -187,7 +222,9 @@ def test_the_test_client_says_what_it_leaves_out() -> None:
 
 
 @pytest.mark.parametrize("slug", ["strongswan", "certmonger", "windows"])
-def test_a_name_that_would_read_as_two_is_refused_where_the_client_knows_no_escape(slug: str) -> None:
+def test_a_name_that_would_read_as_two_is_refused_where_the_client_knows_no_escape(
+    slug: str,
+) -> None:
     with pytest.raises(NotExpressible, match="O 'Example, Inc'"):
         CLIENTS[slug].render(named(("O", "Example, Inc"), ("CN", "a")))
 
@@ -267,7 +304,9 @@ def test_an_attribute_that_is_not_there_is_empty() -> None:
         ("https://a.example/x", "uri", "https://a.example/x"),
     ],
 )
-def test_an_alternative_name_is_read_with_or_without_its_kind(text: str, kind: str, value: str) -> None:
+def test_an_alternative_name_is_read_with_or_without_its_kind(
+    text: str, kind: str, value: str
+) -> None:
     name = read_alternative_name(text)
     assert (name.kind, name.value) == (kind, value)
 

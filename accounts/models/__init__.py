@@ -1,0 +1,7 @@
+"""The tables of people. Code imports the modules; this file imports them for Django."""
+
+from accounts.models import (  # noqa: F401
+    changes,
+    people,
+    sessions,
+)

@@ -1,0 +1,1 @@
+"""Where a request comes from, and what proxies say about it."""

@@ -1,0 +1,1 @@
+"""Changes to people: created, granted roles, sent links, told about changes."""

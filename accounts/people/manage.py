@@ -1,0 +1,195 @@
+"""People are created with their roles in one step; roles are granted and taken away; each with an
+entry in the log.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+
+from accounts.models.changes import ChangeKind
+from accounts.models.people import Department, RoleAssignment, User
+from accounts.people.changes import Author, note_change, note_role
+from accounts.roles import Role
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record
+
+
+class RoleUnchanged(Exception):
+    """The person has the role already, or does not have it; `str()` is a sentence."""
+
+
+class LastAdministrator(Exception):
+    """The change would leave no active administrator of the whole organization; `str()` is a
+    sentence.
+    """
+
+    def __init__(self, user: User) -> None:
+        super().__init__(
+            f"user {user.username!r} is the only active administrator of the whole organization: "
+            "first grant the role "
+            "administrator, without a department, to another active person"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """Who is to be created.
+
+    With a department the roles count only there; without a password a link sets it.
+    """
+
+    username: str
+    roles: tuple[Role, ...]
+    password: str = field(default="", repr=False)
+    email: str = ""
+    full_name: str = ""
+    department: Department | None = None
+
+
+def create_person(person: NewPerson, *, actor: Actor, now: datetime) -> User:
+    """Create a user and grant the roles.
+
+    Raises ValidationError for a bad or taken name, or a weak password.
+
+    A password that comes with the order is one that another person knows, and is written down as
+    such.
+    """
+    user = User(
+        username=person.username,
+        email=User.objects.normalize_email(person.email),
+        full_name=person.full_name,
+    )
+    user.date_joined = now
+    user.set_unusable_password()
+    user.full_clean()
+    if person.password:
+        validate_password(person.password, user)
+        user.set_password(person.password)
+    department = person.department.slug if person.department else ""
+    with transaction.atomic():
+        user.save(force_insert=True)
+        subject = Subject.of("user", user.pk)
+        data = {
+            "username": Personal(user.username),
+            **({"password": "set by command"} if person.password else {}),
+        }
+        record(
+            Event.USER_CREATE,
+            actor=actor,
+            now=now,
+            subject=subject,
+            data=data,
+            department=department,
+        )
+        if person.password:
+            note_change(user, ChangeKind.COMMAND_PASSWORD, author=Author.of(actor), now=now)
+        for role in person.roles:
+            RoleAssignment.objects.create(
+                user=user, role=role, department=person.department, granted_at=now
+            )
+            record_role(Event.ROLE_GRANT, user, role, actor=actor, now=now, department=department)
+    return user
+
+
+def grant_role(
+    user: User, role: Role, department: Department | None, *, actor: Actor, now: datetime
+) -> None:
+    """Grant a role, everywhere or for one department.
+
+    Raises RoleUnchanged if the person has it there.
+    """
+    with transaction.atomic():
+        if RoleAssignment.objects.filter(user=user, role=role, department=department).exists():
+            raise RoleUnchanged(f"user {user.username!r}: has the role {role.value} already")
+        RoleAssignment.objects.create(user=user, role=role, department=department, granted_at=now)
+        record_role(
+            Event.ROLE_GRANT,
+            user,
+            role,
+            actor=actor,
+            now=now,
+            department=department.slug if department else "",
+        )
+
+
+def revoke_role(
+    user: User, role: Role, department: Department | None, *, actor: Actor, now: datetime
+) -> None:
+    """Take a role away. Raises RoleUnchanged if the person does not have it there, and
+    LastAdministrator.
+    """
+    with transaction.atomic():
+        if role is Role.ADMINISTRATOR and department is None:
+            keep_an_administrator(user)
+        if not RoleAssignment.objects.filter(user=user, role=role, department=department).delete()[
+            0
+        ]:
+            raise RoleUnchanged(f"user {user.username!r}: does not have the role {role.value}")
+        record_role(
+            Event.ROLE_REVOKE,
+            user,
+            role,
+            actor=actor,
+            now=now,
+            department=department.slug if department else "",
+        )
+
+
+def record_role(
+    event: Event, user: User, role: Role, *, actor: Actor, now: datetime, department: str
+) -> None:
+    """Record a role that was granted or taken away in the caller's transaction; a new one is told
+    to the person.
+    """
+    data = {"role": role.value, "department": department}
+    if event is Event.ROLE_GRANT and actor.identifier == str(user.pk):
+        data["to_themself"] = "yes"
+    record(
+        event,
+        actor=actor,
+        now=now,
+        subject=Subject.of("user", user.pk),
+        data=data,
+        department=department,
+    )
+    if event is Event.ROLE_GRANT:
+        note_role(user, role, actor=actor, now=now)
+
+
+def keep_an_administrator(user: User) -> None:
+    """Raise LastAdministrator if only this person could administer the whole organization; call it
+    in a transaction.
+
+    The rows of the role stay locked until its end, so that two administrators cannot take it from
+    each other at once.
+    """
+    unrestricted = RoleAssignment.objects.filter(role=Role.ADMINISTRATOR, department__isnull=True)
+    holders = list(
+        unrestricted.select_for_update().order_by("pk").values_list("user_id", flat=True)
+    )
+    if list(User.objects.filter(pk__in=holders, is_active=True).values_list("pk", flat=True)) == [
+        user.pk
+    ]:
+        raise LastAdministrator(user)
+
+
+def switch_account(user: User, *, is_active: bool, actor: Actor, now: datetime) -> bool:
+    """Let a person sign in, or not any more; their sessions and tokens end at once.
+
+    Returns False if it was so.
+
+    Raises LastAdministrator.
+    """
+    with transaction.atomic():
+        if not is_active:
+            keep_an_administrator(user)
+        if not User.objects.filter(pk=user.pk, is_active=not is_active).update(is_active=is_active):
+            return False
+        user.is_active = is_active
+        data = {"changed": ["is_active"], "is_active": is_active}
+        record(
+            Event.USER_CHANGE, actor=actor, now=now, subject=Subject.of("user", user.pk), data=data
+        )
+    return True

@@ -1,0 +1,1 @@
+"""Signing in: sessions, known browsers, limits on wrong passwords."""

@@ -1,0 +1,60 @@
+"""How often a password may be wrong: for each person and network, for each network, and for each
+person from anywhere.
+
+A browser that the person has signed in with before is counted by itself: wrong passwords from
+elsewhere never keep it out. A name that does not exist is counted like one that does, by its
+letters; no answer tells them apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.http import HttpRequest
+
+from accounts.network.addresses import client_address, network_of
+from accounts.sign_in.browsers import folded_name, known_browser
+from accounts.sign_in.throttle import BackOff, Limit
+
+#: Wrong passwords for one name from one network.
+PERSON_AND_NETWORK: Final = Limit("sign-in", 5, timedelta(minutes=5))
+#: Wrong names or passwords from one network, and sign-ins from it: each costs a slow hash.
+NETWORK: Final = Limit("sign-in from", 10, timedelta(minutes=1))
+NETWORK_ALL: Final = Limit("any sign-in from", 30, timedelta(minutes=1))
+#: Wrong passwords for one name from anywhere, for browsers that are not known.
+PERSON: Final = BackOff("sign-in as", 100, timedelta(days=1), timedelta(minutes=15))
+#: Wrong passwords for one name in one known browser; beyond that it is counted like any other.
+BROWSER: Final = Limit("sign-in in", 10, timedelta(minutes=5))
+
+_Counter = Limit | BackOff
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A sign-in that was counted; `give_back` once it has succeeded."""
+
+    taken: Sequence[tuple[_Counter, tuple[str, ...]]]
+
+    def give_back(self) -> None:
+        """Count it as no failure."""
+        for counter, of in self.taken:
+            counter.give_back(*of)
+
+
+def begin_sign_in(request: HttpRequest, name: str, *, now: datetime) -> Attempt | None:
+    """Count a sign-in before its password is looked at; None where it must not be."""
+    person, network = folded_name(name), network_of(client_address(request))
+    browser = known_browser(request, name)
+    if browser is not None and BROWSER.take(browser, person, now=now):
+        return Attempt([(BROWSER, (browser, person))])
+    if not NETWORK_ALL.take(network, now=now):
+        return None
+    taken: list[tuple[_Counter, tuple[str, ...]]] = []
+    wanted = ((NETWORK, (network,)), (PERSON_AND_NETWORK, (person, network)), (PERSON, (person,)))
+    for counter, of in wanted:
+        if not counter.take(*of, now=now):
+            Attempt(taken).give_back()
+            return None
+        taken.append((counter, of))
+    return Attempt(taken)

@@ -1,0 +1,108 @@
+"""Tries that may fail, counted in the database: the counts hold in all processes, and no cache or
+broker is asked.
+
+A try is counted before anything is looked at and given back where it succeeds, so that many at once
+are counted too. Each step is one statement that changes a row or does not: no lock is held, and of
+two that compete one sees the other.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import F, Q
+
+from accounts.models.people import Tries
+from database import moments
+
+_KEPT: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` tries of one kind in `window`, which begins with the first of them."""
+
+    kind: str
+    most: int
+    window: timedelta
+
+    def take(self, *of: str, now: datetime) -> bool:
+        """Count a try of what `of` names, as a person or an address; False, and uncounted, at the
+        limit.
+        """
+        rows = Tries.objects.filter(key=_key(self.kind, of))
+        lately = moments.within("since", now=now, span=self.window)
+        recent, old = rows.filter(lately), rows.filter(~lately)
+        if recent.filter(number__lt=self.most).update(number=F("number") + 1):
+            return True
+        if recent.filter(
+            number__gte=self.most
+        ).exists():  # a row alone says nothing: others make it now
+            return False
+        if old.update(number=1, since=now, free_at=None):
+            return True
+        _begin(self.kind, of, now=now)
+        return bool(rows.filter(number__lt=self.most).update(number=F("number") + 1))
+
+    def give_back(self, *of: str) -> None:
+        """Take a try back that succeeded."""
+        Tries.objects.filter(key=_key(self.kind, of), number__gt=0).update(number=F("number") - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """`free` tries in a window, then one at a time, each after twice the pause of the one before,
+    up to `longest`.
+    """
+
+    kind: str
+    free: int
+    window: timedelta
+    longest: timedelta
+
+    def take(self, *of: str, now: datetime) -> bool:
+        """Count a try; False, and uncounted, during a pause.
+
+        Of several at once after a pause one gets through.
+        """
+        if Limit(self.kind, self.free, self.window).take(*of, now=now):
+            return True
+        rows = Tries.objects.filter(key=_key(self.kind, of))
+        row = rows.filter(
+            Q(free_at__isnull=True) | moments.over("free_at", now=now, span=self.longest)
+        ).first()
+        if row is None:
+            return False
+        pause = min(self.longest, timedelta(seconds=2 ** min(row.number - self.free, 20)))
+        same = (
+            rows.filter(number=row.number, free_at=row.free_at)
+            if row.free_at
+            else rows.filter(free_at__isnull=True)
+        )
+        return bool(same.update(number=F("number") + 1, free_at=now + pause))
+
+    def give_back(self, *of: str) -> None:
+        """Take a try back that succeeded, with its pause."""
+        Tries.objects.filter(key=_key(self.kind, of), number__gt=0).update(
+            number=F("number") - 1, free_at=None
+        )
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete counts that matter no longer, and those of a clock that was ahead; returns how
+    many.
+    """
+    return Tries.objects.exclude(moments.within("since", now=now, span=_KEPT)).delete()[0]
+
+
+def _begin(kind: str, of: tuple[str, ...], *, now: datetime) -> None:
+    """Make the row of a first try; of several that are the first at once one makes it."""
+    Tries.objects.bulk_create(
+        [Tries(key=_key(kind, of), number=0, since=now)], ignore_conflicts=True
+    )
+
+
+def _key(kind: str, of: tuple[str, ...]) -> str:
+    """Names and addresses are people's: the table holds a digest."""
+    return hashlib.sha256("\x00".join((kind, *of)).encode()).hexdigest()

@@ -1,0 +1,189 @@
+"""One-time challenges for an MDM that fetches them the way it fetches them from NDES: a name, a
+password, a page.
+
+Each refusal is recorded with its real cause, counted where it repeats. Passwords have 160 bits: a
+right one is known by its digest before anything else, so that wrong ones from its network or at its
+name keep no MDM out.
+"""
+
+import hmac
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.db import transaction
+
+from accounts.network.addresses import network_of
+from accounts.sign_in.throttle import Limit
+from approvals.challenges.onetime import ChallengeOrder, create_challenges
+from approvals.models.challenges import ChallengeOrigin
+from approvals.models.ndes import NdesAccount, NdesChallenge
+from approvals.models.profiles import ChallengePolicy
+from approvals.records.transitions import department_of
+from approvals.rules.policy import is_address_allowed
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record_repeated
+from database.encryption import Secret
+
+#: Wrong names or passwords in a minute, from one network and for one name; further wrong ones are
+#: told to wait.
+WRONG_A_MINUTE = 10
+_FROM_NETWORK = Limit("ndes from", WRONG_A_MINUTE, timedelta(minutes=1))
+_OF_NAME = Limit("ndes of", WRONG_A_MINUTE, timedelta(minutes=1))
+
+
+class NdesRefusal(StrEnum):
+    """Why there is no challenge.
+
+    The first four read alike to whoever asked, but for the pause of the last of them.
+    """
+
+    UNKNOWN_NAME = "unknown name"
+    WRONG_PASSWORD = "wrong password"  # noqa: S105 - a cause, not a password
+    NETWORK = "network not allowed"
+    TOO_MANY_TRIES = "too many wrong names or passwords"
+    DISABLED = "account disabled"
+    NOT_ONE_TIME = "profile takes no one-time challenges"
+    FULL = "too many unused challenges"
+
+
+_GUESSES = (NdesRefusal.UNKNOWN_NAME, NdesRefusal.WRONG_PASSWORD, NdesRefusal.NETWORK)
+
+
+@dataclass(frozen=True, slots=True)
+class NdesCredentials:
+    """What somebody presents, and from where."""
+
+    name: str
+    password: str = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class NdesAnswer:
+    """A fresh challenge or why there is none, and the account where the password was right."""
+
+    account: NdesAccount | None = None
+    secret: Secret | None = None
+    refusal: NdesRefusal | None = None
+
+
+def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
+    """Make a challenge for the account whose name and password these are.
+
+    A wrong name costs the time of a wrong password. The slow hash is computed outside of any
+    transaction, so that no lock waits for it, and not at all for a password whose digest is known.
+    """
+    account = (
+        NdesAccount.objects.select_related("profile__ca", "profile__department")
+        .filter(name=presented.name.lower())
+        .first()
+    )
+    refusal = _look_at(presented, account, now=now)
+    if account is None or refusal is not None:
+        return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
+    made = _make(account, presented, now=now)
+    if isinstance(made, NdesRefusal):
+        return _refuse(presented, made, account, now=now)
+    return NdesAnswer(account=account, secret=made)
+
+
+def _look_at(
+    presented: NdesCredentials, account: NdesAccount | None, *, now: datetime
+) -> NdesRefusal | None:
+    if (
+        account is not None
+        and _is_known(presented, account)
+        and is_address_allowed(presented.address, account.networks)
+    ):
+        return _state(account)
+    name, network = presented.name.lower(), network_of(presented.address)
+    if not (_FROM_NETWORK.take(network, now=now) and _OF_NAME.take(name, now=now)):
+        return NdesRefusal.TOO_MANY_TRIES
+    if account is None:
+        make_password(presented.password)
+        return NdesRefusal.UNKNOWN_NAME
+    if not check_password(presented.password, account.password):
+        return NdesRefusal.WRONG_PASSWORD
+    if not is_address_allowed(presented.address, account.networks):
+        return NdesRefusal.NETWORK
+    _FROM_NETWORK.give_back(network)
+    _OF_NAME.give_back(name)
+    digest = account.digest_of(presented.password)
+    NdesAccount.objects.filter(pk=account.pk, password=account.password).update(digest=digest)
+    return _state(account)
+
+
+def _is_known(presented: NdesCredentials, account: NdesAccount) -> bool:
+    return hmac.compare_digest(account.digest, account.digest_of(presented.password))
+
+
+def _state(account: NdesAccount) -> NdesRefusal | None:
+    if account.disabled_at is not None:
+        return NdesRefusal.DISABLED
+    return (
+        None if account.profile.challenge == ChallengePolicy.ONE_TIME else NdesRefusal.NOT_ONE_TIME
+    )
+
+
+def _make(
+    account: NdesAccount, presented: NdesCredentials, *, now: datetime
+) -> Secret | NdesRefusal:
+    """Make a challenge, unless as many wait as may, or the account has changed while the password
+    was looked at.
+
+    The lock on the account keeps two from being the last.
+    """
+    actor = Actor("ndes-account", str(account.pk), name=account.name, address=presented.address)
+    order = ChallengeOrder(account.profile, lifetime=account.lifetime, origin=ChallengeOrigin.NDES)
+    with transaction.atomic():
+        fresh = NdesAccount.objects.select_for_update().get(pk=account.pk)
+        if fresh.disabled_at is not None:
+            return NdesRefusal.DISABLED
+        if fresh.password != account.password:
+            return NdesRefusal.WRONG_PASSWORD
+        if unused(fresh, now=now) >= fresh.max_unused:
+            return NdesRefusal.FULL
+        ((challenge, secret),) = create_challenges(order, actor=actor, user=None, now=now)
+        NdesChallenge.objects.create(challenge=challenge, account=account)
+    return secret
+
+
+def unused(account: NdesAccount, *, now: datetime) -> int:
+    """Return how many challenges of the account could still be used."""
+    return NdesChallenge.objects.filter(
+        account=account,
+        challenge__redeemed_at__isnull=True,
+        challenge__withdrawn_at__isnull=True,
+        challenge__expires_at__gt=now,
+    ).count()
+
+
+def _refuse(
+    presented: NdesCredentials, refusal: NdesRefusal, account: NdesAccount | None, *, now: datetime
+) -> NdesAnswer:
+    """Record the real cause.
+
+    A guess has no subject, so that guesses at several names count as one address's.
+    """
+    is_guess = refusal in _GUESSES or refusal is NdesRefusal.TOO_MANY_TRIES
+    is_over = refusal is NdesRefusal.TOO_MANY_TRIES
+    address = network_of(presented.address) if is_over else presented.address
+    with transaction.atomic():
+        record_repeated(
+            Event.NDES_REFUSE,
+            actor=Actor(
+                "ndes-account",
+                name="" if is_guess or account is None else account.name,
+                address=address,
+            ),
+            now=now,
+            cause=refusal.value,
+            subject=Subject.of("ndes-account", account.pk)
+            if account is not None and not is_guess
+            else None,
+            data={"tried": Personal(presented.name[:150])},
+            department=department_of(account.profile) if account else "",
+        )
+    return NdesAnswer(account=None if is_guess else account, refusal=refusal)

@@ -1,0 +1,3 @@
+"""Challenges of the portal: one-time, static, in lists; who is locked out, which devices may
+ask.
+"""

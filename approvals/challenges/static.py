@@ -1,0 +1,275 @@
+"""Static challenges of profiles: set, rotated with an overlap, revealed, and reminded of when they
+grow old.
+
+They are kept encrypted under a key from outside the database (`PORTAL_CHALLENGE_KEY`). Everybody
+who knows one may ask in its profile, so each has an age, and what it opened is on record
+(`StaticUse`).
+"""
+
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.models.people import User
+from accounts.permissions import can
+from accounts.roles import Verb
+from approvals.models.challenges import ChallengeOrigin, StaticChallenge
+from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
+from approvals.records.transitions import department_of
+from approvals.rules.errors import ChallengeInvalid, NotPermitted
+from audit.events import Actor, Event, Subject
+from audit.log import record, timestamp
+from database import moments
+from database.encryption import Secret, seal, unseal
+
+MIN_LENGTH = 12
+MAX_LENGTH = 255
+MAX_OVERLAP = timedelta(days=365)
+REMIND_AGAIN = timedelta(days=30)
+_PURPOSE = "static challenges"
+_REMEMBERED = 100  # rotations back
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who does something with a static challenge: the actor for the log, the person (None: a
+    command), the door.
+    """
+
+    actor: Actor
+    user: User | None = None
+    origin: ChallengeOrigin = ChallengeOrigin.COMMAND
+
+
+def match_static(
+    profile: EnrollmentProfile, presented: str, *, now: datetime
+) -> StaticChallenge | None:
+    """Return the static challenge of the profile that `presented` is, among those taken now."""
+    return _match(profile, presented, taken(profile, now=now))
+
+
+def was_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> bool:
+    """Whether `presented` was a static challenge of the profile and is taken no more."""
+    over = StaticChallenge.objects.filter(profile=profile, retires_at__lte=now).order_by("-id")[
+        :_REMEMBERED
+    ]
+    return _match(profile, presented, over) is not None
+
+
+def taken(profile: EnrollmentProfile, *, now: datetime) -> list[StaticChallenge]:
+    """Return the static challenges that open requests now: the current one first, then those in
+    their overlap.
+    """
+    rows = StaticChallenge.objects.filter(
+        Q(retires_at__isnull=True) | Q(retires_at__gt=now), profile=profile
+    )
+    return sorted(rows, key=lambda row: row.pk, reverse=True)
+
+
+def current(profile: EnrollmentProfile) -> StaticChallenge | None:
+    """Return the static challenge that devices are to be given."""
+    return StaticChallenge.objects.filter(profile=profile, retires_at__isnull=True).first()
+
+
+def check_static(text: str) -> None:
+    """Raise ChallengeInvalid for a static challenge that is too weak or that no client can send."""
+    if not MIN_LENGTH <= len(text) <= MAX_LENGTH or not text.isprintable():
+        raise ChallengeInvalid(
+            f"static challenge: {MIN_LENGTH} to {MAX_LENGTH} printable characters"
+        )
+
+
+def set_static(
+    profile: EnrollmentProfile,
+    text: str,
+    *,
+    maker: Maker,
+    now: datetime,
+    overlap: timedelta = timedelta(0),
+) -> StaticChallenge:
+    """Make `text` the static challenge of a profile at once; the one before it is taken until
+    `overlap` from now.
+
+    Raises NotPermitted, and ChallengeInvalid for a weak text, the same one again or an overlap out
+    of bounds.
+    """
+    if maker.user is not None and not can(maker.user, Verb.PROFILE_MANAGE, profile):
+        raise NotPermitted(f"static challenge of {profile.slug}: only its administrators set it")
+    if not timedelta(0) <= overlap <= MAX_OVERLAP:
+        raise ChallengeInvalid("overlap: between none and 365 days")
+    return put_static(profile, text, maker=maker, now=now, overlap=overlap)
+
+
+def put_static(
+    profile: EnrollmentProfile,
+    text: str,
+    *,
+    maker: Maker,
+    now: datetime,
+    overlap: timedelta = timedelta(0),
+) -> StaticChallenge:
+    """Do what `set_static` does for a caller that has asked for the permission already."""
+    check_static(text)
+    with transaction.atomic():
+        EnrollmentProfile.objects.select_for_update(no_key=True).get(pk=profile.pk)
+        if match_static(profile, text, now=now) is not None:
+            raise ChallengeInvalid("static challenge: it is the same as before, choose another")
+        before = current(profile)
+        old = StaticChallenge.objects.filter(
+            Q(retires_at__isnull=True) | Q(retires_at__gt=now + overlap)
+        )
+        old.filter(profile=profile).update(retires_at=now + overlap)
+        row = StaticChallenge.objects.create(
+            profile=profile,
+            sealed=seal(_PURPOSE, profile.slug, text.encode()),
+            created_at=now,
+            created_by=maker.user,
+            created_by_name=maker.actor.name[:150],
+            origin=maker.origin,
+        )
+        facts = (
+            {"replaces": str(before.pk), "old_until": timestamp(now + overlap)} if before else {}
+        )
+        _record(
+            Event.CHALLENGE_ROTATE if before else Event.CHALLENGE_CREATE,
+            row,
+            maker,
+            now=now,
+            **facts,
+        )
+    return row
+
+
+def end_overlap(*, challenge_id: UUID, maker: Maker, now: datetime) -> None:
+    """Let a static challenge that was replaced open nothing any more, before its time.
+
+    Raises NotPermitted, ChallengeInvalid for the current one, or one that is over.
+    """
+    row = _load(challenge_id, maker, Verb.PROFILE_MANAGE)
+    with transaction.atomic():
+        if not StaticChallenge.objects.filter(pk=row.pk, retires_at__gt=now).update(retires_at=now):
+            raise ChallengeInvalid(
+                "static challenge: it is the current one, or over already; rotate the current one"
+            )
+        _record(Event.CHALLENGE_WITHDRAW, row, maker, now=now)
+
+
+def reveal_static(*, challenge_id: UUID, maker: Maker, now: datetime) -> Secret:
+    """Return the clear text of a static challenge, with an entry of who saw it.
+
+    Raises NotPermitted, ChallengeInvalid where the key is not the one it was kept under.
+    """
+    row = _load(challenge_id, maker, Verb.CHALLENGE_REVEAL)
+    text = _clear_text(row.profile, row)
+    if text is None:
+        raise ChallengeInvalid(
+            "static challenge: PORTAL_CHALLENGE_KEY is not the key it was kept under, set it anew"
+        )
+    with transaction.atomic():
+        _record(Event.CHALLENGE_REVEAL, row, maker, now=now)
+    return Secret(text)
+
+
+def is_old(row: StaticChallenge, *, now: datetime) -> bool:
+    """Whether it should be rotated, by `PORTAL_STATIC_CHALLENGE_DAYS`."""
+    days: int = settings.PORTAL_STATIC_CHALLENGE_DAYS
+    return days > 0 and row.retires_at is None and row.created_at + timedelta(days=days) <= now
+
+
+def warnings_of(profile: EnrollmentProfile, *, now: datetime) -> list[tuple[str, str]]:
+    """Return what to warn of wherever the profile is shown, as (tone, sentence); nothing without a
+    static challenge.
+    """
+    if profile.challenge != ChallengePolicy.STATIC:
+        return []
+    found = []
+    if profile.approval == ApprovalMode.AUTOMATIC:
+        text = (
+            "Static challenge and automatic approval: whoever knows one word gets a certificate, "
+            "and nobody looks."
+        )
+        found.append(("error", text))
+    else:
+        found.append(
+            ("warn", "Static challenge: whoever knows it may ask in the name of any device.")
+        )
+    row = current(profile)
+    if row is None:
+        found.append(("error", "There is no static challenge: nothing is accepted. Set one."))
+    elif is_old(row, now=now):
+        days = (now - row.created_at).days
+        found.append(
+            (
+                "warn",
+                (
+                    f"It is {days} days old: rotate it, with an overlap for devices that have the "
+                    "old "
+                    "one."
+                ),
+            )
+        )
+    return found
+
+
+def overdue(*, now: datetime) -> list[StaticChallenge]:
+    """Return the current static challenges in use that are old, and that nobody was reminded of
+    lately.
+    """
+    days: int = settings.PORTAL_STATIC_CHALLENGE_DAYS
+    if not days:
+        return []
+    rows = StaticChallenge.objects.filter(
+        Q(reminded_at__isnull=True) | ~moments.within("reminded_at", now=now, span=REMIND_AGAIN),
+        retires_at__isnull=True,
+        created_at__lte=now - timedelta(days=days),
+        profile__challenge=ChallengePolicy.STATIC,
+    )
+    return list(rows.select_related("profile__department").defer("sealed")[:100])
+
+
+def _match(
+    profile: EnrollmentProfile, presented: str, rows: Iterable[StaticChallenge]
+) -> StaticChallenge | None:
+    """All are looked at, each in constant time."""
+    found = None
+    for row in rows:
+        known = _clear_text(profile, row)
+        if known is not None and hmac.compare_digest(known.encode(), presented.encode()):
+            found = row
+    return found
+
+
+def _load(challenge_id: UUID, maker: Maker, verb: Verb) -> StaticChallenge:
+    row = (
+        StaticChallenge.objects.select_related("profile__department")
+        .filter(pk=challenge_id)
+        .first()
+    )
+    if row is None or (maker.user is not None and not can(maker.user, verb, row)):
+        raise NotPermitted("There is no such static challenge, or it is not yours.")
+    return row
+
+
+def _clear_text(profile: EnrollmentProfile, row: StaticChallenge) -> str | None:
+    """The text, None where the key is not the one it was kept under."""
+    plain = unseal(_PURPOSE, profile.slug, bytes(row.sealed))
+    return plain.decode() if plain is not None else None
+
+
+def _record(
+    event: Event, row: StaticChallenge, maker: Maker, *, now: datetime, **facts: object
+) -> None:
+    record(
+        event,
+        actor=maker.actor,
+        now=now,
+        subject=Subject.of("challenge", row.pk),
+        data={"profile": row.profile.slug, "kind": "static", "origin": str(maker.origin), **facts},
+        department=department_of(row.profile),
+    )

@@ -1,0 +1,1 @@
+"""Decisions of officers: approve, reject, revoke, and the digest of what the officer saw."""

@@ -1,0 +1,319 @@
+"""An officer says yes or no. Pages, commands and the API are doors to these functions.
+
+Each decision is one transaction: permission, the decision with what was seen, the state, the audit
+entry. The bell of the worker rings after the commit. Two officers at once get one decision: the
+conditional UPDATE lets one through.
+"""
+
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from accounts.people.changes import recent_changes
+from accounts.permissions import can
+from accounts.roles import Verb
+from approvals.challenges.onetime import is_made_by
+from approvals.decisions.review_digest import review_digest
+from approvals.models.decisions import Decision, Evidence, Verdict
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.operations.doorbell import ring
+from approvals.records.barred_keys import key_fault
+from approvals.records.decision_documents import (
+    Voice,
+    change_facts,
+    decision_facts,
+    refuse_changed_account,
+    write_decision,
+)
+from approvals.records.transitions import advance, department_of
+from approvals.records.validation_gate import require_reopenable, require_validation
+from approvals.records.votes import votes_on
+from approvals.rules.errors import (
+    AlreadyDecided,
+    AlreadyVoted,
+    KeyRefused,
+    NotPermitted,
+    OwnChallenge,
+    ReasonMissing,
+    RequestChanged,
+)
+from approvals.rules.states import REFUSED_STATES, State, Step, StepNotAllowed
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record
+
+MAX_COMMENT = 1000
+OWN_CHALLENGE = (
+    "You made the challenge that this request used: another officer approves it. You may reject it."
+)
+
+
+def approve_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> Decision:
+    """Record an approval; with the last one needed, order the certificate and ring.
+
+    `view_sha256` is the digest of what the officer had on the screen; a request that has changed
+    since is not decided on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted,
+    NotValidated, KeyRefused, and OwnChallenge for the person who made the one-time challenge that
+    opened the request.
+    """
+    decision = record_approval(
+        request_id=request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now
+    )
+    ring([request_id])
+    return decision
+
+
+def reject_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> Decision:
+    """Record a rejection; its reason reaches the device.
+
+    Raises ReasonMissing, and what `approve_request` does.
+    """
+    reason = comment.strip()[:MAX_COMMENT]
+    if not reason:
+        raise ReasonMissing(
+            "Write a reason: the device and the technician in front of it are shown it."
+        )
+    with transaction.atomic():
+        request = load_for_decision(request_id, voice, now=now)
+        digest = _check_view(request, view_sha256)
+        decision = _vote(
+            request, Verdict.REJECT, voice=voice, comment=reason, view_sha256=digest, now=now
+        )
+        _step(
+            request,
+            Step.REJECT,
+            actor=voice.actor(),
+            now=now,
+            data=decision_facts(decision),
+            reason=reason,
+            decided_at=now,
+            effective_at=decision.effective_at,
+            next_attempt_at=None,
+        )
+    return decision
+
+
+def outcome_of(decision: Decision) -> str:
+    """Return what a decision did: "approved", "rejected", or "1 of 2 approvals" while more officers
+    are needed.
+    """
+    votes = votes_on([decision.request]).get(decision.request_id)
+    return decision.get_verdict_display() if votes is None else str(votes)
+
+
+def reopen_request(
+    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+) -> None:
+    """Put a refused or failed request before the officers again, in a new round of decisions.
+
+    Raises NotValidated, and RequestChanged where the request is not as `view_sha256` says it was
+    seen.
+    """
+    with transaction.atomic():
+        request = load_for_decision(request_id, voice, now=now)
+        _require_seen(request, view_sha256)
+        if State(request.state) in REFUSED_STATES:
+            require_reopenable(request)
+        request.round += 1
+        changes = {
+            "round": request.round,
+            "reason": "",
+            "decided_at": None,
+            "effective_at": None,
+            "finished_at": None,
+            "attempts": 0,
+            "last_fault": "",
+            "quarantined_at": None,
+            "next_attempt_at": None,
+            "expires_at": now + request.profile.request_ttl,
+        }
+        try:
+            with transaction.atomic():
+                marks = change_facts(
+                    recent_changes(voice.officer, now=now) if voice.officer else []
+                )
+                facts = {"comment": Personal(comment[:MAX_COMMENT]), **marks}
+                _step(request, Step.REOPEN, actor=voice.actor(), now=now, data=facts, **changes)
+        except IntegrityError:
+            raise AlreadyDecided(
+                "The same key has a newer open request: decide on that one."
+            ) from None
+        _return_transaction(request)
+
+
+def _return_transaction(request: EnrollmentRequest) -> None:
+    """Let the device's transaction point here again where it went on to a request that was refused
+    as well.
+    """
+    EnrollmentTransaction.objects.filter(
+        profile_id=request.profile_id,
+        transaction_id=request.transaction_id,
+        signer_spki_sha256=request.signer_spki_sha256,
+        renews=request.renews_id,
+        request__state__in=REFUSED_STATES,
+    ).update(request=request)
+
+
+def record_approval(
+    *, request_id: UUID, voice: Voice, comment: str, view_sha256: str | None, now: datetime
+) -> Decision:
+    """Do what `approve_request` does, and leave the bell to the caller."""
+    with transaction.atomic():
+        request = load_for_decision(request_id, voice, now=now)
+        if voice.officer is not None and is_made_by(voice.officer, request):
+            raise OwnChallenge(OWN_CHALLENGE)
+        digest = _check_view(request, view_sha256)
+        if State(request.state) is State.PENDING:
+            require_validation(request)
+            if fault := key_fault(request):
+                raise KeyRefused(
+                    f"No certificate may be issued: {fault}. Reject it; the device needs a new key."
+                )
+        text = comment.strip()[:MAX_COMMENT]
+        decision = _vote(
+            request, Verdict.APPROVE, voice=voice, comment=text, view_sha256=digest, now=now
+        )
+        votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
+        if votes < request.profile.required_approvals:
+            _record_vote(request, decision, actor=voice.actor(), votes=votes, now=now)
+            return decision
+        _step(
+            request,
+            Step.APPROVE,
+            actor=voice.actor(),
+            now=now,
+            data=decision_facts(decision),
+            decided_at=now,
+            effective_at=decision.effective_at,
+            next_attempt_at=decision.effective_at,
+        )
+    return decision
+
+
+def _record_vote(
+    request: EnrollmentRequest, decision: Decision, *, actor: Actor, votes: int, now: datetime
+) -> None:
+    """Record an approval that is not the last one needed; the row moves so that others see a
+    change.
+    """
+    rows = EnrollmentRequest.objects.filter(
+        pk=request.pk, version=request.version, state=State.PENDING
+    )
+    if not rows.update(version=F("version") + 1):
+        raise AlreadyDecided(
+            "Somebody else was faster: this request has changed. Nothing was done twice."
+        )
+    record(
+        Event.REQUEST_APPROVE,
+        actor=actor,
+        now=now,
+        subject=Subject.of("request", request.pk, request.version + 1),
+        data={
+            "votes": votes,
+            "needed": request.profile.required_approvals,
+            **decision_facts(decision),
+        },
+        department=department_of(request.profile),
+    )
+
+
+def load_for_decision(
+    request_id: UUID, voice: Voice, *, now: datetime, verb: Verb = Verb.REQUEST_DECIDE
+) -> EnrollmentRequest:
+    """Lock the request's row and return it.
+
+    Raises NotPermitted where the voice may not do `verb` to it, or the profile wants other
+    evidence.
+    """
+    request = (
+        EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("profile__department", "profile_version", "ca", "validation")
+        .filter(pk=request_id)
+        .first()
+    )
+    if request is None or voice.officer is None or not can(voice.officer, verb, request):
+        raise NotPermitted("There is no such request, or it is not yours to decide on.")
+    if voice.evidence == Evidence.ASSERTED and not request.profile.allow_asserted_decisions:
+        raise NotPermitted(
+            f"Profile {request.profile.slug} takes decisions from signed-in officers only."
+        )
+    if verb is Verb.REQUEST_DECIDE:
+        refuse_changed_account(request.profile, voice, now=now)
+    return request
+
+
+def _check_view(request: EnrollmentRequest, view_sha256: str | None) -> str:
+    digest = review_digest(request)
+    if view_sha256 is not None and view_sha256 != digest:
+        if State(request.state) not in (State.PENDING, State.FAILED):
+            raise AlreadyDecided(f"{_who_decided(request)}. Nothing was done twice.")
+        raise RequestChanged(
+            "The request changed after you opened it: look at it again, then decide."
+        )
+    return digest
+
+
+def _require_seen(request: EnrollmentRequest, view_sha256: str | None) -> None:
+    if view_sha256 is not None and view_sha256 != review_digest(request):
+        raise RequestChanged(
+            "The request changed after you opened it: look at it again, then open it again."
+        )
+
+
+def _vote(
+    request: EnrollmentRequest,
+    verdict: Verdict,
+    *,
+    voice: Voice,
+    comment: str,
+    view_sha256: str,
+    now: datetime,
+) -> Decision:
+    if State(request.state) is not State.PENDING and not (
+        State(request.state) is State.FAILED and verdict == Verdict.REJECT
+    ):
+        raise AlreadyDecided(f"{_who_decided(request)}. Nothing was done twice.")
+    write = partial(
+        write_decision,
+        request,
+        verdict,
+        voice=voice,
+        comment=comment,
+        view_sha256=view_sha256,
+        now=now,
+    )
+    try:
+        with transaction.atomic():
+            return write()
+    except IntegrityError:
+        raise AlreadyVoted("You have voted on this request in this round already.") from None
+
+
+def _step(request: EnrollmentRequest, step: Step, **arguments: object) -> None:
+    try:
+        advance(request, step, **arguments)  # type: ignore[arg-type]  # passed through as named
+    except StepNotAllowed as error:
+        raise AlreadyDecided(
+            f"This is not possible any more: the request is {error.state.lower()}."
+        ) from error
+
+
+def _who_decided(request: EnrollmentRequest) -> str:
+    decision = (
+        request.decisions.filter(round=request.round)
+        .select_related("officer")
+        .order_by("-decided_at")
+        .first()
+    )
+    if decision is None:
+        return f"This request is {request.state.lower()} already"
+    who = decision.officer or "the policy"
+    return (
+        f"Already {decision.get_verdict_display()} by {who} at {decision.decided_at:%H:%M:%S} UTC"
+    )

@@ -1,0 +1,193 @@
+"""An officer takes a certificate's validity away, or gives it back.
+
+Pages, commands and the API are doors to this.
+
+Each is one transaction: permission, the status, the CRL out of date, the audit entry. The bell of
+the signing worker rings after the commit, and the sweep rings every 30 seconds in case it was not
+heard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.models.people import User
+from accounts.people.changes import recent_changes
+from accounts.permissions import can
+from accounts.roles import Verb
+from approvals.models.decisions import Evidence
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.doorbell import ring_for_crls
+from approvals.records.decision_documents import Voice, change_facts, refuse_changed_account
+from approvals.rules.errors import NotPermitted
+from audit.events import Personal
+from ca.certificates.revocation import Witness, release, revoke
+from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
+from ca.x509.errors import NotRevocable
+
+MAX_COMMENT = 1000
+#: More than any lineage has; a bound for the walk, not a rule.
+MAX_SUCCESSORS: Final = 1000
+_VALID: Final = (CertificateStatus.ISSUED, CertificateStatus.ON_HOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A certificate that was revoked, and what became of the certificates that follow from it."""
+
+    certificate: Certificate
+    successors: tuple[Certificate, ...] = ()  # revoked with it
+    left: tuple[Certificate, ...] = ()  # still valid: of a department that is not the officer's
+
+
+def revoke_certificate(
+    *,
+    certificate_id: UUID,
+    voice: Voice,
+    reason: str,
+    comment: str,
+    now: datetime,
+    invalidity_date: datetime | None = None,
+) -> Certificate:
+    """Revoke a certificate for good, or put it on hold (reason certificateHold).
+
+    Names of reasons as in RFC 5280.
+
+    Raises NotPermitted, and of the CA RevocationReasonUnknown, NotRevocable, AlreadyRevoked.
+    """
+    with transaction.atomic():
+        certificate, witness, _ = _load(certificate_id, voice, comment, now=now)
+        revoke(
+            certificate, reason=reason, witness=witness, now=now, invalidity_date=invalidity_date
+        )
+        ring_for_crls()
+    return certificate
+
+
+def revoke_compromised(
+    *, certificate_id: UUID, voice: Voice, comment: str, now: datetime
+) -> Revocation:
+    """Revoke a certificate for keyCompromise together with its successors, in one transaction.
+
+    A thief of the key may have renewed with it. Each certificate gets its audit entry; successors
+    of a department that is not the officer's stay valid and are returned as `left`. Raises what
+    `revoke_certificate` does.
+    """
+    with transaction.atomic():
+        certificate = revoke_certificate(
+            certificate_id=certificate_id,
+            voice=voice,
+            reason=RevocationReason.KEY_COMPROMISE,
+            comment=comment,
+            now=now,
+        )
+        following = successors_of(certificate, now=now)
+        done = [
+            item for item in following if _revoke_successor(item, certificate, voice, comment, now)
+        ]
+    return Revocation(
+        certificate, tuple(done), tuple(item for item in following if item not in done)
+    )
+
+
+def successors_of(certificate: Certificate, *, now: datetime) -> Sequence[Certificate]:
+    """Return the valid certificates a thief of this one's key may hold: renewed from it, in any
+    number of steps.
+
+    A certificate over the same key belongs to them, and what was renewed from that.
+    """
+    seen = {certificate.pk}
+    found: list[Certificate] = []
+    layer = [certificate]
+    while layer and len(seen) <= MAX_SUCCESSORS:
+        renewed = EnrollmentRequest.objects.filter(renews__in=layer, certificate__isnull=False)
+        follows = Q(pk__in=renewed.values("certificate_id")) | Q(
+            spki_sha256__in=[item.spki_sha256 for item in layer]
+        )
+        rows = Certificate.objects.defer("tbs", "der").filter(
+            follows, kind=CertificateKind.ORDERED, der__isnull=False
+        )
+        layer = list(rows.exclude(pk__in=seen).order_by("id")[:MAX_SUCCESSORS])
+        seen.update(item.pk for item in layer)
+        found += [item for item in layer if item.status in _VALID and item.not_after >= now]
+    return found
+
+
+def _revoke_successor(
+    successor: Certificate, certificate: Certificate, voice: Voice, comment: str, now: datetime
+) -> bool:
+    """Revoke one successor; False for one that is not this officer's to revoke."""
+    try:
+        own, witness, _ = _load(successor.pk, voice, comment, now=now)
+    except NotPermitted:
+        return False
+    facts = {**witness.facts, "successor_of": certificate.serial_hex}
+    revoke(
+        own, reason=RevocationReason.KEY_COMPROMISE, witness=replace(witness, facts=facts), now=now
+    )
+    return True
+
+
+def release_hold(*, certificate_id: UUID, voice: Voice, comment: str, now: datetime) -> Certificate:
+    """Make a certificate on hold good again.
+
+    What a profile may demand of the officer, a session and an account that was not changed lately,
+    it demands of a release only: a revocation is never held up. Raises NotPermitted, and of the CA
+    NotOnHold, AlreadyRevoked, NotRevocable.
+    """
+    with transaction.atomic():
+        certificate, witness, profile = _load(certificate_id, voice, comment, now=now)
+        if voice.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
+            raise NotPermitted(
+                f"Profile {profile.slug} takes decisions from signed-in officers only."
+            )
+        refuse_changed_account(profile, voice, now=now)
+        release(certificate, witness=witness, now=now)
+        ring_for_crls()
+    return certificate
+
+
+def _load(
+    certificate_id: UUID, voice: Voice, comment: str, *, now: datetime
+) -> tuple[Certificate, Witness, EnrollmentProfile]:
+    if voice.officer is None or not can(voice.officer, Verb.CERTIFICATE_REVOKE):
+        raise _not_yours()
+    certificate = Certificate.objects.defer("tbs", "der").filter(pk=certificate_id).first()
+    if certificate is None:
+        raise _not_yours()
+    if certificate.kind == CertificateKind.SERVICE:
+        raise NotRevocable(
+            "This is a certificate of the portal itself: without it no device could ask for "
+            "anything."
+        )
+    order = _order_of(certificate, voice.officer)
+    facts: dict[str, object] = {
+        "evidence": voice.evidence.value,
+        "comment": Personal(comment.strip()[:MAX_COMMENT]),
+    }
+    facts |= change_facts(recent_changes(voice.officer, now=now))
+    department = order.profile.department
+    return (
+        certificate,
+        Witness(voice.actor(), department.slug if department else "", facts),
+        order.profile,
+    )
+
+
+def _order_of(certificate: Certificate, officer: User) -> EnrollmentRequest:
+    """The request that ordered it: its department decides who may revoke."""
+    rows = EnrollmentRequest.objects.select_related("profile__department").defer("csr")
+    order = rows.filter(pk=certificate.order_id).first()
+    if order is None or not can(officer, Verb.CERTIFICATE_REVOKE, order):
+        raise _not_yours()
+    return order
+
+
+def _not_yours() -> NotPermitted:
+    return NotPermitted("There is no such certificate, or it is not yours to revoke.")

@@ -1,0 +1,68 @@
+"""The challenge passwords that answers are encrypted with, for devices whose key cannot decrypt
+(RFC 8894 §3.1).
+
+A poll has no challenge in it, so the CSR of the request is kept for it
+(`approvals.records.stored_csrs`). A message that has one replaces what was kept: the device knows
+best which challenge it used last, and its key signed both.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from approvals.models.requests import EnrollmentRequest
+from approvals.records.refusals import record_refusal
+from approvals.records.stored_csrs import keep_csr, kept_csr, shorten
+from approvals.rules.errors import Cause, Refusal
+from approvals.rules.states import OPEN_STATES, REFUSED_STATES, State
+from approvals.rules.submission import Submission
+from audit.events import Subject
+from ca.x509.csr import decode_csr
+
+_GONE = Refusal(
+    Cause.ANSWER_KEY_GONE,
+    "the password that encrypts the answer is not kept any more: send the certificate request "
+    "again, not a poll",
+)
+#: After an answer went out: a device that lost it polls again within minutes.
+KEPT_AFTER_DELIVERY = timedelta(hours=24)
+#: Beyond the time that officers have: for signing, and for a device that is switched off.
+KEPT_AFTER_EXPIRY = timedelta(days=7)
+
+
+def keep_password(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> None:
+    """Keep the CSR of a message for the answers to come, in the caller's transaction; nothing for a
+    refused request.
+    """
+    if (
+        State(request.state) in REFUSED_STATES
+        or kept_csr(request.pk, now=now) == submission.csr.der
+    ):
+        return
+    is_open = State(request.state) in OPEN_STATES
+    until = request.expires_at + KEPT_AFTER_EXPIRY if is_open else now + KEPT_AFTER_DELIVERY
+    keep_csr(request, submission.csr.der, until=max(until, now + KEPT_AFTER_DELIVERY))
+
+
+def take_password(request: EnrollmentRequest, *, address: str, now: datetime) -> str | Refusal:
+    """Return the challenge password of the newest message of a request, or a refusal that is on
+    record.
+
+    From the first delivery on, it is kept for a day: after that a device sends its request again,
+    challenge included.
+    """
+    der = kept_csr(request.pk, now=now)
+    password = (
+        decode_csr(der, accepts_sha1=True).challenge_password if der else None
+    )  # SHA-1: as when it came
+    if password is None:
+        number = record_refusal(
+            request.profile,
+            _GONE.cause.value,
+            address=address,
+            now=now,
+            subject=Subject.of("request", request.pk),
+            data={"text": _GONE.text},
+        )
+        return replace(_GONE, number=number)
+    shorten(request.pk, until=now + KEPT_AFTER_DELIVERY)
+    return password

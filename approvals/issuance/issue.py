@@ -1,0 +1,376 @@
+"""Turn approved requests into certificates: prepare, sign, record, for a batch of them, as often as
+it takes.
+
+Runs in the signing worker. A task may be delivered twice, late or not at all; a worker may die at
+any point. What makes that harmless: the lease (one conditional UPDATE), the stored to-be-signed
+bytes, and deterministic signatures.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, transaction
+from django.db.models import F
+
+from approvals.models.requests import EnrollmentRequest
+from approvals.operations.doorbell import ring_for_validations
+from approvals.records.barred_keys import key_faults
+from approvals.records.decision_documents import DecisionInvalid, verify_decisions
+from approvals.records.due import LEASE, MAX_ATTEMPTS, backoff, free, is_due
+from approvals.records.notifications import notify
+from approvals.records.transitions import advance, department_of
+from approvals.records.validation_gate import is_validated_elsewhere
+from approvals.rules.errors import AlreadyDecided
+from approvals.rules.states import State, Step
+from audit.events import SYSTEM, Event, Subject
+from audit.log import record
+from ca.certificates.admission import review_csr
+from ca.certificates.profile_versions import resolve_version
+from ca.models.certificates import Certificate
+from ca.signing.issuance import (
+    CertificateOrder,
+    abandon_prepared,
+    prepare_certificate,
+    record_issued,
+    sign_prepared,
+    store_prepared,
+)
+from ca.x509.csr import read_stored_csr
+from ca.x509.errors import CaError, CertificateRefused
+from database.clock import database_now
+from keys.errors import KeyStoreError
+
+SIGNING_TIME = 10.0  # seconds; what a slow key has not signed by then is left to the next task
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What became of a batch."""
+
+    issued: list[UUID] = field(default_factory=list)
+    skipped: list[UUID] = field(default_factory=list)
+    failed: list[UUID] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    request: EnrollmentRequest
+    certificate: Certificate
+    der: bytes = b""
+
+
+def issue_certificates(request_ids: Sequence[UUID]) -> BatchResult:
+    """Take what is due of `request_ids` through prepare, sign and record; the rest is skipped.
+
+    A whole batch shares its transactions; where that fails, each request is taken on its own, so
+    that one bad row holds up nobody.
+    """
+    result = BatchResult()
+    rows = list(
+        EnrollmentRequest.objects.filter(
+            pk__in=list(request_ids), state__in=[State.APPROVED, State.ISSUING]
+        )
+        .select_related("profile__department", "profile_version", "ca__parent", "validation")
+        .prefetch_related("decisions")
+        .order_by("id")
+    )
+    now = (
+        database_now()
+    )  # after the rows: no lease that another worker takes meanwhile looks longer than a lease is
+    due = [
+        request
+        for request in rows
+        if _is_free(request, now) and not _is_worn_out(request, now, result)
+    ]
+    works = [
+        work for request in due if (work := _prepare(request, now=now, result=result)) is not None
+    ]
+    taken = _in_one_or_each(works, lambda work: _take(work, now=now), result)
+    signed = _sign_in_time(taken, result=result)
+    finished = database_now()
+    faults = key_faults(
+        [work.request for work in signed]
+    )  # again: a key may be revoked while its bytes are on record
+    allowed = [work for work in signed if not faults[work.request.pk]]
+    recorded = _in_one_or_each(allowed, lambda work: _record(work, now=finished), result)
+    result.issued.extend(work.request.pk for work in recorded)
+    for work in signed:
+        if fault := faults[work.request.pk]:
+            _fail(work.request, fault, now=finished, result=result, prepared=work.certificate)
+    result.skipped.extend(set(request_ids) - {*result.issued, *result.failed})
+    return result
+
+
+def _is_free(request: EnrollmentRequest, now: datetime) -> bool:
+    paused = request.profile.paused_at is not None or request.ca.paused_at is not None
+    return is_due(request, now=now) and not paused
+
+
+def _is_worn_out(request: EnrollmentRequest, now: datetime, result: BatchResult) -> bool:
+    """Hand to an officer what workers died of again and again; attempts that end in an exception
+    never come so far.
+    """
+    if request.attempts < MAX_ATTEMPTS:
+        return False
+    _postpone(
+        request,
+        f"{request.attempts} attempts ended without a word: the worker died",
+        now=now,
+        result=result,
+    )
+    return True
+
+
+def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) -> _Work | None:
+    """Find the recorded bytes of a request, or build them: before any transaction, since lint takes
+    its time.
+    """
+    try:
+        if State(request.state) is State.ISSUING:
+            return _Work(request, _prepared_before(request))
+        verify_decisions(request)
+        return _Work(request, prepare_certificate(_order(request), now=now))
+    except (CertificateRefused, DecisionInvalid) as error:
+        _fail(request, str(error), now=now, result=result)
+    except (CaError, KeyStoreError) as error:
+        _postpone(request, str(error), now=now, result=result)
+    except Exception as error:  # noqa: BLE001 - the outermost door of one request: nothing of it may hold up the others
+        _postpone(request, f"{type(error).__name__}: {error}", now=now, result=result)
+    return None
+
+
+def _prepared_before(request: EnrollmentRequest) -> Certificate:
+    return (
+        Certificate.objects.select_related("ca")
+        .exclude(status="ABANDONED")
+        .get(order_id=request.pk)
+    )
+
+
+def _order(request: EnrollmentRequest) -> CertificateOrder:
+    """Rebuild what was approved from the stored request; a difference to the record is a
+    refusal.
+    """
+    spec = resolve_version(request.profile_version_id)
+    csr = read_stored_csr(request.csr_der)
+    checked = review_csr(csr, spec)
+    if checked.refused:
+        raise CertificateRefused(checked.refusals)
+    if [f"{name.kind}:{name.value}" for name in checked.sans] != list(request.names):
+        raise CertificateRefused(
+            ("the names of the certificate request are not the approved ones",)
+        )
+    return CertificateOrder(
+        order_id=request.pk,
+        ca=request.ca,
+        spec=spec,
+        profile_version_id=request.profile_version_id,
+        subject=checked.subject,
+        sans=tuple(checked.sans),
+        csr=csr,
+    )
+
+
+def _in_one_or_each(
+    works: Sequence[_Work], step: Callable[[_Work], bool], result: BatchResult
+) -> list[_Work]:
+    """Do `step` for all in one transaction, or for each in its own where that fails; returns those
+    it was true for.
+    """
+    if not works:
+        return []
+    before = [(vars(work.request).copy(), vars(work.certificate).copy()) for work in works]
+    try:
+        with transaction.atomic():
+            return [work for work in works if step(work)]
+    except (DatabaseError, CaError) as error:
+        for work, (request, certificate) in zip(works, before, strict=True):
+            vars(work.request).update(request)
+            vars(work.certificate).update(certificate)
+        if len(works) == 1:
+            _postpone(
+                works[0].request,
+                f"{type(error).__name__}: {error}",
+                now=database_now(),
+                result=result,
+            )
+            return []
+        return [done for work in works for done in _in_one_or_each([work], step, result)]
+
+
+def _take(work: _Work, *, now: datetime) -> bool:
+    """Take the lease and fix the bytes; False when another worker has it.
+
+    Whatever a stepped clock makes of a lease, the version decides: each taking moves it, so that of
+    two workers which both think the request free one gets it, and one that lost its lease meanwhile
+    stores nothing (`_record`).
+    """
+    request = work.request
+    attempts = request.attempts + 1
+    changes = {
+        "lease_until": now + LEASE,
+        "attempts": attempts,
+        "next_attempt_at": now + LEASE + backoff(attempts),
+    }
+    if State(request.state) is State.APPROVED:
+        facts = {"tbs_sha256": work.certificate.tbs_sha256, "serial": work.certificate.serial_hex}
+        try:
+            advance(request, Step.START, actor=SYSTEM, now=now, data=facts, **changes)
+        except AlreadyDecided:
+            return False
+        store_prepared(work.certificate, now=now)
+        return True
+    rows = EnrollmentRequest.objects.filter(
+        free(now=now), pk=request.pk, state=State.ISSUING, version=request.version
+    )
+    taken = rows.update(version=F("version") + 1, **changes) == 1
+    request.version += taken
+    request.attempts = attempts
+    return taken
+
+
+def _sign_in_time(works: Sequence[_Work], *, result: BatchResult) -> list[_Work]:
+    """Sign, one at least, until SIGNING_TIME is over; the rest gives its leases back and is due at
+    once.
+    """
+    end = time.monotonic() + SIGNING_TIME
+    signed: list[_Work] = []
+    for done, work in enumerate(works):
+        if done and time.monotonic() > end:
+            _give_back(works[done:])
+            break
+        if _sign(work, result=result):
+            signed.append(work)
+    return signed
+
+
+def _give_back(works: Sequence[_Work]) -> None:
+    now = database_now()
+    for work in works:
+        held = EnrollmentRequest.objects.filter(
+            pk=work.request.pk, version=work.request.version, state=State.ISSUING
+        )
+        held.update(
+            lease_until=None,
+            next_attempt_at=now,
+            attempts=F("attempts") - 1,
+            version=F("version") + 1,
+        )
+
+
+def _sign(work: _Work, *, result: BatchResult) -> bool:
+    try:
+        work.der = sign_prepared(work.certificate, now=database_now())
+    except Exception as error:  # noqa: BLE001 - as in _prepare
+        fault = (
+            str(error)
+            if isinstance(error, CaError | KeyStoreError)
+            else f"{type(error).__name__}: {error}"
+        )
+        _postpone(work.request, fault, now=database_now(), result=result)
+        return False
+    return True
+
+
+def _record(work: _Work, *, now: datetime) -> bool:
+    """Store the certificate and finish the request; False when another worker has done so."""
+    facts = {"serial": work.certificate.serial_hex, "certificate": str(work.certificate.pk)}
+    try:
+        advance(
+            work.request,
+            Step.COMPLETE,
+            actor=SYSTEM,
+            now=now,
+            data=facts,
+            certificate=work.certificate,
+            lease_until=None,
+            next_attempt_at=None,
+            last_fault="",
+        )
+    except AlreadyDecided:
+        return False
+    record_issued(work.certificate, work.der, now=now)
+    if is_validated_elsewhere(
+        work.request
+    ):  # who confirmed the challenge may want to know before the device
+        ring_for_validations([work.request.pk])
+    return True
+
+
+def _fail(
+    request: EnrollmentRequest,
+    reason: str,
+    *,
+    now: datetime,
+    result: BatchResult,
+    prepared: Certificate | None = None,
+) -> None:
+    """Refused after the approval: back to the officers, without what was prepared."""
+    try:
+        with transaction.atomic():
+            advance(
+                request,
+                Step.FAIL,
+                actor=SYSTEM,
+                now=now,
+                data={"reason": reason},
+                last_fault=reason[:500],
+                lease_until=None,
+                next_attempt_at=None,
+                round=request.round + 1,
+                expires_at=max(request.expires_at, now + request.profile.request_ttl),
+            )
+            if prepared is not None:
+                abandon_prepared(prepared, reason=reason, now=now)
+            notify("request-failed", request, now=now)
+    except AlreadyDecided:
+        return
+    result.failed.append(request.pk)
+
+
+def _postpone(
+    request: EnrollmentRequest, fault: str, *, now: datetime, result: BatchResult
+) -> None:
+    """Note a fault of ours and try again later; after MAX_ATTEMPTS an officer has to look.
+
+    The device keeps PENDING.
+    """
+    _log.warning("issuance.fault", request=str(request.pk), fault=fault, attempts=request.attempts)
+    with transaction.atomic():
+        fresh = EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True).get(
+            pk=request.pk
+        )
+        if State(fresh.state) not in (State.APPROVED, State.ISSUING):
+            return
+        attempts = max(fresh.attempts, request.attempts) + (State(fresh.state) is State.APPROVED)
+        quarantined = now if attempts >= MAX_ATTEMPTS else None
+        EnrollmentRequest.objects.filter(pk=fresh.pk, version=fresh.version).update(
+            version=F("version") + 1,
+            attempts=attempts,
+            last_fault=fault[:500],
+            lease_until=None,
+            next_attempt_at=now + backoff(attempts),
+            quarantined_at=quarantined,
+        )
+        if not fresh.last_fault or quarantined:
+            fresh.profile = request.profile
+            record(
+                Event.REQUEST_ATTENTION,
+                actor=SYSTEM,
+                now=now,
+                subject=Subject.of("request", fresh.pk, fresh.version + 1),
+                data={
+                    "fault": fault[:500],
+                    "attempts": attempts,
+                    "quarantined": quarantined is not None,
+                },
+                department=department_of(request.profile),
+            )
+            notify("request-attention", fresh, now=now)
+    result.failed.append(request.pk)

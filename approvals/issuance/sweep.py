@@ -1,0 +1,137 @@
+"""The sweep: whatever is due is rung for again, whatever ran out expires.
+
+It makes every lost ring harmless.
+
+Called from beat and from each worker; a lease lets one of them do it at a time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts.sign_in import throttle
+from approvals.challenges.lockouts import forget_old
+from approvals.challenges.static import overdue
+from approvals.models.challenges import AlarmKind, StaticChallenge
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import Validation
+from approvals.operations.alarms import raise_alarm
+from approvals.operations.attention import tell_administrators
+from approvals.operations.doorbell import ring_for, ring_for_validations_now, ring_now
+from approvals.operations.leases import acquire
+from approvals.operations.pulse import QUEUES, forget_gone
+from approvals.records.due import due, free
+from approvals.records.stored_csrs import discard_overdue
+from approvals.records.transitions import advance
+from approvals.records.validation_gate import due as due_validations
+from approvals.rules.errors import AlreadyDecided
+from approvals.rules.states import State, Step
+from audit.events import SYSTEM
+from audit.log import close_minutes
+from database.clock import database_now
+
+EVERY = timedelta(seconds=5)
+_RINGS = 1000
+_EXPIRIES = 200
+_VALIDATIONS = 100  # more than that wait for a service that does not answer
+
+
+#: What is done now and then: name of the lease, task, queue, seconds between two rings. Not by
+#: beat, which waits by the wall clock and keeps its times in a file: after a clock was set back it
+#: sends nothing for as long as the step was, a restart notwithstanding. The workers sweep by
+#: themselves, whatever beat does.
+CHORES = (
+    ("certify", "ca.certify_service_keys", "signing", 10),
+    ("crls", "ca.issue_crls", "signing", 30),
+    ("notices", "approvals.deliver_notices", "default", 10),
+    ("exchanges", "exchanges.prune", "default", 600),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep found; `ran` is False when another process did it a moment ago."""
+
+    ran: bool
+    rung: int = 0
+    expired: int = 0
+    closed: int = 0
+
+
+def sweep(*, every: timedelta = EVERY) -> SweepResult:
+    """Do one sweep unless one was begun within `every`."""
+    now = acquire("sweep", length=every * 0.8)
+    if now is None:
+        return SweepResult(ran=False)
+    waiting = list(
+        EnrollmentRequest.objects.filter(due(now=now), free(now=now))
+        .filter(profile__paused_at__isnull=True, ca__paused_at__isnull=True)
+        .order_by("next_attempt_at")
+        .values_list("pk", flat=True)[:_RINGS]
+    )
+    if waiting:
+        ring_now(waiting)
+    _ring_for_chores()
+    asked = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
+    ring_for_validations_now(list(asked.values_list("pk", flat=True)[:_VALIDATIONS]))
+    discard_overdue(now=now)
+    forget_old(now=now)
+    throttle.forget_old(now=now)
+    remind_of_static(now=now)
+    tell_administrators(now=now)
+    return SweepResult(
+        ran=True, rung=len(waiting), expired=_expire(now), closed=close_minutes(now=now)
+    )
+
+
+def _ring_for_chores() -> None:
+    """Ring for what is done now and then; each has a lease of its own, so that a stepped clock
+    stops none of them.
+    """
+    for name, task, queue, seconds in CHORES:
+        if acquire(f"chore {name}", length=timedelta(seconds=seconds) * 0.8) is not None:
+            ring_for(task, queue=queue)
+    if acquire("chore signs", length=timedelta(seconds=24)) is not None:
+        for queue in QUEUES:
+            ring_for("approvals.sign_queue", queue=queue, of=queue)
+        forget_gone(now=database_now())
+
+
+def remind_of_static(*, now: datetime) -> int:
+    """Alarm administrators of static challenges that are old; returns of how many."""
+    rows = overdue(now=now)
+    for row in rows:
+        with transaction.atomic():
+            if StaticChallenge.objects.filter(pk=row.pk, reminded_at=row.reminded_at).update(
+                reminded_at=now
+            ):
+                days = (now - row.created_at).days
+                text = (
+                    f"The static challenge is {days} days old: rotate it, with an overlap for "
+                    "devices that have it."
+                )
+                raise_alarm(AlarmKind.STATIC_OLD, row.profile, text, now=now)
+    return len(rows)
+
+
+def _expire(now: datetime) -> int:
+    rows = EnrollmentRequest.objects.filter(
+        state__in=[State.PENDING, State.FAILED], expires_at__lte=now
+    )
+    expired = 0
+    for request in rows.select_related("profile__department").order_by("expires_at")[:_EXPIRIES]:
+        try:
+            with transaction.atomic():
+                advance(
+                    request,
+                    Step.EXPIRE,
+                    actor=SYSTEM,
+                    now=now,
+                    reason="nobody decided in time",
+                    next_attempt_at=None,
+                )
+        except AlreadyDecided:
+            continue
+        expired += 1
+    return expired

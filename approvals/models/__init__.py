@@ -1,0 +1,13 @@
+"""The tables of the RA. Code imports the modules; this file imports them for Django."""
+
+from approvals.models import (  # noqa: F401
+    challenges,
+    decisions,
+    devices,
+    ndes,
+    operations,
+    orders,
+    profiles,
+    requests,
+    validations,
+)

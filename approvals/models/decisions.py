@@ -1,0 +1,62 @@
+"""Decisions: who decided what, on which facts, as a document that is written once."""
+
+from django.db import models
+
+from accounts.models.people import User
+from approvals.models.requests import EnrollmentRequest
+from database.ids import uuid7
+
+
+class Verdict(models.TextChoices):
+    """What an officer, or the policy, said."""
+
+    APPROVE = "approve", "approved"
+    REJECT = "reject", "rejected"
+
+
+class Evidence(models.TextChoices):
+    """How we know that it was this officer."""
+
+    SESSION = "session", "signed in"
+    ASSERTED = "asserted", "asserted, not authenticated"
+    POLICY = "policy", "decided by policy"
+
+
+class Decision(models.Model):
+    """One verdict on one request in one round.
+
+    `document` is what was decided on, canonical; it never changes.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.PROTECT, related_name="decisions"
+    )
+    round = models.PositiveIntegerField()
+    verdict = models.CharField(max_length=7, choices=Verdict.choices)
+    officer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    evidence = models.CharField(max_length=8, choices=Evidence.choices)
+    asserted_by = models.CharField(max_length=64, blank=True)  # operating-system user of a command
+    comment = models.TextField(blank=True)
+    account_changes = models.JSONField(
+        default=list
+    )  # changes by others to the officer's account: accounts.people.changes
+    document = models.BinaryField()
+    document_sha256 = models.CharField(max_length=64)
+    decided_at = models.DateTimeField()
+    effective_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["request", "officer", "round"], name="approvals_one_vote_per_round"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(evidence="policy", officer__isnull=True)
+                | (~models.Q(evidence="policy") & models.Q(officer__isnull=False)),
+                name="approvals_decision_has_officer",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_verdict_display()} by {self.officer or 'policy'}"

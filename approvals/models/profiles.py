@@ -1,0 +1,306 @@
+"""Enrollment profiles: one enrollment address each, and how one may ask there."""
+
+from datetime import timedelta
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.functional import cached_property
+
+from accounts.models.people import Department, User
+from approvals.models.devices import DeviceGroup
+from approvals.rules.policy import RENEWAL_WINDOW
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.lineage import Lineage, lineage_of
+from ca.models.profiles import CertificateProfile
+
+
+class ApprovalMode(models.TextChoices):
+    """Who says yes."""
+
+    MANUAL = "manual", "an officer decides"
+    AUTOMATIC = "automatic", "approved by policy"
+
+
+class ChallengePolicy(models.TextChoices):
+    """What a requester must know. `none` goes only with manual approval."""
+
+    NONE = "none", "no challenge"
+    STATIC = "static", "one static challenge"
+    ONE_TIME = "one-time", "one-time challenges"
+    WEBHOOK = "webhook", "checked by a signed webhook"
+    INTUNE = "intune", "checked by Microsoft Intune"
+
+
+#: Challenges that somebody else knows: a service is asked, `approvals.models.validations` holds
+#: what it said.
+VALIDATED = frozenset({ChallengePolicy.WEBHOOK, ChallengePolicy.INTUNE})
+
+
+class Unlisted(models.TextChoices):
+    """What a device gets that is not on the list of expected devices."""
+
+    REFUSE = "refuse", "a refusal"
+    OFFICER = "officer", "an officer decides"
+
+
+class OnDuplicate(models.TextChoices):
+    """What a new transaction of a key with a valid certificate gets."""
+
+    REDELIVER = "redeliver", "the same certificate again"
+    PENDING = "pending", "a new request"
+    FAIL = "fail", "a refusal"
+
+
+class RenewalMode(models.TextChoices):
+    """Who says yes to a renewal."""
+
+    OFF = "off", "no renewal"
+    AUTOMATIC = "automatic", "renewed by policy"
+    OFFICER = "officer", "an officer decides"
+
+
+class ChangedNames(models.TextChoices):
+    """What a renewal gets that asks for other names than its certificate has."""
+
+    REFUSE = "refuse", "a refusal"
+    OFFICER = "officer", "an officer decides"
+
+
+class NameConflicts(models.TextChoices):
+    """What a request gets for a name that another key has already: waiting, or with a valid
+    certificate.
+    """
+
+    OFFICER = "officer", "an officer decides"
+    REFUSE = "refuse", "a refusal"
+    ALLOW = "allow", "a remark only"
+
+
+class ReplyChain(models.TextChoices):
+    """What goes to a device with its certificate."""
+
+    LEAF = "leaf", "the certificate alone"
+    CHAIN = "chain", "the certificate, then its CAs"
+
+
+class EmptyContentForm(models.TextChoices):
+    """How an answer that delivers nothing says so."""
+
+    OCTETS = "octets", "content of no octets"
+    ABSENT = "absent", "no content"
+
+
+class EnrollmentProfile(models.Model):
+    """How one may ask for a certificate: its slug is the SCEP URL `/scep/<slug>/`."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    ca = models.ForeignKey(
+        CertificateAuthority, on_delete=models.PROTECT, related_name="enrollment_profiles"
+    )
+    certificate_profile = models.ForeignKey(
+        CertificateProfile, on_delete=models.PROTECT, related_name="enrollment_profiles"
+    )
+    approval = models.CharField(
+        max_length=10, choices=ApprovalMode.choices, default=ApprovalMode.MANUAL
+    )
+    challenge = models.CharField(
+        max_length=10, choices=ChallengePolicy.choices, default=ChallengePolicy.ONE_TIME
+    )
+    eligibility = models.ForeignKey(
+        DeviceGroup,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="profiles",
+        help_text="Without a challenge: the expected devices; each enrolls once.",
+    )
+    unlisted = models.CharField(max_length=7, choices=Unlisted.choices, default=Unlisted.REFUSE)
+    networks = models.JSONField(
+        default=list, blank=True, help_text="Networks in CIDR form; empty: from anywhere."
+    )
+    department = models.ForeignKey(Department, on_delete=models.PROTECT, null=True, blank=True)
+    owner = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    required_approvals = models.PositiveSmallIntegerField(default=1)
+    allow_asserted_decisions = models.BooleanField(
+        default=False, help_text="Whether decisions by command, on behalf of an officer, count."
+    )
+    refuse_after_account_change = models.BooleanField(
+        default=False,
+        help_text="Whether decisions are refused while they would be marked: "
+        "soon after another person "
+        "set the "
+        "officer's password or granted a role.",
+    )
+    on_duplicate = models.CharField(
+        max_length=10, choices=OnDuplicate.choices, default=OnDuplicate.REDELIVER
+    )
+    name_conflicts = models.CharField(
+        max_length=7,
+        choices=NameConflicts.choices,
+        default=NameConflicts.OFFICER,
+        help_text=(
+            "For a name that waits, or is active, with another key. A renewal is no other key."
+        ),
+    )
+    request_ttl = models.DurationField(
+        help_text="After this time without a decision a request expires."
+    )
+    refused_ttl = models.DurationField(
+        help_text="After a refusal, the same transaction may ask again after this time."
+    )
+    undo_window = models.DurationField(
+        default=timedelta(0), help_text="A decision takes effect after this time."
+    )
+    renewal_mode = models.CharField(
+        max_length=10, choices=RenewalMode.choices, default=RenewalMode.OFF
+    )
+    renewal_window = models.DurationField(
+        default=RENEWAL_WINDOW,
+        validators=[MinValueValidator(timedelta(0))],
+        help_text="A certificate may be renewed so long before its end; 0: at any time.",
+    )
+    renewal_grace = models.DurationField(
+        default=timedelta(0),
+        validators=[MinValueValidator(timedelta(0))],
+        help_text="And so long after its end.",
+    )
+    renewal_key_reuse = models.BooleanField(
+        default=False, help_text="Whether a renewal may keep its key."
+    )
+    renewal_changed_names = models.CharField(
+        max_length=10, choices=ChangedNames.choices, default=ChangedNames.REFUSE
+    )
+    ca_certificates = models.CharField(
+        max_length=11, choices=CertificatesShape.choices, default=CertificatesShape.RA_CHAIN
+    )
+    max_open_requests = models.PositiveIntegerField(default=10_000)
+    max_open_per_address = models.PositiveIntegerField(default=500)
+    legacy_algorithms = models.BooleanField(
+        default=False,
+        help_text=(
+            "Whether messages may use SHA-1 and 3DES. For devices that know nothing else; never "
+            "MD5 or DES."
+        ),
+    )
+    reply_chain = models.CharField(
+        max_length=5, choices=ReplyChain.choices, default=ReplyChain.LEAF
+    )
+    empty_content = models.CharField(
+        max_length=6, choices=EmptyContentForm.choices, default=EmptyContentForm.OCTETS
+    )
+    max_clock_skew = models.DurationField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(timedelta(minutes=1))],
+        help_text="How far the signingTime of a message may be off; empty: it is not looked at.",
+    )
+    is_default = models.BooleanField(
+        default=False,
+        help_text=(
+            "Whether addresses that name no profile, such as /cgi-bin/pkiclient.exe, lead here."
+        ),
+    )
+    max_failed_per_address = models.PositiveIntegerField(
+        default=20,
+        help_text=(
+            "So many failed challenges of one address in 10 minutes lock it for 15; 0: never."
+        ),
+    )
+    max_failed_challenges = models.PositiveIntegerField(
+        default=500,
+        help_text="So many failed challenges in 10 minutes, of all addresses, lock the profile for "
+        "challenges that "
+        "could be guessed; many failures of others raise an alarm. 0: never.",
+    )
+    lock_exempt_networks = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Networks that are never locked, as that of an MDM's proxy.",
+    )
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    is_test = models.BooleanField(default=False, editable=False)
+    for_self_test = models.BooleanField(
+        default=False, editable=False
+    )  # left out of queue, history, mail, figures
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"],
+                condition=models.Q(is_default=True),
+                name="approvals_one_default_profile",
+                violation_error_message=(
+                    "Another profile is the default already: take the mark from it first."
+                ),
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(challenge="none")
+                | models.Q(approval="manual")
+                | (models.Q(eligibility__isnull=False) & ~models.Q(networks=[])),
+                name="approvals_no_challenge_means_manual",
+                violation_error_message="Without a challenge only manual approval is possible, "
+                "or a list of expected "
+                "devices together with networks.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(eligibility__isnull=True) | models.Q(challenge="none"),
+                name="approvals_list_instead_of_challenge",
+                violation_error_message="A list of expected devices stands instead of a challenge.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(name_conflicts__in=NameConflicts.values),
+                name="approvals_name_conflicts_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(unlisted__in=Unlisted.values), name="approvals_unlisted_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(approval__in=ApprovalMode.values),
+                name="approvals_approval_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(challenge__in=ChallengePolicy.values),
+                name="approvals_challenge_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(reply_chain__in=ReplyChain.values),
+                name="approvals_reply_chain_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(empty_content__in=EmptyContentForm.values),
+                name="approvals_empty_content_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(required_approvals__gte=1),
+                name="approvals_at_least_one_approval",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(for_self_test=False) | models.Q(is_test=True),
+                name="approvals_self_test_is_test",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(renewal_mode__in=RenewalMode.values),
+                name="approvals_renewal_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(renewal_changed_names__in=ChangedNames.values),
+                name="approvals_changed_names_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ca_certificates__in=CertificatesShape.values),
+                name="approvals_ca_certificates_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """The authorities behind this profile, read once for this object."""
+        return lineage_of(self.ca)

@@ -1,0 +1,284 @@
+"""Requests, their transactions and names, and the rows that belong to one request."""
+
+from django.db import models
+
+from approvals.models.profiles import (
+    ChallengePolicy,
+    EnrollmentProfile,
+)
+from approvals.rules.states import OPEN_STATES, State
+from audit.models import AuditEntry
+from ca.models.authorities import CertificateAuthority
+from ca.models.certificates import Certificate, TermField
+from ca.models.profiles import CertificateProfileVersion
+from database.ids import uuid7
+
+_OPEN = sorted(OPEN_STATES)
+
+
+class EnrollmentRequest(models.Model):
+    """One wish for a certificate, through any door.
+
+    Its state changes only by `approvals.records.transitions.advance`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    profile = models.ForeignKey(
+        EnrollmentProfile, on_delete=models.PROTECT, related_name="requests"
+    )
+    ca = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, related_name="+")
+    profile_version = models.ForeignKey(
+        CertificateProfileVersion, on_delete=models.PROTECT, related_name="+"
+    )
+    state = models.CharField(
+        max_length=9, choices=[(state, state.lower()) for state in State], default=State.PENDING
+    )
+    version = models.PositiveIntegerField(default=1)
+    round = models.PositiveIntegerField(default=1)
+    # what was asked
+    csr = models.BinaryField()  # a challenge password in it is overwritten: ca.x509.csr.stored_der
+    csr_sha256 = models.CharField(max_length=64)
+    csr_spki_sha256 = models.CharField(max_length=64)
+    signer_spki_sha256 = models.CharField(max_length=64)
+    signer_certificate = models.BinaryField()
+    content_sha256 = models.CharField(
+        max_length=64
+    )  # subject, key and requested extensions: what makes a repeat
+    subject = models.CharField(max_length=1000)
+    common_name = models.CharField(max_length=255, blank=True)
+    names = models.JSONField(default=list)  # subject alternative names as shown
+    key_description = models.CharField(max_length=40)
+    findings = models.JSONField(default=list)  # [{severity, code, text}] as of submission
+    transaction_id = models.CharField(max_length=255)
+    renews = models.ForeignKey(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
+    address = models.CharField(max_length=45)
+    network = models.CharField(
+        max_length=45, blank=True, default=""
+    )  # of the address: accounts.network.addresses.network_of
+    client = models.CharField(max_length=200, blank=True)
+    challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices)
+    submitted_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    # what became of it
+    decided_at = models.DateTimeField(null=True)
+    effective_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True)  # of a refusal; reaches the device as failInfoText
+    next_attempt_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    quarantined_at = models.DateTimeField(null=True)
+    last_fault = models.CharField(max_length=500, blank=True)
+    certificate = models.OneToOneField(
+        Certificate, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    finished_at = models.DateTimeField(null=True)
+
+    #: Whether the message that is being answered opened it; every other message about it is a poll
+    #: or a repeat.
+    was_opened_now = False
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=sorted(State)), name="approvals_state_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="ISSUED", certificate__isnull=False)
+                | (~models.Q(state="ISSUED") & models.Q(certificate__isnull=True)),
+                name="approvals_issued_means_certificate",
+            ),
+            models.UniqueConstraint(
+                fields=["profile", "csr_spki_sha256"],
+                condition=models.Q(state__in=_OPEN),
+                name="approvals_one_open_request_per_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["state", "id"], name="approvals_request_by_state"),
+            models.Index(fields=["profile", "state", "id"], name="approvals_request_by_profile"),
+            models.Index(fields=["csr_spki_sha256"], name="approvals_request_by_key"),
+            models.Index(fields=["common_name", "id"], name="approvals_request_by_name"),
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(state__in=[State.APPROVED, State.ISSUING]),
+                name="approvals_request_due",
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(state__in=[State.PENDING, State.FAILED]),
+                name="approvals_request_expiring",
+            ),
+            models.Index(
+                fields=["profile", "network"],
+                condition=models.Q(state__in=_OPEN),
+                name="approvals_open_by_network",
+            ),
+            models.Index(
+                fields=["profile", "network"],
+                condition=models.Q(state=State.ISSUED),
+                name="approvals_issued_by_network",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.state.lower()})"
+
+    @property
+    def department_id(self) -> int | None:
+        """The department of its profile, for `can`."""
+        return self.profile.department_id
+
+    @property
+    def csr_der(self) -> bytes:
+        """The PKCS #10 bytes as they are kept, a challenge password overwritten."""
+        return bytes(self.csr)
+
+
+class RequestTerm(models.Model):
+    """One word by which a request is found, exactly or by its beginning, in lower case."""
+
+    request = models.ForeignKey(EnrollmentRequest, on_delete=models.CASCADE, related_name="terms")
+    term = TermField(max_length=255)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["term", "request"], name="approvals_term_once")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.term)
+
+
+class RequestName(models.Model):
+    """One name that a request asks for, as SHA-256 of its comparable form: who else asks for it is
+    looked up here.
+    """
+
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.CASCADE, related_name="asked_names", db_index=False
+    )  # the constraint below is an index
+    profile = models.ForeignKey(
+        EnrollmentProfile, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    name = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["request", "name"], name="approvals_name_once")
+        ]
+        indexes = [models.Index(fields=["profile", "name"], name="approvals_name_by_profile")]
+
+    def __str__(self) -> str:
+        return str(self.name)
+
+
+class EnrollmentTransaction(models.Model):
+    """One SCEP transaction (RFC 8894 §3.2.1.1): known by profile, transactionID and the key that
+    signs its messages.
+
+    And by the certificate it renews, if any: clients renew with the transactionID, key and CSR they
+    enrolled with.
+    """
+
+    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
+    transaction_id = models.CharField(max_length=255)
+    signer_spki_sha256 = models.CharField(max_length=64)
+    renews = models.ForeignKey(Certificate, on_delete=models.PROTECT, null=True, related_name="+")
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.PROTECT, related_name="transactions"
+    )
+    opened_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["profile", "transaction_id", "signer_spki_sha256"],
+                condition=models.Q(renews__isnull=True),
+                name="approvals_transaction_once",
+            ),
+            # NULLs differ from each other here: the constraint above is for them.
+            models.UniqueConstraint(
+                fields=["profile", "transaction_id", "signer_spki_sha256", "renews"],
+                name="approvals_renewal_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.transaction_id
+
+
+class KeptCsr(models.Model):
+    """A CSR as it came, challenge password included, for as long as somebody still needs it.
+
+    See `approvals.records.stored_csrs`.
+    """
+
+    request = models.OneToOneField(
+        EnrollmentRequest, on_delete=models.CASCADE, primary_key=True, related_name="kept"
+    )
+    sealed = models.BinaryField()  # database.encryption
+    kept_until = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"CSR of {self.request_id}"
+
+
+class RefusalNumber(models.Model):
+    """What the number of a refusal stands for: the entry of the log, the request it is about, or
+    both.
+    """
+
+    number = models.CharField(max_length=9, db_index=True)  # as 4711-2093
+    profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
+    entry = models.ForeignKey(AuditEntry, on_delete=models.RESTRICT, null=True, related_name="+")
+    request = models.ForeignKey(
+        EnrollmentRequest, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class PollRecord(models.Model):
+    """How often and from where a waiting device asked; written in batches, never part of the
+    log.
+    """
+
+    request = models.OneToOneField(
+        EnrollmentRequest, on_delete=models.CASCADE, primary_key=True, related_name="polls"
+    )
+    count = models.PositiveIntegerField(default=0)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    last_address = models.CharField(max_length=45)
+
+    def __str__(self) -> str:
+        return f"{self.count} polls"
+
+
+class OutboxMessage(models.Model):
+    """A notice to send, written in the transaction that gives the reason; a worker sends it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(
+        max_length=24
+    )  # request-pending, request-failed, request-attention, request-unvalidated
+    request = models.ForeignKey(EnrollmentRequest, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField(null=True)  # NULL: done
+    attempts = models.PositiveIntegerField(default=0)
+    outcome = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=models.Q(next_attempt_at__isnull=False),
+                name="approvals_outbox_due",
+            ),
+            models.Index(fields=["request"], name="approvals_outbox_by_request"),
+        ]
+
+    def __str__(self) -> str:
+        return self.kind

@@ -1,0 +1,135 @@
+"""The page of a profile's static challenge: who set it, its age and uses; rotating, revealing,
+ending an overlap.
+"""
+
+import base64
+import secrets
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.doors import actor_of, person, requires
+from accounts.permissions import within
+from accounts.roles import Verb
+from approvals.challenges.onetime import CHALLENGE_BYTES
+from approvals.challenges.static import Maker, end_overlap, is_old, reveal_static, set_static
+from approvals.models.challenges import ChallengeOrigin, StaticChallenge, StaticUse
+from approvals.models.profiles import EnrollmentProfile
+from approvals.pages.challenge_forms import RotationForm
+from approvals.pages.challenge_views import profile_for, shown_once
+from approvals.reading.queue import count, paginate
+from approvals.reading.timeline import moments_about
+from approvals.rules.errors import ApprovalsError
+
+
+@never_cache
+@require_safe
+@requires(Verb.CHALLENGE_VIEW)
+def static_page(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every static challenge the profile ever had."""
+    return _page(request, profile_for(request, slug, Verb.CHALLENGE_VIEW), RotationForm())
+
+
+@never_cache
+@require_safe
+@requires(Verb.CHALLENGE_VIEW)
+def static_challenge(request: HttpRequest, static_id: UUID) -> HttpResponse:
+    """One static challenge, and every request it opened."""
+    found = _found(request, static_id, Verb.CHALLENGE_VIEW)
+    uses = StaticUse.objects.filter(challenge=found).select_related("request__certificate")
+    context = {
+        "challenge": found,
+        "profile": found.profile,
+        "is_taken": found.is_taken_at(timezone.now()),
+        "is_old": is_old(found, now=timezone.now()),
+        "uses": count(uses),
+        "page": paginate(uses, request.GET),
+        "moments": moments_about("challenge", found.pk),
+    }
+    return render(request, "approvals/static_challenge.html", context)
+
+
+@never_cache
+@require_POST
+@requires(Verb.PROFILE_MANAGE)
+def rotate(request: HttpRequest, slug: str) -> HttpResponse:
+    """Set a static challenge, typed in or made here; one made here is shown on the page that
+    answers, once.
+    """
+    profile, form = profile_for(request, slug, Verb.PROFILE_MANAGE), RotationForm(request.POST)
+    if not form.is_valid():
+        return _page(request, profile, form, status=422)
+    typed = form.cleaned_data["text"]
+    text = typed or base64.b32encode(secrets.token_bytes(CHALLENGE_BYTES)).decode().lower()
+    try:
+        set_static(
+            profile, text, maker=_maker(request), now=timezone.now(), overlap=form.overlap_span()
+        )
+    except ApprovalsError as error:
+        form.add_error(None, str(error))
+        return _page(request, profile, form, status=422)
+    messages.success(request, "Set: it is taken from now on.")
+    return redirect("static_page", slug=slug) if typed else _once(request, profile, text)
+
+
+@never_cache
+@require_POST
+@requires(Verb.CHALLENGE_REVEAL)
+def reveal(request: HttpRequest, static_id: UUID) -> HttpResponse:
+    """Show the clear text on the page that answers, and write down who saw it."""
+    found = _found(request, static_id, Verb.CHALLENGE_REVEAL)
+    try:
+        secret = reveal_static(challenge_id=static_id, maker=_maker(request), now=timezone.now())
+    except ApprovalsError as error:
+        messages.error(request, str(error))
+        return redirect("static_page", slug=found.profile.slug)
+    return _once(request, found.profile, secret.reveal())
+
+
+@require_POST
+@requires(Verb.PROFILE_MANAGE)
+def end(request: HttpRequest, static_id: UUID) -> HttpResponse:
+    """Let an old static challenge open nothing any more, before its overlap is over."""
+    found = _found(request, static_id, Verb.PROFILE_MANAGE)
+    try:
+        end_overlap(challenge_id=static_id, maker=_maker(request), now=timezone.now())
+        messages.success(request, "Ended: only the current static challenge is taken.")
+    except ApprovalsError as error:
+        messages.error(request, str(error))
+    return redirect("static_page", slug=found.profile.slug)
+
+
+def _page(
+    request: HttpRequest, profile: EnrollmentProfile, form: RotationForm, *, status: int = 200
+) -> HttpResponse:
+    now = timezone.now()
+    rows = paginate(
+        StaticChallenge.objects.filter(profile=profile).select_related("created_by"),
+        request.GET,
+        size=20,
+    )
+    context = {
+        "profile": profile,
+        "form": form,
+        "page": rows,
+        "rows": [(row, row.is_taken_at(now), count(row.uses.all())) for row in rows.rows],
+    }
+    return render(request, "approvals/static_page.html", context, status=status)
+
+
+def _once(request: HttpRequest, profile: EnrollmentProfile, text: str) -> HttpResponse:
+    return shown_once(request, "approvals/static_once.html", {"profile": profile, "text": text})
+
+
+def _found(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
+    mine = StaticChallenge.objects.filter(within(request.user, verb, "profile__department_id"))
+    return get_object_or_404(mine.select_related("profile__department", "created_by"), pk=static_id)
+
+
+def _maker(request: HttpRequest) -> Maker:
+    return Maker(actor_of(request), person(request), ChallengeOrigin.PAGE)

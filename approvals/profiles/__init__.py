@@ -1,0 +1,1 @@
+"""Enrollment profiles: how administrators make, change, pause and roll them over."""

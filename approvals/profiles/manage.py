@@ -1,0 +1,392 @@
+"""Enrollment profiles: made by command or in the admin pages, paused and resumed by
+administrators.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_network
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models.people import User
+from accounts.permissions import can
+from accounts.roles import Verb
+from approvals.challenges.static import Maker, check_static, current, put_static
+from approvals.models.challenges import ChallengeOrigin
+from approvals.models.devices import DeviceGroup
+from approvals.models.profiles import (
+    VALIDATED,
+    ApprovalMode,
+    ChallengePolicy,
+    EmptyContentForm,
+    EnrollmentProfile,
+    NameConflicts,
+    ReplyChain,
+    Unlisted,
+)
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import ValidationService
+from approvals.operations.doorbell import ring_for_probes
+from approvals.records.transitions import department_of
+from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
+from approvals.rules.policy import RenewalPolicy
+from approvals.rules.states import State
+from approvals.validation.services import ServiceOrder, keep_service, order_probe, service_of
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.certificates.profile_versions import create_profile
+from ca.content.csr_review import ProfileSpec
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.profiles import CertificateProfile
+
+REQUEST_TTL = timedelta(days=30)
+SELF_TEST_TTL = timedelta(hours=1)
+REFUSED_TTL = timedelta(hours=24)
+NO_SERVICE = "a service has to be named that knows the challenges: ./portal validation set"
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSwitches:
+    """How a profile speaks SCEP with devices that do not keep to RFC 8894; the default suits all
+    that do.
+    """
+
+    legacy_algorithms: bool = False
+    reply_chain: str = ReplyChain.LEAF
+    empty_content: str = EmptyContentForm.OCTETS
+    max_clock_skew: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuessLimits:
+    """After how many failed challenges in 10 minutes nothing is checked any more; 0: never
+    (`approvals.challenges.lockouts`).
+    """
+
+    per_address: int = 20
+    per_profile: int = 500
+    exempt_networks: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRequest:
+    """What a new enrollment profile, with a certificate profile of the same name, is to be."""
+
+    slug: str
+    ca: CertificateAuthority
+    spec: ProfileSpec
+    approval: str = ApprovalMode.MANUAL
+    challenge: str = ChallengePolicy.ONE_TIME
+    static_challenge: str | None = field(default=None, repr=False)
+    eligibility: DeviceGroup | None = None
+    unlisted: str = Unlisted.REFUSE
+    networks: Sequence[str] = ()
+    name: str = ""
+    allow_asserted_decisions: bool = False
+    refuse_after_account_change: bool = False
+    renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
+    switches: ProtocolSwitches = field(default_factory=ProtocolSwitches)
+    guesses: GuessLimits = field(default_factory=GuessLimits)
+    is_default: bool = False
+    ca_certificates: str = CertificatesShape.RA_CHAIN
+    name_conflicts: str = NameConflicts.OFFICER
+    service: ServiceOrder | None = None  # whom to ask about challenges of this kind
+    for_self_test: bool = False
+
+
+def create_enrollment_profile(
+    wanted: ProfileRequest, *, actor: Actor, user: User | None, now: datetime
+) -> EnrollmentProfile:
+    """Create both kinds of profile under one name. Raises ProfileInvalid naming the field."""
+    _check(wanted)
+    with transaction.atomic():
+        rules = create_profile(
+            slug=wanted.slug,
+            name=wanted.name or wanted.slug,
+            spec=wanted.spec,
+            actor=actor,
+            user=user,
+            now=now,
+        )
+        profile = _profile(wanted, rules, now=now)
+        known_by = KnownBy(wanted.static_challenge, wanted.service, user)
+        save_profile(profile, actor=actor, now=now, is_new=True, known_by=known_by)
+    return profile
+
+
+def _profile(
+    wanted: ProfileRequest, rules: CertificateProfile, *, now: datetime
+) -> EnrollmentProfile:
+    return EnrollmentProfile(
+        slug=wanted.slug,
+        name=wanted.name or wanted.slug,
+        ca=wanted.ca,
+        certificate_profile=rules,
+        approval=wanted.approval,
+        challenge=wanted.challenge,
+        eligibility=wanted.eligibility,
+        unlisted=wanted.unlisted,
+        networks=list(wanted.networks),
+        allow_asserted_decisions=wanted.allow_asserted_decisions,
+        refuse_after_account_change=wanted.refuse_after_account_change,
+        name_conflicts=NameConflicts.ALLOW if wanted.for_self_test else wanted.name_conflicts,
+        request_ttl=SELF_TEST_TTL if wanted.for_self_test else REQUEST_TTL,
+        refused_ttl=REFUSED_TTL,
+        renewal_mode=wanted.renewal.mode,
+        renewal_window=wanted.renewal.window,
+        renewal_grace=wanted.renewal.grace,
+        renewal_key_reuse=wanted.renewal.key_reuse,
+        renewal_changed_names=wanted.renewal.changed_names,
+        legacy_algorithms=wanted.switches.legacy_algorithms,
+        reply_chain=wanted.switches.reply_chain,
+        empty_content=wanted.switches.empty_content,
+        max_clock_skew=wanted.switches.max_clock_skew,
+        max_failed_per_address=wanted.guesses.per_address,
+        max_failed_challenges=wanted.guesses.per_profile,
+        lock_exempt_networks=list(wanted.guesses.exempt_networks),
+        is_default=wanted.is_default,
+        ca_certificates=wanted.ca_certificates,
+        for_self_test=wanted.for_self_test,
+        created_at=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBy:
+    """What is set together with a profile: a static challenge, put there by `user`, or the service
+    to ask.
+    """
+
+    static_challenge: str | None = field(default=None, repr=False)
+    service: ServiceOrder | None = None
+    user: User | None = None
+
+
+def save_profile(
+    profile: EnrollmentProfile,
+    *,
+    actor: Actor,
+    now: datetime,
+    is_new: bool,
+    known_by: KnownBy = KnownBy(),
+) -> None:
+    """Validate and save a profile with its audit entry, and how its challenges are known, where
+    that changes.
+
+    Raises ProfileInvalid.
+    """
+    for network in (*profile.networks, *profile.lock_exempt_networks):
+        check_network(network)
+    _check_static(profile, known_by.static_challenge, is_new=is_new)
+    if profile.challenge in VALIDATED and known_by.service is None and service_of(profile) is None:
+        raise ProfileInvalid(NO_SERVICE)
+    check_authority(profile, profile.ca)
+    profile.is_test = profile.ca.is_test
+    try:
+        profile.clean_fields()
+        profile.validate_constraints()
+    except ValidationError as error:
+        raise ProfileInvalid("; ".join(error.messages)) from error
+    with transaction.atomic():
+        facts = {"static_challenge_replaced": known_by.static_challenge is not None}
+        if not is_new:
+            profile.version += 1
+        profile.save()
+        record(
+            Event.PROFILE_CREATE if is_new else Event.PROFILE_CHANGE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("profile", profile.slug),
+            data=profile_facts(profile) | facts,
+            department=department_of(profile),
+        )
+        if known_by.service is not None:
+            keep_service(profile, known_by.service, actor=actor, now=now)
+        if known_by.static_challenge is not None:
+            origin = ChallengeOrigin.PAGE if actor.kind == "user" else ChallengeOrigin.COMMAND
+            put_static(
+                profile,
+                known_by.static_challenge,
+                maker=Maker(actor, known_by.user, origin),
+                now=now,
+            )
+
+
+def set_service(
+    profile: EnrollmentProfile, order: ServiceOrder, *, actor: Actor, now: datetime
+) -> ValidationService:
+    """Let a profile take the challenges that this service knows, and ask it.
+
+    Raises ProfileInvalid.
+    """
+    with transaction.atomic():
+        if profile.challenge != order.kind:
+            profile.challenge = order.kind
+            save_profile(
+                profile, actor=actor, now=now, is_new=False, known_by=KnownBy(service=order)
+            )
+        else:
+            keep_service(profile, order, actor=actor, now=now)
+    return ValidationService.objects.get(pk=profile.pk)
+
+
+def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> None:
+    """Raise ProfileInvalid unless this CA may issue for this profile.
+
+    A CA of self-tests is a test, and issues for nothing else: its certificates are left out where
+    they are counted.
+    """
+    others = EnrollmentProfile.objects.filter(ca=ca).exclude(pk=profile.pk)
+    is_shared = others.filter(for_self_test=not profile.for_self_test).exists()
+    if is_shared or (profile.for_self_test and not ca.is_test):
+        raise ProfileInvalid(
+            f"CA {ca.name}: a CA of self-tests serves self-tests only, choose another one"
+        )
+
+
+def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
+    """Return what the log says of a profile: every setting, no secret."""
+    return {
+        "version": profile.version,
+        "name": profile.name,
+        "department": department_of(profile),
+        "owner": str(profile.owner_id or ""),
+        "ca": profile.ca.name,
+        "certificate_profile": profile.certificate_profile.slug,
+        "approval": str(profile.approval),
+        "challenge": str(profile.challenge),
+        "devices": profile.eligibility.slug if profile.eligibility else "",
+        "unlisted": str(profile.unlisted),
+        "networks": list(profile.networks),
+        **({"for_self_test": True} if profile.for_self_test else {}),
+        "required_approvals": profile.required_approvals,
+        "allow_asserted_decisions": profile.allow_asserted_decisions,
+        "refuse_after_account_change": profile.refuse_after_account_change,
+        "on_duplicate": str(profile.on_duplicate),
+        "name_conflicts": str(profile.name_conflicts),
+        "request_ttl_s": int(profile.request_ttl.total_seconds()),
+        "refused_ttl_s": int(profile.refused_ttl.total_seconds()),
+        "undo_window_s": int(profile.undo_window.total_seconds()),
+        "renewal": str(profile.renewal_mode),
+        "renewal_window_s": int(profile.renewal_window.total_seconds()),
+        "renewal_grace_s": int(profile.renewal_grace.total_seconds()),
+        "renewal_key_reuse": profile.renewal_key_reuse,
+        "renewal_changed_names": str(profile.renewal_changed_names),
+        "legacy_algorithms": profile.legacy_algorithms,
+        "reply_chain": str(profile.reply_chain),
+        "empty_content": str(profile.empty_content),
+        "max_clock_skew_s": int(profile.max_clock_skew.total_seconds())
+        if profile.max_clock_skew
+        else None,
+        "is_default": profile.is_default,
+        "ca_certificates": str(profile.ca_certificates),
+        "max_open_requests": profile.max_open_requests,
+        "max_open_per_address": profile.max_open_per_address,
+        "max_failed_per_address": profile.max_failed_per_address,
+        "max_failed_challenges": profile.max_failed_challenges,
+        "lock_exempt_networks": list(profile.lock_exempt_networks),
+    }
+
+
+def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool) -> None:
+    if text is not None:
+        try:
+            check_static(text)
+        except ChallengeInvalid as error:
+            raise ProfileInvalid(str(error)) from error
+    elif profile.challenge == ChallengePolicy.STATIC and (is_new or current(profile) is None):
+        raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
+
+
+def pause_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
+    """Stop signing for this profile; devices keep getting PENDING. Raises NotPermitted."""
+    _set_pause(profile, actor=actor, user=user, paused_at=now, now=now)
+
+
+def resume_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
+    """Sign again; what waited is due at once, and the sweep rings for it."""
+    _set_pause(profile, actor=actor, user=user, paused_at=None, now=now)
+
+
+def order_service_probe(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
+    """Let the worker try whom a profile asks: the web calls nobody outside.
+
+    Raises NotPermitted, ProfileInvalid.
+    """
+    if not can(user, Verb.PROFILE_MANAGE, profile):
+        raise NotPermitted("Only administrators test the services of profiles.")
+    if not order_probe(profile, now=now):
+        raise ProfileInvalid(f"profile {profile.slug}: {NO_SERVICE}")
+    ring_for_probes()
+
+
+def check_network(text: str) -> None:
+    """Raise ProfileInvalid unless `text` is an IPv4 or IPv6 network in CIDR form."""
+    try:
+        ip_network(text)
+    except ValueError as error:
+        raise ProfileInvalid(
+            f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})"
+        ) from error
+
+
+def _set_pause(
+    profile: EnrollmentProfile,
+    *,
+    actor: Actor,
+    user: User,
+    paused_at: datetime | None,
+    now: datetime,
+) -> None:
+    if not can(user, Verb.PROFILE_MANAGE, profile):
+        raise NotPermitted("Only administrators pause and resume profiles.")
+    with transaction.atomic():
+        rows = EnrollmentProfile.objects.filter(
+            pk=profile.pk, paused_at__isnull=paused_at is not None
+        )
+        if not rows.update(paused_at=paused_at, version=F("version") + 1):
+            return
+        profile.paused_at = paused_at
+        if paused_at is None:
+            waiting = EnrollmentRequest.objects.filter(
+                profile=profile, state__in=[State.APPROVED, State.ISSUING]
+            )
+            waiting.filter(next_attempt_at__gt=now, last_fault="").update(next_attempt_at=now)
+        record(
+            Event.PROFILE_PAUSE if paused_at else Event.PROFILE_RESUME,
+            actor=actor,
+            now=now,
+            subject=Subject.of("profile", profile.slug),
+            department=department_of(profile),
+        )
+
+
+def _check(wanted: ProfileRequest) -> None:
+    if not _SLUG.fullmatch(wanted.slug):
+        raise ProfileInvalid(
+            f"slug {wanted.slug!r}: lower-case letters, digits and hyphens, at most 50"
+        )
+    if EnrollmentProfile.objects.filter(slug=wanted.slug).exists():
+        raise ProfileInvalid(f"slug {wanted.slug!r}: a profile of that name exists already")
+    is_automatic = (
+        wanted.challenge == ChallengePolicy.NONE and wanted.approval != ApprovalMode.MANUAL
+    )
+    if is_automatic and not (wanted.eligibility and wanted.networks):
+        raise ProfileInvalid(
+            "challenge none: only together with approval manual, or with --devices and --network"
+        )
+    if wanted.eligibility and wanted.challenge != ChallengePolicy.NONE:
+        raise ProfileInvalid(
+            "devices: a list of expected devices stands instead of a challenge: --challenge none"
+        )
+    if wanted.challenge == ChallengePolicy.STATIC and not wanted.static_challenge:
+        raise ProfileInvalid("challenge static: give the challenge with --secret-file")
+    if wanted.service is not None and wanted.service.kind != wanted.challenge:
+        raise ProfileInvalid(
+            f"challenge {wanted.challenge}: no {wanted.service.kind} is asked about it"
+        )

@@ -1,0 +1,1 @@
+"""What pages ask about requests: lists, search, counts, the timeline. Writes nothing."""

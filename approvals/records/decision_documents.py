@@ -1,0 +1,314 @@
+"""Decisions as documents: what was decided on, in canonical form, written once, verified before
+anything is signed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from django.conf import settings
+
+from accounts.models.people import User
+from accounts.people.changes import recent_changes, sentence
+from approvals.models.decisions import Decision, Evidence, Verdict
+from approvals.models.devices import ExpectedDevice
+from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
+from approvals.records.barred_keys import key_fault
+from approvals.records.name_conflicts import earlier_conflicts
+from approvals.records.transitions import advance
+from approvals.records.validation_gate import missing_validation
+from approvals.rules.errors import NotPermitted
+from approvals.rules.policy import UNIFORM_TEXT
+from approvals.rules.states import Step
+from audit.canonical import canonical_json
+from audit.events import Actor, Personal
+from audit.log import timestamp
+from ca.certificates.admission import review_csr
+from ca.certificates.profile_versions import resolve_version
+from ca.models.certificates import CertificateStatus
+from ca.x509.csr import read_stored_csr
+from database.statements import insert
+
+DOCUMENT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who decides and how we know: an officer in a session, an officer named by a command, or the
+    policy.
+    """
+
+    evidence: Evidence
+    officer: User | None = None
+    asserted_by: str = ""
+    address: str = ""
+
+    def actor(self) -> Actor:
+        """Return the actor of the audit entry."""
+        if self.officer is None:
+            return Actor(kind="policy")
+        if self.evidence == Evidence.ASSERTED:
+            return Actor(
+                kind="command",
+                identifier=str(self.officer.pk),
+                name=self.asserted_by,
+                on_behalf_of=self.officer.username,
+            )
+        return Actor(
+            kind="user",
+            identifier=str(self.officer.pk),
+            name=self.officer.username,
+            address=self.address,
+        )
+
+
+class DecisionInvalid(Exception):
+    """A stored decision does not carry what is about to be signed; names the fault."""
+
+
+def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
+    """Approve a request without an officer, with a Decision row of its own, in the caller's
+    transaction.
+    """
+    voice = Voice(evidence=Evidence.POLICY)
+    write_decision(request, Verdict.APPROVE, voice=voice, comment="", view_sha256="", now=now)
+    advance(
+        request,
+        Step.APPROVE,
+        actor=voice.actor(),
+        now=now,
+        data={"evidence": Evidence.POLICY.value},
+        decided_at=now,
+        effective_at=now,
+        next_attempt_at=now,
+    )
+
+
+def reject_by_policy(
+    request: EnrollmentRequest, *, data: Mapping[str, object], now: datetime
+) -> None:
+    """Reject a request without an officer, with a Decision row of its own, in the caller's
+    transaction.
+
+    The device reads the text that tells a stranger nothing; `data` of the entry has the real
+    reason.
+    """
+    voice = Voice(evidence=Evidence.POLICY)
+    write_decision(request, Verdict.REJECT, voice=voice, comment="", view_sha256="", now=now)
+    advance(
+        request,
+        Step.REJECT,
+        actor=voice.actor(),
+        now=now,
+        data={"evidence": Evidence.POLICY.value, **data},
+        reason=UNIFORM_TEXT,
+        decided_at=now,
+        effective_at=None,  # at once, also for the exchange that waits for it and began before
+        next_attempt_at=None,
+    )
+
+
+def write_decision(
+    request: EnrollmentRequest,
+    verdict: Verdict,
+    *,
+    voice: Voice,
+    comment: str,
+    view_sha256: str,
+    now: datetime,
+) -> Decision:
+    """Insert one decision with its document; unique per officer and round."""
+    decision = Decision(
+        request=request,
+        round=request.round,
+        verdict=verdict,
+        officer=voice.officer,
+        evidence=voice.evidence,
+        asserted_by=voice.asserted_by,
+        comment=comment,
+        account_changes=recent_changes(voice.officer, now=now) if voice.officer else [],
+        decided_at=now,
+        effective_at=now + request.profile.undo_window,
+    )
+    decision.document = _document(decision, view_sha256)
+    decision.document_sha256 = sha256(decision.document).hexdigest()
+    insert(decision)
+    return decision
+
+
+def _document(decision: Decision, view_sha256: str) -> bytes:
+    """What was decided on, by whom and how, in canonical form."""
+    request = decision.request
+    return canonical_json(
+        {
+            "v": DOCUMENT_VERSION,
+            "type": "decision",
+            "decision": decision.verdict,
+            "request": str(request.pk),
+            "round": decision.round,
+            "view_sha256": view_sha256,
+            "csr_sha256": request.csr_sha256,
+            "spki_sha256": request.csr_spki_sha256,
+            "subject": request.subject,
+            "names": list(request.names),
+            "ca": request.ca.name,
+            "profile": request.profile.slug,
+            "required_approvals": request.profile.required_approvals,
+            "profile_version": request.profile_version.number,
+            "profile_sha256": request.profile_version.spec_sha256,
+            "officer": str(decision.officer_id or ""),
+            "evidence": decision.evidence,
+            "asserted_by": decision.asserted_by,
+            "comment_sha256": sha256(decision.comment.encode()).hexdigest(),
+            "decided_at": timestamp(decision.decided_at),
+            "effective_at": timestamp(decision.effective_at),
+            **({"renews": request.renews.der_sha256} if request.renews else {}),
+            **_documented_changes(decision),
+        }
+    )
+
+
+def _documented_changes(decision: Decision) -> dict[str, list[dict[str, str]]]:
+    """The marks of a decision; a person who made a change stands there by identifier, as the
+    officer does.
+    """
+    facts = [
+        {
+            **{name: change[name] for name in ("change", "kind", "at", "detail")},
+            "by": change["by_user"] or change["by"],
+        }
+        for change in decision.account_changes
+    ]
+    return {"account_changes": facts} if facts else {}
+
+
+def decision_facts(decision: Decision) -> dict[str, object]:
+    """Return what the audit entry says of a decision."""
+    return {
+        "decision": str(decision.pk),
+        "document_sha256": decision.document_sha256,
+        "evidence": decision.evidence,
+        "comment": Personal(decision.comment),
+        **change_facts(decision.account_changes),
+    }
+
+
+def change_facts(changes: Sequence[Mapping[str, str]]) -> dict[str, object]:
+    """Return what an audit entry says of changes that others made to the officer's account shortly
+    before.
+    """
+    return {"account_changes": Personal("; ".join(map(sentence, changes)))} if changes else {}
+
+
+def refuse_changed_account(profile: EnrollmentProfile, voice: Voice, *, now: datetime) -> None:
+    """Raise NotPermitted where the profile refuses an officer whose account another person changed
+    shortly before.
+    """
+    if not profile.refuse_after_account_change or voice.officer is None:
+        return
+    changes = recent_changes(voice.officer, now=now)
+    if changes:
+        raise NotPermitted(
+            f"Profile {profile.slug} refuses decisions for "
+            f"{settings.PORTAL_ACCOUNT_CHANGE_PERIOD.days} days after a "
+            f"change of the officer's account. {'; '.join(map(sentence, changes))}. Ask another "
+            "officer."
+        )
+
+
+def open_questions(request: EnrollmentRequest) -> tuple[str, ...]:
+    """Return what an officer has to look at: as remarked when the request came, and as the CA's
+    records say now.
+    """
+    review = review_csr(
+        read_stored_csr(request.csr_der), resolve_version(request.profile_version_id)
+    )
+    remarked = [str(item["text"]) for item in request.findings if item["severity"] == "officer"]
+    return tuple(dict.fromkeys((*remarked, *review.needs_officer, *earlier_conflicts(request))))
+
+
+def verify_decisions(request: EnrollmentRequest) -> None:
+    """Check that stored decisions approve exactly this request; raises DecisionInvalid naming the
+    first fault.
+
+    Done by the signing worker from the stored documents, so that a changed row cannot get something
+    else signed.
+    """
+    if fault := missing_validation(request):
+        raise DecisionInvalid(f"the challenge is not confirmed: {fault}")
+    if fault := key_fault(request):
+        raise DecisionInvalid(fault)
+    decisions = [
+        decision
+        for decision in request.decisions.all()  # all of a batch are fetched at once
+        if decision.round == request.round and decision.verdict == Verdict.APPROVE
+    ]
+    for decision in decisions:
+        verify_decision(decision, request)
+    if any(decision.evidence == Evidence.POLICY for decision in decisions):
+        _verify_policy(request)
+        return
+    officers = {decision.officer_id for decision in decisions}
+    if len(officers) < request.profile.required_approvals:
+        raise DecisionInvalid(
+            f"{len(officers)} of {request.profile.required_approvals} needed approvals on record"
+        )
+
+
+def _verify_policy(request: EnrollmentRequest) -> None:
+    """Whether the policy may still decide alone: the profile as it is now, the renewed certificate
+    as it is now.
+    """
+    renewed = request.renews
+    mode = request.profile.renewal_mode if renewed else request.profile.approval
+    if mode != "automatic":
+        raise DecisionInvalid("decided by policy, but the profile asks an officer now")
+    if questions := open_questions(request):
+        raise DecisionInvalid(
+            f"decided by policy, but an officer has to look at it: {questions[0]}"
+        )
+    if renewed is None:
+        if (
+            request.profile.eligibility_id
+            and not ExpectedDevice.objects.filter(used_by=request.pk).exists()
+        ):
+            raise DecisionInvalid(
+                "decided by policy, but no expected device of a list stands behind the request"
+            )
+        return
+    if renewed.status != CertificateStatus.ISSUED:
+        raise DecisionInvalid(f"the renewed certificate is {renewed.get_status_display()} now")
+    if sha256(bytes(request.signer_certificate)).hexdigest() != renewed.der_sha256:
+        raise DecisionInvalid("the renewed certificate did not sign the request")
+
+
+def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
+    """Check that one stored decision approves exactly this request; raises DecisionInvalid naming
+    the first fault.
+    """
+    document = bytes(decision.document)
+    if sha256(document).hexdigest() != decision.document_sha256:
+        raise DecisionInvalid(f"decision {decision.pk}: the document does not have its digest")
+    if sha256(request.csr_der).hexdigest() != request.csr_sha256:
+        raise DecisionInvalid("the certificate request on record does not have its digest")
+    expected: dict[str, object] = {
+        "decision": Verdict.APPROVE.value,
+        "request": str(request.pk),
+        "round": request.round,
+        "csr_sha256": request.csr_sha256,
+        "spki_sha256": request.csr_spki_sha256,
+        "subject": request.subject,
+        "names": list(request.names),
+        "ca": request.ca.name,
+        "profile": request.profile.slug,
+        "profile_sha256": request.profile_version.spec_sha256,
+        "officer": str(decision.officer_id or ""),
+        "renews": request.renews.der_sha256 if request.renews else None,
+    }
+    decided = json.loads(document)
+    for fact, value in expected.items():
+        if decided.get(fact) != value:
+            raise DecisionInvalid(f"decision {decision.pk}: it was made on another {fact}")

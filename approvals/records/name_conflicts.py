@@ -1,0 +1,204 @@
+"""Two keys for one name: another request that waits for it, or a valid certificate that has it.
+
+Within one profile.
+
+A renewal is no other key: the certificates before it in its lineage do not count. All is read by
+index, from the table of names, so that a profile of many requests costs no more than a small one.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Q
+
+from approvals.models.profiles import EnrollmentProfile, NameConflicts
+from approvals.models.requests import EnrollmentRequest, RequestName
+from approvals.rules.states import OPEN_STATES, State
+from ca.content.csr_review import CsrReview
+from ca.models.certificates import Certificate, CertificateStatus
+from ca.x509.csr import CertificationRequest
+from ca.x509.findings import Finding, ask_officer, refuse, warn
+from ca.x509.name_matching import identities
+from ca.x509.text import shortened
+from database.statements import insert
+
+WAITING: Final = "name-waiting"
+ACTIVE: Final = "name-active"
+#: Of the rows looked at for a page, and the certificates of a lineage: bounds, not rules.
+_MOST_ROWS: Final = 2000
+_MOST_STEPS: Final = 50
+_SEVERITY: Final[Mapping[str, Callable[[str, str], Finding]]] = {
+    NameConflicts.OFFICER: ask_officer,
+    NameConflicts.REFUSE: refuse,
+    NameConflicts.ALLOW: warn,
+}
+_TEXT: Final = {
+    WAITING: "another request waits for it, with another key",
+    ACTIVE: "a certificate over another key is valid for it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NameCheck:
+    """The names of a request (SHA-256 and as shown), and what is to be said about them."""
+
+    names: Mapping[str, str]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Who asks for which names; `own` is its request, None before there is one."""
+
+    profile_id: int
+    key: str
+    names: Collection[str]
+    renews_id: UUID | None
+    own: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    """Who has a name: a request that is open, or issued with a certificate that is valid."""
+
+    profile_id: int
+    name: str
+    request_id: UUID
+    state: str
+    key: str
+    certificate_id: UUID | None
+
+    @property
+    def code(self) -> str:
+        return ACTIVE if self.state == State.ISSUED else WAITING
+
+
+def check_names_in_use(
+    csr: CertificationRequest,
+    review: CsrReview,
+    *,
+    profile: EnrollmentProfile,
+    renewed: Certificate | None,
+    now: datetime,
+) -> NameCheck:
+    """Return the names of a request that has come, with a finding for each kind of conflict, as the
+    profile says.
+    """
+    names = identities(review.subject, review.sans)
+    asked = _Asked(profile.pk, csr.spki_sha256.hex(), names, renewed.pk if renewed else None)
+    (conflicts,) = _conflicts([asked], now=now)
+    find = _SEVERITY[profile.name_conflicts]
+    shown = {item.code: names[item.name] for item in conflicts}
+    return NameCheck(
+        names,
+        tuple(
+            find(code, f"name '{shortened(name)}': {_TEXT[code]}")
+            for code, name in sorted(shown.items())
+        ),
+    )
+
+
+def keep_names(request: EnrollmentRequest, check: NameCheck) -> None:
+    """Write down the names of a request, in the caller's transaction."""
+    insert(
+        *(
+            RequestName(request=request, profile_id=request.profile_id, name=name)
+            for name in check.names
+        )
+    )
+
+
+def earlier_conflicts(request: EnrollmentRequest) -> tuple[str, ...]:
+    """Return, as sentences, which earlier request or certificate has a name of this one, where the
+    profile minds.
+
+    For the moment before signing: of two requests that came at once, neither saw the other at the
+    door.
+    """
+    if request.profile.name_conflicts == NameConflicts.ALLOW:
+        return ()
+    found = _conflicts(_asked_by([request]), now=request.decided_at or request.submitted_at)
+    codes = {item.code for items in found for item in items if item.request_id < request.pk}
+    return tuple(f"its name: {_TEXT[code]}" for code in sorted(codes))
+
+
+def conflicts_of(
+    requests: Sequence[EnrollmentRequest], *, now: datetime
+) -> Mapping[UUID, tuple[str, ...]]:
+    """Return the codes of the conflicts that each open request has now; a few queries for a whole
+    page.
+    """
+    asked = _asked_by([request for request in requests if request.state in OPEN_STATES])
+    return {
+        item.own: tuple(sorted({other.code for other in others}))
+        for item, others in zip(asked, _conflicts(asked, now=now), strict=True)
+        if item.own is not None
+    }
+
+
+def _asked_by(requests: Sequence[EnrollmentRequest]) -> list[_Asked]:
+    names: dict[UUID, set[str]] = {request.pk: set() for request in requests}
+    rows = (
+        RequestName.objects.filter(request__in=list(names)) if names else RequestName.objects.none()
+    )
+    for request_id, name in rows.values_list("request_id", "name"):
+        names[request_id].add(name)
+    return [
+        _Asked(item.profile_id, item.csr_spki_sha256, names[item.pk], item.renews_id, item.pk)
+        for item in requests
+    ]
+
+
+def _conflicts(asked: Sequence[_Asked], *, now: datetime) -> list[list[_Other]]:
+    names = {name for item in asked for name in item.names}
+    if not names:
+        return [[] for _ in asked]
+    valid = [CertificateStatus.ISSUED, CertificateStatus.ON_HOLD]
+    active = Q(request__certificate__status__in=valid, request__certificate__not_after__gte=now)
+    rows = RequestName.objects.filter(
+        Q(request__state__in=sorted(OPEN_STATES)) | (Q(request__state=State.ISSUED) & active),
+        profile_id__in={item.profile_id for item in asked},
+        name__in=names,
+    )
+    if len(asked) == 1:
+        rows = rows.exclude(request__csr_spki_sha256=asked[0].key)
+    columns = ("profile_id", "name", "request_id", "request__state", "request__csr_spki_sha256")
+    others = [
+        _Other(*row) for row in rows.values_list(*columns, "request__certificate_id")[:_MOST_ROWS]
+    ]
+    lineages = _lineages({item.renews_id for item in asked if item.renews_id}) if others else {}
+    return [[other for other in others if _is_against(other, item, lineages)] for item in asked]
+
+
+def _is_against(other: _Other, item: _Asked, lineages: Mapping[UUID, Collection[UUID]]) -> bool:
+    if other.profile_id != item.profile_id or other.name not in item.names:
+        return False
+    if other.key == item.key or other.request_id == item.own:
+        return False
+    return item.renews_id is None or other.certificate_id not in lineages[item.renews_id]
+
+
+def _lineages(certificates: Iterable[UUID]) -> dict[UUID, set[UUID]]:
+    """For each certificate that is renewed, itself and all that it was renewed from; one query for
+    a generation.
+    """
+    found = {certificate: {certificate} for certificate in certificates}
+    oldest = {certificate: certificate for certificate in found}
+    for _ in range(_MOST_STEPS):
+        rows = EnrollmentRequest.objects.filter(
+            certificate__in=set(oldest.values()), renews__isnull=False
+        )
+        before = dict(rows.values_list("certificate_id", "renews_id"))
+        oldest = {
+            one: before[last]
+            for one, last in oldest.items()
+            if last in before and before[last] is not None
+        }
+        if not oldest:
+            break
+        for one, last in oldest.items():
+            found[one].add(last)
+    return found

@@ -1,0 +1,145 @@
+"""What the RA refuses: one closed list of causes, and the exceptions that carry facts to the
+doors.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID
+
+
+class Cause(StrEnum):
+    """Why a message got a refusal.
+
+    The audit entry holds the cause; what a device reads is `Refusal.text`.
+    """
+
+    NETWORK = "network not allowed"
+    CHALLENGE_MISSING = "challenge missing"
+    CHALLENGE_WRONG = "challenge wrong"
+    CHALLENGE_USED = "challenge used"
+    CHALLENGE_EXPIRED = "challenge expired"
+    CHALLENGE_WITHDRAWN = "challenge withdrawn"
+    CHALLENGE_LOCKED = "challenge not checked after too many failures"
+    CHALLENGE_FOREIGN_NAME = "challenge bound to another name"
+    CHALLENGE_FOREIGN_SUBJECT = "challenge bound to another subject"
+    CHALLENGE_FOREIGN_SERIAL = "challenge bound to another serial number"
+    CHALLENGE_FOREIGN_SAN = "challenge bound to other alternative names"
+    CHALLENGE_FOREIGN_ADDRESS = "challenge bound to another address"
+    CHALLENGE_FOREIGN_GROUP = "challenge bound to another device group"
+    NOT_LISTED = "device not on the list"
+    LISTED_USED = "device on the list has enrolled already"
+    LISTED_OTHER_TIME = "device on the list, outside its time"
+    POLICY = "policy"
+    KEY_BLOCKED = "key on the block list"
+    KEY_COMPROMISED = "key revoked for key compromise"
+    SIGNER_KEY = "signer key is not the requested key"
+    SIGNER_ALGORITHM = "signer key cannot receive the certificate"
+    RENEWAL_DISABLED = "renewal is not enabled"
+    RENEWAL_FOREIGN_SIGNER = "renewal not signed with a certificate of ours"
+    SIGNER_LOOKALIKE = "signer certificate only looks like one of ours"
+    SIGNER_NO_DEVICE = "signer certificate is not a device's"
+    RENEWED_OTHER_PROFILE = "renewed certificate is of another profile"
+    RENEWED_OTHER_CA = "renewed certificate is of another CA"
+    RENEWED_REVOKED = "renewed certificate is revoked"
+    RENEWED_ON_HOLD = "renewed certificate is on hold"
+    RENEWED_NOT_YET_VALID = "renewed certificate is not valid yet"
+    RENEWED_EXPIRED = "renewed certificate is expired"
+    RENEWAL_TOO_EARLY = "renewal too early"
+    RENEWAL_KEY_REUSED = "renewal with a key that has a certificate"
+    RENEWAL_NAMES_CHANGED = "renewal changes names"
+    TOO_MANY_OPEN = "too many open requests"
+    OTHER_CONTENT = "transaction open for another request"
+    KEY_HAS_REQUEST = "key has an open request for other names"
+    KEY_HAS_CERTIFICATE = "key has a certificate already"
+    UNKNOWN_TRANSACTION = "unknown transaction"
+    ANSWER_WITHOUT_KEY = "no key and no challenge to encrypt the answer with"
+    ANSWER_KEY_GONE = "challenge that encrypts the answer is not kept any more"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    CERTIFICATE_UNAVAILABLE = "certificate is not valid any more"
+    CERTIFICATE_UNKNOWN = "no such certificate"
+    CERTIFICATE_FOREIGN = "certificate of somebody else"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal that was committed: `text` and `number` are for the device, the rest for the log
+    only.
+
+    `codes` say which rules were broken; refusals are counted as one where cause and codes are the
+    same. One with `retry_after` is not final: the door answers that it is busy, and `text` too is
+    for the log only.
+    """
+
+    cause: Cause
+    text: str
+    detail: str = ""
+    challenge: UUID | None = None  # the one on record that was presented in vain
+    retry_after: timedelta | None = None
+    codes: tuple[str, ...] = ()
+    number: str = ""  # of `approvals.records.refusal_numbers`
+
+    @property
+    def real_cause(self) -> str:
+        """The cause as the log names it: with the codes of the rules that were broken."""
+        return f"{self.cause.value}: {', '.join(self.codes)}" if self.codes else self.cause.value
+
+
+class Overtaken(Exception):
+    """A parallel message was faster: the transaction is rolled back and the message tried again."""
+
+
+class ApprovalsError(Exception):
+    """Anything a use case says no to; `str()` is a sentence for the person who asked."""
+
+
+class NotPermitted(ApprovalsError):
+    """The person may not do this to this object."""
+
+
+class AlreadyDecided(ApprovalsError):
+    """Somebody else was faster, or the request is past the point."""
+
+
+class RequestChanged(ApprovalsError):
+    """The request is not any more what the officer saw."""
+
+
+class OwnChallenge(ApprovalsError):
+    """Who made a challenge does not approve the request that used it."""
+
+
+class KeyRefused(ApprovalsError):
+    """The key of the request, or the one that signed it, is never certified: blocked, or revoked as
+    compromised.
+    """
+
+
+class ChallengeInvalid(ApprovalsError):
+    """A challenge cannot be made like this, or not be withdrawn any more; says why."""
+
+
+class AlreadyVoted(ApprovalsError):
+    """One officer has one vote in a round."""
+
+
+class ReasonMissing(ApprovalsError):
+    """A rejection needs a reason: the device shows it."""
+
+
+class NotValidated(ApprovalsError):
+    """The challenge is one that a service has to confirm, and it has not."""
+
+
+class NothingToRetry(ApprovalsError):
+    """The request needs no attention."""
+
+
+class ProfileInvalid(ApprovalsError):
+    """A profile cannot be made or changed like this; says which field and why."""
+
+
+class NdesAccountInvalid(ApprovalsError):
+    """An NDES account cannot be made like this; says which field and why."""

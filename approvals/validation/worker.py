@@ -1,0 +1,395 @@
+"""Ask validation services about challenges, decide by what they say, and tell them what became of
+the request.
+
+Runs in the default worker, which opens no CA key. The service is asked outside of any transaction;
+its answer is one transaction with everything that belongs to it. A task may be delivered twice,
+late or not at all: the claim (one conditional UPDATE) lets one worker ask, and a worker that dies
+leaves a lease that ends. A service may be asked twice.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from approvals.challenges.lockouts import note_failure
+from approvals.models.profiles import ApprovalMode, ChallengePolicy
+from approvals.models.requests import EnrollmentRequest
+from approvals.models.validations import (
+    UNDECIDED,
+    ReportState,
+    Validation,
+    ValidationService,
+    ValidationState,
+)
+from approvals.operations.doorbell import ring, ring_for_validations
+from approvals.records.barred_keys import key_fault
+from approvals.records.decision_documents import approve_by_policy, open_questions, reject_by_policy
+from approvals.records.notifications import notify
+from approvals.records.stored_csrs import discard_csr, kept_csr
+from approvals.records.transitions import department_of
+from approvals.records.validation_gate import LEASE, backoff, due
+from approvals.rules.errors import Cause
+from approvals.rules.states import State
+from approvals.validation.messages import Answer, Outcome, Question, Word
+from approvals.validation.services import (
+    Client,
+    client_of,
+    host_of,
+    note_answer,
+    note_fault,
+    probe,
+    service_of,
+)
+from audit.events import SYSTEM, Event, Personal, Subject
+from audit.log import record, record_repeated
+from ca.x509.csr import decode_csr
+from database.clock import database_now
+from outbound.errors import NoAnswer
+
+BUDGET: Final = 10.0  # seconds of one task; what is left then is rung for again
+TELL_OFFICERS_AT: Final = 4  # attempts: about ten seconds of silence
+_NOT_ASKED: Final = "nobody is set whom to ask: ./portal validation set"
+_NOT_KEPT: Final = "the certificate request is not kept any more: the device has to ask again"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One claimed validation, with the service of its profile, if there is one."""
+
+    validation: Validation
+    request: EnrollmentRequest
+    service: ValidationService | None
+
+    @property
+    def host(self) -> str:
+        return host_of(self.service) if self.service else ""
+
+
+def validate_requests(request_ids: Sequence[UUID]) -> int:
+    """Do what is due for these requests; returns how many were dealt with.
+
+    A service that does not answer is asked once in a task: the others of its profile stay due.
+    """
+    end = time.monotonic() + BUDGET
+    silent: set[int] = set()
+    done = 0
+    for request_id in request_ids:
+        if time.monotonic() > end:
+            break
+        work = _claim(request_id, silent, now=database_now())
+        if work is None:
+            continue
+        if not (_ask(work) if work.validation.state in UNDECIDED else _report(work)):
+            silent.add(work.request.profile_id)
+        done += 1
+    return done
+
+
+def probe_services() -> int:
+    """Try the services that somebody wants tried; returns how many."""
+    services = list(
+        ValidationService.objects.filter(probe_due_at__isnull=False).select_related(
+            "profile__department"
+        )
+    )
+    for service in services:
+        probe(service, actor=SYSTEM, now=database_now())
+    return len(services)
+
+
+def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None:
+    """Take the lease of what is due; None where it is not, where another worker has it, or nobody
+    would answer.
+    """
+    related = (
+        "request__profile__department",
+        "request__profile_version",
+        "request__ca",
+        "request__certificate",
+    )
+    validation = Validation.objects.filter(due(now), pk=request_id).select_related(*related).first()
+    if validation is None or validation.request.profile_id in silent:
+        return None
+    mine = Validation.objects.filter(
+        pk=request_id,
+        attempts=validation.attempts,
+        state=validation.state,
+        report=validation.report,
+    )
+    if mine.update(lease_until=now + LEASE, attempts=F("attempts") + 1) != 1:
+        return None
+    validation.attempts += 1
+    service = service_of(validation.request.profile)
+    is_known = (
+        service is not None and service.kind == validation.kind
+    )  # the profile may ask another kind by now
+    return _Work(validation, validation.request, service if is_known else None)
+
+
+# ------------------------------------------------------------------------------------------- asking
+
+
+def _ask(work: _Work) -> bool:
+    """Ask about one challenge and decide; returns False where the service did not answer."""
+    now = database_now()
+    try:
+        client, question = _client(work), _question(work, now=now)
+        _record_asked(work, now=now)
+        answer = client.validate(question, now=now)
+    except NoAnswer as error:
+        _postpone(work, str(error), now=database_now())
+        return _is_of_the_request(error)
+    _settle(work, answer, now=database_now())
+    return True
+
+
+def _is_of_the_request(error: NoAnswer) -> bool:
+    """Whether nobody was asked for a reason that says nothing about the service."""
+    return str(error) == _NOT_KEPT
+
+
+def _client(work: _Work) -> Client:
+    if work.service is None:
+        raise NoAnswer(_NOT_ASKED)
+    return client_of(work.service, work.request.profile)
+
+
+def _record_asked(work: _Work, *, now: datetime) -> None:
+    with transaction.atomic():
+        Validation.objects.filter(pk=work.request.pk, asked_at__isnull=True).update(asked_at=now)
+        record_repeated(
+            Event.VALIDATION_ASK,
+            actor=SYSTEM,
+            now=now,
+            cause=f"asked {work.host}",
+            subject=Subject.of("request", work.request.pk),
+            data={"service": work.host},
+            department=department_of(work.request.profile),
+        )
+
+
+def _question(work: _Work, *, now: datetime) -> Question:
+    """Build the question from the CSR as it came, the only place where its challenge still
+    stands.
+    """
+    request = work.request
+    der = kept_csr(request.pk, now=now)
+    if der is None:
+        raise NoAnswer(_NOT_KEPT)
+    return Question(
+        request_id=str(request.pk),
+        profile=request.profile.slug,
+        transaction_id=request.transaction_id,
+        csr_der=der,
+        challenge=decode_csr(der, accepts_sha1=True).challenge_password
+        or "",  # SHA-1: as when it came
+        csr_sha256=request.csr_sha256,
+        spki_sha256=request.csr_spki_sha256,
+        subject=request.subject,
+        names=tuple(request.names),
+        key=request.key_description,
+        address=request.address,
+        submitted_at=request.submitted_at,
+    )
+
+
+def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
+    """Write the answer down and do what follows from it, in one transaction; nothing if the lease
+    went to another.
+    """
+    reports = work.service is not None and work.service.reports
+    is_denied = answer.word is Word.DENY
+    with transaction.atomic():
+        request = _locked(work.request)
+        changes = {
+            "state": ValidationState.DENIED if is_denied else ValidationState.ALLOWED,
+            "answered_at": now,
+            "answered_by": work.host[:255],
+            "code": answer.code[:64],
+            "reason": answer.reason[:300],
+            "wants_officer": answer.word is Word.ASK,
+            "report": ReportState.OWED if reports else ReportState.NONE,
+            "next_attempt_at": now if reports else None,
+            "lease_until": None,
+            "attempts": 0,
+            "fault": "",
+            "unreachable_since": None,
+        }
+        if not _change(work, changes):
+            return
+        _note_answer(work, now=now)
+        if not reports:
+            _release(request)
+        _record_answer(request, answer, work.host, now=now)
+        if State(request.state) is State.PENDING:
+            _follow(request, answer, now=now)
+
+
+def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> None:
+    """Decide by policy where that is the profile's way; else the officers hear of it."""
+    if answer.word is Word.DENY:
+        facts = {"cause": "challenge denied by the validation service", "code": answer.code}
+        reject_by_policy(request, data=facts, now=now)
+        if request.challenge == ChallengePolicy.WEBHOOK:  # nobody guesses what Intune encrypts
+            note_failure(request.profile, request.address, cause=Cause.CHALLENGE_WRONG, now=now)
+        ring_for_validations([request.pk])
+    elif fault := key_fault(request):
+        reject_by_policy(request, data={"cause": fault}, now=now)
+        ring_for_validations([request.pk])
+    elif _may_pass(request, answer):
+        approve_by_policy(request, now=now)
+        ring([request.pk])
+    else:
+        notify("request-pending", request, now=now)
+
+
+def _may_pass(request: EnrollmentRequest, answer: Answer) -> bool:
+    """Whether the policy approves alone: the service allows it, the profile does, and nothing is
+    left to an officer.
+    """
+    is_automatic = request.profile.approval == ApprovalMode.AUTOMATIC
+    return answer.word is Word.ALLOW and is_automatic and not open_questions(request)
+
+
+def _record_answer(request: EnrollmentRequest, answer: Answer, host: str, *, now: datetime) -> None:
+    record(
+        Event.VALIDATION_DENY if answer.word is Word.DENY else Event.VALIDATION_ALLOW,
+        actor=SYSTEM,
+        now=now,
+        subject=Subject.of("request", request.pk),
+        data={
+            "service": host,
+            "answer": answer.word.value,
+            "code": answer.code,
+            "comment": Personal(answer.reason),
+        },
+        department=department_of(request.profile),
+    )
+
+
+def _postpone(work: _Work, fault: str, *, now: datetime) -> None:
+    """Note that there was no answer and try again later. The device keeps PENDING."""
+    request, validation = work.request, work.validation
+    if work.service is not None and fault != _NOT_KEPT:
+        note_fault(work.service, fault, now=now)
+    _log.warning("validation.no_answer", request=str(request.pk), service=work.host, fault=fault)
+    is_asking = validation.state in UNDECIDED
+    changes: dict[str, object] = {
+        "fault": fault[:300],
+        "lease_until": None,
+        "next_attempt_at": now + backoff(validation.attempts),
+        "unreachable_since": validation.unreachable_since or now,
+    }
+    if is_asking:
+        changes["state"] = ValidationState.UNREACHABLE
+    with transaction.atomic():
+        if not _change(work, changes):
+            return
+        record_repeated(
+            Event.VALIDATION_NO_ANSWER,
+            actor=SYSTEM,
+            now=now,
+            cause=fault,
+            subject=Subject.of("request", request.pk),
+            data={"service": work.host},
+            department=department_of(request.profile),
+        )
+        if is_asking and validation.attempts == TELL_OFFICERS_AT:
+            notify("request-unvalidated", request, now=now)
+
+
+# ---------------------------------------------------------------------------------------- reporting
+
+
+def _report(work: _Work) -> bool:
+    """Tell the service what became of the request; returns False where it did not take it."""
+    now = database_now()
+    try:
+        _client(work).report(_question(work, now=now), _outcome(work), now=now)
+    except NoAnswer as error:
+        if _is_of_the_request(error):
+            _end_report(work, ReportState.GIVEN_UP, fault=_NOT_KEPT, now=database_now())
+            return True
+        _postpone(work, str(error), now=database_now())
+        return False
+    _end_report(work, ReportState.SENT, now=database_now())
+    return True
+
+
+def _outcome(work: _Work) -> Outcome:
+    request, certificate = work.request, work.request.certificate
+    if certificate is None:
+        reason = work.validation.reason or work.validation.code
+        return Outcome(
+            reason=reason if work.validation.state == ValidationState.DENIED else request.reason
+        )
+    return Outcome(
+        certificate_der=certificate.certificate_der,
+        serial_hex=certificate.serial_hex,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        authority=request.ca.name,
+    )
+
+
+def _end_report(work: _Work, outcome: ReportState, *, now: datetime, fault: str = "") -> None:
+    request = work.request
+    changes: dict[str, object] = {
+        "report": outcome,
+        "next_attempt_at": None,
+        "lease_until": None,
+        "fault": fault,
+    }
+    if outcome is ReportState.SENT:
+        changes["unreachable_since"] = None
+        _note_answer(work, now=now)
+    with transaction.atomic():
+        if not _change(work, changes):
+            return
+        _release(request)
+        record(
+            Event.VALIDATION_REPORT,
+            actor=SYSTEM,
+            now=now,
+            subject=Subject.of("request", request.pk),
+            data={"service": work.host, "outcome": request.state.lower(), "report": outcome.value},
+            department=department_of(request.profile),
+        )
+
+
+def _note_answer(work: _Work, *, now: datetime) -> None:
+    if work.service is not None:
+        note_answer(work.service, now=now)
+
+
+def _release(request: EnrollmentRequest) -> None:
+    """Forget the CSR, unless the answer to the device is encrypted with its challenge: its key
+    cannot decrypt.
+    """
+    if request.key_description.startswith("RSA "):
+        discard_csr(request.pk)
+
+
+def _locked(request: EnrollmentRequest) -> EnrollmentRequest:
+    rows = EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
+    return rows.select_related("profile__department", "profile_version", "ca").get(pk=request.pk)
+
+
+def _change(work: _Work, changes: Mapping[str, object]) -> bool:
+    """Write to the validation if the claim still holds: nobody else has counted an attempt
+    since.
+    """
+    seen = work.validation
+    mine = Validation.objects.filter(
+        pk=seen.pk, attempts=seen.attempts, state=seen.state, report=seen.report
+    )
+    return mine.update(**changes) == 1

@@ -1,0 +1,1 @@
+"""Authorities and RA certificates on record: made, paused, watched for their end."""

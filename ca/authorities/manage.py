@@ -1,0 +1,214 @@
+"""Certification authorities: made by command as the signing user, paused and resumed by
+administrators.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography import x509
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+
+from accounts.models.people import User
+from accounts.permissions import can
+from accounts.roles import Verb
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.content.builder import IssuerFacts, assemble_certificate, build_ca_tbs, new_serial_number
+from ca.models.authorities import CertificateAuthority
+from ca.x509.errors import AuthorityExists, AuthorityUnusable, CaError, NotYourAuthority
+from ca.x509.names import DistinguishedName, NameMalformed, build_name
+from keys import file as key_file
+from keys.errors import KeyStoreError
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
+SERIAL_ENTROPY = 19
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRequest:
+    """What a new authority is to be: its name here, its subject, its key, its parent (None: a
+    root).
+    """
+
+    name: str
+    subject: str
+    key_type: str = "ec:p256"
+    parent: CertificateAuthority | None = None
+    days: int = 3650
+    is_test: bool = False
+
+
+def create_authority(
+    wanted: AuthorityRequest, *, actor: Actor, now: datetime
+) -> CertificateAuthority:
+    """Make key, certificate and row of a new authority.
+
+    The key is written first: a key without a row does no harm, a row without a key would be
+    useless. Raises AuthorityExists, AuthorityUnusable (the parent cannot sign), KeyStoreError,
+    CaError (bad name or subject).
+    """
+    if not _NAME.fullmatch(wanted.name):
+        raise CaError(f"name {wanted.name!r}: lower-case letters, digits and hyphens, at most 50")
+    if not 1 <= wanted.days <= 36_500:
+        raise CaError(f"days {wanted.days}: between 1 and 36500")
+    if CertificateAuthority.objects.filter(name=wanted.name).exists():
+        raise AuthorityExists(f"an authority named {wanted.name} exists already")
+    subject = parse_subject(wanted.subject)
+    private = key_file.generate(wanted.key_type)
+    own = key_file.LoadedKey.of(private)
+    der = _certify(wanted, subject, own, now=now)
+    key_file.write(key_path(f"{wanted.name}.pem"), private, settings.CA_PASSPHRASE())
+    return _store(wanted, str(subject), der, actor=actor, now=now)
+
+
+def _store(
+    wanted: AuthorityRequest, subject: str, der: bytes, *, actor: Actor, now: datetime
+) -> CertificateAuthority:
+    certificate = x509.load_der_x509_certificate(der)
+    with transaction.atomic():
+        authority = CertificateAuthority.objects.create(
+            name=wanted.name,
+            parent=wanted.parent,
+            subject=subject,
+            certificate=der,
+            certificate_sha256=sha256(der).hexdigest(),
+            key_name=f"{wanted.name}.pem",
+            key_type=wanted.key_type,
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            created_at=now,
+            is_test=wanted.is_test,
+        )
+        record(
+            Event.AUTHORITY_CREATE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("authority", authority.name),
+            data={
+                "subject": authority.subject,
+                "certificate_sha256": authority.certificate_sha256,
+                "key_type": wanted.key_type,
+                "parent": wanted.parent.name if wanted.parent else "",
+            },
+        )
+    return authority
+
+
+@lru_cache(maxsize=64)
+def issuer_facts(certificate_der: bytes) -> IssuerFacts:
+    """Return what issuance needs of an issuer's certificate; parsed once per process."""
+    return IssuerFacts.from_certificate(certificate_der)
+
+
+def key_path(key_name: str) -> Path:
+    """Return the file of a CA key; `key_name` is a bare file name."""
+    if os.sep in key_name:
+        raise CaError(f"key name {key_name!r}: a bare file name in {settings.CA_KEY_FOLDER}")
+    return Path(settings.CA_KEY_FOLDER) / key_name
+
+
+def open_key(authority: CertificateAuthority, *, now: datetime) -> key_file.LoadedKey:
+    """Open the key of an authority that may sign now; raises AuthorityUnusable with the reason.
+
+    Checked each time: validity, and that key and certificate belong together. The parsed key stays
+    with the process.
+    """
+    issuer = issuer_facts(authority.certificate_der)
+    if not issuer.not_before <= now <= issuer.not_after:
+        raise AuthorityUnusable(
+            f"CA {authority.name}: its certificate is valid from {issuer.not_before:%Y-%m-%d} "
+            f"to {issuer.not_after:%Y-%m-%d}"
+        )
+    try:
+        key = key_file.load(key_path(authority.key_name), settings.CA_PASSPHRASE())
+    except (KeyStoreError, ImproperlyConfigured) as error:
+        raise AuthorityUnusable(f"CA {authority.name}: {error}") from error
+    if key.spki_der != issuer.spki_der:
+        raise AuthorityUnusable(
+            f"CA {authority.name}: the key file does not belong to the certificate"
+        )
+    return key
+
+
+def pause_authority(
+    *, authority: CertificateAuthority, actor: Actor, user: User, now: datetime
+) -> None:
+    """Stop signing with this authority; devices keep getting PENDING. Raises NotYourAuthority."""
+    _set_pause(authority, actor=actor, user=user, paused_at=now, now=now)
+
+
+def resume_authority(
+    *, authority: CertificateAuthority, actor: Actor, user: User, now: datetime
+) -> None:
+    """Sign again; what waited is due at once. Raises NotYourAuthority."""
+    _set_pause(authority, actor=actor, user=user, paused_at=None, now=now)
+
+
+def _set_pause(
+    authority: CertificateAuthority,
+    *,
+    actor: Actor,
+    user: User,
+    paused_at: datetime | None,
+    now: datetime,
+) -> None:
+    if not can(user, Verb.AUTHORITY_PAUSE, authority):
+        raise NotYourAuthority(
+            "Only administrators of the whole organization pause and resume authorities."
+        )
+    with transaction.atomic():
+        rows = CertificateAuthority.objects.filter(
+            pk=authority.pk, paused_at__isnull=paused_at is not None
+        )
+        if not rows.update(paused_at=paused_at):
+            return
+        authority.paused_at = paused_at
+        record(
+            Event.AUTHORITY_PAUSE if paused_at else Event.AUTHORITY_RESUME,
+            actor=actor,
+            now=now,
+            subject=Subject.of("authority", authority.name),
+        )
+
+
+def _certify(
+    wanted: AuthorityRequest, subject: DistinguishedName, own: key_file.LoadedKey, *, now: datetime
+) -> bytes:
+    parent = wanted.parent
+    issuer = IssuerFacts.from_certificate(parent.certificate_der) if parent else None
+    signer = open_key(parent, now=now) if parent else own
+    not_before = now.replace(microsecond=0) - timedelta(hours=1)
+    not_after = not_before + timedelta(days=wanted.days, seconds=-1)
+    if issuer is not None:
+        not_before, not_after = max(not_before, issuer.not_before), min(not_after, issuer.not_after)
+    tbs = build_ca_tbs(
+        subject=subject,
+        spki_der=own.spki_der,
+        issuer=issuer,
+        serial_number=new_serial_number(os.urandom(SERIAL_ENTROPY)),
+        not_before=not_before,
+        not_after=not_after,
+    )
+    algorithm = signer.signature_algorithm
+    return assemble_certificate(tbs, algorithm, signer.sign(tbs, algorithm))
+
+
+def parse_subject(text: str) -> DistinguishedName:
+    """Read the subject of an authority, as CN=Example Root,O=Example. Raises CaError."""
+    try:
+        parsed = x509.Name.from_rfc4514_string(text)
+        attributes = [(attribute.oid.dotted_string, str(attribute.value)) for attribute in parsed]
+        if not attributes:
+            raise CaError("subject: at least one attribute, for example CN=Example Root,O=Example")
+        return build_name(attributes)
+    except (ValueError, NameMalformed) as error:
+        raise CaError(
+            f"subject {text!r}: not a name like CN=Example Root,O=Example ({error})"
+        ) from error

@@ -1,0 +1,1 @@
+"""The store: certificates on record, versions of profiles, revocation, barred keys."""

@@ -1,0 +1,100 @@
+"""The block list of public keys: administrators of the whole organization keep it, by page or by
+command.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from django.db import IntegrityError, transaction
+
+from accounts.models.people import User
+from accounts.permissions import can
+from accounts.roles import Verb
+from audit.events import Actor, Event, Personal, Subject
+from audit.log import record
+from ca.models.keys import BlockedKey
+from ca.x509.errors import KeyBlockRefused
+
+MAX_REASON: Final = 300
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NOT_YOURS: Final = "Only administrators of the whole organization block keys."
+
+
+def read_digest(text: str) -> str:
+    """Return the SHA-256 of a public key as it is kept, from any usual spelling.
+
+    Raises KeyBlockRefused.
+    """
+    plain = re.sub(r"[\s:]", "", text.strip().lower().removeprefix("sha256:"))
+    if not _DIGEST.fullmatch(plain):
+        raise KeyBlockRefused(
+            f"key {text[:80]!r}: the SHA-256 of its SubjectPublicKeyInfo is needed, 64 hex digits"
+        )
+    return plain
+
+
+def block_key(
+    spki_sha256: str, *, reason: str, actor: Actor, user: User | None, now: datetime
+) -> BlockedKey:
+    """Put a key on the block list; `user` is None for a command of the operator.
+
+    Raises KeyBlockRefused.
+    """
+    digest, why = read_digest(spki_sha256), reason.strip()
+    _check_right(user)
+    if not 1 <= len(why) <= MAX_REASON:
+        raise KeyBlockRefused(
+            f"reason of {len(why)} characters: 1 to {MAX_REASON}; officers read it beside a request"
+        )
+    entry = BlockedKey(
+        spki_sha256=digest,
+        reason=why,
+        blocked_at=now,
+        blocked_by=user,
+        blocked_by_name=actor.name[:150],
+    )
+    try:
+        with transaction.atomic():
+            entry.save(force_insert=True)
+            _record(Event.KEY_BLOCK, entry, actor=actor, now=now, comment=why)
+    except IntegrityError:
+        raise KeyBlockRefused(f"key {digest}: on the block list already") from None
+    return entry
+
+
+def unblock_key(
+    spki_sha256: str, *, comment: str, actor: Actor, user: User | None, now: datetime
+) -> None:
+    """Take a key off the block list. Raises KeyBlockRefused."""
+    digest = read_digest(spki_sha256)
+    _check_right(user)
+    with transaction.atomic():
+        entry = BlockedKey.objects.select_for_update().filter(spki_sha256=digest).first()
+        if entry is None:
+            raise KeyBlockRefused(f"key {digest}: not on the block list")
+        _record(
+            Event.KEY_UNBLOCK, entry, actor=actor, now=now, comment=comment.strip()[:MAX_REASON]
+        )
+        entry.delete()
+
+
+def blocked_keys() -> Sequence[BlockedKey]:
+    """Return the block list, newest entry first."""
+    return list(BlockedKey.objects.order_by("-id"))
+
+
+def _check_right(user: User | None) -> None:
+    if user is not None and not can(user, Verb.KEY_BLOCK, BlockedKey()):
+        raise KeyBlockRefused(_NOT_YOURS)
+
+
+def _record(event: Event, entry: BlockedKey, *, actor: Actor, now: datetime, comment: str) -> None:
+    record(
+        event,
+        actor=actor,
+        now=now,
+        subject=Subject.of("key", entry.spki_sha256),
+        data={"spki_sha256": entry.spki_sha256, "comment": Personal(comment)},
+    )

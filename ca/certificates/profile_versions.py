@@ -1,0 +1,92 @@
+"""Certificate profiles and their versions: what is written, and what is read once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from django.db import transaction
+
+from accounts.models.people import User
+from audit.events import Actor, Event, Subject
+from audit.log import record
+from ca.content.csr_review import ProfileSpec
+from ca.models.profiles import CertificateProfile, CertificateProfileVersion
+
+
+def create_profile(
+    *, slug: str, name: str, spec: ProfileSpec, actor: Actor, user: User | None, now: datetime
+) -> CertificateProfile:
+    """Create a certificate profile with its first version."""
+    with transaction.atomic():
+        profile = CertificateProfile.objects.create(slug=slug, name=name)
+        save_profile_version(profile, spec, actor=actor, user=user, now=now)
+        return profile
+
+
+def save_profile_version(
+    profile: CertificateProfile,
+    spec: ProfileSpec,
+    *,
+    actor: Actor,
+    user: User | None,
+    now: datetime,
+) -> CertificateProfileVersion:
+    """Add a version with these rules and make it current; the current one is returned where nothing
+    changed.
+
+    Locks the profile's row, so that two editors get two numbers.
+    """
+    with transaction.atomic():
+        locked = CertificateProfile.objects.select_for_update(of=("self",)).get(pk=profile.pk)
+        digest = spec.digest().hex()
+        before = locked.current
+        if before is not None and before.spec_sha256 == digest:
+            return before
+        version = CertificateProfileVersion.objects.create(
+            profile=locked,
+            number=before.number + 1 if before else 1,
+            spec=spec.to_json(),
+            spec_sha256=digest,
+            created_at=now,
+            created_by=user,
+        )
+        CertificateProfile.objects.filter(pk=locked.pk).update(current=version)
+        profile.current = version
+        record(
+            Event.CERTIFICATE_PROFILE_CHANGE if before else Event.CERTIFICATE_PROFILE_CREATE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("certificate-profile", locked.slug),
+            data={
+                "version": version.number,
+                "spec_sha256": digest,
+                "before_sha256": before.spec_sha256 if before else "",
+                "spec": spec.to_json(),
+            },
+        )
+        return version
+
+
+@lru_cache(maxsize=256)
+def resolve_version(version_id: int) -> ProfileSpec:
+    """Return the rules of a profile version.
+
+    A version never changes, so a process reads it once.
+    """
+    return CertificateProfileVersion.objects.get(pk=version_id).resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLabel:
+    """What people call a version of a certificate profile, and the digest of its rules."""
+
+    profile: str
+    number: int
+    spec_sha256: str
+
+
+@lru_cache(maxsize=256)
+def label_of(version_id: int) -> VersionLabel:
+    """Return the label of a profile version. Like its rules it never changes."""
+    version = CertificateProfileVersion.objects.select_related("profile").get(pk=version_id)
+    return VersionLabel(version.profile.slug, version.number, version.spec_sha256)

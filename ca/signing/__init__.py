@@ -1,0 +1,1 @@
+"""Where CA keys are used. Web code never imports this room, not even indirectly."""

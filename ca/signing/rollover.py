@@ -1,0 +1,210 @@
+"""CA rollover where keys are opened: stage the next CA, publish it, cancel.
+
+Signing worker and commands only.
+
+What GetNextCACert answers is signed here with the current CA's key (RFC 8894 §4.7.1) and stored;
+the web gives out stored bytes. The switch needs no key: `approvals.profiles.rollovers`.
+"""
+
+from datetime import datetime
+from hashlib import sha256
+
+import structlog
+from django.db import IntegrityError, transaction
+
+from audit.events import SYSTEM, Actor, Event, Subject
+from audit.log import record
+from ca.authorities.manage import AuthorityRequest, create_authority, open_key, parse_subject
+from ca.authorities.ra_certificates import offered_certificates
+from ca.models.authorities import (
+    AuthorityRollover,
+    CertificateAuthority,
+    CertificatesShape,
+    NextCaAnswer,
+)
+from ca.models.lineage import next_answer, shaped
+from ca.x509.cms import encode_next_certificates
+from ca.x509.errors import CaError, RolloverRefused
+from keys.errors import KeyStoreError
+
+_log = structlog.get_logger(__name__)
+
+
+def stage_rollover(
+    ca: CertificateAuthority, wanted: AuthorityRequest, *, actor: Actor, now: datetime
+) -> AuthorityRollover:
+    """Make the CA that is to follow `ca`, and note that it does; nothing changes for devices yet.
+
+    Raises RolloverRefused, and what `create_authority` raises.
+    """
+    taken = (
+        AuthorityRollover.objects.filter(ca=ca, cancelled_at__isnull=True)
+        .select_related("next_ca")
+        .first()
+    )
+    if taken is not None:
+        raise RolloverRefused(
+            f"CA {ca.name}: its rollover to {taken.next_ca.name} is {taken.stage}; one at a time"
+        )
+    if wanted.is_test != ca.is_test:
+        raise RolloverRefused(
+            f"CA {ca.name}: a test CA is followed by a test CA, and no other by one"
+        )
+    subject = str(parse_subject(wanted.subject))
+    if CertificateAuthority.objects.filter(subject=subject).exists():
+        raise RolloverRefused(
+            f"subject {subject}: a CA has it already, and devices tell CAs by their names: take "
+            "another"
+        )
+    following = create_authority(wanted, actor=actor, now=now)
+    try:
+        with transaction.atomic():
+            rollover = AuthorityRollover.objects.create(ca=ca, next_ca=following, staged_at=now)
+            _record(Event.ROLLOVER_STAGE, rollover, actor=actor, now=now)
+    except IntegrityError:
+        raise RolloverRefused(
+            f"CA {ca.name}: another rollover was staged at the same time; {following.name} is "
+            "unused"
+        ) from None
+    return rollover
+
+
+def publish_rollover(
+    rollover: AuthorityRollover,
+    *,
+    needed: frozenset[CertificatesShape],
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Sign what GetNextCACert answers and let it answer; from here on the next CA issues what is
+    meant for it.
+
+    `needed` are the shapes of the CA's profiles. Raises RolloverRefused where the next CA is not
+    ready for them, or the rollover is not staged; AuthorityUnusable where the current CA cannot
+    sign.
+    """
+    answers = list(_new_answers(rollover, now=now))
+    for shape in sorted(needed - {CertificatesShape(answer.shape) for answer in answers}):
+        raise RolloverRefused(
+            f"CA {rollover.next_ca.name}: its RA certificate for {shape} is not there yet; the web "
+            "makes the key "
+            "and the signing worker certifies it, within a minute when both run"
+        )
+    with transaction.atomic():
+        _step(rollover, "staged", published_at=now)
+        _store(answers, actor=actor, now=now)
+        _record(Event.ROLLOVER_PUBLISH, rollover, actor=actor, now=now)
+
+
+def cancel_rollover(rollover: AuthorityRollover, *, actor: Actor, now: datetime) -> None:
+    """Give up a rollover before its switch. Raises RolloverRefused after it.
+
+    A next CA that was published may have requests waiting: it is paused, so that it issues nothing
+    any more unless somebody resumes it.
+    """
+    before = rollover.stage
+    with transaction.atomic():
+        _step(rollover, "staged", "published", cancelled_at=now)
+        _record(Event.ROLLOVER_CANCEL, rollover, actor=actor, now=now)
+        paused = CertificateAuthority.objects.filter(pk=rollover.next_ca_id, paused_at__isnull=True)
+        if before == "published" and paused.update(paused_at=now):
+            record(
+                Event.AUTHORITY_PAUSE,
+                actor=actor,
+                now=now,
+                subject=Subject.of("authority", rollover.next_ca.name),
+                data={"because": "its rollover was cancelled"},
+            )
+
+
+def refresh_answers(*, now: datetime) -> int:
+    """Sign GetNextCACert answers anew where the next CA's RA certificate was renewed; returns how
+    many.
+    """
+    signed = 0
+    offered = AuthorityRollover.objects.filter(
+        published_at__isnull=False, switched_at__isnull=True, cancelled_at__isnull=True
+    )
+    for rollover in offered.select_related("ca", "next_ca__parent__parent"):
+        try:
+            answers = list(_new_answers(rollover, now=now))
+        except (CaError, KeyStoreError) as error:
+            _log.warning("rollover.not_refreshed", ca=rollover.ca.name, fault=str(error))
+            continue
+        if answers:
+            with transaction.atomic():
+                _store(answers, actor=SYSTEM, now=now)
+            signed += len(answers)
+    return signed
+
+
+def _new_answers(rollover: AuthorityRollover, *, now: datetime) -> list[NextCaAnswer]:
+    """Sign, outside any transaction, what is not on record yet: an answer for each shape the next
+    CA is ready for.
+    """
+    found = []
+    for shape in CertificatesShape:
+        ra_certificates = offered_certificates(rollover.next_ca, shape, now=now)
+        if ra_certificates is None:
+            continue
+        certificates = shaped(ra_certificates, rollover.next_ca, shape)
+        digest = sha256(b"".join(certificates)).hexdigest()
+        newest = next_answer(rollover, shape)
+        if newest is not None and newest.content_sha256 == digest:
+            continue
+        key = open_key(rollover.ca, now=now)
+        der = encode_next_certificates(
+            certificates,
+            signer_der=rollover.ca.certificate_der,
+            algorithm=key.signature_algorithm,
+            sign=key.sign,
+        )
+        found.append(
+            NextCaAnswer(
+                rollover=rollover,
+                shape=shape,
+                content_sha256=digest,
+                der=der,
+                sha256=sha256(der).hexdigest(),
+                created_at=now,
+            )
+        )
+    return found
+
+
+def _store(answers: list[NextCaAnswer], *, actor: Actor, now: datetime) -> None:
+    for answer in answers:
+        answer.save(force_insert=True)
+        record(
+            Event.ROLLOVER_ANSWER,
+            actor=actor,
+            now=now,
+            subject=Subject.of("authority", answer.rollover.ca.name),
+            data={
+                "next": answer.rollover.next_ca.name,
+                "shape": str(answer.shape),
+                "sha256": answer.sha256,
+            },
+        )
+
+
+def _step(rollover: AuthorityRollover, *stages: str, **changes: datetime) -> None:
+    """Take a step from one of `stages`, under the lock of the row. Raises RolloverRefused."""
+    locked = AuthorityRollover.objects.select_for_update(of=("self",)).get(pk=rollover.pk)
+    if locked.stage not in stages:
+        raise RolloverRefused(
+            f"rollover {rollover}: it is {locked.stage}, this step needs it {' or '.join(stages)}"
+        )
+    AuthorityRollover.objects.filter(pk=rollover.pk).update(**changes)
+    rollover.refresh_from_db()
+
+
+def _record(event: Event, rollover: AuthorityRollover, *, actor: Actor, now: datetime) -> None:
+    following = rollover.next_ca
+    record(
+        event,
+        actor=actor,
+        now=now,
+        subject=Subject.of("authority", rollover.ca.name),
+        data={"next": following.name, "next_certificate_sha256": following.certificate_sha256},
+    )

@@ -1,0 +1,84 @@
+"""What the CA refuses, as classes that carry the facts and one sentence for people."""
+
+
+class CaError(Exception):
+    """Anything the CA says no to; `str()` is a sentence that may be shown."""
+
+
+class AuthorityUnusable(CaError):
+    """The authority cannot sign now (expired, not yet valid, key and certificate do not match, key
+    not readable).
+    """
+
+
+class NotYourAuthority(CaError):
+    """The person has no right to do this to the authority."""
+
+
+class AuthorityExists(CaError):
+    """An authority of that name exists."""
+
+
+class CertificateRefused(CaError):
+    """Policy or lint refused what was to be signed; nothing was signed."""
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = findings
+
+
+class RecordMismatch(CaError):
+    """A signed certificate is not the one that was prepared; nothing was recorded."""
+
+
+class RevocationReasonUnknown(CaError):
+    """Not a reason for which a device's certificate is revoked."""
+
+
+class NotRevocable(CaError):
+    """A certificate that cannot be revoked or put on hold: not signed, given up, expired, or the
+    portal's own.
+    """
+
+
+class AlreadyRevoked(CaError):
+    """It is revoked, or on hold, already; nothing was done twice."""
+
+
+class NotOnHold(CaError):
+    """Only what is on hold can be released."""
+
+
+class KeyBlockRefused(CaError):
+    """The block list cannot be changed like this; says why."""
+
+
+class CrlRefused(CaError):
+    """Lint found fault with a signed CRL; it was not stored, so the one before stays published."""
+
+
+class RolloverRefused(CaError):
+    """A rollover cannot take this step: the text says what stands in its way."""
+
+
+class CsrError(Exception):
+    """A request that cannot be accepted; `spki_der` where its key was read, `is_proven` where its
+    signature held.
+    """
+
+    spki_der: bytes = b""
+    is_proven: bool = False
+
+
+class CsrMalformed(CsrError):
+    """Not a readable PKCS #10 request, or one that says two different things."""
+
+
+class CsrSignatureInvalid(CsrError):
+    """The signature does not fit the key and content: the requester has not shown that the key is
+    theirs.
+    """
+
+
+class CsrAlgorithmRefused(CsrError):
+    """A key type, key size or signature digest that is never accepted."""

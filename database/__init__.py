@@ -1,0 +1,3 @@
+"""Ground of every app: triggers, prebuilt statements, identifiers, the clock, encryption of
+columns.
+"""

@@ -1,0 +1,103 @@
+"""INSERT and UPDATE without compiling them anew: a statement is built once, a row costs its
+parameters only.
+
+For the rows that every device's message and every certificate writes. Values are prepared by the
+model's own fields, so that the rows are the ones `save` would write on either database; there are
+no signals here, and nothing reads one back.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from django.db import connection
+from django.db.models import Field, Model
+
+
+def insert(*rows: Model) -> None:
+    """Insert rows of one model, in the caller's transaction; raises what `save(force_insert=True)`
+    would.
+    """
+    if not rows:
+        return
+    statement, fields = _insert(type(rows[0]), connection.vendor)
+    parameters = [_parameters(row, fields) for row in rows]
+    with connection.cursor() as cursor:
+        if len(parameters) == 1:
+            cursor.execute(statement, parameters[0])
+        else:
+            cursor.executemany(statement, parameters)
+    for row in rows:
+        row._state.adding, row._state.db = False, "default"  # noqa: SLF001 - what Django's own save does
+
+
+def update(
+    model: type[Model],
+    *,
+    where: Mapping[str, object],
+    changes: Mapping[str, object],
+    count_up: str = "",
+) -> int:
+    """Change the rows whose columns equal `where`, and add one to the column `count_up`; returns
+    how many rows.
+
+    Names are those of fields; a foreign key takes a row or its key. `where` knows no None: nothing
+    equals it.
+    """
+    statement, fields = _update(model, connection.vendor, tuple(changes), count_up, tuple(where))
+    values = (*changes.values(), *where.values())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement,
+            [_prepared(field, value) for field, value in zip(fields, values, strict=True)],
+        )
+        return int(cursor.rowcount)
+
+
+@cache
+def _insert(model: type[Model], vendor: str) -> tuple[str, tuple["Field[Any, Any]", ...]]:
+    """The statement and the fields of its parameters; a primary key that counts by itself is left
+    to the database.
+    """
+    options = model._meta  # noqa: SLF001 - Django's documented name
+    fields = tuple(
+        field for field in options.concrete_fields if not (field.primary_key and field.auto_created)
+    )
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES ({places})", fields  # noqa: S608 - names of our models
+
+
+@cache
+def _update(
+    model: type[Model], vendor: str, changed: tuple[str, ...], count_up: str, where: tuple[str, ...]
+) -> tuple[str, tuple["Field[Any, Any]", ...]]:
+    """The statement and the fields of its parameters, first those that change."""
+    options = model._meta  # noqa: SLF001 - Django's documented name
+    fields: tuple[Field[Any, Any], ...] = tuple(
+        options.get_field(name)  # type: ignore[misc]  # no relations from elsewhere
+        for name in (*changed, *where)
+    )
+    quote = connection.ops.quote_name
+    columns = [quote(str(field.column)) for field in fields]
+    changes = [f"{column} = %s" for column in columns[: len(changed)]]
+    if count_up:
+        counter = quote(count_up)
+        changes.append(f"{counter} = {counter} + 1")
+    conditions = [f"{column} = %s" for column in columns[len(changed) :]]
+    return (
+        (
+            f"UPDATE {quote(options.db_table)} SET {', '.join(changes)} WHERE "  # noqa: S608 - names of our models
+            f"{' AND '.join(conditions)}"
+        ),
+        fields,
+    )
+
+
+def _parameters(row: Model, fields: Sequence["Field[Any, Any]"]) -> list[Any]:
+    return [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
+
+
+def _prepared(field: "Field[Any, Any]", value: object) -> Any:
+    return field.get_db_prep_save(value.pk if isinstance(value, Model) else value, connection)

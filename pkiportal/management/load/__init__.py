@@ -1,0 +1,1 @@
+"""Load for benchmarks and tests: seeded rows, devices with messages made beforehand."""

@@ -1,0 +1,84 @@
+"""What a process does before its work: refuse a dangerous set-up, and leave a fact about itself in
+the log.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, transaction
+
+from audit.canonical import canonical_json
+from audit.events import Actor, Event
+from audit.log import record
+from ca.authorities.checks import readable_keys
+from pkiportal.environment.fingerprints import write_down
+
+#: Set by `./portal up` for its parts: one user runs all of them, and `./portal doctor` says what
+#: that means.
+EMBEDDED: Final = "PORTAL_EMBEDDED"
+
+_log: Final = structlog.get_logger(__name__)
+
+
+def refuse_readable_ca_keys() -> None:
+    """End a web process that can read a CA key: it would make the separation of web and signing a
+    fiction.
+    """
+    if os.environ.get(EMBEDDED) == "1":
+        return
+    found = readable_keys(Path(settings.CA_KEY_FOLDER))
+    if found:
+        raise SystemExit(
+            f"{found[0]}: the web process can read this CA key. Run web and signing worker as two "
+            "users, and give the "
+            "folder of CA keys to the signing worker's alone."
+        )
+
+
+def note_start(process: str, *, now: datetime) -> None:
+    """Record the start of a process with version and a digest of its settings; a database that is
+    away is logged.
+    """
+    data = {
+        "process": process,
+        "version": settings.PORTAL_VERSION,
+        "settings_sha256": settings_digest(plain_settings()),
+    }
+    try:
+        with transaction.atomic():
+            record(
+                Event.PROCESS_START,
+                actor=Actor(kind="system", identifier=process),
+                now=now,
+                data=data,
+            )
+    except DatabaseError as error:
+        _log.warning("start.not_recorded", fault=f"{type(error).__name__}: {error}", **data)
+    write_down(now=now)
+
+
+def plain_settings() -> dict[str, str]:
+    """Return the settings that tell how a process behaves, as text; nothing secret is among
+    them.
+    """
+    database = settings.DATABASES["default"]
+    chosen = {
+        name: repr(getattr(settings, name)) for name in dir(settings) if name.startswith("PORTAL_")
+    }
+    chosen |= {
+        f"DATABASE_{key}": str(database.get(key, ""))
+        for key in ("ENGINE", "HOST", "PORT", "NAME", "USER")
+    }
+    chosen["ALLOWED_HOSTS"] = repr(settings.ALLOWED_HOSTS)
+    return chosen
+
+
+def settings_digest(chosen: Mapping[str, str]) -> str:
+    """Return the SHA-256 of settings in canonical form, hex."""
+    return sha256(canonical_json(dict(chosen))).hexdigest()

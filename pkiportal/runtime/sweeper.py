@@ -1,0 +1,40 @@
+"""The sweep in each worker: beat may be dead, and nothing stops."""
+
+import random
+import threading
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.db import close_old_connections
+
+from approvals.issuance.sweep import EVERY, sweep
+from approvals.operations.pulse import beat
+from database.clock import database_now
+
+_log: Final = structlog.get_logger(__name__)
+
+
+def start_sweeping() -> threading.Thread:
+    """Sweep every few seconds in a thread of this pool process; a lease in the database lets one
+    process do it.
+    """
+    thread = threading.Thread(target=_sweep_forever, name="sweep", daemon=True)
+    thread.start()
+    return thread
+
+
+def _sweep_forever() -> None:
+    pause = threading.Event()
+    while not pause.wait(EVERY.total_seconds() * random.uniform(0.9, 1.3)):  # noqa: S311 - only spreads the load
+        sweep_once()
+
+
+def sweep_once() -> None:
+    """One sweep; whatever goes wrong is logged, and the next one comes in a few seconds."""
+    try:
+        close_old_connections()
+        beat.write(settings.PORTAL_PROCESS, now=database_now())
+        sweep()
+    except Exception:  # noqa: BLE001 - the outermost door of this thread
+        _log.exception("sweep.failed")

@@ -1,0 +1,86 @@
+"""What a request is called in the logs, and the access log, which is off unless PORTAL_ACCESS_LOG
+says otherwise.
+"""
+
+import re
+import secrets
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest
+
+from accounts.network.addresses import client_address, is_from_trusted_proxy
+from pkiportal.web.front import Done
+
+_KEY: Final = "portal.request_id"
+_FIELD: Final = "request_id"
+#: What a proxy may call a request: nothing that could end a field or a line of any log.
+_FROM_PROXY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+/@-]{0,127}")
+#: A link that signs somebody up or in carries its secret in the path.
+_SECRET_IN_PATH: Final = re.compile(r"(?<=/)[A-Za-z0-9_-]{16,}(?=/|$)")
+_LONGEST: Final = 500
+
+_log: Final = structlog.get_logger(__name__)
+
+
+def request_id(meta: dict[str, Any]) -> str:
+    """The id of a request: the X-Request-ID of a named proxy if it is in order, else one of its
+    own; kept in `meta`.
+    """
+    known: str | None = meta.get(_KEY)
+    if known is None:
+        known = meta[_KEY] = _from_proxy(meta) or secrets.token_hex(8)
+    return known
+
+
+def bind_request_id(meta: dict[str, Any]) -> None:
+    """From now on each line that this thread logs carries the id of this request."""
+    structlog.contextvars.bind_contextvars(**{_FIELD: request_id(meta)})
+
+
+def note_answer(done: Done) -> None:
+    """End a request for the logs of this thread, with a line in the access log if that is switched
+    on.
+    """
+    if settings.PORTAL_ACCESS_LOG:
+        bind_request_id(done.environ)
+        _log.info("access", **_facts(done))
+    structlog.contextvars.unbind_contextvars(_FIELD)
+
+
+def shown_path(path: str) -> str:
+    """A path as logs may have it: short, and without the secret of a link."""
+    shown = _SECRET_IN_PATH.sub("<hidden>", path) if path.startswith("/account/") else path
+    return shown[:_LONGEST]
+
+
+def _facts(done: Done) -> dict[str, Any]:
+    environ = done.environ
+    return {
+        "method": environ["REQUEST_METHOD"],
+        "path": shown_path(environ["PATH_INFO"]),
+        "status": done.status,
+        "bytes": done.size,
+        "ms": round(done.seconds * 1000, 1),
+        "address": client_address(_request(environ)),
+        "agent": environ.get("HTTP_USER_AGENT", "")[:_LONGEST],
+    }
+
+
+def _from_proxy(meta: dict[str, Any]) -> str | None:
+    named = meta.get("HTTP_X_REQUEST_ID", "")
+    if (
+        settings.PORTAL_TRUSTED_PROXIES
+        and _FROM_PROXY.fullmatch(named)
+        and is_from_trusted_proxy(_request(meta))
+    ):
+        return str(named)
+    return None
+
+
+def _request(meta: dict[str, Any]) -> HttpRequest:
+    """The part of a request that tells where it comes from."""
+    request = HttpRequest()
+    request.META = meta
+    return request

@@ -1,0 +1,110 @@
+"""The sockets of the web server: how many it may hold, and for how long a client may leave an
+answer unread.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import stat
+from functools import partial
+from typing import Final
+
+import structlog
+
+#: Connections that one worker process holds at most, idle ones included; more wait in the system's
+#: queue.
+CONNECTIONS: Final = 8_192
+#: Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be
+#: lower.
+BACKLOG: Final = 4_096
+#: Descriptors of one process for everything else: threads' databases, logs, the broker.
+OTHER_DESCRIPTORS: Final = 512
+_FEWEST: Final = 64
+#: Milliseconds in which a client must take a part of an answer that waits for it.
+UNREAD_MS: Final = 15_000
+_LOOK_AGAIN: Final = 0.1
+_LOOKS: Final = 100
+
+_log: Final = structlog.get_logger(__name__)
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process and those it starts open as many files as it wants, if the system lets it;
+    returns the limit.
+    """
+    wanted = CONNECTIONS + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        within = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else wanted
+
+
+def connections_within(limit: int) -> int:
+    """How many connections a worker process takes under a limit of open files; says in the log when
+    they are fewer.
+    """
+    allowed = max(min(CONNECTIONS, limit - OTHER_DESCRIPTORS), _FEWEST)
+    if allowed < CONNECTIONS:
+        _log.warning("web.few_connections", connections=allowed, open_files=limit, cure=cure(limit))
+    return allowed
+
+
+def cure(limit: int) -> str:
+    """What an operator does about a low limit of open files."""
+    return (
+        f"{limit} open files are allowed, {CONNECTIONS + OTHER_DESCRIPTORS} are needed for "
+        f"{CONNECTIONS} connections: "
+        f"set LimitNOFILE={CONNECTIONS + OTHER_DESCRIPTORS} in the service, or raise `ulimit -Hn`"
+    )
+
+
+def cut_clients_that_never_read(
+    loop: asyncio.AbstractEventLoop,
+    *,
+    port: int,
+    milliseconds: int = UNREAD_MS,
+    looks: int = _LOOKS,
+    is_last: bool = False,
+) -> None:
+    """End connections whose client takes nothing of its answer for so long, as soon as the server
+    listens at the port.
+
+    The server opens its own listening socket and has no setting for this. Connections inherit the
+    option of the socket that they arrive at, so it is set there. A last look gives it to
+    connections that arrived before.
+    """
+    is_open = False
+    for served in _sockets_at(port):
+        with served, contextlib.suppress(OSError):
+            served.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            is_open = is_open or bool(served.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if not is_last and looks:
+        again = partial(
+            cut_clients_that_never_read, port=port, milliseconds=milliseconds, looks=looks - 1
+        )
+        loop.call_later(_LOOK_AGAIN, partial(again, is_last=is_open), loop)
+
+
+def _sockets_at(port: int) -> list[socket.socket]:
+    """Second handles of the sockets of this process whose own port is this one; the caller closes
+    them.
+    """
+    found = []
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:  # noqa: PTH112, PTH208
+        with contextlib.suppress(OSError, ValueError):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            candidate = socket.socket(fileno=os.dup(int(name)))
+            if (
+                candidate.family in {socket.AF_INET, socket.AF_INET6}
+                and candidate.getsockname()[1] == port
+            ):
+                found.append(candidate)
+            else:
+                candidate.close()
+    return found

@@ -1,0 +1,1 @@
+"""What the operations of SCEP do, one module for each kind."""

@@ -1,0 +1,1 @@
+"""The RA's keys and certificates: loaded, renewed, and keys that encrypt answers."""

@@ -1,0 +1,381 @@
+"""The RA certificates and keys of a CA: they decrypt requests and sign CertReps.
+
+Never the CA's own key.
+
+The RA side makes key and CSR; the signing worker certifies it (`ca.signing.service_keys`). A
+process reads certificates and keys once and looks for newer ones every `FRESH_SECONDS`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
+from django.conf import settings
+from django.db import transaction
+
+from audit.events import SYSTEM, Actor, Event, Subject
+from audit.log import record
+from ca.authorities.ra_certificates import (
+    certificates_of,
+    certified_times,
+    choose_offered,
+    halves_of,
+    ra_keys_of,
+)
+from ca.models.authorities import CertificateAuthority, CertificatesShape
+from ca.models.keys import ServiceKey, ServicePurpose
+from ca.models.lineage import Lineage
+from database.ids import uuid7
+from keys import file as key_file
+from keys.errors import KeyStoreError
+from scep.protocol.certificates import read_certificate, subject_key_identifier
+from scep.protocol.constants import DigestName
+
+FRESH_SECONDS = 30.0
+AGAIN_SECONDS = 1.0  # messages to keys of others cost one look a second, not one each
+KEY_TYPE = (
+    "rsa:2048"  # every client can encrypt to it, and its private operation is a quarter millisecond
+)
+
+_ALGORITHM: dict[DigestName, str] = {
+    "sha256": "rsa-sha256",
+    "sha384": "rsa-sha384",
+    "sha512": "rsa-sha512",
+}
+_COMMON_NAMES = {
+    ServicePurpose.RA: "SCEP RA {}",
+    ServicePurpose.RA_SIGNING: "SCEP RA signing {}",
+    ServicePurpose.RA_ENCRYPTION: "SCEP RA encryption {}",
+}
+_log = structlog.get_logger(__name__)
+
+
+class RaNotReady(Exception):
+    """There is no certified RA key for this CA yet."""
+
+
+#: What `RaKeys` raises where no RA key of a CA can be used.
+RA_UNUSABLE: Final = (RaNotReady, KeyStoreError)
+
+
+@dataclass(frozen=True, slots=True)
+class RaCredential:
+    """One RA certificate with its key, or the two of a split RA: a `Recipient` of requests and a
+    `ResponseSigner`.
+
+    `certificate_der` signs answers; names and `ski` are those of `encryption_der`, to which
+    requests are encrypted.
+    """
+
+    ca_id: int
+    certificate_der: bytes
+    encryption_der: bytes
+    issuer_der: bytes
+    serial_der: bytes
+    ski: bytes
+    issued_at: datetime
+    not_after: datetime
+    key: key_file.LoadedKey
+    signing_key: key_file.LoadedKey
+
+    @property
+    def is_split(self) -> bool:
+        """Whether one certificate encrypts and another one signs."""
+        return self.certificate_der != self.encryption_der
+
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """What GetCACert gives out: the one that encrypts first, as Apple reads them (two where
+        split).
+        """
+        return (
+            (self.encryption_der, self.certificate_der)
+            if self.is_split
+            else (self.certificate_der,)
+        )
+
+    @property
+    def subjects(self) -> frozenset[bytes]:
+        """The names of its certificates, DER."""
+        return frozenset(read_certificate(der).subject_der for der in self.certificates)
+
+    def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
+        """Decrypt a content-encryption key (implicit rejection: bad padding gives other bytes, no
+        error).
+        """
+        return self.key.decrypt_rsa(ciphertext, oaep_hash)
+
+    def sign(self, data: bytes, digest: DigestName) -> bytes:
+        """Sign the attributes of a CertRep, PKCS #1 v1.5."""
+        key = self.signing_key
+        return key.sign_legacy(data) if digest == "sha1" else key.sign(data, _ALGORITHM[digest])
+
+
+def ensure_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:
+    """Return the newest RA key of a CA; make key and CSR where there is none.
+
+    It is usable once certified.
+
+    Locks the authority's row while it makes them: all devices that ask at once get the one key.
+    Raises KeyStoreError.
+    """
+    known = ra_keys_of(ca, is_split=is_split)
+    if known:
+        return known[0]
+    with transaction.atomic():
+        CertificateAuthority.objects.select_for_update(of=("self",), no_key=True).get(pk=ca.pk)
+        known = ra_keys_of(ca, is_split=is_split)
+        return known[0] if known else make_ra_key(ca, now=now, is_split=is_split)
+
+
+def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:
+    """Make an RA key and its CSR beside those there are; for a split RA two: the one that decrypts
+    is returned.
+
+    Raises KeyStoreError.
+    """
+    if not is_split:
+        return _make(ca, ServicePurpose.RA, now=now)
+    signing = _make(ca, ServicePurpose.RA_SIGNING, now=now)
+    return _make(ca, ServicePurpose.RA_ENCRYPTION, now=now, signing_key=signing)
+
+
+def retire_ra_key(key: ServiceKey, *, now: datetime) -> None:
+    """Use a key, and what signs for it, no more: the row says so first, then the files go."""
+    with transaction.atomic():
+        mark_retired(key, actor=SYSTEM, now=now)
+    remove_retired_files()
+
+
+def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
+    """Say of a key, and of what signs for it, that it is used no more, in the caller's
+    transaction.
+    """
+    for half in halves_of(key):
+        if not ServiceKey.objects.filter(pk=half.pk, retired_at__isnull=True).update(
+            retired_at=now
+        ):
+            continue
+        record(
+            Event.SERVICE_KEY_RETIRE,
+            actor=actor,
+            now=now,
+            subject=Subject.of("service-key", half.pk),
+            data={"ca": half.ca.name, "purpose": half.purpose, "spki_sha256": half.spki_sha256},
+        )
+
+
+def remove_retired_files() -> int:
+    """Remove the files of retired keys that are still in this machine's folder; returns how
+    many.
+    """
+    removed = 0
+    there = {path.name for path in Path(settings.RA_KEY_FOLDER).glob("*.pem")}
+    for name in ServiceKey.objects.filter(key_name__in=there, retired_at__isnull=False).values_list(
+        "key_name", flat=True
+    ):
+        _path(name).unlink(missing_ok=True)
+        removed += 1
+    return removed
+
+
+class RaKeys:
+    """The certified RA credentials of each CA, newest first. One per process."""
+
+    def __init__(self, fresh: float = FRESH_SECONDS) -> None:
+        self._fresh = fresh
+        self._by_ca: dict[int, tuple[float, tuple[RaCredential, ...]]] = {}
+        self._loaded: dict[UUID, RaCredential] = {}
+
+    def of(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
+        """Return the credentials of a CA; raises RaNotReady while there are none.
+
+        A key that cannot be opened is left out and logged; KeyStoreError only where no other one is
+        left.
+        """
+        known = self._remembered(ca)
+        if known:
+            return known
+        rows = [key for is_split in (False, True) for key in ra_keys_of(ca, is_split=is_split)]
+        credentials = self._open([key for key in rows if certificates_of(key) is not None])
+        if not credentials:
+            raise RaNotReady(
+                f"CA {ca.name}: its RA certificate is not there yet; the signing worker makes it"
+            )
+        self._by_ca[ca.pk] = (time.monotonic(), credentials)
+        return credentials
+
+    def behind(self, lineage: Lineage) -> tuple[RaCredential, ...]:
+        """Return every credential that a message at a profile may be encrypted to, the current CA's
+        first.
+
+        Raises as `of` for the current CA; another one without a usable RA key is left out.
+        """
+        credentials = list(self.of(lineage.current))
+        for ca in lineage.authorities()[1:]:
+            credentials += self._beside(ca)
+        return tuple(credentials)
+
+    def offered(
+        self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
+    ) -> RaCredential:
+        """Return the credential whose certificates GetCACert gives out.
+
+        Raises as `of`; RaNotReady for the shape.
+
+        Memory alone never refuses: another process may have made the certificates since this one
+        looked.
+        """
+        chosen = self._offered(ca, shape, now=now)
+        if chosen is None:
+            self._by_ca.pop(ca.pk, None)
+            chosen = self._offered(ca, shape, now=now)
+        if chosen is None:
+            self._by_ca.pop(
+                ca.pk, None
+            )  # what is on its way now is looked for with the next message
+            raise RaNotReady(f"CA {ca.name}: its RA certificates for {shape} are not there yet")
+        return chosen
+
+    def _offered(
+        self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
+    ) -> RaCredential | None:
+        fitting = [
+            credential for credential in self.of(ca) if credential.is_split == shape.is_split
+        ]
+        return choose_offered(fitting, now=now)
+
+    def look_again(self, lineage: Lineage) -> bool:
+        """Forget which keys these CAs have, unless that was read a moment ago; whether something
+        was forgotten.
+        """
+        old = time.monotonic() - AGAIN_SECONDS
+        stale = [
+            ca.pk
+            for ca in lineage.authorities()
+            if ca.pk in self._by_ca and self._by_ca[ca.pk][0] <= old
+        ]
+        for pk in stale:
+            self._by_ca.pop(pk, None)
+        return bool(stale)
+
+    def forget(self) -> None:
+        """Read everything afresh next time."""
+        self._by_ca.clear()
+        self._loaded.clear()
+
+    def _remembered(self, ca: CertificateAuthority) -> tuple[RaCredential, ...] | None:
+        known = self._by_ca.get(ca.pk)
+        return known[1] if known is not None and time.monotonic() - known[0] < self._fresh else None
+
+    def _beside(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
+        """As `of`, empty where there are none; that is remembered as well: a predecessor's are
+        retired in the end.
+        """
+        known = self._remembered(ca)
+        if known is not None:
+            return known
+        try:
+            return self.of(ca)
+        except (RaNotReady, KeyStoreError) as error:
+            _log.info("ra.left_out", ca=ca.name, fault=str(error))
+            self._by_ca[ca.pk] = (time.monotonic(), ())
+            return ()
+
+    def _open(self, rows: Sequence[ServiceKey]) -> tuple[RaCredential, ...]:
+        found: list[RaCredential] = []
+        fault: KeyStoreError | None = None
+        for row in rows:
+            try:
+                found.append(self._load(row))
+            except KeyStoreError as error:
+                _log.error("ra.key_unusable", ca=row.ca_id, fault=str(error))
+                fault = error
+        if fault is not None and not found:
+            raise fault
+        return tuple(found)
+
+    def _load(self, row: ServiceKey) -> RaCredential:
+        loaded = self._loaded.get(row.pk)
+        if loaded is None:
+            loaded = self._loaded[row.pk] = _load_credential(row)
+        return loaded
+
+
+ra_keys = RaKeys()
+
+
+def _make(
+    ca: CertificateAuthority,
+    purpose: ServicePurpose,
+    *,
+    now: datetime,
+    signing_key: ServiceKey | None = None,
+) -> ServiceKey:
+    private = key_file.generate(KEY_TYPE)
+    service_id = uuid7()
+    name = f"{ca.name}-{service_id}.pem"
+    key_file.write(_path(name), private, settings.RA_PASSPHRASE())
+    common_name = _COMMON_NAMES[purpose].format(ca.name)[:64]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    csr = (
+        x509.CertificateSigningRequestBuilder().subject_name(subject).sign(private, hashes.SHA256())
+    )
+    spki = key_file.LoadedKey.of(private).spki_der
+    with transaction.atomic():
+        service = ServiceKey.objects.create(
+            id=service_id,
+            ca=ca,
+            purpose=purpose,
+            key_name=name,
+            csr=csr.public_bytes(serialization.Encoding.DER),
+            spki_sha256=sha256(spki).hexdigest(),
+            created_at=now,
+            signing_key=signing_key,
+        )
+        record(
+            Event.SERVICE_KEY_CREATE,
+            actor=SYSTEM,
+            now=now,
+            subject=Subject.of("service-key", service.pk),
+            data={"ca": ca.name, "purpose": str(purpose), "spki_sha256": service.spki_sha256},
+        )
+    return service
+
+
+def _load_credential(row: ServiceKey) -> RaCredential:
+    certificates = certificates_of(row)
+    if certificates is None:
+        raise RaNotReady(f"RA key {row.pk} has no certificate yet")
+    read = read_certificate(certificates[0])
+    key = key_file.load(_path(row.key_name), settings.RA_PASSPHRASE())
+    key_file.check_implicit_rejection(key)
+    signing = row.signing_key
+    issued_at, not_after = certified_times(row)
+    return RaCredential(
+        ca_id=row.ca_id,
+        certificate_der=certificates[-1],
+        encryption_der=certificates[0],
+        issuer_der=read.issuer_der,
+        serial_der=read.serial_der,
+        ski=subject_key_identifier(certificates[0]) or b"",
+        issued_at=issued_at,
+        not_after=not_after,
+        key=key,
+        signing_key=key_file.load(_path(signing.key_name), settings.RA_PASSPHRASE())
+        if signing
+        else key,
+    )
+
+
+def _path(name: str) -> Path:
+    return Path(settings.RA_KEY_FOLDER) / name
