@@ -11,14 +11,25 @@ from typing import Any, Final
 import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
+from cryptography.hazmat.primitives import serialization
 from django.db import connection
 
-from accounts.roles import Role
 from approvals.enrollment import polls
+from keys import file as key_file
+from pkiportal.environment import fingerprints
 from scep import faults
 from tests.interop.report import note_cells
+from tests.lanes import (  # noqa: F401 - pytest finds the hooks and fixtures here
+    only_declared_processes,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    starts_processes,
+)
 from tests.migrated import copy_migrated_database
-from tests.world import World, create_ca, create_person, create_profile, forget_caches
+from tests.recorded_keys import load_checked_once
+from tests.recorded_world import recorded_world
+from tests.world import World, create_world, forget_caches
 
 #: What a test may want that a machine need not have, by the marker that says so.
 _WANTED: Final = {
@@ -36,11 +47,14 @@ _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores for `-n auto`: many tests wait for portals and browsers that
     they have started.
+
+    In the fast lane none does: each core has one.
     """
-    return 1 + (os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
+    return cores if config.getoption("fast") else cores + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -113,8 +127,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch passphrases of test keys a little only."""
-    monkeypatch.setattr("keys.file._PBKDF2_ITERATIONS", 1000)
+    """Stretch passphrases and other secrets of the tests a little only, and check each recorded RSA
+    key once.
+    """
+    monkeypatch.setattr(key_file, "_PBKDF2_ITERATIONS", 1000)
+    monkeypatch.setitem(fingerprints._COST, "n", 16)
+    monkeypatch.setattr(serialization, "load_pem_private_key", load_checked_once)
 
 
 @pytest.fixture(autouse=True)
@@ -158,8 +176,7 @@ def world(
     settings.CA_KEY_FOLDER = tmp_path / "ca"
     settings.RA_KEY_FOLDER = tmp_path / "ra"
     forget_caches()
-    ca = create_ca()
-    yield World(ca=ca, profile=create_profile(ca), alice=create_person("alice", Role.OFFICER))
+    yield recorded_world.build_or_play(create_world)
     forget_caches()
 
 

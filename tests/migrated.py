@@ -17,6 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from tests.lanes import processes_allowed
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 _FOLDER: Final = ROOT / "tests" / "output"
 
@@ -55,7 +57,8 @@ def _template() -> Path:
                 for name in ("PATH", "HOME", "LANG", "TMPDIR")
                 if name in os.environ
             }
-            subprocess.run(command, env=environment, check=True, capture_output=True)
+            with processes_allowed():
+                subprocess.run(command, env=environment, check=True, capture_output=True)
             merged = Path(scratch) / "merged.sqlite3"
             _merge(data / "db.sqlite3", merged)
             ours = found.with_suffix(f".{os.getpid()}")

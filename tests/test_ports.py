@@ -19,6 +19,7 @@ DRAW = (
 pytestmark = pytest.mark.enable_socket
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(("processes", "each"), [(2, 1), (2, 40), (3, 25), (5, 10), (8, 3)])
 def test_processes_at_the_same_time_get_different_ports(processes: int, each: int) -> None:
     def start(_: int) -> subprocess.Popen[str]:

@@ -55,6 +55,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def create_world() -> World:
+    """Create what the fixture `world` promises."""
+    ca = create_ca()
+    return World(ca=ca, profile=create_profile(ca), alice=create_person("alice", Role.OFFICER))
+
+
 def create_ca(
     name: str = "issuing", key_type: str = "ec:p256", ra_key: str = "ra"
 ) -> CertificateAuthority:

@@ -12,7 +12,7 @@ from typing import Final
 
 #: Commands of the launcher itself, the file `portal`.
 LAUNCHER: Final[Mapping[str, str]] = {
-    "test": "Run the tests; options go to pytest.",
+    "test": "Run the tests, with --fast those that start no process; options go to pytest.",
     "interop": (
         "Run each SCEP client that is installed against a portal, and write docs/interop.md."
     ),

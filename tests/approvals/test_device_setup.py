@@ -330,6 +330,7 @@ def test_the_facts_say_what_the_profile_takes_and_gives_out(
 # ------------------------------------------------------------------------------------- Apple's file
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_the_first_file_is_not_signed_and_the_next_is_once_the_worker_was_there(
     world: World, recorded_key: None, tmp_path: Path
 ) -> None:

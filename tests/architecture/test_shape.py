@@ -94,6 +94,7 @@ def test_no_foreign_key_points_upwards() -> None:
                 assert found not in order[level + 1 :], f"{named(path)} reaches up to {found}"
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_the_repository_speaks_of_the_product_alone() -> None:
     """No host names of package registries, no paths of a machine."""
     words = ["pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "deb." + "debian"]

@@ -67,6 +67,7 @@ def openssl(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_openssl_reads_and_verifies_a_full_certificate(tmp_path: Path) -> None:
     made = sealed(
         build_tbs(content(FULL, sans=(dns("r1.example"), general_name("ip", "2001:db8::7"))))
@@ -281,6 +282,7 @@ def _authority_tbs(name: str, spki_der: bytes, parent: IssuerFacts | None) -> by
     )
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_root_issuing_authority_and_device_form_a_chain(tmp_path: Path) -> None:
     key = LoadedKey.of(ec_key())
     root_tbs = _authority_tbs("Root", key.spki_der, None)

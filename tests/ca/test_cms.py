@@ -51,6 +51,7 @@ def test_a_certs_only_message_has_the_frame_of_the_rfc_and_the_order_given() -> 
     assert read_certificates(encode_degenerate(NEXT[::-1])) == NEXT[::-1]
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("key", [rsa_key("ca"), ec_key(), P384], ids=["rsa", "p256", "p384"])
 def test_every_kind_of_ca_key_signs_and_openssl_reads_it(key: PrivateKey, tmp_path: Path) -> None:
     made, signer = answer(key)

@@ -183,6 +183,7 @@ def test_lint_finds_the_crl_of_somebody_else_and_critical_extensions() -> None:
     assert codes == {"crl-signature", "crl-issuer", "crl-aki", "crl-critical"}
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_openssl_reads_it_and_refuses_what_it_names(world: World, tmp_path: Path) -> None:
     bad, good = certificate_of(world), certificate_of(world, "r2.example", "bob")
     take_back(bad, "keyCompromise")

@@ -55,7 +55,11 @@ WITHOUT_JSON = [
 
 @pytest.fixture
 def portal(
-    db: None, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    starts_processes: None,
+    db: None,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[QuickPortal]:
     with surroundings(settings, monkeypatch, tmp_path), quick_portal(tmp_path) as portal:
         yield portal

@@ -52,6 +52,7 @@ def sh(line: str, folder: Path, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_the_repository_is_cloned(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "source")], check=True)
     (line,) = lines("README.md", "git clone")
@@ -62,6 +63,7 @@ def test_the_repository_is_cloned(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_backup_is_made_restored_and_checked(tmp_path: Path) -> None:
     var = tmp_path / "var"
     var.mkdir(mode=0o700)
@@ -108,6 +110,7 @@ def test_the_parts_one_by_one_are_those_of_up() -> None:
         ]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_the_settings_in_the_documents_are_read(tmp_path: Path) -> None:
     blocks = [fence.text for fence in fences() if fence.language == "env"]
     settings = dict(line.split("=", 1) for text in blocks for line in text.splitlines())
@@ -124,6 +127,7 @@ def test_the_unit_starts_the_portal_with_options_that_it_has() -> None:
     assert (unit["KillMode"], unit["Restart"]) == ("mixed", "on-failure")
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.postgresql
 def test_a_new_database_server_is_set_up() -> None:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/initdb")):

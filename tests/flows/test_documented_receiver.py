@@ -27,7 +27,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "mdm.md"
 
 
 @pytest.fixture
-def address(tmp_path: Path, settings: Any) -> Iterator[str]:
+def address(starts_processes: None, tmp_path: Path, settings: Any) -> Iterator[str]:
     """The documented program, running."""
     (program,) = re.findall(
         r"<!-- receiver: .*? -->\n```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL

@@ -26,7 +26,7 @@ PROFILE = (*DECIDED, "--challenge", "none", "--renewal", "automatic", "--renewal
 
 
 @pytest.fixture
-def portal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Portal:
+def portal(starts_processes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Portal:
     """A portal that is not started yet; it takes over settings of RA certificates."""
     monkeypatch.setattr(
         "tests.interop.portal._KEPT", (*_KEPT, "PORTAL_RA_DAYS", "PORTAL_RA_RENEW_DAYS")

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-def portal(tmp_path: Path) -> Iterator[Portal]:
+def portal(starts_processes: None, tmp_path: Path) -> Iterator[Portal]:
     """A portal of its own, with Alice the officer."""
     running = Portal(tmp_path / "data", free_port())
     process = start(running, tmp_path / "up.log")

@@ -24,7 +24,7 @@ NAME = f"portal_services_{os.getpid()}"
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+def environment(starts_processes: None, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a portal with a database of its own on the services that the run was
     given.
     """

@@ -68,7 +68,10 @@ def services() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def site(
-    tmp_path: Path, services: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    starts_processes: None,
+    tmp_path: Path,
+    services: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Site]:
     """A portal with profiles of each kind, automatic and manual."""
     cloud = Intune()

@@ -176,6 +176,7 @@ def test_where_atheris_is_missing_that_is_said(monkeypatch: pytest.MonkeyPatch) 
     assert guided.executions("") == 0
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.timeout(300)
 @pytest.mark.embedded
 def test_the_command_runs_through_the_door_reports_and_replays(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def program(name: str, package: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
+def portal(starts_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Portal]:
     """A portal with its demo profile, automatic `once` and `renewing`, manual `static`, and Alice
     the officer.
     """
@@ -102,7 +102,9 @@ def _furnish(portal: Portal, secret: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def chain(
+    starts_processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Chain:
     """The certificates of GetCACert as files, and OpenSSL to check against them."""
     program("openssl", "openssl")
     portal: Portal = request.getfixturevalue("portal")
@@ -123,7 +125,7 @@ def old(portal: Portal) -> str:
 
 
 @pytest.fixture(scope="session")
-def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
+def officer(starts_processes: None, request: pytest.FixtureRequest) -> Iterator[Officer]:
     """Alice with Debian's Chromium."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian package chromium)")
@@ -135,7 +137,7 @@ def officer(request: pytest.FixtureRequest) -> Iterator[Officer]:
 
 @pytest.fixture(scope="session")
 def strongswan(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    starts_processes: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> StrongSwan:
     """strongSwan's pki, with the certificates of this portal."""
     program(
@@ -148,7 +150,9 @@ def strongswan(
 
 
 @pytest.fixture(scope="session")
-def certmonger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Certmonger]:
+def certmonger(
+    starts_processes: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Certmonger]:
     """A certmonger daemon that keeps nothing outside its folder."""
     program("certmonger", "certmonger")
     program("getcert", "certmonger")

@@ -37,6 +37,7 @@ def test_file_and_folder_are_for_their_user_only_and_nothing_else_is_left(key_pa
     assert os.listdir(key_path.parent) == ["alice.pem"]  # noqa: PTH208 - names only
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_openssl_opens_the_file(key_path: Path) -> None:
     command = [
         "openssl",

@@ -78,6 +78,7 @@ def test_help_fits_any_terminal(width: int) -> None:
     assert {line.split()[0] for line in lines if re.match(r"  [a-z]", line)} == set(SENTENCES)
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("arguments", [(), ("help",), ("--help",), ("-h",), ("help", "--commands")])
 def test_help_needs_no_data_folder(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = portal(*arguments, data=tmp_path / "data")
@@ -86,11 +87,13 @@ def test_help_needs_no_data_folder(arguments: tuple[str, ...], tmp_path: Path) -
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("arguments", [("help", "crl"), ("crl", "--help"), ("crl", "-h")])
 def test_help_of_a_command_is_its_options(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert portal(*arguments, data=tmp_path / "data").stdout.startswith("usage: portal crl ")
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_help_of_a_command_of_the_launcher_is_its_sentence(name: str, tmp_path: Path) -> None:
     assert (
@@ -100,6 +103,7 @@ def test_help_of_a_command_of_the_launcher_is_its_sentence(name: str, tmp_path: 
 
 
 # The version --------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -126,6 +130,7 @@ def test_a_command_of_django_is_refused_with_the_reason_and_the_right_command(na
     assert "docs/operations.md" in text or (named and named <= {*SENTENCES, "help", "users"})
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     "arguments",
     ["changepassword alice", "createsuperuser --noinput", "dumpdata accounts", "shell -c 1"],
@@ -162,6 +167,7 @@ def test_everything_else_is_no_command(name: str) -> None:
         check_command(name)
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("name", LAUNCHER)
 def test_what_the_launcher_runs_is_not_run_by_django(name: str, tmp_path: Path) -> None:
     done = portal(name, data=tmp_path / "data")
@@ -172,6 +178,7 @@ def test_what_the_launcher_runs_is_not_run_by_django(name: str, tmp_path: Path) 
 
 
 # Terminals that cannot show everything ------------------------------------------------------------
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     "encoding", ["iso8859-1", "iso8859-15", "ascii", "cp1252", "koi8-r", "shift_jis"]
 )
@@ -183,6 +190,7 @@ def test_no_encoding_of_a_terminal_ends_in_a_traceback(encoding: str, tmp_path: 
         assert done.returncode in {0, 1, 2}
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8", "en_US.ISO-8859-1", "xx_XX"])
 @pytest.mark.parametrize("text", [b"\xe9t\xe9", b"\xff", b"a\x80", b"\xc3", b"\xed\xa0\x80"])
 def test_an_argument_in_another_encoding_is_refused_in_words_or_read(
@@ -194,6 +202,7 @@ def test_an_argument_in_another_encoding_is_refused_in_words_or_read(
 
 
 # The folder and the version, where people look for them -------------------------------------------
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     "name",
     [

@@ -113,7 +113,7 @@ def swept(portal: SteppedPortal) -> bool:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[[str], SteppedPortal]]:
+def running(starts_processes: None, tmp_path: Path) -> Iterator[Callable[[str], SteppedPortal]]:
     processes: list[subprocess.Popen[str]] = []
 
     def run(database: str) -> SteppedPortal:
@@ -183,7 +183,7 @@ def test_a_portal_goes_on_while_the_clock_of_its_machine_is_set(
 
 
 @pytest.fixture
-def server() -> Iterator[str]:
+def server(starts_processes: None) -> Iterator[str]:
     """A database of its own whose server's clock can be set: functions that come before those of
     pg_catalog.
     """

@@ -76,14 +76,14 @@ def answers(server: Server) -> bool:
 
 
 @pytest.fixture(scope="module")
-def wsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def wsgi(starts_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """granian's own WSGI interface: as it was."""
     with serving("wsgi", tmp_path_factory.mktemp("wsgi") / "echo") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def rsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def rsgi(starts_processes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The front: as it is. A body has a second here."""
     with serving("rsgi", tmp_path_factory.mktemp("rsgi") / "echo") as server:
         yield server
@@ -245,6 +245,7 @@ def test_who_is_signed_in_sends_a_list(rsgi: Server) -> None:
     assert answer["body"] == "x" * 1_000_000
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_request_that_is_worked_on_is_answered_before_the_server_stops(tmp_path: Path) -> None:
     with serving("rsgi", tmp_path / "echo") as server, server.opened() as connection:
         connection.sendall(request("GET /wait HTTP/1.1", "Host: a"))
@@ -256,6 +257,7 @@ def test_a_request_that_is_worked_on_is_answered_before_the_server_stops(tmp_pat
         assert server.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_reload_answers_what_is_worked_on_and_serves_on(tmp_path: Path) -> None:
     with serving("rsgi", tmp_path / "echo") as server, server.opened() as connection:
         connection.sendall(request("GET /wait HTTP/1.1", "Host: a"))

@@ -8,7 +8,7 @@ from tests.pkiportal.launcher import Place
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(starts_processes: None, tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
@@ -49,6 +49,10 @@ def test_the_test_packages_serve_other_commands_too(place: Place) -> None:
     (place.folder / "requirements-test.lock").write_text("a==2\nb==1\n")
     (place.folder / "requirements.lock").write_text("a==2\n")
     assert "requirements-test.lock" in place.run("up")[1]
+
+
+def test_the_fast_lane_is_an_option_of_the_tests(place: Place) -> None:
+    assert place.run("test", "--fast")[2][-1] == "-m pytest -n auto --dist worksteal --fast"
 
 
 def test_a_given_number_of_test_processes_stands(place: Place) -> None:

@@ -18,7 +18,7 @@ by_a_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: numb
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(starts_processes: None, tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 

@@ -54,6 +54,7 @@ def data(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "portal"))
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     ("kind", "may_read"),
     [
@@ -81,6 +82,7 @@ for name in ("CA_PASSPHRASE", "RA_PASSPHRASE", "CHALLENGE_KEY"):
     assert all(line.endswith(f"a {kind} process has no access to it") for line in refusals)
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_sqlite_waits_for_its_turn_and_keeps_what_it_promised(data: Path) -> None:
     options = seen("settings.DATABASES['default']['OPTIONS']", data=data)
     assert options["transaction_mode"] == "IMMEDIATE"
@@ -93,6 +95,7 @@ def test_sqlite_waits_for_its_turn_and_keeps_what_it_promised(data: Path) -> Non
         assert pragma in options["init_command"]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_postgresql_connections_last_and_statements_end(data: Path) -> None:
     url = "postgresql://alice:secret@db/portal?sslmode=require"
     found = seen("settings.DATABASES['default']", data=data, DATABASE_URL=url, PORTAL_PROCESS="web")
@@ -108,12 +111,14 @@ def test_postgresql_connections_last_and_statements_end(data: Path) -> None:
         assert limit in found["OPTIONS"]["options"]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_who_rings_waits_a_second_and_a_worker_longer(data: Path) -> None:
     expression = "settings.CELERY_BROKER_TRANSPORT_OPTIONS['socket_timeout']"
     assert seen(expression, data=data, PORTAL_PROCESS="web") == 1
     assert seen(expression, data=data, PORTAL_PROCESS="signing") == 5
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_an_address_with_tls_makes_strict_cookies(data: Path) -> None:
     expression = (
         "[settings.SESSION_COOKIE_NAME, settings.SESSION_COOKIE_SECURE, "
@@ -127,6 +132,7 @@ def test_an_address_with_tls_makes_strict_cookies(data: Path) -> None:
     assert seen(expression, data=data) == ["portal_session", False, False]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None:
     (data / "address").write_text("https://pki.example\n")
     assert seen("settings.PORTAL_PUBLIC_URL", data=data) == "https://pki.example"
@@ -140,6 +146,7 @@ def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None
     )
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -161,8 +168,8 @@ def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None
         (
             {"PORTAL_PROXY_HEADER": "Forwarded"},
             (
-                "PORTAL_PROXY_HEADER: without PORTAL_TRUSTED_PROXIES no proxy is believed, name "
-                "the "
+                "PORTAL_PROXY_HEADER: without PORTAL_TRUSTED_PROXIES no proxy is believed, "
+                "name the "
                 "proxies too\n"
             ),
         ),
@@ -202,6 +209,7 @@ def test_an_option_without_value_is_named() -> None:
         settings_options(["doctor", "--data"])
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("command", [["doctor"], ["secrets", "list"], ["check_invariants"]])
 def test_commands_that_look_make_no_data_folder_and_no_secret(
     tmp_path: Path, command: list[str]
@@ -215,5 +223,6 @@ def test_commands_that_look_make_no_data_folder_and_no_secret(
     )
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_their_help_needs_no_data_folder_made_before(tmp_path: Path) -> None:
     assert run(str(ROOT / "manage.py"), "doctor", "--help", data=tmp_path / "new").returncode == 0

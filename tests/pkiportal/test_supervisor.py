@@ -64,6 +64,7 @@ def test_pauses_grow_to_half_a_minute() -> None:
     assert [pause_after(failures) for failures in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_dies_is_started_again_after_its_pause(
     supervisor: Supervisor, said: list[str], tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_part_that_dies_is_started_again_after_its_pause(
     assert "starting it again in 2 s" in said[1]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_was_healthy_for_a_minute_is_forgiven(
     supervisor: Supervisor, said: list[str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_part_that_was_healthy_for_a_minute_is_forgiven(
     assert [line.partition("again in ")[2][:3] for line in said] == ["1 s"] * 3
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_was_killed_is_named_with_the_signal(
     supervisor: Supervisor, said: list[str]
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_part_that_was_killed_is_named_with_the_signal(
     assert said[0].startswith("sleeper was ended by SIGKILL, ")
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_stopping_ends_stubborn_parts_and_their_children_by_force(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +130,7 @@ def test_stopping_ends_stubborn_parts_and_their_children_by_force(
     wait_for(lambda: not is_alive(grandchild))
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_the_broker_stops_after_the_rest(supervisor: Supervisor, tmp_path: Path) -> None:
     code = (
         "import signal, sys, time\n"
@@ -143,6 +148,7 @@ def test_the_broker_stops_after_the_rest(supervisor: Supervisor, tmp_path: Path)
     assert ended["web"] < ended["broker"]
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_large_log_is_put_aside_while_its_part_goes_on(
     supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +186,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_nothing_outlives_a_supervisor_that_is_killed_and_the_next_one_waits_for_it(
     tmp_path: Path,
 ) -> None:

@@ -112,7 +112,7 @@ class Portal:
 
 
 @pytest.fixture
-def portal(tmp_path: Path) -> Iterator[Portal]:
+def portal(starts_processes: None, tmp_path: Path) -> Iterator[Portal]:
     found = Portal(tmp_path / "data")
     yield found
     if found.process is not None and found.process.poll() is None:

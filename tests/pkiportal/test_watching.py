@@ -377,6 +377,7 @@ def test_a_notice_that_was_not_tried_yet_is_no_worry(world: World) -> None:
     assert watching.mail_fault(now()) == ""
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.embedded
 def test_a_real_file_that_cannot_grow_is_no_readiness(tmp_path: Path) -> None:
     """The kernel refuses to let any file grow: SQLite meets what it meets on a full disk."""

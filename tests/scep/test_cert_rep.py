@@ -233,6 +233,7 @@ def test_an_inconsistent_answer_cannot_exist(
         CertRep(request_message.reply, **pieces)  # type: ignore[arg-type]  # the pieces are fields of CertRep
 
 
+@pytest.mark.usefixtures("starts_processes")
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 def test_openssl_verifies_and_decrypts_a_success(
     request_message: PKIMessage, tmp_path: Path

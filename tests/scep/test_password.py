@@ -288,6 +288,7 @@ def openssl(folder: Path, *arguments: str, data: bytes) -> bytes:
     return (folder / "out.der").read_bytes()
 
 
+@pytest.mark.usefixtures("starts_processes")
 @needs_openssl
 @pytest.mark.parametrize("cipher", list(CipherName.__args__))  # type: ignore[attr-defined]  # as above
 def test_openssl_opens_what_is_sealed_here(tmp_path: Path, cipher: CipherName) -> None:
@@ -296,6 +297,7 @@ def test_openssl_opens_what_is_sealed_here(tmp_path: Path, cipher: CipherName) -
     assert openssl(tmp_path, "-decrypt", "-inform", "DER", data=sealed) == CONTENT
 
 
+@pytest.mark.usefixtures("starts_processes")
 @needs_openssl
 @pytest.mark.parametrize("cipher", ["-aes128", "-aes192", "-aes256"])
 def test_what_openssl_seals_is_opened_here(tmp_path: Path, cipher: str) -> None:

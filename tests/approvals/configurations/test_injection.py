@@ -128,6 +128,7 @@ def test_line_breaks_and_control_characters_are_refused_by_every_client_that_wri
         CLIENTS[slug].render(facts)
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
     """The real shell, with a program in the place of the client that prints what it is given."""
     name, secret = "a $(touch pwned) `id` 'b'", "x'; touch pwned; '\"$HOME"
@@ -153,6 +154,7 @@ def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
     assert not (tmp_path / "pwned").exists()
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_openssl_reads_the_names_and_the_challenge_as_they_were_typed(tmp_path: Path) -> None:
     facts = named(
         ("O", 'Büro "Ost" & $HOME'), ("CN", "#1; a\\b = 'c'"), challenge='p$ENV::PATH"\\#'

@@ -104,6 +104,7 @@ def test_the_page_says_that_apple_knows_no_addresses_and_when_it_gives_up() -> N
     assert "24 hours" not in "\n".join(apple(facts(is_manual=False, is_one_time=False)).warnings)
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_openssl_verifies_the_signature_and_gives_the_content_back(tmp_path: Path) -> None:
     key = rsa_key("ra")
     signed = sign_content(
