@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ca.content import second_reader
 from ca.content.profile_spec import ProfileSpec
-from ca.x509 import asn1, extensions
-from ca.x509.asn1 import TLV
+from ca.content.second_reader import Value
+from ca.x509 import extensions
 from ca.x509.findings import Finding, refuse
-from ca.x509.general_names import GeneralName, decode_general_names, general_name_fault
+from ca.x509.general_names import GeneralName, general_name_fault
 
 _CRITICAL: Final = frozenset({extensions.BASIC_CONSTRAINTS, extensions.KEY_USAGE})
-_URI_TAG: Final = 0x86
+#: asn1crypto names bit 1 as RFC 3280 did.
+_USAGE_NAMES: Final = {"content-commitment": "non-repudiation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +30,20 @@ class Approved:
     authority_key_identifier: bytes
 
 
-def lint_extensions(tlv: TLV, approved: Approved) -> Iterator[Finding]:
+def lint_extensions(listed: Value, approved: Approved) -> Iterator[Finding]:
     """Findings about the explicitly tagged extension list of a certificate.
 
-    Raises Asn1Error or NameMalformed.
+    Raises NotReadable.
     """
     found: dict[str, bytes] = {}
-    for extension in asn1.sequence(asn1.parse_exact(tlv.value)):
-        members = asn1.sequence(extension, 2)
-        oid, is_critical = asn1.oid(members[0]), len(members) == 3
+    for extension in second_reader.sequence(second_reader.read(listed.contents)):
+        members = second_reader.sequence(extension, 2)
+        oid, is_critical = second_reader.oid(members[0]), len(members) == 3
         if oid in found:
             yield refuse("lint-extension", f"{_name(oid)}: present twice")
         if is_critical != _must_be_critical(oid, approved):
             yield refuse("lint-extension", f"{_name(oid)}: critical is {is_critical}")
-        found[oid] = asn1.expect(members[-1], asn1.OCTET_STRING).value
+        found[oid] = second_reader.expect(members[-1], second_reader.OCTET_STRING).contents
     wanted = _wanted(approved)
     for oid in found.keys() - wanted:
         yield refuse("lint-extension", f"{_name(oid)}: not given by the profile")
@@ -81,29 +83,27 @@ def _lint_value(oid: str, value: bytes, approved: Approved) -> Iterator[Finding]
 
 
 def _is_authority_key_identifier(value: bytes, approved: Approved) -> bool:
-    members = asn1.sequence(asn1.parse_exact(value), 1)
-    return [(m.tag, m.value) for m in members] == [(0x80, approved.authority_key_identifier)]
+    members = second_reader.sequence(second_reader.read(value), 1)
+    return [(m.tag, m.contents) for m in members] == [(0x80, approved.authority_key_identifier)]
 
 
 def _is_key_usage(value: bytes, approved: Approved) -> bool:
-    body = asn1.expect(asn1.parse_exact(value), asn1.BIT_STRING).value
-    usages = set(extensions.decode_key_usage(value))
     key_algorithm = "rsa" if approved.is_rsa else "ec"
-    is_minimal = bool(body[-1]) and body[-1] & -body[-1] == 1 << body[0]
-    return is_minimal and usages == set(
-        extensions.key_usages_for(approved.spec.key_usages, key_algorithm)
-    )
+    wanted = extensions.key_usages_for(approved.spec.key_usages, key_algorithm)
+    usages = second_reader.key_usages(value)
+    return bool(usages) and usages == {
+        _USAGE_NAMES.get(usage, usage).replace("-", "_") for usage in wanted
+    }
 
 
 def _is_extended_key_usage(value: bytes, approved: Approved) -> bool:
-    oids = [asn1.oid(tlv) for tlv in asn1.sequence(asn1.parse_exact(value))]
-    return oids == [
+    return second_reader.key_purposes(value) == [
         extensions.extended_key_usage_oid(name) for name in approved.spec.extended_key_usages
     ]
 
 
 def _lint_names(value: bytes, approved: Approved) -> Iterator[Finding]:
-    names = decode_general_names(value)
+    names = second_reader.general_names(value)
     if names != approved.sans or len(set(names)) != len(names):
         yield refuse(
             "lint-san",
@@ -117,27 +117,12 @@ def _lint_names(value: bytes, approved: Approved) -> Iterator[Finding]:
             yield refuse("lint-san", f"subjectAltName {name}: kind not allowed by the profile")
 
 
-def _uris(value: bytes) -> list[str]:
-    """The addresses of a CRLDistributionPoints value that consists of full names only."""
-    found: list[str] = []
-    for point in asn1.sequence(asn1.parse_exact(value)):
-        for name in asn1.sequence(point):
-            found += [_uri(uri) for full in asn1.children(name) for uri in asn1.children(full)]
-    return found
-
-
-def _uri(tlv: TLV) -> str:
-    return asn1.expect(tlv, _URI_TAG).value.decode("ascii", "replace")
-
-
 def _is_information_access(value: bytes, approved: Approved) -> bool:
-    found = []
-    for access in asn1.sequence(asn1.parse_exact(value)):
-        method, address = asn1.sequence(access, 2)[:2]
-        found.append((asn1.oid(method), _uri(address)))
     spec = approved.spec
     wanted = [(extensions.AD_OCSP, spec.ocsp_url), (extensions.AD_CA_ISSUERS, spec.ca_issuers_url)]
-    return found == [(method, url) for method, url in wanted if url]
+    return second_reader.information_access(value) == [
+        (method, url) for method, url in wanted if url
+    ]
 
 
 _CHECKS: Final[dict[str, Callable[[bytes, Approved], bool]]] = {
@@ -149,7 +134,7 @@ _CHECKS: Final[dict[str, Callable[[bytes, Approved], bool]]] = {
     ),
     extensions.AUTHORITY_KEY_IDENTIFIER: _is_authority_key_identifier,
     extensions.CRL_DISTRIBUTION_POINTS: lambda value, approved: (
-        _uris(value) == [approved.spec.crl_url]
+        second_reader.distribution_points(value) == [approved.spec.crl_url]
     ),
     extensions.AUTHORITY_INFO_ACCESS: _is_information_access,
 }

@@ -1,8 +1,9 @@
 """A second look at what will be signed: to-be-signed bytes against profile, approved names and
 issuer (RFC 5280).
 
-Nothing of `ca.content.builder` is used, so that one mistake is not made twice. A clean certificate
-gives no finding; every finding is a reason not to sign, or not to record what was signed.
+Nothing of `ca.content.builder` is used, nor the reader it shares with requests: asn1crypto reads
+(`ca.content.second_reader`), so that one mistake is not made twice. A clean certificate gives no
+finding; every finding is a reason not to sign, or not to record what was signed.
 """
 
 from collections.abc import Iterator
@@ -16,15 +17,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from ca.content.issuers import IssuerFacts, decode_time
+from ca.content import second_reader
+from ca.content.issuers import IssuerFacts
 from ca.content.lint_extensions import Approved, lint_extensions
 from ca.content.profile_spec import ProfileSpec
-from ca.x509 import asn1
-from ca.x509.asn1 import TLV, Asn1Error
-from ca.x509.bounds import prescan
+from ca.content.second_reader import NotReadable, Value
 from ca.x509.findings import Finding, refuse
 from ca.x509.general_names import GeneralName
-from ca.x509.names import ATTRIBUTE_TYPES, DistinguishedName, NameMalformed, decode_name
+from ca.x509.names import ATTRIBUTE_TYPES, DistinguishedName
 from ca.x509.text import text_findings
 
 MAX_CERTIFICATE_BYTES: Final = 8192  # UDP fragments of EAP, buffers of small clients
@@ -34,6 +34,7 @@ _ALGORITHMS: Final = {
     "ecdsa-sha384": bytes.fromhex("300a06082a8648ce3d040303"),
 }
 _CURVE_NAMES: Final = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_NO_SIGNATURE: Final = b"\x03\x02\x00\x00"
 _ONE_SECOND: Final = timedelta(seconds=1)
 
 
@@ -66,8 +67,7 @@ def lint_tbs(tbs: bytes, *, content: Content) -> tuple[Finding, ...]:
     Nothing is raised for bad bytes.
     """
     try:
-        prescan(tbs)
-        members = asn1.sequence(asn1.parse_exact(tbs))
+        members = second_reader.sequence(second_reader.read(tbs))
         if len(members) != 8 or members[7].tag != 0xA3:
             return (refuse("lint-structure", f"certificate: {len(members)} members, 8 are needed"),)
         findings = [
@@ -80,7 +80,7 @@ def lint_tbs(tbs: bytes, *, content: Content) -> tuple[Finding, ...]:
         # Only what looks right here is worth a second opinion; it would repeat, or warn about, what
         # is known.
         findings += [] if findings else _lint_loads(tbs, content.issuer)
-    except (Asn1Error, NameMalformed) as error:
+    except NotReadable as error:
         return (refuse("lint-unreadable", f"certificate: {error}"),)
     return tuple(findings)
 
@@ -90,12 +90,11 @@ def lint_certificate(der: bytes, *, content: Content) -> tuple[Finding, ...]:
     signature.
     """
     try:
-        prescan(der)
-        members = asn1.sequence(asn1.parse_exact(der))
+        members = second_reader.sequence(second_reader.read(der))
         if len(members) != 3:
             return (refuse("lint-structure", f"certificate: {len(members)} members, 3 are needed"),)
-        signature = asn1.bit_string(members[2])
-    except Asn1Error as error:
+        signature = second_reader.bit_string(members[2])
+    except NotReadable as error:
         return (refuse("lint-unreadable", f"certificate: {error}"),)
     findings = [*lint_tbs(members[0].raw, content=content), *_lint_der(der)]
     if members[1].raw != _ALGORITHMS[content.issuer.signature_algorithm]:
@@ -118,44 +117,43 @@ def _lint_der(der: bytes) -> Iterator[Finding]:
     """Every length minimal and definite, BOOLEAN 00 or ff, INTEGER minimal, SET OF sorted (X.690
     10, 11).
     """
-    waiting = [asn1.parse_exact(der)]
+    waiting = [second_reader.read(der)]
     while waiting:
-        tlv = waiting.pop()
-        fault = _der_fault(tlv)
+        value = waiting.pop()
+        fault = _der_fault(value)
         if fault is not None:
-            yield refuse("lint-der", f"byte {tlv.start}: {fault}")
+            yield refuse("lint-der", f"byte {value.start}: {fault}")
             return
-        if tlv.tag & asn1.CONSTRUCTED:
-            members = asn1.children(tlv)
-            if tlv.tag == asn1.SET and [m.raw for m in members] != sorted(m.raw for m in members):
-                yield refuse("lint-der", f"byte {tlv.start}: SET OF that is not sorted")
+        if value.tag & second_reader.CONSTRUCTED:
+            members = second_reader.members(value)
+            raw = [member.raw for member in members]
+            if value.tag == second_reader.SET and raw != sorted(raw):
+                yield refuse("lint-der", f"byte {value.start}: SET OF that is not sorted")
             waiting += members
-        elif tlv.tag == asn1.OCTET_STRING and tlv.value[:1] == b"\x30":
-            waiting.append(asn1.parse_exact(tlv.value))
+        elif value.tag == second_reader.OCTET_STRING and value.contents[:1] == b"\x30":
+            waiting.append(second_reader.read(value.contents))
 
 
-def _der_fault(tlv: TLV) -> str | None:
-    length = tlv.stop - tlv.content
-    header = 2 if length < 0x80 else 2 + (length.bit_length() + 7) // 8
-    if tlv.is_indefinite or tlv.content - tlv.start != header:
+def _der_fault(value: Value) -> str | None:
+    if not value.has_shortest_length:
         return "length not in its shortest form"
-    if tlv.tag == asn1.BOOLEAN and tlv.value != b"\xff":
+    if value.tag == second_reader.BOOLEAN and value.contents != b"\xff":
         return "BOOLEAN that is not TRUE (FALSE is the default and left out)"
-    value = tlv.value[:2] if tlv.tag == asn1.INTEGER else b""
-    if tlv.tag == asn1.INTEGER and (
-        not value
-        or (value[0] in {0, 0xFF} and len(value) == 2 and not (value[0] ^ value[1]) & 0x80)
+    first = value.contents[:2] if value.tag == second_reader.INTEGER else b""
+    if value.tag == second_reader.INTEGER and (
+        not first
+        or (first[0] in {0, 0xFF} and len(first) == 2 and not (first[0] ^ first[1]) & 0x80)
     ):
         return "INTEGER not in its shortest form"
     return None
 
 
-def _lint_fields(members: list[TLV], content: Content) -> Iterator[Finding]:
+def _lint_fields(members: list[Value], content: Content) -> Iterator[Finding]:
     issuer = content.issuer
     if members[0].raw != b"\xa0\x03\x02\x01\x02":
         yield refuse("lint-version", "version: 3 is needed")
-    serial = asn1.expect(members[1], asn1.INTEGER).value
-    if int.from_bytes(serial, "big", signed=True) != content.serial_number:
+    serial = members[1].contents
+    if second_reader.integer(members[1]) != content.serial_number:
         yield refuse("lint-serial", "serial number: not the reserved one")
     if not 17 <= len(serial) <= 20 or not 1 <= serial[0] <= 0x7F:
         yield refuse(
@@ -169,12 +167,12 @@ def _lint_fields(members: list[TLV], content: Content) -> Iterator[Finding]:
     yield from _lint_validity(members[4], content)
 
 
-def _lint_validity(tlv: TLV, content: Content) -> Iterator[Finding]:
-    times = asn1.sequence(tlv, 2)
-    not_before, not_after = map(decode_time, times[:2])
+def _lint_validity(value: Value, content: Content) -> Iterator[Finding]:
+    times = second_reader.sequence(value, 2)
+    not_before, not_after = map(second_reader.time, times[:2])
     issuer, spec = content.issuer, content.spec
     for member, moment in zip(times, (not_before, not_after), strict=False):
-        if (member.tag == asn1.UTC_TIME) != (moment.astimezone(UTC).year < 2050):
+        if (member.tag == second_reader.UTC_TIME) != (moment.astimezone(UTC).year < 2050):
             yield refuse(
                 "lint-time", f"{moment:%Y-%m-%d}: UTCTime until 2049, GeneralizedTime from 2050"
             )
@@ -190,10 +188,10 @@ def _lint_validity(tlv: TLV, content: Content) -> Iterator[Finding]:
         )
 
 
-def _lint_subject(tlv: TLV, content: Content) -> Iterator[Finding]:
-    if tlv.raw != content.subject.der:
+def _lint_subject(value: Value, content: Content) -> Iterator[Finding]:
+    subject = second_reader.name(value)
+    if subject != content.subject:
         yield refuse("lint-subject", f"subject: not the approved {content.subject}")
-    subject = decode_name(tlv.raw)
     if len(subject.values("CN")) > 1 or (
         subject.is_multi_valued and not content.spec.multi_valued_rdns
     ):
@@ -219,11 +217,11 @@ def _lint_subject(tlv: TLV, content: Content) -> Iterator[Finding]:
 # ---------------------------------------------------------------------------------- key, extensions
 
 
-def _lint_key(tlv: TLV, content: Content) -> Iterator[Finding]:
-    if tlv.raw != content.spki_der:
+def _lint_key(value: Value, content: Content) -> Iterator[Finding]:
+    if value.raw != content.spki_der:
         yield refuse("lint-key", "public key: not the approved one")
         return
-    public, spec = _public_key(tlv.raw), content.spec
+    public, spec = _public_key(value.raw), content.spec
     if isinstance(public, rsa.RSAPublicKey):
         exponent = public.public_numbers().e
         if not spec.rsa_min_bits <= public.key_size <= spec.rsa_max_bits or public.key_size % 8:
@@ -239,8 +237,8 @@ def _lint_key(tlv: TLV, content: Content) -> Iterator[Finding]:
         yield refuse("lint-key", "public key: neither RSA nor EC")
 
 
-def _lint_extension_list(members: list[TLV], content: Content) -> Iterator[Finding]:
-    key_bits = asn1.bit_string(asn1.sequence(members[6], 2)[1])
+def _lint_extension_list(members: list[Value], content: Content) -> Iterator[Finding]:
+    key_bits = second_reader.bit_string(second_reader.sequence(members[6], 2)[1])
     approved = Approved(
         spec=content.spec,
         sans=content.sans,
@@ -254,8 +252,8 @@ def _lint_extension_list(members: list[TLV], content: Content) -> Iterator[Findi
 
 def _lint_loads(tbs: bytes, issuer: IssuerFacts) -> Iterator[Finding]:
     """A strict decoder of other authors reads it, too: with a signature that is none."""
-    dummy = asn1.der_sequence(
-        tbs, _ALGORITHMS[issuer.signature_algorithm], asn1.der_bit_string(b"\x00")
+    dummy = second_reader.written_sequence(
+        tbs, _ALGORITHMS[issuer.signature_algorithm], _NO_SIGNATURE
     )
     try:
         _ = x509.load_der_x509_certificate(dummy).extensions
