@@ -36,6 +36,7 @@ from scep.protocol.requests import (
 )
 from scep.protocol.signatures import HASHES
 from scep.transport import HttpAnswer, HttpError, Transport, fetch
+from scep.witness import check_answer, check_certificates, check_next_certificates
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 
@@ -263,9 +264,10 @@ class ScepClient:
         if self._ca is None:
             answer = self._get("GetCACert")
             single = answer.content_type == "application/x-x509-ca-cert"
-            self._ca = CaCertificates.from_certificates(
-                (answer.body,) if single else read_certificates(answer.body)
-            )
+            received = (answer.body,) if single else read_certificates(answer.body)
+            if not single:
+                check_certificates(answer.body, received)
+            self._ca = CaCertificates.from_certificates(received)
         return self._ca
 
     def get_next_ca_cert(self) -> CaCertificates:
@@ -276,6 +278,7 @@ class ScepClient:
         known = (x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates)
         trusted = [item.public_bytes(Encoding.DER) for item in known if _is_ca(item)]
         certificates = decode_next_certificates(answer.body, trusted=trusted)
+        check_next_certificates(answer.body, certificates)
         return CaCertificates.from_certificates(certificates)
 
     def turn_to(self, certificates: CaCertificates) -> None:
@@ -310,18 +313,21 @@ class ScepClient:
         )
 
     def send(self, sent: SentRequest, identity: Identity) -> ReceivedCertRep:
-        """Send a prepared request and verify the answer."""
-        answer = self.send_bytes(sent.der)
-        return decode_cert_rep(
-            answer.body,
+        """Send a prepared request and verify the answer, with two readers that must agree."""
+        body, trusted = self.send_bytes(sent.der).body, self.get_ca_cert().signing_ders
+        answer = decode_cert_rep(
+            body,
             sent=sent,
             recipient=identity,
-            trusted=self.get_ca_cert().signing_ders,
+            trusted=trusted,
             password=identity.reply_password,
             rules=MessageRules(
                 legacy_algorithms=self._digest == "sha1" or self._cipher == "3des-cbc"
             ),
         )
+        opener = identity if identity.reply_password is None else None
+        check_answer(body, answer, sent=sent, trusted=trusted, opener=opener)
+        return answer
 
     def send_bytes(self, message: bytes) -> HttpAnswer:
         """Send any bytes as PKIOperation, by POST or GET.
