@@ -19,6 +19,7 @@ from inspector.messages import (
     signer_section,
     stopped,
 )
+from inspector.other_formats import section_of
 from inspector.outline import outline_of
 from inspector.report import Report, Row, Section
 from inspector.requests import csr_section, looks_like_csr
@@ -67,6 +68,9 @@ def _sections(data: bytes, known: KnownKeys, rules: MessageRules) -> tuple[str, 
     )
     if looks_like_csr(data[:end]):
         return "certificate request (PKCS #10)", [*before, csr_section(data[:end], rules)[1]]
+    other = section_of(data[:end])
+    if other is not None:
+        return other[0], [*before, other[1]]
     try:
         signed = read_signed_data(data[:end])
         if not signed.signer_infos and signed.certificates and not signed.content:

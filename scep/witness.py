@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from ca.x509.asn1 import Asn1Error, prescan
+from ca.content.second_reader import UNREADABLE
+from ca.x509.asn1 import prescan
 from scep.protocol.requests import BadCertRep, ReceivedCertRep, SentRequest
 
 #: The attributes of RFC 8894 section 3.2 in the words of the RFC, as the text of their number.
@@ -39,16 +40,6 @@ _ATTRIBUTES: Final = {
     "1.2.840.113549.1.9.4": "messageDigest",
 }
 _CIPHERS: Final = {"aes": AES, "tripledes": TripleDES}
-#: What asn1crypto and cryptography raise for what is not as it should be, also late.
-_UNREADABLE: Final = (
-    Asn1Error,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    OverflowError,
-    InvalidSignature,
-)
 
 
 class Opener(Protocol):
@@ -95,7 +86,7 @@ def _with_doubt(check: Callable[[], None]) -> None:
     """BadCertRep for whatever a check finds."""
     try:
         check()
-    except _UNREADABLE as error:
+    except (*UNREADABLE, InvalidSignature) as error:
         raise BadCertRep(
             f"answer: the second reader does not confirm it ({type(error).__name__}: {error})"
         ) from error

@@ -60,6 +60,9 @@ _KINDS: Final[dict[str, GeneralNameKind]] = {
 }
 _UPN: Final = "1.3.6.1.4.1.311.20.2.3"
 
+#: What asn1crypto raises for bad bytes, at once or late: it reads when it is asked.
+UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, OverflowError)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -92,7 +95,7 @@ class Value(NamedTuple):
 
 
 def _guarded(read: Callable[P, R]) -> Callable[P, R]:
-    """NotReadable for all that asn1crypto raises for bad bytes: it reads late, and raises then."""
+    """NotReadable for all that asn1crypto raises for bad bytes."""
 
     @wraps(read)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -100,7 +103,7 @@ def _guarded(read: Callable[P, R]) -> Callable[P, R]:
             return read(*args, **kwargs)
         except NotReadable:
             raise
-        except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        except UNREADABLE as error:
             raise NotReadable(str(error)) from error
 
     return guarded
