@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from ca.content.second_reader import UNREADABLE
-from ca.x509.asn1 import prescan
+from ca.x509.bounds import prescan
 from scep.protocol.requests import BadCertRep, ReceivedCertRep, SentRequest
 
 #: The attributes of RFC 8894 section 3.2 in the words of the RFC, as the text of their number.
