@@ -3,7 +3,7 @@ profile.
 
 Only stored messages: what anybody pastes is never decrypted (ADR 0026). For what cannot be
 decrypted there is one sentence, whatever is wrong, for the reasons of
-`scep.protocol.errors.unreadable`.
+`scep.protocol.errors.Unreadable`.
 """
 
 import os
@@ -39,7 +39,7 @@ from scep.protocol.certificates import (
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import MessageType
 from scep.protocol.envelope import open_envelope
-from scep.protocol.errors import NOT_OPENED, UNREADABLE, Malformed, Refused
+from scep.protocol.errors import NOT_OPENED, UNREADABLE, Malformed, Refused, Unreadable
 from scep.protocol.messages import MessageRules
 from scep.ra.addressees import mistaken_certificates
 from scep.ra.keys import RA_UNUSABLE, ra_keys
@@ -75,9 +75,10 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
         ]
     except Malformed:
         return [Section(_INSIDE, verdict="Not opened: this is no SCEP message.", tone="warn")]
+    except Unreadable as refused:
+        was_unreadable = exchange.cause == UNREADABLE
+        return [_unreadable(refused.cause) if was_unreadable else _CLOSED]
     except Refused as refused:
-        if refused.text == UNREADABLE:
-            return [_unreadable(refused.cause) if exchange.text.startswith(UNREADABLE) else _CLOSED]
         return [Section(_INSIDE, verdict=f"Not opened: {refused.text}.", tone="warn")]
 
 

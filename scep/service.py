@@ -17,7 +17,7 @@ from scep.operations.exchange import Exchange, delivery
 from scep.operations.retrieval import get_cert, get_crl, require_rsa
 from scep.protocol.codec import decode_pki_message, encode_cert_rep
 from scep.protocol.constants import EmptyContent, FailInfo, MessageType
-from scep.protocol.errors import UNREADABLE, Malformed, Refused
+from scep.protocol.errors import UNREADABLE, Malformed, Refused, Unreadable
 from scep.protocol.messages import CertRep, PKIMessage
 from scep.ra.keys import RaCredential, RaNotReady, ra_keys
 from scep.responses import cert_rep_for, cert_rep_for_fault
@@ -104,7 +104,9 @@ def _record_fault(refused: Refused, exchange: Exchange) -> None:
     # Counted as one cause whatever was inside: a new one takes longer to write than a repeated one.
     notes = exchange.notes
     cause = (
-        UNREADABLE if refused.text == UNREADABLE else _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)
+        UNREADABLE
+        if isinstance(refused, Unreadable)
+        else _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)
     )
     detail = notes.detail or (refused.cause if refused.cause not in (cause, refused.text) else "")
     refused.number = _record(cause, exchange, data | ({"detail": detail} if detail else {}))

@@ -56,9 +56,17 @@ from outbound.errors import NoAnswer
 BUDGET: Final = 10.0  # seconds of one task; what is left then is rung for again
 TELL_OFFICERS_AT: Final = 4  # attempts: about ten seconds of silence
 _NOT_ASKED: Final = "nobody is set whom to ask: ./portal validation set"
-_NOT_KEPT: Final = "the certificate request is not kept any more: the device has to ask again"
 
 _log = structlog.get_logger(__name__)
+
+
+class CsrNotKept(NoAnswer):
+    """There is nothing left to ask the service about; its silence is no fault of the service."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the certificate request is not kept any more: the device has to ask again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +154,10 @@ def _ask(work: _Work) -> bool:
         _record_asked(work, now=now)
         answer = client.validate(question, now=now)
     except NoAnswer as error:
-        _postpone(work, str(error), now=database_now())
-        return _is_of_the_request(error)
+        _postpone(work, error, now=database_now())
+        return isinstance(error, CsrNotKept)
     _settle(work, answer, now=database_now())
     return True
-
-
-def _is_of_the_request(error: NoAnswer) -> bool:
-    """Whether nobody was asked for a reason that says nothing about the service."""
-    return str(error) == _NOT_KEPT
 
 
 def _client(work: _Work) -> Client:
@@ -184,7 +187,7 @@ def _question(work: _Work, *, now: datetime) -> Question:
     request = work.request
     der = kept_csr(request.pk, now=now)
     if der is None:
-        raise NoAnswer(_NOT_KEPT)
+        raise CsrNotKept
     return Question(
         request_id=str(request.pk),
         profile=request.profile.slug,
@@ -276,10 +279,10 @@ def _record_answer(request: EnrollmentRequest, answer: Answer, host: str, *, now
     )
 
 
-def _postpone(work: _Work, fault: str, *, now: datetime) -> None:
+def _postpone(work: _Work, error: NoAnswer, *, now: datetime) -> None:
     """Note that there was no answer and try again later. The device keeps PENDING."""
-    request, validation = work.request, work.validation
-    if work.service is not None and fault != _NOT_KEPT:
+    request, validation, fault = work.request, work.validation, str(error)
+    if work.service is not None and not isinstance(error, CsrNotKept):
         note_fault(work.service, fault, now=now)
     _log.warning("validation.no_answer", request=str(request.pk), service=work.host, fault=fault)
     is_asking = validation.state in UNDECIDED
@@ -315,11 +318,11 @@ def _report(work: _Work) -> bool:
     now = database_now()
     try:
         _client(work).report(_question(work, now=now), _outcome(work), now=now)
+    except CsrNotKept as error:
+        _end_report(work, ReportState.GIVEN_UP, fault=str(error), now=database_now())
+        return True
     except NoAnswer as error:
-        if _is_of_the_request(error):
-            _end_report(work, ReportState.GIVEN_UP, fault=_NOT_KEPT, now=database_now())
-            return True
-        _postpone(work, str(error), now=database_now())
+        _postpone(work, error, now=database_now())
         return False
     _end_report(work, ReportState.SENT, now=database_now())
     return True

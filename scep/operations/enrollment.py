@@ -20,7 +20,7 @@ from ca.x509.errors import CsrError, CsrMalformed, CsrSignatureInvalid
 from scep.errors import TryLater
 from scep.operations.exchange import Exchange, opened
 from scep.protocol.constants import FailInfo, MessageType
-from scep.protocol.errors import NOT_OPENED, Refused, unreadable
+from scep.protocol.errors import NOT_OPENED, Refused, Unreadable
 from scep.protocol.messages import PasswordKey, PKIMessage
 from scep.ra.reply_keys import reply_keys
 
@@ -82,7 +82,7 @@ def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> Cert
     except CsrError as error:
         is_signer = sha256(error.spki_der).digest() == message.signer.spki_sha256
         if not is_signer and not error.is_proven:
-            raise unreadable(
+            raise Unreadable(
                 message.reply, cause=str(error) if error.spki_der else NOT_OPENED
             ) from None
         # Two proofs that the sender of the message made the request in it, and may know what is

@@ -9,7 +9,7 @@ from approvals.rules.errors import Refusal
 from ca.models.certificates import Certificate
 from scep.notes import Notes
 from scep.protocol.envelope import addressed_recipient, open_envelope
-from scep.protocol.errors import UNREADABLE, Refused
+from scep.protocol.errors import Unreadable
 from scep.protocol.messages import MessageRules, PasswordKey, PKIMessage
 from scep.ra.addressees import mistaken_addressee
 from scep.ra.keys import RaCredential, ra_keys
@@ -94,8 +94,8 @@ def opened(message: PKIMessage, exchange: Exchange) -> bytes:
         return open_envelope(
             message, recipients=recipients, entropy=os.urandom, rules=exchange.rules
         )
-    except Refused as refused:
-        if refused.text == UNREADABLE and mistaken:
+    except Unreadable as refused:
+        if mistaken:
             refused.cause = (
                 f"encrypted to {mistaken}: an RA certificate of CA {exchange.profile.ca.name} is "
                 "needed"

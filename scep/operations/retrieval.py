@@ -9,7 +9,7 @@ from scep.operations.exchange import Exchange, opened
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.envelope import answer_cipher
-from scep.protocol.errors import NOT_OPENED, UNREADABLE, Refused
+from scep.protocol.errors import NOT_OPENED, Refused, Unreadable
 from scep.protocol.messages import CertRep, PKIMessage
 
 
@@ -57,9 +57,7 @@ def _named_inside(message: PKIMessage, exchange: Exchange) -> tuple[bytes, bytes
         return read_issuer_and_serial(opened(message, exchange))
     except Asn1Error:
         exchange.notes.detail = NOT_OPENED
-    except Refused as refused:
-        if refused.text != UNREADABLE:
-            raise
+    except Unreadable as refused:
         exchange.notes.detail = refused.cause
     return b"", b""
 

@@ -66,7 +66,7 @@ from scep.protocol.constants import (
     CipherName,
     FailInfo,
 )
-from scep.protocol.errors import NOT_OPENED, Refused, unreadable
+from scep.protocol.errors import NOT_OPENED, Refused, Unreadable
 from scep.protocol.messages import (
     STRICT,
     Entropy,
@@ -108,8 +108,8 @@ def open_envelope(
 ) -> bytes:
     """The messageData inside, one well-formed BER value. At most one RSA operation is done.
 
-    Raises Refused: badAlg for algorithms refused by name, the uniform `unreadable` for everything
-    else. Whoever parses the messageData raises the same `unreadable` for what cannot be parsed.
+    Raises Refused: badAlg for algorithms refused by name, `Unreadable` for everything else. The
+    parser of the messageData raises `Unreadable` too for what cannot be parsed.
     """
     try:
         return open_content(message.envelope, recipients, entropy, rules)
@@ -117,7 +117,7 @@ def open_envelope(
         refusal.reply = message.reply
         raise
     except Asn1Error as error:
-        raise unreadable(message.reply, cause=str(error)) from None
+        raise Unreadable(message.reply, cause=str(error)) from None
 
 
 def open_content(

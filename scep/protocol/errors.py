@@ -41,11 +41,14 @@ class Refused(ScepProtocolError):
         self.reply = reply
 
 
-def unreadable(reply: ReplyContext | None, cause: str = NOT_OPENED) -> Refused:
+class Unreadable(Refused):
     """The one refusal for everything from RSA decryption to the signature of the request inside.
 
-    Whoever can tell these failures apart can decrypt other people's messages (Bleichenbacher,
-    Vaudenay; or with blocks of a captured message put together anew), so the text never says more.
-    `cause` does for what stands in the open, and for a request whose key was read.
+    A sender who can tell these failures apart can decrypt captured messages (Bleichenbacher,
+    Vaudenay; or with blocks of a captured message in a new order), so the answer is the same for
+    all of them. `cause` says more about what stands in the open, and about a request whose key was
+    read.
     """
-    return Refused(FailInfo.BAD_REQUEST, UNREADABLE, cause=cause, reply=reply)
+
+    def __init__(self, reply: ReplyContext | None, cause: str = NOT_OPENED) -> None:
+        super().__init__(FailInfo.BAD_REQUEST, UNREADABLE, cause=cause, reply=reply)

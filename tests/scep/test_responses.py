@@ -8,7 +8,7 @@ from approvals.rules.errors import Cause, Refusal
 from ca.models.certificates import Certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo, PKIStatus
-from scep.protocol.errors import Refused, unreadable
+from scep.protocol.errors import Refused, Unreadable
 from scep.protocol.messages import PKIMessage
 from scep.responses import FAIL_INFO, MAX_TEXT, cert_rep_for, cert_rep_for_fault
 from tests.pki import certificate_der
@@ -72,11 +72,11 @@ def test_a_certificate_alone_goes_to_the_key_that_signed_the_request(message: PK
 def test_a_message_the_codec_refused_is_a_failure_where_there_is_something_to_echo(
     message: PKIMessage,
 ) -> None:
-    rep = cert_rep_for_fault(unreadable(message.reply))
+    rep = cert_rep_for_fault(Unreadable(message.reply))
     assert rep is not None
     assert (rep.status, rep.fail_info, rep.reply) == (
         PKIStatus.FAILURE,
         FailInfo.BAD_REQUEST,
         message.reply,
     )
-    assert cert_rep_for_fault(unreadable(None)) is None
+    assert cert_rep_for_fault(Unreadable(None)) is None
