@@ -15,7 +15,6 @@ from approvals.models.decisions import Decision
 from approvals.models.profiles import VALIDATED, ChallengePolicy, EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import (
-    NO_SERVICE,
     REFUSED_TTL,
     REQUEST_TTL,
     KnownBy,
@@ -23,7 +22,7 @@ from approvals.profiles.manage import (
     check_network,
     save_profile,
 )
-from approvals.rules.errors import ChallengeInvalid, ProfileInvalid
+from approvals.rules.errors import ChallengeInvalid, ProfileInvalid, ServiceMissing
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[EnrollmentProfile]
@@ -106,7 +105,9 @@ class EnrollmentProfileForm(_ProfileForm):
         """
         known = getattr(self.instance, "validation_service", None) if self.instance.pk else None
         if challenge in VALIDATED and (known is None or known.kind != challenge):
-            self.add_error("challenge", f"For this kind {NO_SERVICE}")
+            self.add_error(
+                "challenge", f"For this kind {ServiceMissing()}: it is set on the server."
+            )
 
 
 @admin.register(EnrollmentProfile)

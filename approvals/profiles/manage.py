@@ -32,7 +32,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import ValidationService
 from approvals.operations.doorbell import ring_for_probes
 from approvals.records.transitions import department_of
-from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
+from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid, ServiceMissing
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
 from approvals.validation.services import ServiceOrder, keep_service, order_probe, service_of
@@ -46,7 +46,6 @@ from ca.models.profiles import CertificateProfile
 REQUEST_TTL = timedelta(days=30)
 SELF_TEST_TTL = timedelta(hours=1)
 REFUSED_TTL = timedelta(hours=24)
-NO_SERVICE = "a service has to be named that knows the challenges: ./portal validation set"
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
 
 
@@ -184,7 +183,7 @@ def save_profile(
         check_network(network)
     _check_static(profile, known_by.static_challenge, is_new=is_new)
     if profile.challenge in VALIDATED and known_by.service is None and service_of(profile) is None:
-        raise ProfileInvalid(NO_SERVICE)
+        raise ServiceMissing
     check_authority(profile, profile.ca)
     profile.is_test = profile.ca.is_test
     try:
@@ -321,7 +320,7 @@ def order_service_probe(*, profile: EnrollmentProfile, user: User, now: datetime
     if not can(user, Verb.PROFILE_MANAGE, profile):
         raise NotPermitted("Only administrators test the services of profiles.")
     if not order_probe(profile, now=now):
-        raise ProfileInvalid(f"profile {profile.slug}: {NO_SERVICE}")
+        raise ServiceMissing(field="profile", value=profile.slug)
     ring_for_probes()
 
 
@@ -378,14 +377,24 @@ def _check(wanted: ProfileRequest) -> None:
     )
     if is_automatic and not (wanted.eligibility and wanted.networks):
         raise ProfileInvalid(
-            "challenge none: only together with approval manual, or with --devices and --network"
+            "only together with approval manual, or with {} and {}",
+            field="challenge",
+            value=wanted.challenge,
+            others=("devices", "networks"),
         )
     if wanted.eligibility and wanted.challenge != ChallengePolicy.NONE:
         raise ProfileInvalid(
-            "devices: a list of expected devices stands instead of a challenge: --challenge none"
+            "a list of expected devices stands instead of a challenge: {} none",
+            field="devices",
+            others=("challenge",),
         )
     if wanted.challenge == ChallengePolicy.STATIC and not wanted.static_challenge:
-        raise ProfileInvalid("challenge static: give the challenge with --secret-file")
+        raise ProfileInvalid(
+            "give the challenge with {}",
+            field="challenge",
+            value=wanted.challenge,
+            others=("static_challenge",),
+        )
     if wanted.service is not None and wanted.service.kind != wanted.challenge:
         raise ProfileInvalid(
             f"challenge {wanted.challenge}: no {wanted.service.kind} is asked about it"

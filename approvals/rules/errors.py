@@ -2,6 +2,7 @@
 doors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -95,6 +96,37 @@ class ApprovalsError(Exception):
     """Anything a use case says no to; `str()` is a sentence for the person who asked."""
 
 
+class Invalid(ApprovalsError):
+    """A setting cannot be as it was given: which field, which value, and why.
+
+    A reason names other fields by `{}`, one for each of `others`. Every door has names of its own
+    for them (options of a command, labels of a form) and words the sentence with `worded`; a form
+    puts `because` beside `field`. `str()` uses the names of the domain.
+    """
+
+    def __init__(
+        self, reason: str, *, field: str = "", value: str = "", others: tuple[str, ...] = ()
+    ) -> None:
+        self.reason = reason
+        self.field = field
+        self.value = value
+        self.others = others
+        super().__init__(self.worded({}))
+
+    def worded(self, names: Mapping[str, str]) -> str:
+        """Return the sentence with these names for the other fields."""
+        subject = " ".join(filter(None, (self.field.replace("_", " "), self.value)))
+        return f"{subject}: {self.because(names)}" if subject else self.because(names)
+
+    def because(self, names: Mapping[str, str]) -> str:
+        """Return the reason alone."""
+        if not self.others:
+            return self.reason
+        return self.reason.format(
+            *(names.get(other, other.replace("_", " ")) for other in self.others)
+        )
+
+
 class NotPermitted(ApprovalsError):
     """The person may not do this to this object."""
 
@@ -117,7 +149,7 @@ class KeyRefused(ApprovalsError):
     """
 
 
-class ChallengeInvalid(ApprovalsError):
+class ChallengeInvalid(Invalid):
     """A challenge cannot be made like this, or not be withdrawn any more; says why."""
 
 
@@ -137,9 +169,18 @@ class NothingToRetry(ApprovalsError):
     """The request needs no attention."""
 
 
-class ProfileInvalid(ApprovalsError):
+class ProfileInvalid(Invalid):
     """A profile cannot be made or changed like this; says which field and why."""
 
 
-class NdesAccountInvalid(ApprovalsError):
+class ServiceMissing(ProfileInvalid):
+    """A profile whose challenges a service knows has no such service; a command sets it."""
+
+    def __init__(self, *, field: str = "", value: str = "") -> None:
+        super().__init__(
+            "a service has to be named that knows the challenges", field=field, value=value
+        )
+
+
+class NdesAccountInvalid(Invalid):
     """An NDES account cannot be made like this; says which field and why."""

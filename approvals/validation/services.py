@@ -184,7 +184,9 @@ def probe(service: ValidationService, *, actor: Actor, now: datetime) -> tuple[b
 
 def _check(order: ServiceOrder, *, has_secret: bool) -> None:
     if order.secret is None and not has_secret:
-        raise ProfileInvalid("validation service: give its secret with --secret-file")
+        raise ProfileInvalid(
+            "give its secret with {}", field="validation_service", others=("secret",)
+        )
     if order.kind == ServiceKind.WEBHOOK:
         _check_webhook(order)
     elif order.url or not order.tenant or not order.client_id or order.secret == "":

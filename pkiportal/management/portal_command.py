@@ -12,13 +12,21 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from approvals.rules.errors import ApprovalsError
+from approvals.rules.errors import ApprovalsError, Invalid, ServiceMissing
 from ca.content.profile_spec import ProfileError
 from ca.x509.errors import CaError
 from keys.errors import KeyStoreError
 from pkiportal.management.output import to_json
 
 _REFUSALS = (ApprovalsError, CaError, KeyStoreError, ProfileError, ImproperlyConfigured)
+#: What the settings of a profile are called here, as options.
+_OPTIONS = {
+    "challenge": "--challenge",
+    "devices": "--devices",
+    "networks": "--network",
+    "secret": "--secret-file",
+    "static_challenge": "--secret-file",
+}
 _INTERRUPTED = 130  # as a shell reports SIGINT
 
 
@@ -40,7 +48,7 @@ class PortalCommand(BaseCommand, ABC):
         try:
             self.run(options)
         except _REFUSALS as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(worded(error)) from error
         except (DatabaseError, InterfaceError) as error:
             _explain(error)
         except KeyboardInterrupt:
@@ -63,6 +71,15 @@ class PortalCommand(BaseCommand, ABC):
     def note(self, text: str) -> None:
         """Tell people something beside the result."""
         self.stderr.write(text)
+
+
+def worded(error: Exception) -> str:
+    """Return the sentence of a refusal as a command tells it: with options, and with the command
+    that helps.
+    """
+    if isinstance(error, ServiceMissing):
+        return f"{error}: ./portal validation set"
+    return error.worded(_OPTIONS) if isinstance(error, Invalid) else str(error)
 
 
 def _explain(error: Exception) -> NoReturn:

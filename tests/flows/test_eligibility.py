@@ -245,7 +245,7 @@ def test_no_challenge_and_automatic_needs_a_list_and_networks(
     if "eligibility" in wanted:
         wanted = {"eligibility": switches}
     with pytest.raises(
-        ProfileInvalid, match="only together with approval manual, or with --devices and --network"
+        ProfileInvalid, match="only together with approval manual, or with devices and networks"
     ):
         create_profile(world.ca, "access", approval="automatic", **wanted)
     profile = create_profile(world.ca, "access", **wanted)
