@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from approvals.rules.errors import Refusal
 from approvals.rules.policy import UNIFORM_TEXT
+from scep.protocol.messages import PKIMessage
+from scep.protocol.signed_data import OuterLayer
 
 
 @dataclass(slots=True)
@@ -14,6 +16,8 @@ class Notes:
     cause: str = ""
     detail: str = ""
     number: str = ""
+    outer: OuterLayer | None = None  # once it could be read
+    message: PKIMessage | None = None  # once its signature was verified
 
     def of_refusal(self, refusal: Refusal) -> None:
         """Take over what the RA refused and why."""

@@ -7,6 +7,7 @@ takes a refusal as final.
 
 import os
 import re
+from dataclasses import dataclass, field
 
 from approvals.models.profiles import EmptyContentForm
 from approvals.records import refusals
@@ -15,7 +16,7 @@ from ca.models.authorities import CertificatesShape
 from scep.operations.enrollment import enroll, outcome, poll
 from scep.operations.exchange import Exchange, delivery
 from scep.operations.retrieval import get_cert, get_crl, require_rsa
-from scep.protocol.codec import decode_pki_message, encode_cert_rep
+from scep.protocol.codec import encode_cert_rep, read_outer_layer, verify_message
 from scep.protocol.constants import EmptyContent, FailInfo, MessageType
 from scep.protocol.errors import UNREADABLE, Malformed, Refused, Unreadable
 from scep.protocol.messages import CertRep, PKIMessage
@@ -28,8 +29,16 @@ _NO_MESSAGE = "not a SCEP message"
 _WRITTEN_BY_THE_SENDER = re.compile(r"""b(['"]).*\1|(?<![\w-])(0x[0-9a-f]+|-?\d+(\.\d+)*)\b""")
 
 
-def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
-    """Answer a PKIOperation message with an encoded CertRep.
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A CertRep, and its encoding for the device."""
+
+    der: bytes = field(repr=False)
+    rep: CertRep
+
+
+def handle_pki_operation(der: bytes, exchange: Exchange) -> Answered:
+    """Answer a PKIOperation message. What was learned of the message is in `exchange.notes`.
 
     Raises Malformed, RaNotReady, and TryLater for what may be asked again; a refusal is on record.
 
@@ -38,7 +47,8 @@ def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
     """
     signer = _default_signer(exchange)
     try:
-        message = decode_pki_message(der, exchange.rules)
+        exchange.notes.outer = read_outer_layer(der)
+        message = exchange.notes.message = verify_message(exchange.notes.outer, exchange.rules)
         signer = exchange.addressed(message) or signer
         rep = _answer(message, exchange)
     except Malformed as malformed:
@@ -54,7 +64,9 @@ def handle_pki_operation(der: bytes, exchange: Exchange) -> bytes:
     empty: EmptyContent = (
         "absent" if exchange.profile.empty_content == EmptyContentForm.ABSENT else "octets"
     )
-    return encode_cert_rep(rep, signer=signer, entropy=os.urandom, empty_content=empty)
+    return Answered(
+        encode_cert_rep(rep, signer=signer, entropy=os.urandom, empty_content=empty), rep
+    )
 
 
 def _default_signer(exchange: Exchange) -> RaCredential:

@@ -61,6 +61,7 @@ from scep.protocol.messages import (
 )
 from scep.protocol.signatures import accepted_digest, check_digest, check_signature, known_digest
 from scep.protocol.signed_data import (
+    OuterLayer,
     SignedData,
     SignerInfo,
     encode_signed_data,
@@ -93,11 +94,24 @@ def decode_pki_message(der: bytes, rules: MessageRules = STRICT) -> PKIMessage:
     Raises Malformed when no answer can be built, else Refused with the `reply` to echo (RFC 8894
     section 3.2.1).
     """
+    return verify_message(read_outer_layer(der), rules)
+
+
+def read_outer_layer(der: bytes) -> OuterLayer:
+    """Take a message apart. Raises Malformed."""
     try:
         signed = read_signed_data(_without_trailing_bytes(der))
-        signer = read_signer_info(signed.signer_infos[0]) if signed.signer_infos else None
-        if signer is None:
+        if not signed.signer_infos:
             raise Malformed("SignedData without a SignerInfo")
+        return OuterLayer(signed, read_signer_info(signed.signer_infos[0]))
+    except Asn1Error as error:
+        raise Malformed(f"no SCEP message: {error}") from error
+
+
+def verify_message(outer: OuterLayer, rules: MessageRules = STRICT) -> PKIMessage:
+    """Verify the outer signature of a request. Raises as `decode_pki_message` does."""
+    signed, signer = outer.signed, outer.signer
+    try:
         reply = _reply_context(signer, rules)
     except Asn1Error as error:
         raise Malformed(f"no SCEP message: {error}") from error

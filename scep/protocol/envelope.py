@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -265,7 +266,8 @@ def _block_cipher(cipher: CipherName, key: bytes) -> AES | TripleDES:
     return TripleDES(key) if cipher == "3des-cbc" else AES(key)
 
 
-def _read_enveloped(envelope: bytes) -> tuple[list[TLV], TLV]:
+@lru_cache(maxsize=16)  # the messages that are answered at this moment: several steps ask
+def _read_enveloped(envelope: bytes) -> tuple[tuple[TLV, ...], TLV]:
     """The RecipientInfos of an EnvelopedData and its EncryptedContentInfo, which is not looked
     into.
     """
@@ -278,7 +280,7 @@ def _read_enveloped(envelope: bytes) -> tuple[list[TLV], TLV]:
     members = sequence(explicit(content_info[1], CONTEXT | CONSTRUCTED), 3)
     if members[1].tag == CONTEXT | CONSTRUCTED:  # originatorInfo
         del members[1]
-    recipients = children(expect(members[1], SET))
+    recipients = tuple(children(expect(members[1], SET)))
     if not 0 < len(recipients) <= MAX_RECIPIENTS:
         raise Asn1Error(f"{len(recipients)} recipients: 1 to {MAX_RECIPIENTS} are read")
     return recipients, members[2]
@@ -300,7 +302,7 @@ def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
             f"encrypted content of {len(body)} bytes with an IV of {len(iv)}: whole blocks are "
             "needed"
         )
-    return _Sealed(tuple(recipients), cipher, iv, body)
+    return _Sealed(recipients, cipher, iv, body)
 
 
 def _read_cipher(algorithm: list[TLV], rules: MessageRules) -> tuple[CipherName, bytes]:

@@ -35,6 +35,8 @@ from scep.protocol.certificates import issuer_and_serial, read_certificate, subj
 from scep.protocol.constants import (
     ATTR_CONTENT_TYPE,
     ATTR_MESSAGE_DIGEST,
+    ATTR_MESSAGE_TYPE,
+    ATTR_TRANSACTION_ID,
     DIGEST_ALGORITHMS,
     ECDSA_ALGORITHMS,
     ID_DATA,
@@ -50,6 +52,7 @@ _EXPLICIT_0: Final = CONTEXT | CONSTRUCTED
 _CRLS_TAG: Final = CONTEXT | CONSTRUCTED | 1
 _KEY_IDENTIFIER_TAG: Final = CONTEXT
 
+_MAX_TYPE_DIGITS: Final = 3
 _VERSION_1: Final = b"\x02\x01\x01"
 # RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the spelling that every
 # client tried reads.
@@ -106,6 +109,32 @@ class SignedData:
     certificates: tuple[TLV, ...]
     signer_infos: tuple[TLV, ...]
     crls: tuple[TLV, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OuterLayer:
+    """A message taken apart, nothing verified: what stands in the open."""
+
+    signed: SignedData
+    signer: SignerInfo
+
+    @property
+    def transaction_id(self) -> bytes:
+        """The transactionID as received, empty where there is not exactly one."""
+        tlv = self.signer.single(ATTR_TRANSACTION_ID)
+        return tlv.value if tlv is not None else b""
+
+    @property
+    def message_type(self) -> int | None:
+        """The messageType, None where it is no short number."""
+        tlv = self.signer.single(ATTR_MESSAGE_TYPE)
+        if tlv is None or not 0 < len(tlv.value) <= _MAX_TYPE_DIGITS or not tlv.value.isdigit():
+            return None
+        return int(tlv.value)
+
+    def certificate(self) -> SignerCertificate | None:
+        """Return the certificate that the message is said to be signed with. Raises Asn1Error."""
+        return find_signer(self.signed, self.signer)
 
 
 def read_signed_data(der: bytes) -> SignedData:
