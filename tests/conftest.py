@@ -31,6 +31,8 @@ from tests.recorded_keys import load_checked_once
 from tests.recorded_world import recorded_world
 from tests.world import World, create_world, forget_caches
 
+pytest_plugins = ["tests.architecture.summary"]
+
 #: What a test may want that a machine need not have, by the marker that says so.
 _WANTED: Final = {
     "postgresql": "a PostgreSQL server (PORTAL_TEST_DATABASE_URL, or its programs installed)",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.measures import MAX_FUNCTION, MAX_MODULE, body_lines
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     *("accounts", "api", "approvals", "audit", "ca", "database", "exchanges", "history"),
     *("inspector", "keys", "outbound", "pkiportal", "scep", "selftest"),
 )
-MAX_MODULE = 400
-MAX_FUNCTION = 40
 DOOR = re.compile(r"(\w+_)?views|tasks|admin")
 CLOCK = re.compile(r"timezone\.now\(\)|datetime\.now\(|date\.today\(|utcnow\(")
 FORBIDDEN_WORDS = re.compile(
@@ -33,12 +33,6 @@ def modules() -> Iterator[Path]:
 def named(path: Path) -> str:
     """Return the path below the root."""
     return str(path.relative_to(ROOT))
-
-
-def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Count the lines of a function's body, its docstring left out."""
-    first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
-    return (node.end_lineno or 0) - first.lineno + 1
 
 
 @pytest.mark.parametrize("path", list(modules()), ids=named)
