@@ -37,7 +37,7 @@ def challenge_list(request: HttpRequest) -> HttpResponse:
     page = paginate(filters.qs, request.GET)
     rows = [(row, row.state_at(now)) for row in page.rows]
     context = {"filters": filters, "page": page, "rows": rows, "found": count(filters.qs)}
-    return render(request, "approvals/challenges.html", context)
+    return render(request, "approvals/challenges/challenges.html", context)
 
 
 @never_cache
@@ -54,7 +54,7 @@ def challenge(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
         if found.redeemed_by
         else [],
     }
-    return render(request, "approvals/challenge.html", context)
+    return render(request, "approvals/challenges/challenge.html", context)
 
 
 @require_POST
@@ -87,7 +87,7 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
     form = ChallengeForm(request.POST if request.method == "POST" else None, groups=groups)
     context = {"profile": profile, "form": form}
     if request.method != "POST":
-        return render(request, "approvals/challenge_new.html", context)
+        return render(request, "approvals/challenges/new.html", context)
     if form.is_valid():
         try:
             made = onetime.create_challenges(
@@ -96,10 +96,10 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
                 user=person(request),
                 now=timezone.now(),
             )
-            return shown_once(request, "approvals/challenge_once.html", context | {"made": made})
+            return shown_once(request, "approvals/challenges/once.html", context | {"made": made})
         except ApprovalsError as error:
             form.add_error(None, str(error))
-    return render(request, "approvals/challenge_new.html", context, status=422)
+    return render(request, "approvals/challenges/new.html", context, status=422)
 
 
 @never_cache
@@ -125,7 +125,7 @@ def create_list(request: HttpRequest, slug: str) -> HttpResponse:
     }
     return render(
         request,
-        "approvals/challenge_list_new.html",
+        "approvals/challenges/list_new.html",
         context,
         status=200 if request.method != "POST" else 422,
     )

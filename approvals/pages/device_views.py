@@ -72,7 +72,7 @@ def groups(request: HttpRequest) -> HttpResponse:
     rows = _groups(request).annotate(expected=Count("devices"), called=Count("devices__used_by"))
     status = 422 if request.method == "POST" else 200
     context = {"groups": rows.order_by("slug")[:500], "form": form}
-    return render(request, "approvals/device_groups.html", context, status=status)
+    return render(request, "approvals/devices/groups.html", context, status=status)
 
 
 @never_cache
@@ -153,4 +153,4 @@ def _page(request: HttpRequest, found: DeviceGroup, faults: Any) -> HttpResponse
         "profiles": found.profiles.order_by("slug"),
         "columns": device_groups.COLUMNS,
     }
-    return render(request, "approvals/device_group.html", context, status=422 if faults else 200)
+    return render(request, "approvals/devices/group.html", context, status=422 if faults else 200)

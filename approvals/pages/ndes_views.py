@@ -100,7 +100,7 @@ def _page(
         "address": f"{settings.PORTAL_PUBLIC_URL}/certsrv/mscep_admin/",
         "public_url": settings.PORTAL_PUBLIC_URL,
     }
-    return render(request, "approvals/ndes_accounts.html", context, status=status)
+    return render(request, "approvals/ndes/accounts.html", context, status=status)
 
 
 def _mine(request: HttpRequest) -> QuerySet[NdesAccount]:

@@ -38,7 +38,7 @@ def profiles(request: HttpRequest) -> HttpResponse:
         row.asked = asked_by(row)  # type: ignore[attr-defined]  # for the template
     return render(
         request,
-        "approvals/profiles.html",
+        "approvals/profiles/profiles.html",
         {"profiles": rows, "public_url": settings.PORTAL_PUBLIC_URL},
     )
 
@@ -92,7 +92,7 @@ def locks(request: HttpRequest, slug: str) -> HttpResponse:
     now = timezone.now()
     alarms = Alarm.objects.filter(profile=profile).order_by("-pk")[:20]
     context = {"profile": profile, "locks": locks_of(profile, now=now), "alarms": alarms}
-    return render(request, "approvals/locks.html", context)
+    return render(request, "approvals/profiles/locks.html", context)
 
 
 @require_POST

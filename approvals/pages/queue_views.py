@@ -71,7 +71,7 @@ def queue(request: HttpRequest) -> HttpResponse:
         "results": request.session.pop(_RESULTS, None),
         "every": _QUEUE_EVERY,
     }
-    return render(request, "approvals/queue.html", context)
+    return render(request, "approvals/queue/queue.html", context)
 
 
 @require_safe
@@ -89,7 +89,7 @@ def queue_changes(request: HttpRequest) -> HttpResponse:
         "back": _without_cursor(request.GET),
         **_truth(request),
     }
-    return live(request, "approvals/queue_changes.html", context, every=_QUEUE_EVERY)
+    return live(request, "approvals/queue/changes.html", context, every=_QUEUE_EVERY)
 
 
 def _draft_of_queue(request: HttpRequest) -> Draft:

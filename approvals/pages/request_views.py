@@ -72,7 +72,7 @@ def request_live(request: HttpRequest, request_id: UUID) -> HttpResponse:
     wanted = _visible_request(request, request_id)
     context = _live_context(request, wanted)
     context["is_stale"] = request.GET.get("was") not in (None, context["stage"])
-    return live(request, "approvals/request_live.html", context, every=_pace(wanted))
+    return live(request, "approvals/requests/live.html", context, every=_pace(wanted))
 
 
 def _draft_of_request(request: HttpRequest, request_id: UUID) -> Draft:
@@ -187,7 +187,7 @@ def _request_page(
     context["previous"] = (
         waiting.filter(pk__gt=wanted.pk).order_by("pk").values_list("pk", flat=True).first()
     )
-    return render(request, "approvals/request.html", context, status=status)
+    return render(request, "approvals/requests/request.html", context, status=status)
 
 
 def _live_context(request: HttpRequest, wanted: EnrollmentRequest) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _page(
         "now": now,
         "successors": successors_of(certificate, now=now),
     }
-    return render(request, "approvals/revoke.html", context, status=status)
+    return render(request, "approvals/certificates/revoke.html", context, status=status)
 
 
 def _certificate(request: HttpRequest, certificate_id: UUID) -> Certificate:

@@ -48,7 +48,7 @@ def device_setup(request: HttpRequest, slug: str, client: str = "") -> HttpRespo
 @requires(Verb.PROFILE_VIEW)
 def working_clients(request: HttpRequest) -> HttpResponse:
     """Which clients did what in the published run; the same for everybody."""
-    return render(request, "approvals/working_clients.html", {"run": published_run()})
+    return render(request, "approvals/device_setup/working_clients.html", {"run": published_run()})
 
 
 @require_POST
@@ -125,7 +125,7 @@ def _page(
         "query": urlencode({name: value for name, value in form.typed.items() if value}),
     }
     if client is None:
-        return render(request, "approvals/device_setup.html", context)
+        return render(request, "approvals/device_setup/setup.html", context)
     address = reverse("device_setup_client", args=[profile.slug, client.slug])
     context["page_url"] = f"{settings.PORTAL_PUBLIC_URL}{address}"
     try:
@@ -144,7 +144,7 @@ def _page(
         "is_signed": is_ready(profile.ca, now=timezone.now()),
     }
     return _kept_nowhere(
-        render(request, "approvals/device_setup_client.html", context, status=status)
+        render(request, "approvals/device_setup/client.html", context, status=status)
     )
 
 

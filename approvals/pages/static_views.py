@@ -51,7 +51,7 @@ def static_challenge(request: HttpRequest, static_id: UUID) -> HttpResponse:
         "page": paginate(uses, request.GET),
         "moments": moments_about("challenge", found.pk),
     }
-    return render(request, "approvals/static_challenge.html", context)
+    return render(request, "approvals/challenges/static_challenge.html", context)
 
 
 @never_cache
@@ -119,11 +119,13 @@ def _page(
         "page": rows,
         "rows": [(row, row.is_taken_at(now), count(row.uses.all())) for row in rows.rows],
     }
-    return render(request, "approvals/static_page.html", context, status=status)
+    return render(request, "approvals/challenges/static.html", context, status=status)
 
 
 def _once(request: HttpRequest, profile: EnrollmentProfile, text: str) -> HttpResponse:
-    return shown_once(request, "approvals/static_once.html", {"profile": profile, "text": text})
+    return shown_once(
+        request, "approvals/challenges/static_once.html", {"profile": profile, "text": text}
+    )
 
 
 def _found(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
