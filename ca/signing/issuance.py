@@ -1,7 +1,7 @@
 """Prepare, sign, record: write down what will be signed, sign exactly that, record the result.
 
-`docs/issuance-cycle.md` tells why in this order. Only the signing worker runs this code; nothing of
-the web reaches it.
+`docs/internals/issuance-cycle.md` tells why in this order. Only the signing worker runs this code;
+web code never reaches it.
 """
 
 import os

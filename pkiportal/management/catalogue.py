@@ -14,7 +14,8 @@ from typing import Final
 LAUNCHER: Final[Mapping[str, str]] = {
     "test": "Run the tests, with --fast those that start no process; options go to pytest.",
     "interop": (
-        "Run each SCEP client that is installed against a portal, and write docs/interop.md."
+        "Run each SCEP client that is installed against a portal, and write "
+        "docs/devices/interop.md."
     ),
     "fuzz": "Send mutated messages by the million to the readers of messages.",
     "attack": "Send one odd message to a running portal and take the answer apart.",

@@ -456,7 +456,7 @@ def test_the_page_of_clients_is_the_published_run(world: World) -> None:
         name in page for name in (*run.clients, run.platform, *(row.title for row in run.scenarios))
     )
     assert all(html.escape(item.reason) in page for item in run.reasons)
-    document = (settings.BASE_DIR / "docs/interop.md").read_text()
+    document = (settings.BASE_DIR / "docs/devices/interop.md").read_text()
     for row in run.scenarios:
         assert (
             f"| {row.title} | {' | '.join(outcome.text for outcome in row.outcomes)} |" in document

@@ -113,6 +113,17 @@ def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
     assert not broken
 
 
+def test_the_index_lists_every_document() -> None:
+    index = ROOT / "docs/README.md"
+    listed = {
+        (index.parent / target).resolve() for target, _ in LINK.findall(index.read_text()) if target
+    }
+    expected = {
+        path.resolve() for path in DOCUMENTS if path.parent != ROOT / "docs/adr" and path != index
+    } - {ROOT / "CHANGELOG.md"}
+    assert expected - listed == set()
+
+
 @pytest.mark.parametrize("name", ["commands.md", "operations.md"])
 def test_no_table_of_options_or_settings_says_a_thing_twice(name: str) -> None:
     for cells in tables(ROOT / "docs" / name):

@@ -2,8 +2,8 @@
 apart.
 
 For your own portal. Every flag is one deviation from a good PKCSReq; they add up. `--list` names
-them with the row of the catalogue of attacks (docs/attacks.md). `--timing N` measures what a
-padding oracle would need: it reports, it does not judge.
+them with the row of the catalogue of attacks (docs/internals/attacks.md). `--timing N` measures
+what a padding oracle would need: it reports, it does not judge.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from tests.flows.test_conformance import ROOT, files_of
 
-TABLE = ROOT / "docs" / "attacks.md"
+TABLE = ROOT / "docs" / "internals" / "attacks.md"
 #: What stands in the place of a test, for what is not built yet or not there at all.
 WAITS = re.compile(r"(comes with|not applicable): \w")
 

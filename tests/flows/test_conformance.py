@@ -9,7 +9,7 @@ import pytest
 from tests.pki import FOLDER
 
 ROOT = FOLDER.parent.parent
-TABLE = ROOT / "docs" / "rfc8894-conformance.md"
+TABLE = ROOT / "docs" / "internals" / "rfc8894-conformance.md"
 
 
 def cited() -> Iterator[tuple[str, list[str]]]:

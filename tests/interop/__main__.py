@@ -1,7 +1,7 @@
 """`./portal interop`: run every client against a portal of its own, and write what was seen.
 
-The matrix goes to docs/interop.md, and as data to approvals/device_setup/interop.json, which the
-page of clients shows.
+The matrix goes to docs/devices/interop.md, and as data to approvals/device_setup/interop.json,
+which the page of clients shows.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from tests.interop.matrix import render
 from tests.interop.report import Reporter
 
 _FOLDER = Path(__file__).parent
-_PAGE = _FOLDER.parents[1] / "docs" / "interop.md"
+_PAGE = _FOLDER.parents[1] / "docs" / "devices" / "interop.md"
 _DATA = _FOLDER.parents[1] / "approvals" / "device_setup" / "interop.json"
 
 

@@ -1,4 +1,4 @@
-"""The clients' command lines, as docs/clients.md shows them."""
+"""The clients' command lines, as docs/devices/clients.md shows them."""
 
 import os
 import re

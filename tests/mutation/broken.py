@@ -52,8 +52,10 @@ class Document:
 
 
 DOCUMENTS: Final = (
-    Document("conformance", "docs/rfc8894-conformance.md", columns=4, state=2, named_by=(0, 1)),
-    Document("attacks", "docs/attacks.md", columns=4, state=3, named_by=(0,)),
+    Document(
+        "conformance", "docs/internals/rfc8894-conformance.md", columns=4, state=2, named_by=(0, 1)
+    ),
+    Document("attacks", "docs/internals/attacks.md", columns=4, state=3, named_by=(0,)),
 )
 
 

@@ -44,7 +44,7 @@ def test_the_lines_of_both_documents_are_found() -> None:
 
 
 def wrong(entry: Broken) -> Iterator[tuple[Broken, str]]:
-    yield replace(entry, line="D-0"), "0 lines of docs/attacks.md have this name"
+    yield replace(entry, line="D-0"), "0 lines of docs/internals/attacks.md have this name"
     yield replace(entry, old="no such text"), "the old text is there 0 times"
     yield replace(entry, old="\n"), "times, not once"
     yield replace(entry, new="not Python at all"), "invalid syntax"

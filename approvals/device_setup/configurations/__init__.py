@@ -1,0 +1,1 @@
+"""Text to paste into a device, one renderer for each client. Pure."""
