@@ -15,6 +15,7 @@ from django.shortcuts import resolve_url
 from accounts.models.people import User
 from accounts.network.addresses import client_address
 from accounts.permissions import can
+from accounts.principals import Principal, person_principal
 from accounts.roles import Verb
 from accounts.sign_in.drafts import Draft, sign_in_page
 from audit.events import Actor
@@ -73,6 +74,11 @@ def _sign_in_and_back(request: HttpRequest) -> str:
         return sign_in
     back = urlunsplit(("", "", page.path, page.query, ""))
     return f"{sign_in}?{urlencode({REDIRECT_FIELD_NAME: back})}"
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Return the signed-in person with the address they act from."""
+    return person_principal(person(request), address=client_address(request))
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import models
 
 from accounts.models.people import User
-from approvals.models.decisions import Evidence
+from accounts.principals import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from database.ids import uuid7
@@ -37,7 +37,7 @@ UNFINISHED: Final = (RunState.QUEUED, RunState.RUNNING)
 class SelfTestRun(models.Model):
     """One walk through the loop.
 
-    `officer` is who decides on its request, in whose voice `evidence` says.
+    `officer` decides on its request; `evidence` says how the portal knows the officer.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -20,12 +20,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import (
+    Evidence,
+    Principal,
+    PrincipalKind,
+    asserted_principal,
+    person_principal,
+)
 from accounts.roles import Verb
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.operations.doorbell import ring_for
-from approvals.records.decision_documents import Voice
 from approvals.records.transitions import department_of
 from approvals.rules.errors import ApprovalsError
 from audit.events import Actor, Event, Subject
@@ -49,33 +55,35 @@ _log = structlog.get_logger(__name__)
 
 
 def start_run(
-    *, profile: EnrollmentProfile, voice: Voice | None, actor: Actor, now: datetime, url: str = ""
+    *, profile: EnrollmentProfile, principal: Principal, now: datetime, url: str = ""
 ) -> SelfTestRun:
     """Write a run down; whoever calls then walks it, or rings for a worker. Raises SelfTestRefused.
 
-    In a profile for self-tests it is the whole loop and needs an officer's voice; in any other
+    In a profile for self-tests it is the whole loop and needs an officer; in any other
     nothing is requested, decided or issued, whoever asks.
     """
     kind = RunKind.LOOP if profile.for_self_test else RunKind.READING
-    officer = voice.officer if voice and kind == RunKind.LOOP else None
+    officer = principal.user if kind == RunKind.LOOP else None
     if kind == RunKind.LOOP:
-        _check_officer(profile, voice)
+        _check_officer(profile, principal)
     close_lost_runs(now=now)
     run = SelfTestRun(
         profile=profile,
         kind=kind,
         url=url or f"{settings.PORTAL_PUBLIC_URL}/scep/{profile.slug}/",
         officer=officer,
-        evidence=voice.evidence if voice and officer else "",
-        started_by_id=UUID(actor.identifier) if actor.kind == "user" else None,
-        asserted_by=actor.name if actor.kind == "command" else "",
-        address=actor.address,
+        evidence=principal.evidence if officer else "",
+        started_by=principal.user if principal.kind is PrincipalKind.PERSON else None,
+        asserted_by=principal.name if principal.kind is PrincipalKind.COMMAND else "",
+        address=principal.address,
         created_at=now,
     )
     try:
         with transaction.atomic():
             run.save(force_insert=True)
-            _record(run, Event.SELF_TEST_START, actor=actor, now=now, data={"url": run.url})
+            _record(
+                run, Event.SELF_TEST_START, actor=principal.actor, now=now, data={"url": run.url}
+            )
     except IntegrityError:
         raise SelfTestRefused(
             f"A self-test of {profile.slug} is running already: wait for its end."
@@ -125,18 +133,14 @@ def close_lost_runs(*, now: datetime) -> int:
     return len(lost)
 
 
-def _check_officer(profile: EnrollmentProfile, voice: Voice | None) -> None:
-    if (
-        voice is None
-        or voice.officer is None
-        or not can(voice.officer, Verb.REQUEST_DECIDE, profile)
-    ):
+def _check_officer(profile: EnrollmentProfile, principal: Principal) -> None:
+    if principal.user is None or not can(principal.user, Verb.REQUEST_DECIDE, profile):
         raise SelfTestRefused(
             "The self-test needs the decision of an RA officer, and you are none: let an officer "
             "press the button, or "
             "run `./portal selftest --officer NAME`."
         )
-    if voice.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
+    if principal.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
         raise SelfTestRefused(
             f"Profile {profile.slug} takes decisions from signed-in officers only: use the page."
         )
@@ -149,14 +153,15 @@ def _walk(run: SelfTestRun, *, key: RSAPrivateKey, http: Transport, around: Surr
         name, key, Meter(http), url=run.url, entropy=os.urandom, now=around.clock()
     )
     walk = Walk(run, device, around)
-    voice = Voice(
-        evidence=Evidence(run.evidence or Evidence.SESSION),
-        officer=run.officer,
-        asserted_by=run.asserted_by,
-        address=run.address,
-    )
-    steps = walk.loop(voice) if run.kind == RunKind.LOOP else walk.reading()
+    steps = walk.reading() if run.officer is None else walk.loop(_officer_of(run, run.officer))
     return _take(steps, run, device.meter)
+
+
+def _officer_of(run: SelfTestRun, officer: User) -> Principal:
+    """The officer in whose name the run decides, known as it was when the run was ordered."""
+    if run.evidence == Evidence.ASSERTED:
+        return asserted_principal(run.asserted_by, officer)
+    return person_principal(officer, address=run.address)
 
 
 def _take(steps: Iterable[Step], run: SelfTestRun, meter: Meter) -> str:

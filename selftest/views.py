@@ -12,14 +12,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.pages.filters import profiles_of
 from approvals.pages.polling import live
-from approvals.pages.voices import voice_of
 from approvals.rules.states import OPEN_STATES
 from selftest.chart import WIDTH, bars_of
 from selftest.errors import SelfTestRefused
@@ -75,12 +74,10 @@ def run_live(request: HttpRequest, run_id: UUID) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Start a run in the name of who pressed the button."""
     profile = get_object_or_404(_startable(request), slug=request.POST.get("profile", ""))
-    voice = voice_of(request)
+    principal = principal_of(request)
     try:
         with transaction.atomic():
-            found = start_run(
-                profile=profile, voice=voice, actor=actor_of(request), now=timezone.now()
-            )
+            found = start_run(profile=profile, principal=principal, now=timezone.now())
             ring_for_run(found)
     except SelfTestRefused as error:
         messages.error(request, str(error))

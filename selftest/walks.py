@@ -11,11 +11,11 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from accounts.principals import Principal
 from approvals.decisions.decide import approve_request
 from approvals.decisions.review_digest import review_digest
 from approvals.decisions.revocations import revoke_certificate
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
-from approvals.records.decision_documents import Voice
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.transport import HttpError
@@ -60,16 +60,16 @@ class Walk:
     _request: EnrollmentRequest | None = None
     _certificate: x509.Certificate | None = field(default=None, repr=False)
 
-    def loop(self, voice: Voice) -> list[Step]:
+    def loop(self, principal: Principal) -> list[Step]:
         """The whole loop: ask, wait for an officer, get the certificate, see it revoked."""
         return [
             *self._reading(),
             ("PKCSReq", self._enroll),
             ("CertPoll before", self._poll_before),
-            ("decision", lambda: self._decide(voice)),
+            ("decision", lambda: self._decide(principal)),
             ("CertPoll", self._poll_until_issued),
             ("GetCert", self._get_cert),
-            ("revocation", lambda: self._revoke(voice)),
+            ("revocation", lambda: self._revoke(principal)),
             ("GetCRL", self._wait_for_crl),
             ("CertPoll after", self._poll_after),
         ]
@@ -122,11 +122,11 @@ class Walk:
     def _poll_before(self) -> str:
         return expect(self.device.scep.poll(self.device.identity), PKIStatus.PENDING)
 
-    def _decide(self, voice: Voice) -> str:
+    def _decide(self, principal: Principal) -> str:
         request = _there(self._request)
         decision = approve_request(
             request_id=request.pk,
-            voice=voice,
+            principal=principal,
             comment="self-test",
             now=self.around.clock(),
             view_sha256=review_digest(request),
@@ -169,13 +169,13 @@ class Walk:
             raise StepFailed("GetCert: not the certificate that CertPoll gave")
         return "SUCCESS, the same certificate"
 
-    def _revoke(self, voice: Voice) -> str:
+    def _revoke(self, principal: Principal) -> str:
         request = EnrollmentRequest.objects.get(pk=_there(self._request).pk)
         if request.certificate_id is None:
             raise StepFailed("revocation: the request has no certificate on record")
         certificate = revoke_certificate(
             certificate_id=request.certificate_id,
-            voice=voice,
+            principal=principal,
             reason="cessationOfOperation",
             comment="self-test",
             now=self.around.clock(),

@@ -16,6 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models.people import Department, User
 from accounts.permissions import can
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Role
 from accounts.tokens import API_VERBS
 from approvals.challenge_orders.ndes_accounts import NdesAccountOrder, create_ndes_account
@@ -28,7 +29,7 @@ from approvals.models.devices import DeviceGroup
 from approvals.models.ndes import NdesAccount
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, RefusalNumber
-from audit.events import SYSTEM, Actor
+from audit.events import SYSTEM
 from ca.models.certificates import Certificate
 from ca.signing.crl import issue_due_crls
 from exchanges.models import Exchange
@@ -37,7 +38,7 @@ from selftest.runs import close_lost_runs, start_run
 from tests.api.caller import Program, call
 from tests.flows.wire import post
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_person, create_profile, now, principal_of, run_worker
 
 ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
 #: Who tries the methods that no table names: where the one who may nothing and the one who may most
@@ -339,7 +340,9 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
     world.profile.refresh_from_db()
     Device.named("r1.example").enroll()
     issued = EnrollmentRequest.objects.get()
-    approve_request(request_id=issued.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=issued.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     issue_due_crls(now=now())
     (request,) = create_requests(world.profile, ["r2.example"])
@@ -354,7 +357,9 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
     }
     certificate = Certificate.objects.get(order_id=issued.pk)
     run = start_run(
-        profile=world.profile, voice=None, actor=Actor(kind="command", name="root"), now=now()
+        profile=world.profile,
+        principal=Principal(kind=PrincipalKind.COMMAND, name="root"),
+        now=now(),
     )
     close_lost_runs(now=now() + timedelta(hours=1))
     post(b"no message")

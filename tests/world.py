@@ -16,16 +16,15 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models.people import Department, RoleAssignment, User
+from accounts.principals import Principal, person_principal
 from accounts.roles import Role
 from approvals.apps import TRIGGERS
 from approvals.enrollment import polls
 from approvals.enrollment.limits import open_requests
 from approvals.issuance.issue import BatchResult, issue_certificates
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
-from approvals.records.decision_documents import Voice
 from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.certificates.profile_versions import label_of, resolve_version
@@ -104,9 +103,9 @@ def create_person(name: str, *roles: Role, department: Department | None = None)
     return user
 
 
-def voice_of(user: User) -> Voice:
-    """Return the voice of a signed-in officer."""
-    return Voice(evidence=Evidence.SESSION, officer=user)
+def principal_of(user: User) -> Principal:
+    """Return the principal of a signed-in officer."""
+    return person_principal(user)
 
 
 def through(client: Client, **extra: str) -> Transport:

@@ -7,12 +7,10 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
 
+from accounts.principals import Principal
 from approvals.decisions.decide import outcome_of, record_approval, reject_request
 from approvals.models.decisions import Decision, Verdict
 from approvals.operations.doorbell import ring
-from approvals.records.decision_documents import (
-    Voice,
-)
 from approvals.rules.errors import (
     ApprovalsError,
 )
@@ -31,7 +29,7 @@ def decide_many(
     *,
     items: Sequence[tuple[UUID, str | None]],
     verdict: Verdict,
-    voice: Voice,
+    principal: Principal,
     comment: str,
     now: datetime,
 ) -> list[DecisionResult]:
@@ -50,7 +48,7 @@ def decide_many(
         try:
             decision = decide(
                 request_id=request_id,
-                voice=voice,
+                principal=principal,
                 comment=comment,
                 view_sha256=view_sha256,
                 now=now,

@@ -14,15 +14,15 @@ from django.db.models import F
 
 from accounts.people.changes import recent_changes
 from accounts.permissions import can
+from accounts.principals import Evidence, Principal
 from accounts.roles import Verb
 from approvals.challenges.onetime import is_made_by
 from approvals.decisions.review_digest import review_digest
-from approvals.models.decisions import Decision, Evidence, Verdict
+from approvals.models.decisions import Decision, Verdict
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.operations.doorbell import ring
 from approvals.records.barred_keys import key_fault
 from approvals.records.decision_documents import (
-    Voice,
     change_facts,
     decision_facts,
     refuse_changed_account,
@@ -51,7 +51,12 @@ OWN_CHALLENGE = (
 
 
 def approve_request(
-    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+    *,
+    request_id: UUID,
+    principal: Principal,
+    comment: str,
+    now: datetime,
+    view_sha256: str | None = None,
 ) -> Decision:
     """Record an approval; with the last one needed, order the certificate and ring.
 
@@ -61,14 +66,23 @@ def approve_request(
     opened the request.
     """
     decision = record_approval(
-        request_id=request_id, voice=voice, comment=comment, view_sha256=view_sha256, now=now
+        request_id=request_id,
+        principal=principal,
+        comment=comment,
+        view_sha256=view_sha256,
+        now=now,
     )
     ring([request_id])
     return decision
 
 
 def reject_request(
-    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+    *,
+    request_id: UUID,
+    principal: Principal,
+    comment: str,
+    now: datetime,
+    view_sha256: str | None = None,
 ) -> Decision:
     """Record a rejection; its reason reaches the device.
 
@@ -80,15 +94,20 @@ def reject_request(
             "Write a reason: the device and the technician in front of it are shown it."
         )
     with transaction.atomic():
-        request = load_for_decision(request_id, voice, now=now)
+        request = load_for_decision(request_id, principal, now=now)
         digest = _check_view(request, view_sha256)
         decision = _vote(
-            request, Verdict.REJECT, voice=voice, comment=reason, view_sha256=digest, now=now
+            request,
+            Verdict.REJECT,
+            principal=principal,
+            comment=reason,
+            view_sha256=digest,
+            now=now,
         )
         _step(
             request,
             Step.REJECT,
-            actor=voice.actor(),
+            actor=principal.actor,
             now=now,
             data=decision_facts(decision),
             reason=reason,
@@ -108,7 +127,12 @@ def outcome_of(decision: Decision) -> str:
 
 
 def reopen_request(
-    *, request_id: UUID, voice: Voice, comment: str, now: datetime, view_sha256: str | None = None
+    *,
+    request_id: UUID,
+    principal: Principal,
+    comment: str,
+    now: datetime,
+    view_sha256: str | None = None,
 ) -> None:
     """Put a refused or failed request before the officers again, in a new round of decisions.
 
@@ -116,7 +140,7 @@ def reopen_request(
     seen.
     """
     with transaction.atomic():
-        request = load_for_decision(request_id, voice, now=now)
+        request = load_for_decision(request_id, principal, now=now)
         _require_seen(request, view_sha256)
         if State(request.state) in REFUSED_STATES:
             require_reopenable(request)
@@ -136,10 +160,10 @@ def reopen_request(
         try:
             with transaction.atomic():
                 marks = change_facts(
-                    recent_changes(voice.officer, now=now) if voice.officer else []
+                    recent_changes(principal.user, now=now) if principal.user else []
                 )
                 facts = {"comment": Personal(comment[:MAX_COMMENT]), **marks}
-                _step(request, Step.REOPEN, actor=voice.actor(), now=now, data=facts, **changes)
+                _step(request, Step.REOPEN, actor=principal.actor, now=now, data=facts, **changes)
         except IntegrityError:
             raise AlreadyDecided(
                 "The same key has a newer open request: decide on that one."
@@ -161,12 +185,12 @@ def _return_transaction(request: EnrollmentRequest) -> None:
 
 
 def record_approval(
-    *, request_id: UUID, voice: Voice, comment: str, view_sha256: str | None, now: datetime
+    *, request_id: UUID, principal: Principal, comment: str, view_sha256: str | None, now: datetime
 ) -> Decision:
     """Do what `approve_request` does, and leave the bell to the caller."""
     with transaction.atomic():
-        request = load_for_decision(request_id, voice, now=now)
-        if voice.officer is not None and is_made_by(voice.officer, request):
+        request = load_for_decision(request_id, principal, now=now)
+        if principal.user is not None and is_made_by(principal.user, request):
             raise OwnChallenge(OWN_CHALLENGE)
         digest = _check_view(request, view_sha256)
         if State(request.state) is State.PENDING:
@@ -177,16 +201,16 @@ def record_approval(
                 )
         text = comment.strip()[:MAX_COMMENT]
         decision = _vote(
-            request, Verdict.APPROVE, voice=voice, comment=text, view_sha256=digest, now=now
+            request, Verdict.APPROVE, principal=principal, comment=text, view_sha256=digest, now=now
         )
         votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
         if votes < request.profile.required_approvals:
-            _record_vote(request, decision, actor=voice.actor(), votes=votes, now=now)
+            _record_vote(request, decision, actor=principal.actor, votes=votes, now=now)
             return decision
         _step(
             request,
             Step.APPROVE,
-            actor=voice.actor(),
+            actor=principal.actor,
             now=now,
             data=decision_facts(decision),
             decided_at=now,
@@ -224,11 +248,11 @@ def _record_vote(
 
 
 def load_for_decision(
-    request_id: UUID, voice: Voice, *, now: datetime, verb: Verb = Verb.REQUEST_DECIDE
+    request_id: UUID, principal: Principal, *, now: datetime, verb: Verb = Verb.REQUEST_DECIDE
 ) -> EnrollmentRequest:
     """Lock the request's row and return it.
 
-    Raises NotPermitted where the voice may not do `verb` to it, or the profile wants other
+    Raises NotPermitted where the principal may not do `verb` to it, or the profile wants other
     evidence.
     """
     request = (
@@ -237,14 +261,14 @@ def load_for_decision(
         .filter(pk=request_id)
         .first()
     )
-    if request is None or voice.officer is None or not can(voice.officer, verb, request):
+    if request is None or principal.user is None or not can(principal.user, verb, request):
         raise NotPermitted("There is no such request, or it is not yours to decide on.")
-    if voice.evidence == Evidence.ASSERTED and not request.profile.allow_asserted_decisions:
+    if principal.evidence == Evidence.ASSERTED and not request.profile.allow_asserted_decisions:
         raise NotPermitted(
             f"Profile {request.profile.slug} takes decisions from signed-in officers only."
         )
     if verb is Verb.REQUEST_DECIDE:
-        refuse_changed_account(request.profile, voice, now=now)
+        refuse_changed_account(request.profile, principal, now=now)
     return request
 
 
@@ -270,7 +294,7 @@ def _vote(
     request: EnrollmentRequest,
     verdict: Verdict,
     *,
-    voice: Voice,
+    principal: Principal,
     comment: str,
     view_sha256: str,
     now: datetime,
@@ -283,7 +307,7 @@ def _vote(
         write_decision,
         request,
         verdict,
-        voice=voice,
+        principal=principal,
         comment=comment,
         view_sha256=view_sha256,
         now=now,

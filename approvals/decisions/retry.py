@@ -6,13 +6,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
+from accounts.principals import Principal
 from accounts.roles import Verb
 from approvals.decisions.decide import load_for_decision
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations.doorbell import ring
-from approvals.records.decision_documents import (
-    Voice,
-)
 from approvals.records.transitions import department_of
 from approvals.rules.errors import (
     NothingToRetry,
@@ -22,12 +20,12 @@ from audit.events import Actor, Event, Subject
 from audit.log import record
 
 
-def retry_request(*, request_id: UUID, voice: Voice, now: datetime) -> None:
+def retry_request(*, request_id: UUID, principal: Principal, now: datetime) -> None:
     """Let the worker try again at once what needs attention. Raises NothingToRetry."""
     with transaction.atomic():
         _retry(
-            load_for_decision(request_id, voice, now=now, verb=Verb.REQUEST_RETRY),
-            actor=voice.actor(),
+            load_for_decision(request_id, principal, now=now, verb=Verb.REQUEST_RETRY),
+            actor=principal.actor,
             now=now,
         )
     ring([request_id])

@@ -19,12 +19,12 @@ from django.db.models import Q
 from accounts.models.people import User
 from accounts.people.changes import recent_changes
 from accounts.permissions import can
+from accounts.principals import Evidence, Principal
 from accounts.roles import Verb
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations.doorbell import ring_for_crls
-from approvals.records.decision_documents import Voice, change_facts, refuse_changed_account
+from approvals.records.decision_documents import change_facts, refuse_changed_account
 from approvals.rules.errors import NotPermitted
 from audit.events import Personal
 from ca.certificates.revocation import Witness, release, revoke
@@ -49,7 +49,7 @@ class Revocation:
 def revoke_certificate(
     *,
     certificate_id: UUID,
-    voice: Voice,
+    principal: Principal,
     reason: str,
     comment: str,
     now: datetime,
@@ -62,7 +62,7 @@ def revoke_certificate(
     Raises NotPermitted, and of the CA RevocationReasonUnknown, NotRevocable, AlreadyRevoked.
     """
     with transaction.atomic():
-        certificate, witness, _ = _load(certificate_id, voice, comment, now=now)
+        certificate, witness, _ = _load(certificate_id, principal, comment, now=now)
         revoke(
             certificate, reason=reason, witness=witness, now=now, invalidity_date=invalidity_date
         )
@@ -71,7 +71,7 @@ def revoke_certificate(
 
 
 def revoke_compromised(
-    *, certificate_id: UUID, voice: Voice, comment: str, now: datetime
+    *, certificate_id: UUID, principal: Principal, comment: str, now: datetime
 ) -> Revocation:
     """Revoke a certificate for keyCompromise together with its successors, in one transaction.
 
@@ -82,14 +82,16 @@ def revoke_compromised(
     with transaction.atomic():
         certificate = revoke_certificate(
             certificate_id=certificate_id,
-            voice=voice,
+            principal=principal,
             reason=RevocationReason.KEY_COMPROMISE,
             comment=comment,
             now=now,
         )
         following = successors_of(certificate, now=now)
         done = [
-            item for item in following if _revoke_successor(item, certificate, voice, comment, now)
+            item
+            for item in following
+            if _revoke_successor(item, certificate, principal, comment, now)
         ]
     return Revocation(
         certificate, tuple(done), tuple(item for item in following if item not in done)
@@ -120,11 +122,15 @@ def successors_of(certificate: Certificate, *, now: datetime) -> Sequence[Certif
 
 
 def _revoke_successor(
-    successor: Certificate, certificate: Certificate, voice: Voice, comment: str, now: datetime
+    successor: Certificate,
+    certificate: Certificate,
+    principal: Principal,
+    comment: str,
+    now: datetime,
 ) -> bool:
     """Revoke one successor; False for one that is not this officer's to revoke."""
     try:
-        own, witness, _ = _load(successor.pk, voice, comment, now=now)
+        own, witness, _ = _load(successor.pk, principal, comment, now=now)
     except NotPermitted:
         return False
     facts = {**witness.facts, "successor_of": certificate.serial_hex}
@@ -134,7 +140,9 @@ def _revoke_successor(
     return True
 
 
-def release_hold(*, certificate_id: UUID, voice: Voice, comment: str, now: datetime) -> Certificate:
+def release_hold(
+    *, certificate_id: UUID, principal: Principal, comment: str, now: datetime
+) -> Certificate:
     """Make a certificate on hold good again.
 
     What a profile may demand of the officer, a session and an account that was not changed lately,
@@ -142,21 +150,21 @@ def release_hold(*, certificate_id: UUID, voice: Voice, comment: str, now: datet
     NotOnHold, AlreadyRevoked, NotRevocable.
     """
     with transaction.atomic():
-        certificate, witness, profile = _load(certificate_id, voice, comment, now=now)
-        if voice.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
+        certificate, witness, profile = _load(certificate_id, principal, comment, now=now)
+        if principal.evidence == Evidence.ASSERTED and not profile.allow_asserted_decisions:
             raise NotPermitted(
                 f"Profile {profile.slug} takes decisions from signed-in officers only."
             )
-        refuse_changed_account(profile, voice, now=now)
+        refuse_changed_account(profile, principal, now=now)
         release(certificate, witness=witness, now=now)
         ring_for_crls()
     return certificate
 
 
 def _load(
-    certificate_id: UUID, voice: Voice, comment: str, *, now: datetime
+    certificate_id: UUID, principal: Principal, comment: str, *, now: datetime
 ) -> tuple[Certificate, Witness, EnrollmentProfile]:
-    if voice.officer is None or not can(voice.officer, Verb.CERTIFICATE_REVOKE):
+    if principal.user is None or not can(principal.user, Verb.CERTIFICATE_REVOKE):
         raise _not_yours()
     certificate = Certificate.objects.defer("tbs", "der").filter(pk=certificate_id).first()
     if certificate is None:
@@ -166,16 +174,16 @@ def _load(
             "This is a certificate of the portal itself: without it no device could ask for "
             "anything."
         )
-    order = _order_of(certificate, voice.officer)
+    order = _order_of(certificate, principal.user)
     facts: dict[str, object] = {
-        "evidence": voice.evidence.value,
+        "evidence": principal.evidence.value,
         "comment": Personal(comment.strip()[:MAX_COMMENT]),
     }
-    facts |= change_facts(recent_changes(voice.officer, now=now))
+    facts |= change_facts(recent_changes(principal.user, now=now))
     department = order.profile.department
     return (
         certificate,
-        Witness(voice.actor(), department.slug if department else "", facts),
+        Witness(principal.actor, department.slug if department else "", facts),
         order.profile,
     )
 

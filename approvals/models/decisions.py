@@ -3,6 +3,7 @@
 from django.db import models
 
 from accounts.models.people import User
+from accounts.principals import Evidence
 from approvals.models.requests import EnrollmentRequest
 from database.ids import uuid7
 
@@ -12,14 +13,6 @@ class Verdict(models.TextChoices):
 
     APPROVE = "approve", "approved"
     REJECT = "reject", "rejected"
-
-
-class Evidence(models.TextChoices):
-    """How we know that it was this officer."""
-
-    SESSION = "session", "signed in"
-    ASSERTED = "asserted", "asserted, not authenticated"
-    POLICY = "policy", "decided by policy"
 
 
 class Decision(models.Model):

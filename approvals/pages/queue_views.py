@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.permissions import can
 from accounts.roles import Verb
 from accounts.sign_in.drafts import Draft, keep_draft, take_draft
@@ -25,7 +25,6 @@ from approvals.operations.attention import needs_attention
 from approvals.pages.decision_forms import MAX_ROWS, BulkForm
 from approvals.pages.filters import QueueFilter
 from approvals.pages.polling import live
-from approvals.pages.voices import voice_of
 from approvals.reading.queue import Page, count, oldest, paginate, requests_of, seen_keys
 from approvals.records.barred_keys import key_faults
 from approvals.records.name_conflicts import conflicts_of
@@ -119,7 +118,7 @@ def decide(request: HttpRequest) -> HttpResponse:
     results = decide_many(
         items=items,
         verdict=verdict,
-        voice=voice_of(request),
+        principal=principal_of(request),
         comment=form.words(),
         now=timezone.now(),
     )

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.roles import Verb
 from accounts.sign_in.drafts import Draft, take_draft
 from approvals.decisions import decide
@@ -23,7 +23,6 @@ from approvals.models.decisions import Decision, Verdict
 from approvals.models.requests import EnrollmentRequest
 from approvals.pages.decision_forms import DecisionForm, ReopenForm
 from approvals.pages.polling import live
-from approvals.pages.voices import voice_of
 from approvals.reading.queue import requests_of
 from approvals.reading.timeline import timeline_of
 from approvals.records.barred_keys import key_fault
@@ -127,7 +126,7 @@ def _decide_one(
     data = form.cleaned_data
     try:
         decision = use_case(
-            request_id=request_id, voice=voice_of(request), now=timezone.now(), **data
+            request_id=request_id, principal=principal_of(request), now=timezone.now(), **data
         )
     except ApprovalsError as error:
         form.add_error(None, str(error))
@@ -157,7 +156,7 @@ def _step(
 ) -> HttpResponse:
     _visible_request(request, request_id, Verb.REQUEST_DECIDE)
     try:
-        use_case(request_id=request_id, voice=voice_of(request), now=timezone.now())
+        use_case(request_id=request_id, principal=principal_of(request), now=timezone.now())
         messages.success(request, done)
     except ApprovalsError as error:
         messages.error(request, str(error))

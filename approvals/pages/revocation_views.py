@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.doors import person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.roles import Verb
 from approvals.decisions.revocations import (
     Revocation,
@@ -24,7 +24,6 @@ from approvals.decisions.revocations import (
 )
 from approvals.models.requests import EnrollmentRequest
 from approvals.pages.decision_forms import CommentForm, RevocationForm
-from approvals.pages.voices import voice_of
 from approvals.reading.queue import requests_of
 from approvals.rules.errors import ApprovalsError, NotPermitted
 from ca.models.certificates import Certificate, CertificateStatus, RevocationReason
@@ -67,7 +66,7 @@ def release(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
     try:
         release_hold(
             certificate_id=certificate_id,
-            voice=voice_of(request),
+            principal=principal_of(request),
             comment=comment,
             now=timezone.now(),
         )
@@ -80,14 +79,14 @@ def release(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
 
 
 def _revoke(request: HttpRequest, certificate_id: UUID, form: RevocationForm) -> Revocation:
-    data, voice, now = form.cleaned_data, voice_of(request), timezone.now()
+    data, principal, now = form.cleaned_data, principal_of(request), timezone.now()
     if data["successors"]:
         return revoke_compromised(
-            certificate_id=certificate_id, voice=voice, comment=data["comment"], now=now
+            certificate_id=certificate_id, principal=principal, comment=data["comment"], now=now
         )
     certificate = revoke_certificate(
         certificate_id=certificate_id,
-        voice=voice,
+        principal=principal,
         reason=data["reason"],
         comment=data["comment"],
         now=now,

@@ -9,7 +9,7 @@ from typing import Final
 
 from django.db.models import Q, QuerySet
 
-from approvals.models.decisions import Evidence
+from accounts.principals import Evidence
 from approvals.models.requests import EnrollmentRequest
 from audit.events import Event
 from audit.models import AuditEntry

@@ -4,15 +4,14 @@ anything is signed.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from django.conf import settings
 
-from accounts.models.people import User
 from accounts.people.changes import recent_changes, sentence
-from approvals.models.decisions import Decision, Evidence, Verdict
+from accounts.principals import POLICY, Evidence, Principal
+from approvals.models.decisions import Decision, Verdict
 from approvals.models.devices import ExpectedDevice
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
@@ -24,7 +23,7 @@ from approvals.rules.errors import NotPermitted
 from approvals.rules.policy import UNIFORM_TEXT
 from approvals.rules.states import Step
 from audit.canonical import canonical_json
-from audit.events import Actor, Personal
+from audit.events import Personal
 from audit.log import timestamp
 from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
@@ -35,36 +34,6 @@ from database.statements import insert
 DOCUMENT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Who decides and how we know: an officer in a session, an officer named by a command, or the
-    policy.
-    """
-
-    evidence: Evidence
-    officer: User | None = None
-    asserted_by: str = ""
-    address: str = ""
-
-    def actor(self) -> Actor:
-        """Return the actor of the audit entry."""
-        if self.officer is None:
-            return Actor(kind="policy")
-        if self.evidence == Evidence.ASSERTED:
-            return Actor(
-                kind="command",
-                identifier=str(self.officer.pk),
-                name=self.asserted_by,
-                on_behalf_of=self.officer.username,
-            )
-        return Actor(
-            kind="user",
-            identifier=str(self.officer.pk),
-            name=self.officer.username,
-            address=self.address,
-        )
-
-
 class DecisionInvalid(Exception):
     """A stored decision does not carry what is about to be signed; names the fault."""
 
@@ -73,12 +42,11 @@ def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
     """Approve a request without an officer, with a Decision row of its own, in the caller's
     transaction.
     """
-    voice = Voice(evidence=Evidence.POLICY)
-    write_decision(request, Verdict.APPROVE, voice=voice, comment="", view_sha256="", now=now)
+    write_decision(request, Verdict.APPROVE, principal=POLICY, comment="", view_sha256="", now=now)
     advance(
         request,
         Step.APPROVE,
-        actor=voice.actor(),
+        actor=POLICY.actor,
         now=now,
         data={"evidence": Evidence.POLICY.value},
         decided_at=now,
@@ -96,12 +64,11 @@ def reject_by_policy(
     The device reads the text that tells a stranger nothing; `data` of the entry has the real
     reason.
     """
-    voice = Voice(evidence=Evidence.POLICY)
-    write_decision(request, Verdict.REJECT, voice=voice, comment="", view_sha256="", now=now)
+    write_decision(request, Verdict.REJECT, principal=POLICY, comment="", view_sha256="", now=now)
     advance(
         request,
         Step.REJECT,
-        actor=voice.actor(),
+        actor=POLICY.actor,
         now=now,
         data={"evidence": Evidence.POLICY.value, **data},
         reason=UNIFORM_TEXT,
@@ -115,7 +82,7 @@ def write_decision(
     request: EnrollmentRequest,
     verdict: Verdict,
     *,
-    voice: Voice,
+    principal: Principal,
     comment: str,
     view_sha256: str,
     now: datetime,
@@ -125,11 +92,11 @@ def write_decision(
         request=request,
         round=request.round,
         verdict=verdict,
-        officer=voice.officer,
-        evidence=voice.evidence,
-        asserted_by=voice.asserted_by,
+        officer=principal.user,
+        evidence=principal.evidence,
+        asserted_by=principal.name if principal.evidence == Evidence.ASSERTED else "",
         comment=comment,
-        account_changes=recent_changes(voice.officer, now=now) if voice.officer else [],
+        account_changes=recent_changes(principal.user, now=now) if principal.user else [],
         decided_at=now,
         effective_at=now + request.profile.undo_window,
     )
@@ -203,13 +170,15 @@ def change_facts(changes: Sequence[Mapping[str, str]]) -> dict[str, object]:
     return {"account_changes": Personal("; ".join(map(sentence, changes)))} if changes else {}
 
 
-def refuse_changed_account(profile: EnrollmentProfile, voice: Voice, *, now: datetime) -> None:
+def refuse_changed_account(
+    profile: EnrollmentProfile, principal: Principal, *, now: datetime
+) -> None:
     """Raise NotPermitted where the profile refuses an officer whose account another person changed
     shortly before.
     """
-    if not profile.refuse_after_account_change or voice.officer is None:
+    if not profile.refuse_after_account_change or principal.user is None:
         return
-    changes = recent_changes(voice.officer, now=now)
+    changes = recent_changes(principal.user, now=now)
     if changes:
         raise NotPermitted(
             f"Profile {profile.slug} refuses decisions for "

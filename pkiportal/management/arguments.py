@@ -16,11 +16,10 @@ from uuid import UUID
 from django.core.management.base import CommandError
 
 from accounts.models.people import Department, User
+from accounts.principals import Principal, PrincipalKind, asserted_principal
 from accounts.roles import Role
-from approvals.models.decisions import Evidence
 from approvals.models.devices import DeviceGroup
 from approvals.models.profiles import EnrollmentProfile
-from approvals.records.decision_documents import Voice
 from audit.events import Actor
 from ca.models.authorities import CertificateAuthority
 
@@ -45,6 +44,14 @@ def command_actor(on_behalf_of: User | None = None) -> Actor:
         name=operating_system_user(),
         on_behalf_of=on_behalf_of.username if on_behalf_of else "",
     )
+
+
+def command_principal(user: User | None = None) -> Principal:
+    """Return who runs the command; `user` is the person for whom it acts, None: the operator."""
+    operator = operating_system_user()
+    if user is None:
+        return Principal(kind=PrincipalKind.COMMAND, name=operator)
+    return asserted_principal(operator, user)
 
 
 def duration(text: str) -> timedelta:
@@ -132,11 +139,9 @@ def maker_named(name: str | None) -> User | None:
     return officer_named(name) if name else None
 
 
-def asserted_voice(name: str) -> Voice:
-    """Return the voice of an officer for whom a command speaks: asserted, not authenticated."""
-    return Voice(
-        evidence=Evidence.ASSERTED, officer=officer_named(name), asserted_by=operating_system_user()
-    )
+def officer_principal(name: str) -> Principal:
+    """Return the principal of an officer for whom a command acts: asserted, not authenticated."""
+    return command_principal(officer_named(name))
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:

@@ -22,7 +22,7 @@ from audit.events import SYSTEM
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.api.caller import Program
-from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_person, create_profile, now, principal_of, run_worker
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_challenge_is_shown_once_and_seen_to_its_certificate(
     )
     request = EnrollmentRequest.objects.get()
     bob = create_person("bob", Role.OFFICER)
-    approve_request(request_id=request.pk, voice=voice_of(bob), comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal_of(bob), comment="", now=now())
     run_worker()
     seen = program.call("GET", path).body
     assert seen["request"] == program.call("GET", f"/requests/{request.pk}").body
@@ -84,7 +84,9 @@ def test_who_owns_the_token_may_not_approve_what_used_its_challenge(
     phone().enroll(challenge=made["challenge"])
     request = EnrollmentRequest.objects.get()
     with pytest.raises(OwnChallenge):
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     challenge = ChallengePassword.objects.get()
     assert (challenge.created_by, challenge.api_challenge.order.token) == (
         world.alice,

@@ -28,7 +28,7 @@ from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from tests.pages import create_requests, signed_in
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, now, run_worker, voice_of
+from tests.world import Device, World, now, principal_of, run_worker
 from tests.world import create_person as person_of_test
 
 PASSWORD = "a password of Alice 17"
@@ -103,7 +103,9 @@ def test_a_decision_soon_after_a_change_is_marked_everywhere(
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     decide = approve_request if verdict == Verdict.APPROVE else reject_request
-    decision = decide(request_id=request.pk, voice=voice_of(officer), comment="seen", now=now())
+    decision = decide(
+        request_id=request.pk, principal=principal_of(officer), comment="seen", now=now()
+    )
     expected = MARKED[change]
 
     document = json.loads(bytes(decision.document))["account_changes"]
@@ -147,7 +149,7 @@ def test_the_mark_ends_with_the_period(
     )
     (request,) = create_requests(world.profile, ["r1.example"])
     decision = reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="no", now=now()
     )
     assert bool(decision.account_changes) is is_marked
     assert ("account_changes" in json.loads(bytes(decision.document))) is is_marked
@@ -160,7 +162,7 @@ def test_decisions_of_other_officers_and_of_the_policy_carry_no_mark(
     (request,) = create_requests(world.profile, ["r1.example"])
     assert (
         approve_request(
-            request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
         ).account_changes
         == []
     )
@@ -171,7 +173,11 @@ def test_each_decision_of_a_bulk_is_marked(world: World, charlie: User) -> None:
     requests = create_requests(world.profile, [f"r{number}.example" for number in range(5)])
     items = [(request.pk, None) for request in requests]
     decide_many(
-        items=items, verdict=Verdict.APPROVE, voice=voice_of(world.alice), comment="", now=now()
+        items=items,
+        verdict=Verdict.APPROVE,
+        principal=principal_of(world.alice),
+        comment="",
+        now=now(),
     )
     decisions = Decision.objects.all()
     assert [len(decision.account_changes) for decision in decisions] == [1] * 5
@@ -191,18 +197,22 @@ def test_no_verdict_is_taken_and_the_reason_names_the_change(
     pending, rejected = create_requests(world.profile, ["r1.example", "r2.example"])
     EnrollmentRequest.objects.filter(pk=rejected.pk).update(state=State.PENDING)
     reject_request(
-        request_id=rejected.pk, voice=voice_of(unchanged(world)), comment="no", now=now()
+        request_id=rejected.pk, principal=principal_of(unchanged(world)), comment="no", now=now()
     )
-    voice = voice_of(officer)
+    principal = principal_of(officer)
     for step in (approve_request, reject_request):
         with pytest.raises(
             NotPermitted, match=r"routers refuses decisions for 7 days.*Ask another officer"
         ):
-            step(request_id=pending.pk, voice=voice, comment="x", now=now())
+            step(request_id=pending.pk, principal=principal, comment="x", now=now())
     with pytest.raises(NotPermitted):
-        reopen_request(request_id=rejected.pk, voice=voice, comment="", now=now())
+        reopen_request(request_id=rejected.pk, principal=principal, comment="", now=now())
     (result,) = decide_many(
-        items=[(pending.pk, None)], verdict=Verdict.REJECT, voice=voice, comment="x", now=now()
+        items=[(pending.pk, None)],
+        verdict=Verdict.REJECT,
+        principal=principal,
+        comment="x",
+        now=now(),
     )
     assert MARKED[change] in result.text
     assert EnrollmentRequest.objects.get(pk=pending.pk).state == State.PENDING
@@ -224,9 +234,13 @@ def test_another_officer_and_the_same_one_after_the_period_decide(
 ) -> None:
     take_over(world.alice, charlie)
     first, second = create_requests(world.profile, ["r1.example", "r2.example"])
-    approve_request(request_id=first.pk, voice=voice_of(unchanged(world)), comment="", now=now())
+    approve_request(
+        request_id=first.pk, principal=principal_of(unchanged(world)), comment="", now=now()
+    )
     later = now() + timedelta(days=8)
-    approve_request(request_id=second.pk, voice=voice_of(world.alice), comment="", now=later)
+    approve_request(
+        request_id=second.pk, principal=principal_of(world.alice), comment="", now=later
+    )
 
 
 def test_a_certificate_is_revoked_at_any_time_and_released_by_another(
@@ -234,19 +248,23 @@ def test_a_certificate_is_revoked_at_any_time_and_released_by_another(
 ) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     take_over(world.alice, charlie)
     key = Certificate.objects.get(order_id=request.pk).pk
-    alice = voice_of(world.alice)
+    alice = principal_of(world.alice)
     revoke_certificate(
-        certificate_id=key, voice=alice, reason="certificateHold", comment="lost", now=now()
+        certificate_id=key, principal=alice, reason="certificateHold", comment="lost", now=now()
     )
     entry = AuditEntry.objects.get(event="certificate:hold")
     assert "charlie issued" in entry.private_values.get(path="data.account_changes").value
     with pytest.raises(NotPermitted, match="Ask another officer"):
-        release_hold(certificate_id=key, voice=voice_of(world.alice), comment="", now=now())
-    release_hold(certificate_id=key, voice=voice_of(unchanged(world)), comment="", now=now())
+        release_hold(certificate_id=key, principal=principal_of(world.alice), comment="", now=now())
+    release_hold(
+        certificate_id=key, principal=principal_of(unchanged(world)), comment="", now=now()
+    )
 
 
 def unchanged(_: World) -> User:
@@ -258,9 +276,13 @@ def test_a_reopened_request_says_in_the_log_that_the_account_was_changed(
     world: World, charlie: User
 ) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     take_over(world.alice, charlie)
-    reopen_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    reopen_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     entry = AuditEntry.objects.get(event="request:reopen")
     assert "charlie issued" in entry.private_values.get(path="data.account_changes").value
 

@@ -41,7 +41,7 @@ from ca.signing.crl import issue_crl, issue_due_crls
 from ca.signing.issuance import sign_prepared
 from tests.flows.wire import bare
 from tests.pages import create_requests
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 #: How far the clock was ahead, before it was set back.
 STEPS = [
@@ -65,7 +65,9 @@ _SECONDS = st.integers(min_value=15 * 60, max_value=400 * 86_400).map(
 def approved(world: World) -> EnrollmentRequest:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     request.refresh_from_db()
     return request
 
@@ -119,7 +121,7 @@ def test_what_was_approved_under_a_clock_ahead_is_signed_at_once(
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     approve_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="", now=now() + step
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now() + step
     )
     with mock.patch("approvals.issuance.sweep.ring_now") as ring:
         sweep()
@@ -332,7 +334,7 @@ def test_a_refusal_of_the_other_hour_reaches_the_device(world: World, step: time
     device.enroll()
     request = EnrollmentRequest.objects.get()
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now() + step
+        request_id=request.pk, principal=principal_of(world.alice), comment="no", now=now() + step
     )
     assert bare(device.poll().fail_info_text) == "no"
 
@@ -354,7 +356,9 @@ def test_what_was_signed_in_the_other_hour_hides_nothing(world: World, step: tim
     second = Device.named("r2.example", key="bob")
     second.enroll()
     for request in EnrollmentRequest.objects.all():
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     done, left = EnrollmentRequest.objects.order_by("id")
     with mock.patch.object(issue, "database_now", return_value=now() + step):
         issue.issue_certificates([done.pk])

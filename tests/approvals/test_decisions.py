@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from accounts.models.people import Department
+from accounts.principals import POLICY, Evidence, asserted_principal
 from accounts.roles import Role
 from approvals.decisions import decide
 from approvals.decisions.batch import decide_many
@@ -19,10 +20,10 @@ from approvals.decisions.decide import (
 )
 from approvals.decisions.retry import retry_request
 from approvals.decisions.review_digest import review_digest, review_of
-from approvals.models.decisions import Decision, Evidence, Verdict
+from approvals.models.decisions import Decision, Verdict
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from approvals.records.decision_documents import Voice, write_decision
+from approvals.records.decision_documents import write_decision
 from approvals.rules.errors import (
     AlreadyDecided,
     AlreadyVoted,
@@ -33,7 +34,7 @@ from approvals.rules.errors import (
 )
 from approvals.rules.states import State
 from audit.models import AuditEntry, AuditPrivateValue
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_an_approval_records_who_decided_on_what(world: World, pending: Enrollme
     digest = review_digest(fresh())
     decision = approve_request(
         request_id=pending.pk,
-        voice=Voice(evidence=Evidence.SESSION, officer=world.alice),
+        principal=principal_of(world.alice),
         comment=" on the list ",
         now=now(),
         view_sha256=digest,
@@ -73,7 +74,9 @@ def test_an_approval_records_who_decided_on_what(world: World, pending: Enrollme
 
 def test_a_rejection_needs_a_reason(world: World, pending: EnrollmentRequest) -> None:
     with pytest.raises(ReasonMissing, match="Write a reason"):
-        reject_request(request_id=pending.pk, voice=voice_of(world.alice), comment="  ", now=now())
+        reject_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="  ", now=now()
+        )
     assert fresh().state == State.PENDING
 
 
@@ -84,7 +87,7 @@ def test_the_second_officer_is_told_who_was_faster(
     digest = review_digest(fresh())
     approve_request(
         request_id=pending.pk,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="",
         now=now(),
         view_sha256=digest,
@@ -93,10 +96,14 @@ def test_the_second_officer_is_told_who_was_faster(
         AlreadyDecided, match=r"Already approved by Alice at .* UTC\. Nothing was done twice\."
     ):
         reject_request(
-            request_id=pending.pk, voice=voice_of(bob), comment="no", now=now(), view_sha256=digest
+            request_id=pending.pk,
+            principal=principal_of(bob),
+            comment="no",
+            now=now(),
+            view_sha256=digest,
         )
     with pytest.raises(AlreadyDecided, match="Already approved by Alice"):
-        approve_request(request_id=pending.pk, voice=voice_of(bob), comment="", now=now())
+        approve_request(request_id=pending.pk, principal=principal_of(bob), comment="", now=now())
     assert Decision.objects.count() == 1
 
 
@@ -106,7 +113,7 @@ def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(
     with pytest.raises(RequestChanged, match="look at it again"):
         approve_request(
             request_id=pending.pk,
-            voice=voice_of(world.alice),
+            principal=principal_of(world.alice),
             comment="",
             now=now(),
             view_sha256="0" * 64,
@@ -122,9 +129,13 @@ def test_only_officers_decide(
 ) -> None:
     charlie = create_person("charlie", *roles)
     with pytest.raises(NotPermitted):
-        approve_request(request_id=pending.pk, voice=voice_of(charlie), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, principal=principal_of(charlie), comment="", now=now()
+        )
     with pytest.raises(NotPermitted):
-        reject_request(request_id=pending.pk, voice=voice_of(charlie), comment="no", now=now())
+        reject_request(
+            request_id=pending.pk, principal=principal_of(charlie), comment="no", now=now()
+        )
     assert fresh().state == State.PENDING
 
 
@@ -135,34 +146,42 @@ def test_an_officer_of_another_department_finds_no_such_request(
     EnrollmentProfile.objects.update(department=north)
     southerner = create_person("bob", Role.OFFICER, department=south)
     with pytest.raises(NotPermitted, match="There is no such request"):
-        approve_request(request_id=pending.pk, voice=voice_of(southerner), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, principal=principal_of(southerner), comment="", now=now()
+        )
     northerner = create_person("charlie", Role.OFFICER, department=north)
-    approve_request(request_id=pending.pk, voice=voice_of(northerner), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(northerner), comment="", now=now()
+    )
     assert fresh().state == State.APPROVED
 
 
 def test_a_request_that_does_not_exist_looks_like_one_of_others(world: World) -> None:
     with pytest.raises(NotPermitted, match="There is no such request"):
-        approve_request(request_id=uuid4(), voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=uuid4(), principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 def test_the_policy_has_no_voice_in_these_functions(
     world: World, pending: EnrollmentRequest
 ) -> None:
     with pytest.raises(NotPermitted):
-        approve_request(
-            request_id=pending.pk, voice=Voice(evidence=Evidence.POLICY), comment="", now=now()
-        )
+        approve_request(request_id=pending.pk, principal=POLICY, comment="", now=now())
 
 
 def test_a_quorum_needs_different_officers(world: World, pending: EnrollmentRequest) -> None:
     EnrollmentProfile.objects.update(required_approvals=2)
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert (fresh().state, fresh().version) == (State.PENDING, 2)
     with pytest.raises(AlreadyVoted, match="You have voted"):
-        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     bob = create_person("bob", Role.OFFICER)
-    approve_request(request_id=pending.pk, voice=voice_of(bob), comment="", now=now())
+    approve_request(request_id=pending.pk, principal=principal_of(bob), comment="", now=now())
     assert fresh().state == State.APPROVED
     assert run_worker().issued == [pending.pk]
 
@@ -170,12 +189,12 @@ def test_a_quorum_needs_different_officers(world: World, pending: EnrollmentRequ
 def test_a_decision_by_command_is_marked_and_may_be_refused(
     world: World, pending: EnrollmentRequest
 ) -> None:
-    voice = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="operator")
+    principal = asserted_principal("operator", world.alice)
     EnrollmentProfile.objects.update(allow_asserted_decisions=False)
     with pytest.raises(NotPermitted, match="signed-in officers only"):
-        approve_request(request_id=pending.pk, voice=voice, comment="", now=now())
+        approve_request(request_id=pending.pk, principal=principal, comment="", now=now())
     EnrollmentProfile.objects.update(allow_asserted_decisions=True)
-    decision = approve_request(request_id=pending.pk, voice=voice, comment="", now=now())
+    decision = approve_request(request_id=pending.pk, principal=principal, comment="", now=now())
     assert (decision.evidence, decision.asserted_by) == (Evidence.ASSERTED, "operator")
     entry = AuditEntry.objects.get(event="request:approve")
     private = dict(entry.private_values.values_list("path", "value"))
@@ -187,11 +206,11 @@ def test_many_are_decided_each_on_its_own(world: World) -> None:
     for number in (1, 2, 3):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     ids = list(EnrollmentRequest.objects.order_by("id").values_list("pk", flat=True))
-    reject_request(request_id=ids[1], voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(request_id=ids[1], principal=principal_of(world.alice), comment="no", now=now())
     results = decide_many(
         items=[(ids[0], None), (ids[1], None), (ids[2], "0" * 64), (uuid4(), None)],
         verdict=Verdict.APPROVE,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="",
         now=now(),
     )
@@ -201,7 +220,7 @@ def test_many_are_decided_each_on_its_own(world: World) -> None:
     rejected = decide_many(
         items=[(ids[2], None)],
         verdict=Verdict.REJECT,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="no",
         now=now(),
     )
@@ -218,10 +237,13 @@ def test_a_rejected_request_can_be_reopened_in_a_new_round(
     world: World, pending: EnrollmentRequest
 ) -> None:
     reject_request(
-        request_id=pending.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+        request_id=pending.pk, principal=principal_of(world.alice), comment="wrong site", now=now()
     )
     reopen_request(
-        request_id=pending.pk, voice=voice_of(world.alice), comment="site corrected", now=now()
+        request_id=pending.pk,
+        principal=principal_of(world.alice),
+        comment="site corrected",
+        now=now(),
     )
     request = fresh()
     assert (request.state, request.round, request.reason, request.decided_at) == (
@@ -230,35 +252,47 @@ def test_a_rejected_request_can_be_reopened_in_a_new_round(
         "",
         None,
     )
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [pending.pk]
 
 
 def test_an_issued_request_is_not_reopened(world: World, pending: EnrollmentRequest) -> None:
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     with pytest.raises(AlreadyDecided, match="the request is issued"):
-        reopen_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        reopen_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(
     world: World, pending: EnrollmentRequest
 ) -> None:
-    reject_request(request_id=pending.pk, voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     EnrollmentProfile.objects.update(refused_ttl=timedelta(0))
     Device.named("r1.example").enroll(transaction_id="a new one")
     with pytest.raises(AlreadyDecided, match="newer open request"):
-        reopen_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        reopen_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 def test_only_what_needs_attention_is_retried(world: World, pending: EnrollmentRequest) -> None:
     with pytest.raises(NothingToRetry):
-        retry_request(request_id=pending.pk, voice=voice_of(world.alice), now=now())
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        retry_request(request_id=pending.pk, principal=principal_of(world.alice), now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with pytest.raises(NothingToRetry):
-        retry_request(request_id=pending.pk, voice=voice_of(world.alice), now=now())
+        retry_request(request_id=pending.pk, principal=principal_of(world.alice), now=now())
     EnrollmentRequest.objects.update(last_fault="no key", quarantined_at=now(), attempts=8)
-    retry_request(request_id=pending.pk, voice=voice_of(world.alice), now=now())
+    retry_request(request_id=pending.pk, principal=principal_of(world.alice), now=now())
     request = fresh()
     assert (request.quarantined_at, request.attempts) == (None, 0)
     assert run_worker().issued == [pending.pk]
@@ -266,7 +300,9 @@ def test_only_what_needs_attention_is_retried(world: World, pending: EnrollmentR
 
 
 def test_a_decision_never_changes(world: World, pending: EnrollmentRequest) -> None:
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with pytest.raises(IntegrityError), transaction.atomic():
         Decision.objects.update(comment="another")
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -276,7 +312,9 @@ def test_a_decision_never_changes(world: World, pending: EnrollmentRequest) -> N
 def test_the_review_shows_the_past_of_key_and_name(
     world: World, pending: EnrollmentRequest
 ) -> None:
-    approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     Device.named("r1.example", key="bob").enroll(dns_names=["r1.example"])
     second = EnrollmentRequest.objects.order_by("-id")[0]
@@ -307,7 +345,9 @@ def test_a_vote_on_a_row_that_moved_meanwhile_is_told_so(
         mock.patch.object(decide, "write_decision", move),
         pytest.raises(AlreadyDecided, match="was faster"),
     ):
-        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     assert not Decision.objects.exists()
 
 
@@ -316,4 +356,6 @@ def test_a_request_that_expired_while_it_was_open_says_so(
 ) -> None:
     EnrollmentRequest.objects.update(state=State.EXPIRED)
     with pytest.raises(AlreadyDecided, match="This request is expired already"):
-        approve_request(request_id=pending.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=pending.pk, principal=principal_of(world.alice), comment="", now=now()
+        )

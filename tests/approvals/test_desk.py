@@ -30,7 +30,7 @@ from approvals.rules.errors import AlreadyVoted
 from approvals.rules.states import State
 from ca.x509.text import NO_NAME, display_name
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 REASONS = (
     "Wrong site, use BRN",
@@ -81,7 +81,9 @@ def sign_in_with(
 def test_what_was_seen_of_one_request_decides_on_no_other(world: World, verb: str) -> None:
     seen, other = create_requests(world.profile, ["r1.example", "r2.example"])
     if verb == "reopen":
-        reject_request(request_id=other.pk, voice=voice_of(world.alice), comment="no", now=now())
+        reject_request(
+            request_id=other.pk, principal=principal_of(world.alice), comment="no", now=now()
+        )
     form = {"view_sha256": review_digest(seen), "comment": "a word"}
     answer = signed_in(world.alice).post(
         reverse(f"request_{verb}", args=[other.pk]), form, follow=True
@@ -192,25 +194,29 @@ def test_a_vote_of_a_bulk_decision_and_of_a_command_says_so_too(world: World) ->
     EnrollmentProfile.objects.update(required_approvals=2)
     rows = create_requests(world.profile, ["r1.example", "r2.example"])
     dora = create_person("dora", Role.OFFICER)
-    approve_request(request_id=rows[0].pk, voice=voice_of(dora), comment="", now=now())
+    approve_request(request_id=rows[0].pk, principal=principal_of(dora), comment="", now=now())
     results = decide_many(
         items=[(row.pk, review_digest(row)) for row in rows],
         verdict=Verdict.APPROVE,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="",
         now=now(),
     )
     assert [result.text for result in results] == ["approved", "1 of 2 approvals"]
     with pytest.raises(AlreadyVoted):
-        approve_request(request_id=rows[1].pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=rows[1].pk, principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 def test_a_vote_of_an_earlier_round_does_not_count(world: World) -> None:
     EnrollmentProfile.objects.update(required_approvals=2)
     (request,) = create_requests(world.profile, ["r1.example"])
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     dora = create_person("dora", Role.OFFICER)
-    reject_request(request_id=request.pk, voice=voice_of(dora), comment="no", now=now())
+    reject_request(request_id=request.pk, principal=principal_of(dora), comment="no", now=now())
     request.refresh_from_db()
     form = {"view_sha256": review_digest(request), "comment": "again"}
     page = (
@@ -226,7 +232,9 @@ def test_votes_of_others_appear_by_themselves(world: World) -> None:
     EnrollmentProfile.objects.update(required_approvals=2)
     (request,) = create_requests(world.profile, ["r1.example"])
     alice = signed_in(world.alice)
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     asked = {"top": str(request.pk), "shown": request.pk.hex}
     rows = alice.get(reverse("queue_changes"), asked).content.decode()
     assert ">1/2</span>" in rows
@@ -434,7 +442,9 @@ def test_a_certificate_without_a_subject_has_a_name_on_every_page(world: World) 
     )
     request = EnrollmentRequest.objects.get()
     assert request.subject == ""
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     request.refresh_from_db()
     alice = signed_in(world.alice)

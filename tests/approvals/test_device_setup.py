@@ -53,7 +53,7 @@ from tests.ca.forge import challenge, request_der
 from tests.flows import wire
 from tests.pages import signed_in
 from tests.pki import rsa_key
-from tests.world import Device, World, create_person, create_profile, later, now, voice_of
+from tests.world import Device, World, create_person, create_profile, later, now, principal_of
 
 SECRET = re.compile(r"--password ([a-z2-7]{32})")
 
@@ -263,7 +263,9 @@ def test_an_officer_of_another_department_gets_no_challenge_by_any_door(
     )
     recipient = Recipient(one_time, CLIENTS["sscep"], Names((("CN", "a"),)))
     with pytest.raises(NotPermitted):
-        create_configuration_challenge(recipient, actor=voice_of(bob).actor(), user=bob, now=now())
+        create_configuration_challenge(
+            recipient, actor=principal_of(bob).actor, user=bob, now=now()
+        )
     assert not ChallengePassword.objects.exists()
 
 

@@ -41,7 +41,15 @@ from ca.x509.errors import RecordMismatch
 from database.ids import uuid7
 from scep.protocol.constants import PKIStatus
 from tests.flows.wire import bare
-from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    now,
+    principal_of,
+    run_worker,
+    without_triggers,
+)
 
 
 @pytest.fixture
@@ -49,7 +57,9 @@ def approved(world: World) -> EnrollmentRequest:
     """A request that Alice approved and no worker has seen."""
     Device.named("r1.example").enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     return fresh()
 
 
@@ -402,7 +412,9 @@ def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     requests = list(EnrollmentRequest.objects.order_by("id"))
     for request in requests:
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     store = store_prepared
 
     def refuse_second(certificate: Certificate, *, now: datetime) -> None:
@@ -424,7 +436,9 @@ def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World)
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     first, second = EnrollmentRequest.objects.order_by("id")
     for request in (first, second):
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     order = issue._order
 
     def fail_once(request: EnrollmentRequest) -> CertificateOrder:
@@ -449,7 +463,9 @@ def test_a_slow_key_records_what_it_signed_in_time_and_leaves_the_rest_to_the_ne
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     requests = list(EnrollmentRequest.objects.order_by("id"))
     for request in requests:
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     with mock.patch.object(issue, "SIGNING_TIME", -1.0):
         assert run_worker().issued == [requests[0].pk]
         rest = EnrollmentRequest.objects.filter(state=State.ISSUING).order_by("id")
@@ -519,7 +535,9 @@ def test_an_rsa_authority_signs_as_well(world: World) -> None:
     device = Device.named("p1.example", profile="phones")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     assert device.poll().status is PKIStatus.SUCCESS
 
@@ -591,7 +609,7 @@ def test_a_decision_takes_effect_after_the_undo_window(world: World) -> None:
     moment = now()
     request = EnrollmentRequest.objects.get()
     decision = approve_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="", now=moment
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=moment
     )
     request.refresh_from_db()
     assert (

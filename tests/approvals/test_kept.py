@@ -14,7 +14,7 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, KeptCsr
 from approvals.records.stored_csrs import discard_csr, discard_overdue, keep_csr, kept_csr
 from database.encryption import seal, unseal
-from tests.world import Device, World, later, now, voice_of
+from tests.world import Device, World, later, now, principal_of
 
 CSR = b"0\x82 a CSR with the challenge moonlight-4711 inside"
 
@@ -74,7 +74,7 @@ def test_a_csr_goes_once_its_rejection_is_in_effect_whatever_the_clock_was(
 ) -> None:
     EnrollmentProfile.objects.update(undo_window=window)
     reject_request(
-        request_id=request_.pk, voice=voice_of(world.alice), comment="unknown", now=now()
+        request_id=request_.pk, principal=principal_of(world.alice), comment="unknown", now=now()
     )
     keep_csr(request_, CSR, until=later(days=9))
     moment = now()

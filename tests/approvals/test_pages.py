@@ -12,17 +12,24 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accounts.principals import asserted_principal
 from accounts.roles import Role
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
 from approvals.decisions.review_digest import review_digest
-from approvals.models.decisions import Evidence
 from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import count, duration, paginate, signing_health
-from approvals.records.decision_documents import Voice
 from approvals.rules.states import State
 from audit.models import AuditEntry
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_person, now, run_worker, voice_of, without_triggers
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    now,
+    principal_of,
+    run_worker,
+    without_triggers,
+)
 
 BIDI = "r1\u202eexe.example<script>alert(1)</script>"
 
@@ -54,8 +61,8 @@ def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     comment = "Compared with Jana by telephone"
-    asserted = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
-    approve_request(request_id=request.pk, voice=asserted, comment=comment, now=now())
+    asserted = asserted_principal("root", world.alice)
+    approve_request(request_id=request.pk, principal=asserted, comment=comment, now=now())
     run_worker()
     request.refresh_from_db()
     bob = signed_in(create_person("bob", Role.AUDITOR))
@@ -71,10 +78,13 @@ def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(
 def test_l13_the_comment_of_a_reopening_is_shown_too(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="Wrong site", now=now()
     )
     reopen_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="The site was right", now=now()
+        request_id=request.pk,
+        principal=principal_of(world.alice),
+        comment="The site was right",
+        now=now(),
     )
     assert "The site was right" in text_of(signed_in(world.alice), "request", request.pk)
 
@@ -215,7 +225,7 @@ def test_the_queue_answers_304_until_something_changes(world: World) -> None:
     answer = alice.get(url, asked)
     assert answer.status_code == 200
     assert alice.get(url, asked, headers={"If-None-Match": answer["ETag"]}).status_code == 304
-    approve_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(request_id=first.pk, principal=principal_of(world.alice), comment="", now=now())
     changed = alice.get(url, asked, headers={"If-None-Match": answer["ETag"]})
     assert changed.status_code == 200
     assert f'id="state-{first.pk.hex}"' in changed.content.decode()
@@ -234,7 +244,9 @@ def test_a_request_page_answers_304_until_its_state_moves(world: World) -> None:
         alice.get(url, {"was": "PENDING"}, headers={"If-None-Match": answer["ETag"]}).status_code
         == 304
     )
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     moved = alice.get(url, {"was": "PENDING"}, headers={"If-None-Match": answer["ETag"]})
     assert b'id="decision"' in moved.content
     assert b"every 1s" in moved.content
@@ -250,7 +262,9 @@ def test_a_page_that_refreshes_itself_is_led_to_the_sign_in_when_the_session_is_
 def test_many_rows_are_decided_at_once_with_a_result_for_each(world: World) -> None:
     rows = create_requests(world.profile, ["r1.example", "r2.example", "r3.example"])
     picks = [f"{row.pk}:{review_digest(row)}" for row in rows]
-    reject_request(request_id=rows[1].pk, voice=voice_of(world.alice), comment="Wrong", now=now())
+    reject_request(
+        request_id=rows[1].pk, principal=principal_of(world.alice), comment="Wrong", now=now()
+    )
     alice = signed_in(world.alice)
     form = {"rows": picks, "verdict": "approve", "comment": "roll-out", "back": "q=r&order=oldest"}
     answer = alice.post(reverse("queue_decide"), form)
@@ -338,7 +352,7 @@ def test_what_needs_attention_shows_its_cause_and_is_retried_with_one_click(worl
 def test_a_rejected_request_is_opened_again_from_its_page(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="Wrong site", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="Wrong site", now=now()
     )
     alice = signed_in(world.alice)
     assert "Wrong site" in text_of(alice, "request", request.pk)

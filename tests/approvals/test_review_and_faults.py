@@ -33,8 +33,8 @@ from tests.world import (
     create_person,
     create_profile,
     now,
+    principal_of,
     run_worker,
-    voice_of,
     without_triggers,
 )
 
@@ -43,7 +43,9 @@ def approve_all(world: World) -> list[EnrollmentRequest]:
     """Approve what is pending, oldest first."""
     requests = list(EnrollmentRequest.objects.filter(state=State.PENDING).order_by("id"))
     for request in requests:
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     return requests
 
 

@@ -13,14 +13,16 @@ from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
 from ca.signing.crl import issue_due_crls
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, later, now, run_worker, voice_of
+from tests.world import Device, World, create_person, later, now, principal_of, run_worker
 
 
 @pytest.fixture
 def certificate(world: World) -> Certificate:
     Device.named("r1.example").enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     return Certificate.objects.get(order_id=request.pk)
 

@@ -8,15 +8,14 @@ import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts.models.people import Department
+from accounts.principals import POLICY, Principal, asserted_principal
 from accounts.roles import Role
 from approvals.decisions.decide import approve_request
 from approvals.decisions.revocations import release_hold, revoke_certificate
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations import doorbell
 from approvals.reading.timeline import timeline_of
-from approvals.records.decision_documents import Voice
 from approvals.rules.errors import ApprovalsError, NotPermitted
 from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
@@ -25,7 +24,7 @@ from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate, RevocationReason
 from ca.x509.errors import AlreadyRevoked, CaError, NotOnHold, NotRevocable, RevocationReasonUnknown
 from scep.protocol.constants import FailInfo, PKIStatus
-from tests.world import Device, World, create_person, later, now, run_worker, voice_of
+from tests.world import Device, World, create_person, later, now, principal_of, run_worker
 
 
 @pytest.fixture
@@ -34,7 +33,9 @@ def device(world: World) -> Device:
     device = Device.named("r1.example")
     device.enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     return device
 
@@ -48,7 +49,7 @@ def take_back(
     world: World, certificate: Certificate, reason: str = "superseded", **more: Any
 ) -> Certificate:
     given: dict[str, Any] = {
-        "voice": voice_of(world.alice),
+        "principal": principal_of(world.alice),
         "comment": "lost in Brno",
         "now": now(),
         **more,
@@ -57,15 +58,15 @@ def take_back(
 
 
 def give_back(world: World, certificate: Certificate, *, at: datetime | None = None) -> Certificate:
-    voice = voice_of(world.alice)
+    principal = principal_of(world.alice)
     return release_hold(
-        certificate_id=certificate.pk, voice=voice, comment="found", now=at or now()
+        certificate_id=certificate.pk, principal=principal, comment="found", now=at or now()
     )
 
 
-def asserted(world: World) -> Voice:
+def asserted(world: World) -> Principal:
     """Alice, as a command names her."""
-    return Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
+    return asserted_principal("root", world.alice)
 
 
 def test_every_step_of_the_table_and_no_other(
@@ -139,7 +140,9 @@ def test_what_expired_is_not_revoked_nor_released(world: World, certificate: Cer
 def test_what_is_not_signed_or_given_up_is_not_revoked(world: World) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("approvals.issuance.issue._sign", lambda *_, **__: False)
         run_worker()
@@ -177,20 +180,20 @@ def test_officers_of_the_department_revoke_and_nobody_else(
         create_person("bob", Role.AUDITOR),
         create_person("charlie", Role.ADMINISTRATOR),
     ]
-    voices = [*map(voice_of, strangers), Voice(evidence=Evidence.POLICY)]
-    for voice in voices:
+    principals = [*map(principal_of, strangers), POLICY]
+    for principal in principals:
         with pytest.raises(NotPermitted, match="not yours"):
-            take_back(world, certificate, voice=voice)
+            take_back(world, certificate, principal=principal)
     with pytest.raises(NotPermitted, match="not yours"):
         revoke_certificate(
             certificate_id=uuid4(),
-            voice=voice_of(world.alice),
+            principal=principal_of(world.alice),
             reason="superseded",
             comment="",
             now=now(),
         )
     olga = create_person("olga", Role.OFFICER, department=here)
-    take_back(world, certificate, voice=voice_of(olga))
+    take_back(world, certificate, principal=principal_of(olga))
     assert AuditEntry.objects.get(event="certificate:revoke").department == "here"
 
 
@@ -204,7 +207,7 @@ def test_every_profile_takes_a_revocation_by_command(
 ) -> None:
     """A leaked key does not wait for a browser; the log says that the officer was not signed in."""
     EnrollmentProfile.objects.update(allow_asserted_decisions=is_allowed)
-    take_back(world, certificate, reason, voice=asserted(world))
+    take_back(world, certificate, reason, principal=asserted(world))
     certificate.refresh_from_db()
     assert certificate.status == ("ON_HOLD" if reason == "certificateHold" else "REVOKED")
     entry = AuditEntry.objects.get(event__in=["certificate:revoke", "certificate:hold"])
@@ -215,9 +218,11 @@ def test_a_profile_may_refuse_a_release_by_command(world: World, certificate: Ce
     take_back(world, certificate, "certificateHold")
     EnrollmentProfile.objects.update(allow_asserted_decisions=False)
     with pytest.raises(NotPermitted, match="signed-in officers only"):
-        release_hold(certificate_id=certificate.pk, voice=asserted(world), comment="", now=now())
+        release_hold(
+            certificate_id=certificate.pk, principal=asserted(world), comment="", now=now()
+        )
     EnrollmentProfile.objects.update(allow_asserted_decisions=True)
-    release_hold(certificate_id=certificate.pk, voice=asserted(world), comment="", now=now())
+    release_hold(certificate_id=certificate.pk, principal=asserted(world), comment="", now=now())
     entry = AuditEntry.objects.get(event="certificate:release")
     assert (entry.actor_kind, entry.data["evidence"]) == ("command", "asserted")
 

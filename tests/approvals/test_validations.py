@@ -15,7 +15,7 @@ from approvals.records.validation_gate import backoff
 from approvals.rules.errors import NotValidated
 from approvals.rules.states import State
 from tests.pages import create_requests
-from tests.world import World, later, now, voice_of
+from tests.world import World, later, now, principal_of
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def test_a_request_without_a_row_about_its_challenge_is_approved_by_nobody(
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")
     assert validation_gate.state_of(request) == "missing"
     with pytest.raises(NotValidated, match="Nothing is known of the challenge"):
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     assert not validation_gate.is_another_challenge(request, "moonlight")
     assert not validation_gate.is_moving(request)
 
@@ -73,16 +75,16 @@ def test_a_csr_that_somebody_else_keeps_already_is_kept_once(profile: Enrollment
 def test_a_confirmed_request_that_an_officer_refused_can_be_opened_again_unless_its_end_was_reported(  # noqa: E501
     world: World, profile: EnrollmentProfile
 ) -> None:
-    request, voice = opened(profile), voice_of(world.alice)
+    request, principal = opened(profile), principal_of(world.alice)
     Validation.objects.update(state="allowed", answered_at=now())
-    reject_request(request_id=request.pk, voice=voice, comment="not today", now=now())
-    reopen_request(request_id=request.pk, voice=voice, comment="", now=now())
+    reject_request(request_id=request.pk, principal=principal, comment="not today", now=now())
+    reopen_request(request_id=request.pk, principal=principal, comment="", now=now())
     request.refresh_from_db()
     assert request.state == State.PENDING
-    reject_request(request_id=request.pk, voice=voice, comment="nor tomorrow", now=now())
+    reject_request(request_id=request.pk, principal=principal, comment="nor tomorrow", now=now())
     Validation.objects.update(report="sent")
     with pytest.raises(NotValidated, match="was told that this request is over"):
-        reopen_request(request_id=request.pk, voice=voice, comment="", now=now())
+        reopen_request(request_id=request.pk, principal=principal, comment="", now=now())
 
 
 def test_an_answer_is_never_taken_back(profile: EnrollmentProfile) -> None:

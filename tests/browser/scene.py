@@ -7,6 +7,7 @@ from unittest import mock
 from django.test import override_settings
 
 from accounts.models.people import User
+from accounts.principals import Principal, asserted_principal
 from accounts.roles import Verb
 from accounts.tokens import revoke_token
 from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
@@ -16,12 +17,10 @@ from approvals.challenge_orders.ndes_accounts import (
     disable_ndes_account,
 )
 from approvals.decisions.decide import approve_request, reject_request
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import Validation
 from approvals.profiles.manage import ProtocolSwitches
-from approvals.records.decision_documents import Voice
 from approvals.rules.policy import RenewalPolicy
 from approvals.validation.messages import Answer, Word
 from approvals.validation.services import ServiceOrder
@@ -38,7 +37,7 @@ from tests.api.caller import Program
 from tests.flows.rolling import published
 from tests.pages import create_requests
 from tests.selftest.walking import create_loop, started, walk
-from tests.world import Device, World, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_profile, now, principal_of, run_worker
 
 BIDI = "evil\u202egpj.exe<script>alert(1)</script>"
 
@@ -95,7 +94,7 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     issued = _enroll("router-brno-01.example.org", "alice")
     approve_request(
         request_id=issued.pk,
-        voice=_asserted(world.alice),
+        principal=_asserted(world.alice),
         comment="Serial number read by Jana",
         now=now(),
     )
@@ -104,12 +103,14 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     rejected = _enroll("printer-3.example.org", "bob")
     reject_request(
         request_id=rejected.pk,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="Wrong site code, use BRN",
         now=now(),
     )
     faulty = _enroll("switch-ost-2.example.org", "device-1")
-    approve_request(request_id=faulty.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=faulty.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with mock.patch(
         "ca.signing.issuance.open_key",
         side_effect=AuthorityUnusable("CA issuing: the key file is not readable"),
@@ -243,8 +244,8 @@ def _enroll(name: str, key: str, *, ahead: bool = False) -> EnrollmentRequest:
     return EnrollmentRequest.objects.filter(common_name=name).latest("id")
 
 
-def _asserted(officer: User) -> Voice:
-    return Voice(evidence=Evidence.ASSERTED, officer=officer, asserted_by="root")
+def _asserted(officer: User) -> Principal:
+    return asserted_principal("root", officer)
 
 
 def _finding() -> dict[str, str]:

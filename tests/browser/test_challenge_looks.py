@@ -35,8 +35,8 @@ from tests.world import (
     create_profile,
     later,
     now,
+    principal_of,
     run_worker,
-    voice_of,
 )
 
 pytestmark = [
@@ -125,7 +125,7 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
     )
     approve_request(
         request_id=EnrollmentRequest.objects.get().pk,
-        voice=voice_of(alice),
+        principal=principal_of(alice),
         comment="as announced",
         now=now(),
     )

@@ -18,7 +18,7 @@ from approvals.rules.states import State
 from ca.models.certificates import Certificate
 from tests.browser.conftest import Open
 from tests.pages import create_requests
-from tests.world import Device, World, create_person, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_person, create_profile, now, principal_of, run_worker
 
 pytestmark = [
     pytest.mark.browser,
@@ -295,7 +295,7 @@ def test_what_is_typed_on_after_a_refresh_took_the_field_away_is_no_command(
     dora = create_person("dora", Role.OFFICER)
     page = open_request(visit, world.alice, request)
     press(page, "r")
-    approve_request(request_id=request.pk, voice=voice_of(dora), comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal_of(dora), comment="", now=now())
     expect(page.locator("#state .state")).to_have_text("approved", timeout=10_000)
     expect(page.locator("#id_reason")).to_have_count(0)
     page.keyboard.type("wrong key, ask Jana again")
@@ -315,7 +315,7 @@ def test_words_stay_in_their_field_when_another_officer_decides_meanwhile(
     page.keyboard.type("wrong")
     approve_request(
         request_id=request.pk,
-        voice=voice_of(create_person("dora", Role.OFFICER)),
+        principal=principal_of(create_person("dora", Role.OFFICER)),
         comment="",
         now=now(),
     )
@@ -585,7 +585,7 @@ def issue(profile: EnrollmentProfile, officer: User) -> Certificate:
         transaction_id=profile.slug
     )
     request = EnrollmentRequest.objects.latest("id")
-    approve_request(request_id=request.pk, voice=voice_of(officer), comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal_of(officer), comment="", now=now())
     run_worker()
     return Certificate.objects.get(order_id=request.pk)
 

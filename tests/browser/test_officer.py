@@ -13,7 +13,7 @@ from approvals.rules.states import State
 from scep.protocol.constants import PKIStatus
 from tests.browser.conftest import Open
 from tests.pages import create_requests
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -112,7 +112,7 @@ def test_of_two_officers_one_decides_and_the_other_reads_a_friendly_sentence(
     (request,) = create_requests(world.profile, ["r1.example"])
     dora = create_person("dora", Role.OFFICER)
     page = visit(reverse("request", args=[request.pk]), world.alice, java_script_enabled=False)
-    approve_request(request_id=request.pk, voice=voice_of(dora), comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal_of(dora), comment="", now=now())
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("alert")).to_contain_text(
         re.compile(r"Already approved by Dora .* Nothing was done twice")
@@ -129,7 +129,7 @@ def test_new_requests_and_decisions_of_others_appear_without_moving_a_row(
     create_requests(world.profile, ["r3.example", "r4.example"])
     approve_request(
         request_id=first.pk,
-        voice=voice_of(create_person("dora", Role.OFFICER)),
+        principal=principal_of(create_person("dora", Role.OFFICER)),
         comment="",
         now=now(),
     )

@@ -34,7 +34,7 @@ from ca.x509.findings import refuse
 from keys.file import LoadedKey
 from tests.ca.forge import issuer
 from tests.pki import rsa_key
-from tests.world import Device, World, create_ca, later, now, run_worker, voice_of
+from tests.world import Device, World, create_ca, later, now, principal_of, run_worker
 
 MOMENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -45,7 +45,9 @@ def certificate_of(world: World, name: str = "r1.example", key: str = "alice") -
     """A certificate that a device of this name was issued."""
     Device.named(name, key).enroll(dns_names=[name])
     request = EnrollmentRequest.objects.get(common_name=name)
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     return Certificate.objects.get(order_id=request.pk)
 
@@ -276,7 +278,9 @@ def test_revocation_hold_and_release_each_make_one_due(world: World) -> None:
 def test_what_was_given_up_is_on_it_since_a_signature_may_exist(world: World) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with mock.patch(
         "approvals.issuance.issue.sign_prepared", side_effect=AuthorityUnusable("away")
     ):

@@ -42,9 +42,9 @@ from tests.world import (
     create_profile,
     forget_caches,
     now,
+    principal_of,
     run_worker,
     through,
-    voice_of,
 )
 
 LINES: Final = [line for fence in fences() if not fence.language for line in command_lines(fence)]
@@ -173,7 +173,7 @@ def _approve(request: str) -> None:
     alice = User.objects.get(username="alice")
     approve_request(
         request_id=EnrollmentRequest.objects.get(pk=request).pk,
-        voice=voice_of(alice),
+        principal=principal_of(alice),
         comment="",
         now=now(),
     )

@@ -19,8 +19,8 @@ from tests.world import (
     Device,
     World,
     now,
+    principal_of,
     run_worker,
-    voice_of,
 )
 
 ALWAYS = timedelta(0)
@@ -55,7 +55,9 @@ def newest() -> EnrollmentRequest:
 
 def approve(world: World) -> None:
     """Alice approves the newest request, and the worker signs."""
-    approve_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [newest().pk]
 
 

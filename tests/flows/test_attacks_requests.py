@@ -44,7 +44,7 @@ from tests.ca.forge import (
 from tests.flows.wire import causes, message, nothing_granted, pending, post, refused
 from tests.pages import signed_in
 from tests.pki import ec_key, rsa_key
-from tests.world import Device, World, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_profile, now, principal_of, run_worker
 
 CN = "2.5.4.3"
 UTF8 = asn1.UTF8_STRING
@@ -53,7 +53,9 @@ UTF8 = asn1.UTF8_STRING
 def issued(world: World, sent: bytes) -> x509.Certificate:
     """What a request becomes once Alice approved it unseen."""
     request = pending(sent)
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     return x509.load_der_x509_certificate(
         Certificate.objects.get(order_id=request.pk).certificate_der
@@ -407,7 +409,11 @@ def test_d41_what_was_reviewed_is_what_is_decided_on_and_issued(world: World) ->
         assert device.enroll(dns_names=["dc1.example"]).status is PKIStatus.FAILURE
     assert review_digest(EnrollmentRequest.objects.get()) == seen
     approve = partial(
-        approve_request, request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+        approve_request,
+        request_id=request.pk,
+        principal=principal_of(world.alice),
+        comment="",
+        now=now(),
     )
     with pytest.raises(RequestChanged):
         approve(view_sha256="0" * 64)

@@ -55,8 +55,8 @@ from tests.world import (
     create_person,
     create_profile,
     now,
+    principal_of,
     run_worker,
-    voice_of,
 )
 
 pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
@@ -84,7 +84,7 @@ def phones(world: World, **more: Any) -> EnrollmentProfile:
 def revoke(world: World, certificate: Certificate, reason: str = "keyCompromise") -> None:
     revoke_certificate(
         certificate_id=certificate.pk,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         reason=reason,
         comment="",
         now=now(),
@@ -197,7 +197,9 @@ def test_d61_what_waits_is_not_approved_once_its_key_is_compromised_and_says_so(
     waiting = newest()
     compromise(world, key)
     with pytest.raises(KeyRefused, match="revoked for key compromise"):
-        approve_request(request_id=waiting.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=waiting.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     browser = signed_in(world.alice)
     assert "key must not be certified" in browser.get(reverse("queue")).content.decode()
     page = browser.get(reverse("request", args=[waiting.pk])).content.decode()
@@ -206,7 +208,9 @@ def test_d61_what_waits_is_not_approved_once_its_key_is_compromised_and_says_so(
     digest = page.partition('name="view_sha256" value="')[2][:64]
     answer = browser.post(reverse("request_approve", args=[waiting.pk]), {"view_sha256": digest})
     assert answer.status_code == 409
-    reject_request(request_id=waiting.pk, voice=voice_of(world.alice), comment="stolen", now=now())
+    reject_request(
+        request_id=waiting.pk, principal=principal_of(world.alice), comment="stolen", now=now()
+    )
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -219,7 +223,9 @@ def test_d61_what_was_approved_is_not_signed_once_its_key_is_compromised(
     create_profile(world.ca, "switches")
     Device.named("s.example", key, profile="switches").enroll(transaction_id="s")
     by_officer = newest()
-    approve_request(request_id=by_officer.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=by_officer.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     EnrollmentProfile.objects.exclude(pk=world.profile.pk).update(paused_at=now())
     Device.named("lost.example", key).enroll(transaction_id="lost")
     approve(world)
@@ -240,7 +246,9 @@ def test_d61_a_renewal_that_was_approved_is_not_signed_once_the_old_key_is_compr
     old = certified(world, Device.named(NAME, key))
     renew(old, "device-7")
     renewal = newest()
-    approve_request(request_id=renewal.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=renewal.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     revoke(world, of(old))
     assert run_worker().failed == [renewal.pk]
     renewal.refresh_from_db()
@@ -319,7 +327,9 @@ def test_d61_what_is_being_signed_is_given_up_once_its_key_is_barred(
     Device.named("healthy.example", "bob").enroll()
     healthy = newest()
     for request in (renewal, healthy):
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     issue_due_crls(now=now())
 
     result = moment(bar, Renewing(world, renewal, of(old), of(other)))
@@ -337,9 +347,13 @@ def test_d61_what_is_being_signed_is_given_up_once_its_key_is_barred(
     listed = x509.load_der_x509_crl(CrlIssue.objects.latest("number").crl_der)
     assert listed.get_revoked_certificate_by_serial_number(int(given_up.serial_hex, 16)) is not None
     assert renew(old, "device-1").status is not PKIStatus.SUCCESS
-    reopen_request(request_id=renewal.pk, voice=voice_of(world.alice), comment="", now=now())
+    reopen_request(
+        request_id=renewal.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with pytest.raises(KeyRefused):
-        approve_request(request_id=renewal.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=renewal.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 @pytest.mark.parametrize("status", ["ISSUED", "ON_HOLD", "REVOKED"])
@@ -436,7 +450,9 @@ def test_d61_a_blocked_key_is_refused_shows_on_what_waits_and_comes_off_again(
         assert told(Device.named("x.example", key).enroll(transaction_id="x"))[2] == TEXT
     assert refused_for() == ["key on the block list"]
     with pytest.raises(KeyRefused, match="on the block list"):
-        approve_request(request_id=waiting.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=waiting.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     page = signed_in(world.alice).get(reverse("request", args=[waiting.pk])).content.decode()
     assert "on the block list" in page
     assert (page.count("data-approve"), page.count("data-reject")) == (0, 1)
@@ -596,7 +612,7 @@ def test_a_successor_of_another_department_stays_and_is_named(world: World) -> N
         side_effect=lambda user, verb, obj=None: not is_second(obj, second),
     ):
         done = revoke_compromised(
-            certificate_id=first.pk, voice=voice_of(world.alice), comment="", now=now()
+            certificate_id=first.pk, principal=principal_of(world.alice), comment="", now=now()
         )
     assert (brno.slug, done.successors, [item.pk for item in done.left]) == (
         "brno",

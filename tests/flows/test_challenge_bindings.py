@@ -10,15 +10,15 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models.people import Department, User
+from accounts.principals import asserted_principal
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges, withdraw_challenge
 from approvals.decisions.batch import decide_many
 from approvals.decisions.decide import approve_request, reject_request
 from approvals.models.challenges import ChallengeOrigin, ChallengePassword
-from approvals.models.decisions import Evidence, Verdict
+from approvals.models.decisions import Verdict
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from approvals.records.decision_documents import Voice
 from approvals.rules.errors import ApprovalsError, ChallengeInvalid, NotPermitted, OwnChallenge
 from approvals.rules.states import State
 from audit.events import SYSTEM, Actor
@@ -29,7 +29,7 @@ from scep.protocol.constants import FailInfo, PKIStatus
 from tests.ca.forge import challenge, extension_request, request_der, san
 from tests.flows.wire import message, post, refused
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, now, voice_of
+from tests.world import Device, World, create_person, create_profile, now, principal_of
 
 UNIFORM = "request not permitted"
 
@@ -266,13 +266,15 @@ def test_who_made_a_challenge_may_not_approve_the_request_that_used_it(
 ) -> None:
     request = enroll(phones, made(phones, world.alice))
     with pytest.raises(OwnChallenge, match="another officer approves it"):
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
-    asserted = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="operator")
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
+    asserted = asserted_principal("operator", world.alice)
     with pytest.raises(OwnChallenge):
-        approve_request(request_id=request.pk, voice=asserted, comment="", now=now())
+        approve_request(request_id=request.pk, principal=asserted, comment="", now=now())
     approve_request(
         request_id=request.pk,
-        voice=voice_of(create_person("bob", Role.OFFICER)),
+        principal=principal_of(create_person("bob", Role.OFFICER)),
         comment="",
         now=now(),
     )
@@ -285,7 +287,10 @@ def test_who_made_a_challenge_may_reject_the_request_that_used_it(
 ) -> None:
     request = enroll(phones, made(phones, world.alice))
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="not my device", now=now()
+        request_id=request.pk,
+        principal=principal_of(world.alice),
+        comment="not my device",
+        now=now(),
     )
     request.refresh_from_db()
     assert request.state == State.REJECTED
@@ -301,7 +306,7 @@ def test_in_a_bulk_approval_ones_own_challenges_fall_out(
     results = decide_many(
         items=[(own.pk, None), (bobs.pk, None)],
         verdict=Verdict.APPROVE,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         comment="",
         now=now(),
     )
@@ -317,11 +322,11 @@ def test_a_quorum_is_not_filled_up_by_who_made_the_challenge(
     for name in ("bob", "dora"):
         with pytest.raises(ApprovalsError):
             approve_request(
-                request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+                request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
             )
         approve_request(
             request_id=request.pk,
-            voice=voice_of(create_person(name, Role.OFFICER)),
+            principal=principal_of(create_person(name, Role.OFFICER)),
             comment="",
             now=now(),
         )

@@ -24,7 +24,7 @@ from scep.transport import HttpError
 from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import causes, message, post
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_profile, later, now, voice_of, without_triggers
+from tests.world import Device, World, create_profile, later, now, principal_of, without_triggers
 
 
 def device(number: int, address: str, profile: str = "routers") -> Device:
@@ -149,7 +149,7 @@ def asks_again(one: Device, world: World) -> None:
     """It was refused, and begins again in the same transaction once it may."""
     request = EnrollmentRequest.objects.get(common_name=one.name)
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="wrong site", now=now()
     )
     assert "wrong site" in str(one.enroll().fail_info_text)
     with mock.patch("django.utils.timezone.now", return_value=later(hours=25)):

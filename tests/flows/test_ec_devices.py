@@ -27,7 +27,7 @@ from scep.protocol.requests import ReceivedCertRep
 from scep.ra.reply_keys import ReplyKeys, reply_keys
 from tests.flows.wire import bare, causes, message, post, refused
 from tests.pki import ec_key
-from tests.world import World, create_profile, later, now, run_worker, through, voice_of
+from tests.world import World, create_profile, later, now, principal_of, run_worker, through
 
 PASSWORD = "moonlight-4711"
 KEYS = {
@@ -87,7 +87,9 @@ class EcDevice:
 
 def approve(world: World) -> EnrollmentRequest:
     request = EnrollmentRequest.objects.get(state="PENDING")
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     return request
 
@@ -221,7 +223,9 @@ def test_a_refused_request_keeps_no_password_once_the_refusal_is_in_effect(world
     device = EcDevice(ec_key())
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     assert sweep(every=timedelta(0)).ran
     assert kept_csr(request.pk, now=now()) == device.csr() or KeptCsr.objects.count() == 1
     EnrollmentRequest.objects.update(effective_at=now())

@@ -46,8 +46,8 @@ from tests.world import (
     create_profile,
     later,
     now,
+    principal_of,
     run_worker,
-    voice_of,
     without_triggers,
 )
 
@@ -178,7 +178,9 @@ def test_each_listed_device_enrolls_once_and_again_after_a_rejection(
     assert Device.named("d1.example", "device-2", "access").enroll().status is PKIStatus.FAILURE
     assert causes() == ["device on the list has enrolled already"]
     first = EnrollmentRequest.objects.get()
-    reject_request(request_id=first.pk, voice=voice_of(world.alice), comment="wrong key", now=now())
+    reject_request(
+        request_id=first.pk, principal=principal_of(world.alice), comment="wrong key", now=now()
+    )
     assert Device.named("d1.example", "device-3", "access").enroll().status is PKIStatus.PENDING
     assert ExpectedDevice.objects.get().used_by == EnrollmentRequest.objects.latest("id")
 

@@ -39,7 +39,7 @@ from ca.models.certificates import Certificate
 from pkiportal.doctor.invariants import check_invariants
 from scep.protocol.constants import PKIStatus
 from tests.pages import create_requests
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 Broker = Callable[[str], Celery]
 Committed = Callable[..., AbstractContextManager[Any]]
@@ -91,7 +91,9 @@ def enrolled(*names: str) -> list[EnrollmentRequest]:
 
 def approve(request: EnrollmentRequest, officer: User) -> Decision:
     """Approve as a signed-in officer."""
-    return approve_request(request_id=request.pk, voice=voice_of(officer), comment="", now=now())
+    return approve_request(
+        request_id=request.pk, principal=principal_of(officer), comment="", now=now()
+    )
 
 
 def make_due() -> None:
@@ -285,7 +287,7 @@ def test_a_key_that_cannot_be_used_waits_for_an_officer_who_lets_the_worker_try_
         key.with_suffix(".away").rename(key)
     settings.CA_PASSPHRASE = right
     assert run_worker().skipped == [request.pk]
-    retry_request(request_id=request.pk, voice=voice_of(world.alice), now=now())
+    retry_request(request_id=request.pk, principal=principal_of(world.alice), now=now())
     assert run_worker().issued == [request.pk]
     assert Device.named("r1.example", "device-1").poll().status is PKIStatus.SUCCESS
     assert_everything_holds(issued=1)
@@ -308,7 +310,7 @@ def test_a_request_that_workers_die_of_waits_for_an_officer_and_then_has_its_fir
     assert (request.state, request.attempts) == (State.ISSUING, MAX_ATTEMPTS)
     assert request.quarantined_at is not None
     assert "the worker died" in request.last_fault
-    retry_request(request_id=request.pk, voice=voice_of(world.alice), now=now())
+    retry_request(request_id=request.pk, principal=principal_of(world.alice), now=now())
     assert run_worker().issued == [request.pk]
     assert Certificate.objects.get(kind="ordered").serial_hex == prepared.serial_hex
     assert_everything_holds(issued=1)
@@ -373,7 +375,7 @@ def test_approve_and_reject_at_the_same_moment_have_one_outcome(world: World) ->
         reject = partial(
             reject_request,
             request_id=request.pk,
-            voice=voice_of(bob),
+            principal=principal_of(bob),
             comment="wrong site",
             now=now(),
         )

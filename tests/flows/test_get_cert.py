@@ -18,7 +18,7 @@ from scep.protocol.requests import ReceivedCertRep
 from scep.ra.keys import ra_keys
 from tests.flows.rolling import renewed_ra
 from tests.flows.wire import bare, causes, message, nothing_granted, refused
-from tests.world import Device, World, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_profile, now, principal_of, run_worker
 
 NO_SUCH = (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID, "no such certificate")
 
@@ -29,7 +29,9 @@ def certified(
     device = Device.named(name, key, profile=profile)
     device.enroll()
     request = EnrollmentRequest.objects.order_by("-id")[0]
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     return Identity(device.poll().certificates[0], device.key)
 

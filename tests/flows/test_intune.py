@@ -32,7 +32,7 @@ from scep.protocol.requests import ReceivedCertRep
 from tests.flows.mdm import CODE, Intune, StandIn, served
 from tests.flows.test_challenge_canary import database
 from tests.flows.wire import bare
-from tests.world import Device, World, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_profile, now, principal_of, run_worker
 
 TENANT = "contoso.example"
 SCOPES = ["{0}/.default", "{0}//.default"]
@@ -164,7 +164,9 @@ def test_an_officer_decides_on_top_of_intune(world: World, cloud: Intune) -> Non
     assert (Validation.objects.get().state, cloud.notices) == ("allowed", [])
     assert poll("laptops").status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     work()
     assert poll("laptops").status is PKIStatus.PENDING  # Intune has not been told yet
     work()
@@ -179,12 +181,12 @@ def test_intune_is_told_why_an_officer_refused_and_the_request_stays_closed(
     enroll("laptops")
     work()
     request = EnrollmentRequest.objects.get()
-    voice = voice_of(world.alice)
-    reject_request(request_id=request.pk, voice=voice, comment="lost device", now=now())
+    principal = principal_of(world.alice)
+    reject_request(request_id=request.pk, principal=principal, comment="lost device", now=now())
     work()
     assert cloud.notices[0][1]["errorDescription"] == "lost device"
     with pytest.raises(NotValidated, match="was told that this request is over"):
-        reopen_request(request_id=request.pk, voice=voice, comment="", now=now())
+        reopen_request(request_id=request.pk, principal=principal, comment="", now=now())
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")

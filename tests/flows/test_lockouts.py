@@ -41,7 +41,15 @@ from tests.ca.forge import challenge, request_der
 from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import Answer, bare, causes, message, post
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, forget_caches, now, voice_of
+from tests.world import (
+    Device,
+    World,
+    create_person,
+    create_profile,
+    forget_caches,
+    now,
+    principal_of,
+)
 
 SECRET = "the secret of the printers"
 GUESSER, OWNER = "198.51.100.7", "192.0.2.7"
@@ -222,7 +230,7 @@ def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(
     assert phone.enroll(challenge=used.reveal()).status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="lost device", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="lost device", now=now()
     )
     for _ in range(5):
         assert bare(phone.enroll(challenge=used.reveal()).fail_info_text) == "lost device"

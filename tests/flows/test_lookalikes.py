@@ -15,7 +15,7 @@ from tests.flows.wire import URL, Answer, causes, ra_certificate, read
 from tests.pki import rsa_key
 from tests.scep.forge import random_bytes
 from tests.scep.lookalikes import LookAlike, lookalikes
-from tests.world import World, now, run_worker, voice_of
+from tests.world import World, now, principal_of, run_worker
 
 
 def send(device: LookAlike, message: bytes, *, address: str = URL) -> Answer:
@@ -39,7 +39,9 @@ def test_a_message_like_the_device_sends_waits_for_an_officer_and_gets_its_certi
     request = EnrollmentRequest.objects.get()
     assert request.common_name == device.common_name
     assert send(device, device.again(ra)).status is PKIStatus.PENDING
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     delivered = send(device, device.again(ra))
     assert delivered.status is PKIStatus.SUCCESS, (delivered.text, causes())

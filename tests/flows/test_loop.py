@@ -9,7 +9,7 @@ from approvals.models.requests import EnrollmentRequest
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import bare
-from tests.world import Device, World, now, run_worker, voice_of
+from tests.world import Device, World, now, principal_of, run_worker
 
 
 def test_a_device_waits_for_an_officer_and_then_has_its_certificate(world: World) -> None:
@@ -25,7 +25,10 @@ def test_a_device_waits_for_an_officer_and_then_has_its_certificate(world: World
     assert device.poll().status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
     approve_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="known router", now=now()
+        request_id=request.pk,
+        principal=principal_of(world.alice),
+        comment="known router",
+        now=now(),
     )
     assert device.poll().status is PKIStatus.PENDING
     assert run_worker().issued == [request.pk]
@@ -41,7 +44,9 @@ def test_the_reason_of_a_rejection_reaches_the_device_byte_for_byte(world: World
     device.enroll()
     reason = "wrong site code: Größe 7 → profile “branch-2”"
     request = EnrollmentRequest.objects.get()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment=reason, now=now())
+    reject_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment=reason, now=now()
+    )
     answer = device.poll()
     assert (answer.status, answer.fail_info, bare(answer.fail_info_text)) == (
         PKIStatus.FAILURE,
@@ -54,7 +59,9 @@ def test_every_step_of_the_loop_is_in_the_log(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     device.poll()
     events = list(

@@ -34,7 +34,7 @@ from tests.flows.renewing import ALWAYS, newest, of, renew
 from tests.flows.wire import Answer, message, nothing_granted, post
 from tests.pages import signed_in
 from tests.pki import rsa_key
-from tests.world import World, create_profile, now, run_worker, voice_of
+from tests.world import World, create_profile, now, principal_of, run_worker
 
 pytestmark = pytest.mark.usefixtures("no_waiting", "consistent")
 SECRET = "a secret of all phones"
@@ -167,7 +167,9 @@ def test_what_is_over_or_of_the_same_key_or_elsewhere_does_not_count(
     ask(world, [("CN", "p1.example")])
     if end == "rejected":
         EnrollmentRequest.objects.update(state=State.FAILED)
-        reject_request(request_id=newest().pk, voice=voice_of(world.alice), comment="no", now=now())
+        reject_request(
+            request_id=newest().pk, principal=principal_of(world.alice), comment="no", now=now()
+        )
     else:
         run_worker()
     certificate = Certificate.objects.filter(kind="ordered").first()
@@ -175,7 +177,7 @@ def test_what_is_over_or_of_the_same_key_or_elsewhere_does_not_count(
         assert certificate is not None
         revoke_certificate(
             certificate_id=certificate.pk,
-            voice=voice_of(world.alice),
+            principal=principal_of(world.alice),
             reason="superseded",
             comment="",
             now=now(),

@@ -17,7 +17,7 @@ from scep.protocol.requests import read_certificates
 from tests.flows.wire import URL, Answer, causes, read
 from tests.pki import rsa_key
 from tests.scep.forge import random_bytes
-from tests.world import World, now, run_worker, voice_of
+from tests.world import World, now, principal_of, run_worker
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "scep"
 
@@ -41,7 +41,9 @@ def test_a_recorded_request_waits_for_an_officer_and_the_recorded_poll_gets_the_
     assert request.common_name == common_name
     poll = decode_pki_message(polled.read_bytes())
     assert send(polled.read_bytes()).status is PKIStatus.PENDING
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     delivered = send(polled.read_bytes())
     assert delivered.status is PKIStatus.SUCCESS, (delivered.text, causes())

@@ -49,7 +49,7 @@ from tests.ca.forge import (
 from tests.flows.test_attacks_messages import CLOCK, UNREADABLE_ENVELOPES
 from tests.flows.wire import bare, causes, message, number_of, post
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, now, voice_of
+from tests.world import Device, World, create_person, create_profile, now, principal_of
 
 FORM: Final = re.compile(r"^\d{4}-\d{4}$")
 MOMENT: Final = datetime(2026, 12, 1, 8, 15, 30, tzinfo=UTC)
@@ -126,7 +126,7 @@ def test_the_number_of_a_rejection_is_on_record_with_it(world: World) -> None:
     device.enroll()
     request = EnrollmentRequest.objects.get()
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="wrong site", now=now()
     )
     number = number_of(device.poll().fail_info_text)
     assert AuditEntry.objects.get(event="request:reject").data["number"] == number
@@ -270,7 +270,7 @@ def test_the_number_of_a_rejected_request_finds_it(
     Device.named("r8.example", "bob").enroll()
     request = EnrollmentRequest.objects.get(common_name="r9.example")
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="wrong site", now=now()
     )
     number = number_of(device.poll().fail_info_text)
     officer = signed_in(world.alice)
@@ -497,7 +497,9 @@ def test_the_log_names_the_version_of_the_certificate_profile_as_page_and_decisi
         save_profile_version(profile, spec, actor=SYSTEM, user=None, now=now())
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     profile.refresh_from_db()
     assert profile.current is not None
     entries = [

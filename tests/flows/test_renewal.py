@@ -9,13 +9,14 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.urls import reverse
 
+from accounts.principals import Evidence
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.challenges.static import Maker, set_static
 from approvals.decisions.decide import reject_request, reopen_request
 from approvals.decisions.review_digest import review_digest, review_of
 from approvals.models.challenges import ChallengePassword, FailedChallenges
-from approvals.models.decisions import Decision, Evidence
+from approvals.models.decisions import Decision
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.profiles.manage import save_profile
@@ -49,8 +50,8 @@ from tests.world import (
     create_person,
     create_profile,
     now,
+    principal_of,
     run_worker,
-    voice_of,
     without_triggers,
 )
 
@@ -250,10 +251,15 @@ def test_a_refused_renewal_says_why_and_can_be_opened_again(world: World) -> Non
     old = certified(world, device)
     renew(old)
     reject_request(
-        request_id=newest().pk, voice=voice_of(world.alice), comment="being replaced", now=now()
+        request_id=newest().pk,
+        principal=principal_of(world.alice),
+        comment="being replaced",
+        now=now(),
     )
     assert told(renew(old)) == told(device.scep.poll(old)) == no("being replaced")
-    reopen_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
+    reopen_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert told(renew(old)) == PENDING
     approve(world)
     assert device.scep.poll(old).status is PKIStatus.SUCCESS

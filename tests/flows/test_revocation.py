@@ -17,7 +17,7 @@ from ca.x509.asn1 import der_integer, der_sequence
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import message, nothing_granted, ra_certificate, refused
-from tests.world import Device, World, create_ca, now, run_worker, voice_of
+from tests.world import Device, World, create_ca, now, principal_of, run_worker
 
 
 def name_of(ca: CertificateAuthority) -> bytes:
@@ -28,13 +28,15 @@ def test_from_the_certificate_to_the_crl_that_names_it(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     (der,) = device.poll().certificates
     certificate = Certificate.objects.get(order_id=request.pk)
     revoke_certificate(
         certificate_id=certificate.pk,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         reason="keyCompromise",
         comment="",
         now=now(),

@@ -27,7 +27,7 @@ from tests.flows.wire import bare, causes, message, nothing_granted, post, refus
 from tests.pages import signed_in
 from tests.pki import ec_key
 from tests.scep.forge import csr
-from tests.world import Device, World, now, run_worker, voice_of
+from tests.world import Device, World, now, principal_of, run_worker
 
 
 def the_request() -> EnrollmentRequest:
@@ -147,7 +147,10 @@ def test_l7_a_retry_after_a_rejection_gets_the_reason(world: World) -> None:
     device = Device.named("r1.example")
     device.enroll()
     reject_request(
-        request_id=the_request().pk, voice=voice_of(world.alice), comment="wrong site", now=now()
+        request_id=the_request().pk,
+        principal=principal_of(world.alice),
+        comment="wrong site",
+        now=now(),
     )
     with nothing_granted():
         answer = device.enroll()
@@ -191,7 +194,7 @@ def test_l9_a_signing_failure_keeps_pending_is_shown_to_officers_and_is_tried_ag
     page = signed_in(world.alice).get(reverse("request", args=[the_request().pk])).content.decode()
     assert "the token is not there" in page
     assert OutboxMessage.objects.filter(kind="request-attention").exists()
-    retry_request(request_id=the_request().pk, voice=voice_of(world.alice), now=now())
+    retry_request(request_id=the_request().pk, principal=principal_of(world.alice), now=now())
     assert run_worker().issued == [the_request().pk]
     assert device.poll().status is PKIStatus.SUCCESS
 
@@ -201,7 +204,9 @@ def test_l9_a_request_that_policy_refuses_after_the_approval_waits_for_an_office
 ) -> None:
     device = Device.named("r1.example")
     device.enroll()
-    approve_request(request_id=the_request().pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=the_request().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     EnrollmentRequest.objects.filter(pk=the_request().pk).update(
         state=State.FAILED, last_fault="lint: odd"
     )

@@ -44,7 +44,7 @@ from tests.flows.renewing import allow, approve, certified, newest, renew, told
 from tests.flows.rolling import published, recorded, renewed_ra, staged, switched, turned
 from tests.flows.wire import message, ra_certificate, refused
 from tests.pki import rsa_key
-from tests.world import Device, World, later, now, run_worker, voice_of
+from tests.world import Device, World, later, now, principal_of, run_worker
 
 pytestmark = pytest.mark.usefixtures("consistent", "no_waiting")
 NAME = "r1.example"
@@ -316,7 +316,9 @@ def test_cancelled_it_is_as_before_and_what_waited_for_the_next_ca_is_not_issued
     assert device.enroll().status is PKIStatus.PENDING
     cancel_rollover(rollover, actor=SYSTEM, now=now())
     assert get("GetNextCACert").status_code == 404
-    approve_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == []
     turned(device, current)
     assert device.poll().status is PKIStatus.PENDING

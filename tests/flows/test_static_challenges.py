@@ -32,7 +32,7 @@ from audit.models import AuditEntry
 from scep.protocol.constants import PKIStatus
 from tests.flows.wire import causes
 from tests.pages import signed_in
-from tests.world import Device, World, create_person, create_profile, later, now, voice_of
+from tests.world import Device, World, create_person, create_profile, later, now, principal_of
 
 OLD, NEW = "the old secret of the printers", "the new secret of the printers"
 COMMAND = Maker(SYSTEM)
@@ -173,7 +173,7 @@ def test_who_set_a_static_challenge_may_approve_what_it_opened(
     set_static(printers, NEW, maker=by(dora), now=now())
     ask(1, NEW)
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(dora), comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal_of(dora), comment="", now=now())
     request.refresh_from_db()
     assert request.state == State.APPROVED
 

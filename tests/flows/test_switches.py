@@ -26,7 +26,7 @@ from tests.flows.wire import message, post, refused
 from tests.pages import signed_in
 from tests.pki import rsa_key
 from tests.scep.forge import ALICE_ID, TRIPLE_DES, attribute, csr, identity
-from tests.world import World, create_profile, now, run_worker, through, voice_of
+from tests.world import World, create_profile, now, principal_of, run_worker, through
 
 pytestmark = pytest.mark.usefixtures("consistent", "no_waiting")
 
@@ -40,7 +40,9 @@ def switched(world: World, slug: str = "old", **switches: Any) -> EnrollmentProf
 
 def approve(world: World, profile: EnrollmentProfile) -> EnrollmentRequest:
     request = EnrollmentRequest.objects.get(profile=profile)
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     return request
 

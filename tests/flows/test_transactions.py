@@ -28,7 +28,7 @@ from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from tests.flows.wire import bare, causes, granted, message, nothing_granted, post, refused
 from tests.scep.forge import ALICE_ID, csr
-from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_ca, create_profile, now, principal_of, run_worker
 
 UNKNOWN = (PKIStatus.FAILURE, FailInfo.BAD_CERT_ID, "no such transaction")
 GONE = (
@@ -52,13 +52,17 @@ def newest() -> EnrollmentRequest:
 
 def approve(world: World) -> EnrollmentRequest:
     """Alice approves the newest request, and the worker signs."""
-    approve_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [newest().pk]
     return newest()
 
 
 def reject(world: World, reason: str = "wrong site") -> EnrollmentRequest:
-    reject_request(request_id=newest().pk, voice=voice_of(world.alice), comment=reason, now=now())
+    reject_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment=reason, now=now()
+    )
     return newest()
 
 
@@ -293,7 +297,9 @@ def test_an_expired_request_says_so_and_a_reopened_one_waits_again(world: World)
     assert sweep().expired == 1
     text = "the request expired before anyone decided: ask again"
     assert told(device.poll()) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST, text)
-    reopen_request(request_id=newest().pk, voice=voice_of(world.alice), comment="", now=now())
+    reopen_request(
+        request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert device.poll().status is PKIStatus.PENDING
     assert device.enroll().status is PKIStatus.PENDING
     approve(world)
@@ -310,9 +316,9 @@ def test_a_reopened_request_is_what_its_device_is_told_of_though_it_was_refused_
     device.enroll()
     reject(world, "still the wrong site")
     assert told(device.poll())[2] == "still the wrong site"
-    reopen_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
+    reopen_request(request_id=first.pk, principal=principal_of(world.alice), comment="", now=now())
     assert device.poll().status is PKIStatus.PENDING
-    approve_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(request_id=first.pk, principal=principal_of(world.alice), comment="", now=now())
     assert run_worker().issued == [first.pk]
     assert device.poll().status is PKIStatus.SUCCESS
 
@@ -326,7 +332,9 @@ def test_a_refused_request_is_not_reopened_once_its_device_has_a_newer_one_open(
     with travel(hours=25):
         device.enroll()
     with pytest.raises(AlreadyDecided):
-        reopen_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
+        reopen_request(
+            request_id=first.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     assert device.poll().status is PKIStatus.PENDING
 
 
@@ -339,8 +347,10 @@ def test_d27_devices_with_the_same_transaction_id_do_not_meet(world: World) -> N
     for device in (one, two):
         assert device.enroll(transaction_id="constant").status is PKIStatus.PENDING
     first, second = EnrollmentRequest.objects.order_by("id")
-    approve_request(request_id=first.pk, voice=voice_of(world.alice), comment="", now=now())
-    reject_request(request_id=second.pk, voice=voice_of(world.alice), comment="no", now=now())
+    approve_request(request_id=first.pk, principal=principal_of(world.alice), comment="", now=now())
+    reject_request(
+        request_id=second.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     run_worker()
     assert one.poll("constant").certificates == (
         Certificate.objects.get(order_id=first.pk).certificate_der,
@@ -358,7 +368,9 @@ def test_d27_who_guesses_a_transaction_id_takes_nothing_from_its_owner(
     for device in order:
         assert device.enroll(transaction_id=name).status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get(signer_spki_sha256=_signer(victim))
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     assert victim.poll().status is PKIStatus.SUCCESS
     assert mallory.poll(name).status is PKIStatus.PENDING

@@ -39,7 +39,15 @@ from scep.transport import HttpError
 from tests.flows.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
 from tests.flows.test_challenge_canary import database
 from tests.flows.wire import bare
-from tests.world import Device, World, create_profile, now, run_worker, voice_of, without_triggers
+from tests.world import (
+    Device,
+    World,
+    create_profile,
+    now,
+    principal_of,
+    run_worker,
+    without_triggers,
+)
 
 LOOPBACK = ip_network("127.0.0.0/8")
 pytestmark = pytest.mark.usefixtures("consistent")
@@ -242,18 +250,22 @@ def test_a_challenge_that_encrypts_the_answer_is_kept_for_it(
 def test_officers_decide_about_what_the_mdm_confirmed_and_only_about_that(world: World) -> None:
     assert enroll("laptops").status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
-    voice = voice_of(world.alice)
+    principal = principal_of(world.alice)
     with pytest.raises(NotValidated, match="has not said anything"):
-        approve_request(request_id=request.pk, voice=voice, comment="", now=now())
+        approve_request(request_id=request.pk, principal=principal, comment="", now=now())
     (result,) = decide_many(
-        items=[(request.pk, None)], verdict=Verdict.APPROVE, voice=voice, comment="", now=now()
+        items=[(request.pk, None)],
+        verdict=Verdict.APPROVE,
+        principal=principal,
+        comment="",
+        now=now(),
     )
     assert (result.done, "wait for it" in result.text) == (False, True)
     assert not OutboxMessage.objects.exists()
     work()
     assert OutboxMessage.objects.get().kind == "request-pending"
     assert poll("laptops").status is PKIStatus.PENDING
-    approve_request(request_id=request.pk, voice=voice, comment="", now=now())
+    approve_request(request_id=request.pk, principal=principal, comment="", now=now())
     work()
     assert poll("laptops").status is PKIStatus.SUCCESS
 
@@ -263,12 +275,14 @@ def test_an_officer_may_reject_without_waiting_for_the_mdm(world: World, stand_i
     enroll("laptops")
     request = EnrollmentRequest.objects.get()
     reject_request(
-        request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now()
+        request_id=request.pk, principal=principal_of(world.alice), comment="not ours", now=now()
     )
     work()
     assert not stand_in.heard
     with pytest.raises(NotValidated):
-        reopen_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        reopen_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
 
 
 @pytest.mark.usefixtures("laptops")
@@ -278,7 +292,7 @@ def test_a_denied_request_cannot_be_opened_again(world: World) -> None:
     with pytest.raises(NotValidated, match="denied the challenge"):
         reopen_request(
             request_id=EnrollmentRequest.objects.get().pk,
-            voice=voice_of(world.alice),
+            principal=principal_of(world.alice),
             comment="",
             now=now(),
         )
@@ -290,7 +304,7 @@ def test_what_was_approved_without_a_confirmation_is_not_signed(world: World) ->
     with mock.patch("approvals.decisions.decide.require_validation"):
         approve_request(
             request_id=EnrollmentRequest.objects.get().pk,
-            voice=voice_of(world.alice),
+            principal=principal_of(world.alice),
             comment="",
             now=now(),
         )
@@ -305,7 +319,9 @@ def test_an_mdm_that_wants_an_officer_gets_one_even_where_the_policy_decides(
     stand_in.answer = lambda heard: (200, {"action": "ask", "reason": "a shared device"})
     assert enroll().status is PKIStatus.PENDING
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     work()
     assert poll().status is PKIStatus.SUCCESS
 

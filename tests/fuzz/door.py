@@ -63,8 +63,8 @@ def _furnish() -> tuple[f.Message, ...]:
         create_person,
         create_profile,
         now,
+        principal_of,
         run_worker,
-        voice_of,
     )
 
     ca = create_ca()
@@ -88,7 +88,10 @@ def _furnish() -> tuple[f.Message, ...]:
     device.enroll()
     (pk,) = EnrollmentRequest.objects.values_list("pk", flat=True)
     approve_request(
-        request_id=pk, voice=voice_of(create_person("alice", Role.OFFICER)), comment="", now=now()
+        request_id=pk,
+        principal=principal_of(create_person("alice", Role.OFFICER)),
+        comment="",
+        now=now(),
     )
     run_worker()
     (issued,) = device.poll().certificates

@@ -24,7 +24,7 @@ from audit.log import close_minutes, record
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_person, now, run_worker, voice_of
+from tests.world import Device, World, create_person, now, principal_of, run_worker
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def issue(world: World, name: str = "r1.example", key: str = "alice") -> Certifi
     device = Device.named(name, key)
     device.enroll(dns_names=[name])
     request = EnrollmentRequest.objects.get(common_name=name)
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     device.poll()
     return Certificate.objects.get(order_id=request.pk)
@@ -60,7 +62,9 @@ def test_requests_are_found_by_state_profile_period_and_the_beginning_of_a_word(
     waiting, refused = create_requests(
         world.profile, ["r1.example", "x2.example"], address="192.0.2.99"
     )
-    reject_request(request_id=refused.pk, voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(
+        request_id=refused.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     old = create_requests(world.profile, ["old.example"], submitted_at=now() - timedelta(days=3))[0]
     url = reverse("history_requests")
     for query, expected in (
@@ -235,7 +239,9 @@ def test_an_auditor_of_a_department_sees_what_belongs_to_it_only(world: World) -
     EnrollmentProfile.objects.update(department=here)
     (request,) = create_requests(world.profile, ["r2.example"])
     world.profile.refresh_from_db()
-    reject_request(request_id=request.pk, voice=voice_of(world.alice), comment="no", now=now())
+    reject_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="no", now=now()
+    )
     assert "request:reject" in text(eve.get(reverse("history_audit")))
     assert eve.get(reverse("certificate", args=[certificate.pk])).status_code == 200
 
@@ -249,7 +255,9 @@ def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(
     device.enroll(dns_names=["r2.example"])
     request = EnrollmentRequest.objects.get()
     for officer in (world.alice, create_person("charlie", Role.OFFICER)):
-        approve_request(request_id=request.pk, voice=voice_of(officer), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(officer), comment="", now=now()
+        )
     run_worker()
     for _ in range(2):
         device.poll()

@@ -21,7 +21,7 @@ from ca.signing.issuance import _check_signed
 from ca.x509.csr import read_stored_csr
 from pkiportal.management import database_roles, output
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, now, run_worker, voice_of
+from tests.world import Device, World, now, principal_of, run_worker
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "commands.md"
 OURS: Final = {name for name, app in get_commands().items() if app == "pkiportal"}
@@ -127,7 +127,9 @@ def test_seeded_rows_are_real_and_marked(world: World) -> None:
     request = pending[0]
     spec = resolve_version(request.profile_version_id)
     assert not check_csr(read_stored_csr(request.csr_der), spec).refused
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == [request.pk]
     assert AuditEntry.objects.filter(event="data:seed").count() == 1
     run("seed", "--requests", "1")

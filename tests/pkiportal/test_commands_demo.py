@@ -16,7 +16,7 @@ from scep.client import Identity
 from scep.transport import HttpAnswer, HttpError
 from tests.pki import rsa_key
 from tests.pkiportal.commands import run, run_json, status_and_json
-from tests.world import World, now, run_worker, through, voice_of
+from tests.world import World, now, principal_of, run_worker, through
 
 URL = "http://testserver/scep/routers/"
 
@@ -31,12 +31,15 @@ def officer(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         request = EnrollmentRequest.objects.get()
         if request.state == "PENDING" and told["verdict"] == "approve":
             approve_request(
-                request_id=request.pk, voice=voice_of(world.alice), comment="", now=now()
+                request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
             )
             run_worker()
         if request.state == "PENDING" and told["verdict"] == "reject":
             reject_request(
-                request_id=request.pk, voice=voice_of(world.alice), comment="not ours", now=now()
+                request_id=request.pk,
+                principal=principal_of(world.alice),
+                comment="not ours",
+                now=now(),
             )
 
     monkeypatch.setattr("pkiportal.management.demo.display.time.sleep", wait)

@@ -10,7 +10,7 @@ from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
 from ca.models.crls import CrlIssue
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, now, run_worker, voice_of
+from tests.world import Device, World, now, principal_of, run_worker
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def serial(world: World) -> str:
     """The serial number of a certificate that a device was issued."""
     Device.named("r1.example").enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     run_worker()
     return Certificate.objects.get(order_id=request.pk).serial_hex
 

@@ -28,7 +28,7 @@ from ca.models.crls import CrlIssue
 from ca.signing.crl import issue_due_crls
 from pkiportal.doctor.invariants import check_invariants
 from tests.conftest import drop_triggers
-from tests.world import Device, World, create_ca, create_profile, now, run_worker, voice_of
+from tests.world import Device, World, create_ca, create_profile, now, principal_of, run_worker
 
 Tamper = Callable[[], object]
 
@@ -44,11 +44,13 @@ def issued(world: World) -> World:
         device = Device.named(f"r{number}.example", f"device-{number}", "guarded")
         device.enroll(challenge=secret.reveal(), dns_names=[device.name])
     for request in EnrollmentRequest.objects.all():
-        approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+        approve_request(
+            request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+        )
     run_worker()
     revoke_certificate(
         certificate_id=certificates()[1].pk,
-        voice=voice_of(world.alice),
+        principal=principal_of(world.alice),
         reason="superseded",
         comment="",
         now=now(),
@@ -218,7 +220,9 @@ def test_a_certificate_of_another_authority_is_named(issued: World) -> None:
 def test_only_at_rest_nothing_may_be_on_its_way(world: World) -> None:
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert check_invariants().violations == ()
     (violation,) = check_invariants(at_rest=True).violations
     assert (violation.invariant, violation.text) == ("I1", "still APPROVED after 0 attempts: ")

@@ -51,8 +51,8 @@ from tests.world import (
     create_profile,
     later,
     now,
+    principal_of,
     run_worker,
-    voice_of,
 )
 
 
@@ -223,7 +223,9 @@ def keyless(world: World) -> Iterator[EnrollmentRequest]:
     create_person("anna", Role.ADMINISTRATOR)
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     with mock.patch(
         "ca.authorities.manage.key_file.load",
         side_effect=__import__("keys.errors").errors.KeyStoreError("gone"),

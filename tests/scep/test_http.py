@@ -40,7 +40,7 @@ from scep.ra.keys import RaNotReady
 from tests.flows.wire import URL, Answer, message, nothing_granted, post, ra_certificate, read
 from tests.pages import signed_in
 from tests.scep.forge import csr, identity
-from tests.world import World, create_profile, forget_caches, now, run_worker, voice_of
+from tests.world import World, create_profile, forget_caches, now, principal_of, run_worker
 
 
 def get(query: str, path: str = URL, method: str = "GET", **environment: Any) -> HttpResponse:
@@ -582,7 +582,9 @@ def test_while_a_profile_or_its_authority_is_paused_devices_get_pending(world: W
     sent, poll = message(world, csr()), message(world, message_type="20")
     assert (post(sent).status, post(poll).status) == (PKIStatus.PENDING, PKIStatus.PENDING)
     request = EnrollmentRequest.objects.get()
-    approve_request(request_id=request.pk, voice=voice_of(world.alice), comment="", now=now())
+    approve_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
     assert run_worker().issued == []
     assert (post(sent).status, post(poll).status) == (PKIStatus.PENDING, PKIStatus.PENDING)
     EnrollmentProfile.objects.update(paused_at=None)

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts.principals import Evidence, asserted_principal
 from accounts.roles import Role
-from approvals.models.decisions import Evidence
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, OutboxMessage
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile, save_profile
 from approvals.reading.queue import certificates_without_self_tests, requests_of, signing_health
-from approvals.records.decision_documents import Voice
 from approvals.rules.errors import ProfileInvalid
 from approvals.rules.states import State
 from audit.events import SYSTEM, Event
@@ -39,8 +38,8 @@ from tests.world import (
     create_person,
     create_profile,
     now,
+    principal_of,
     through,
-    voice_of,
 )
 
 
@@ -83,7 +82,7 @@ def test_who_started_a_run_and_how_it_ended_stand_in_the_log(
     begin, end = AuditEntry.objects.filter(
         subject_kind="self-test", subject_id=str(run.pk)
     ).order_by("id")
-    assert (begin.event, begin.actor_kind) == (Event.SELF_TEST_START, "command")
+    assert (begin.event, begin.actor_kind) == (Event.SELF_TEST_START, "user")
     assert (end.event, end.data["result"], end.data["steps"]) == (
         Event.SELF_TEST_FINISH,
         "passed",
@@ -110,9 +109,9 @@ def test_nothing_of_a_self_test_is_queued_counted_or_mailed(
 
 def test_a_run_needs_an_officer_who_may_decide(world: World, loop: EnrollmentProfile) -> None:
     charlie = create_person("charlie", Role.ADMINISTRATOR)
-    for voice in (None, voice_of(charlie)):
+    for principal in (COMMAND, principal_of(charlie)):
         with pytest.raises(SelfTestRefused, match="needs the decision of an RA officer"):
-            start_run(profile=loop, voice=voice, actor=COMMAND, now=now())
+            start_run(profile=loop, principal=principal, now=now())
     assert not SelfTestRun.objects.exists()
 
 
@@ -132,9 +131,9 @@ def test_decisions_asserted_by_a_command_obey_the_profile(
 ) -> None:
     EnrollmentProfile.objects.filter(pk=loop.pk).update(allow_asserted_decisions=False)
     loop.refresh_from_db()
-    voice = Voice(evidence=Evidence.ASSERTED, officer=world.alice, asserted_by="root")
+    principal = asserted_principal("root", world.alice)
     with pytest.raises(SelfTestRefused, match="signed-in officers only"):
-        start_run(profile=loop, voice=voice, actor=COMMAND, now=now())
+        start_run(profile=loop, principal=principal, now=now())
 
 
 def test_one_run_of_a_profile_at_a_time_and_a_lost_one_stops_no_later_one(
@@ -144,7 +143,7 @@ def test_one_run_of_a_profile_at_a_time_and_a_lost_one_stops_no_later_one(
     with pytest.raises(SelfTestRefused, match="running already"):
         started(loop, world.alice)
     late = now() + LOST_AFTER + timedelta(seconds=1)
-    start_run(profile=loop, voice=voice_of(world.alice), actor=COMMAND, now=late)
+    start_run(profile=loop, principal=principal_of(world.alice), now=late)
     first.refresh_from_db()
     assert (first.state, first.fault) == (
         RunState.FAILED,

@@ -7,8 +7,9 @@ from unittest import mock
 from django.test import Client
 
 from accounts.models.people import User
+from accounts.principals import Principal, PrincipalKind
 from approvals.models.profiles import EnrollmentProfile
-from audit.events import SYSTEM, Actor
+from audit.events import SYSTEM
 from ca.signing.crl import issue_due_crls
 from pkiportal.management.self_test_profile import ensure_self_test_profile
 from scep.transport import Transport
@@ -16,9 +17,9 @@ from selftest.models import SelfTestRun
 from selftest.runs import start_run, walk_run
 from selftest.walks import Surroundings
 from tests.pki import ec_key, rsa_key
-from tests.world import now, run_worker, through, voice_of
+from tests.world import now, principal_of, run_worker, through
 
-COMMAND = Actor(kind="command", name="root")
+COMMAND = Principal(kind=PrincipalKind.COMMAND, name="root")
 
 
 def create_loop() -> EnrollmentProfile:
@@ -37,8 +38,8 @@ def with_worker(*_: object) -> None:
 
 
 def started(profile: EnrollmentProfile, officer: User) -> SelfTestRun:
-    """Return a run that waits to be walked, in the voice of a signed-in officer."""
-    return start_run(profile=profile, voice=voice_of(officer), actor=COMMAND, now=now())
+    """Return a run that waits to be walked, for a signed-in officer."""
+    return start_run(profile=profile, principal=principal_of(officer), now=now())
 
 
 def walk(

@@ -24,13 +24,13 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models.people import RoleAssignment, User
+from accounts.principals import asserted_principal
 from accounts.roles import Role
 from approvals.decisions.batch import decide_many
-from approvals.models.decisions import Evidence, Verdict
+from approvals.models.decisions import Verdict
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, OutboxMessage
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
-from approvals.records.decision_documents import Voice
 from approvals.rules.states import State
 from audit.models import AuditEntry
 from ca.authorities.manage import AuthorityRequest, create_authority
@@ -266,12 +266,12 @@ def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float
     officer = User.objects.create_user(f"bench-{secrets.token_hex(4)}")
     RoleAssignment.objects.create(user=officer, role=Role.OFFICER)
     ids = list(EnrollmentRequest.objects.filter(profile=profile).values_list("pk", flat=True))
-    voice = Voice(evidence=Evidence.ASSERTED, officer=officer, asserted_by="bench")
+    principal = asserted_principal("bench", officer)
     before, started = cpu_seconds(servers) + time.process_time(), time.monotonic()
     results = decide_many(
         items=[(pk, None) for pk in ids],
         verdict=Verdict.APPROVE,
-        voice=voice,
+        principal=principal,
         comment="",
         now=timezone.now(),
     )

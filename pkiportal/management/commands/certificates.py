@@ -27,7 +27,7 @@ from audit.events import Event, Subject
 from audit.log import record
 from ca.certificates.store import chain_of
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
-from pkiportal.management.arguments import USAGE, asserted_voice, authority_named, command_actor
+from pkiportal.management.arguments import USAGE, authority_named, command_actor, officer_principal
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -106,10 +106,10 @@ class Command(PortalCommand):
         self.say(options, found, lambda: _as_table(found))
 
     def _change(self, options: dict[str, Any]) -> None:
-        voice, release = asserted_voice(options["officer"]), options["action"] == "release"
+        principal, release = officer_principal(options["officer"]), options["action"] == "release"
         common = {
             "certificate_id": _find(options["id"]).pk,
-            "voice": voice,
+            "principal": principal,
             "comment": options["comment"],
         }
         done = (

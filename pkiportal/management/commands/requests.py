@@ -21,9 +21,9 @@ from approvals.rules.errors import ApprovalsError
 from approvals.rules.states import State
 from pkiportal.management.arguments import (
     USAGE,
-    asserted_voice,
     command_actor,
     identifier,
+    officer_principal,
     profile_named,
 )
 from pkiportal.management.output import table
@@ -156,7 +156,7 @@ def _decide(options: dict[str, Any]) -> list[DecisionResult]:
     return decide_many(
         items=[(request_id, None) for request_id in _chosen(options)],
         verdict=verdict,
-        voice=asserted_voice(options["officer"]),
+        principal=officer_principal(options["officer"]),
         comment=options["comment"],
         now=timezone.now(),
     )
@@ -166,15 +166,15 @@ def _retry(options: dict[str, Any]) -> list[DecisionResult]:
     """A retry decides nothing: whoever runs the portal may order it, with or without an officer's
     name.
     """
-    voice = asserted_voice(options["officer"]) if options["officer"] else None
+    principal = officer_principal(options["officer"]) if options["officer"] else None
     results: list[DecisionResult] = []
     ids = _ids(options)
     for position, request_id in enumerate(ids):
         try:
-            if voice is None:
+            if principal is None:
                 order_retry(request_id=request_id, actor=command_actor(), now=timezone.now())
             else:
-                retry_request(request_id=request_id, voice=voice, now=timezone.now())
+                retry_request(request_id=request_id, principal=principal, now=timezone.now())
             results.append(DecisionResult(request_id, done=True, text="ordered again"))
         except ApprovalsError as error:
             results.append(DecisionResult(request_id, done=False, text=str(error)))

@@ -10,7 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from pkiportal.management.arguments import USAGE, asserted_voice, command_actor, profile_named
+from pkiportal.management.arguments import (
+    USAGE,
+    command_actor,
+    command_principal,
+    officer_principal,
+    profile_named,
+)
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.self_test_profile import NAME, ensure_self_test_profile
@@ -46,17 +52,19 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Run, and end with the status that says how it went."""
-        actor, now = command_actor(), timezone.now()
+        now = timezone.now()
         if options["profile"] == NAME and not options["officer"]:
             raise CommandError(
                 "selftest: name the officer who decides, with --officer NAME", returncode=USAGE
             )
-        voice = asserted_voice(options["officer"]) if options["officer"] else None
+        principal = (
+            officer_principal(options["officer"]) if options["officer"] else command_principal()
+        )
         if options["profile"] == NAME:
-            profile = ensure_self_test_profile(actor=actor, now=now)
+            profile = ensure_self_test_profile(actor=command_actor(), now=now)
         else:
             profile = profile_named(options["profile"])
-        run = start_run(profile=profile, voice=voice, actor=actor, now=now, url=options["url"])
+        run = start_run(profile=profile, principal=principal, now=now, url=options["url"])
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         done = walk_run(
             run.pk,
