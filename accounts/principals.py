@@ -31,7 +31,7 @@ class Evidence(TextChoices):
     PASSKEY = "passkey", "confirmed with a passkey"
     ASSERTED = "asserted", "asserted, not authenticated"
     POLICY = "policy", "decided by policy"
-    NONE = "none", "not authenticated"
+    NONE = "none", "no person confirmed it"
 
 
 @dataclass(frozen=True, slots=True)

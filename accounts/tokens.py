@@ -19,6 +19,7 @@ from django.db.models import Q
 from accounts.models.people import ApiToken, Department, User
 from accounts.network.addresses import network_of
 from accounts.permissions import can
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Verb
 from accounts.sign_in.throttle import Limit
 from audit.events import Actor, Event, Personal, Subject
@@ -182,10 +183,16 @@ def token_may(token: ApiToken, verb: Verb, profile: OfProfile | None = None) -> 
     return not token.profiles or profile.slug in token.profiles
 
 
-def actor_of_token(token: ApiToken, *, address: str) -> Actor:
-    """Return who did it, for the log: the token, and the person whose rights it used."""
-    return Actor(
-        "token", str(token.pk), name=token.name, address=address, on_behalf_of=token.owner.username
+def principal_of_token(token: ApiToken, *, address: str) -> Principal:
+    """Return the principal of a token that was checked; it acts with the rights of its owner."""
+    return Principal(
+        kind=PrincipalKind.TOKEN,
+        identifier=str(token.pk),
+        name=token.name,
+        address=address,
+        on_behalf_of=token.owner.username,
+        credential_changed_at=token.created_at,
+        user=token.owner,
     )
 
 

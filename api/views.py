@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from accounts.network.addresses import client_address
 from accounts.permissions import within
 from accounts.roles import Verb
-from accounts.tokens import actor_of_token, token_may
+from accounts.tokens import principal_of_token, token_may
 from api.authentication import TokenAuthentication, TokenMay, token_of
 from api.problems import NO_STORE, problem
 from api.serializers import OrderSerializer, challenge_document, profile_document, request_document
@@ -72,7 +72,7 @@ class ChallengesView(Door):
         order = OrderSerializer(data=request.data)
         order.is_valid(raise_exception=True)
         now = timezone.now()
-        caller = Caller(token, client_address(request), key)
+        caller = Caller(token, principal_of_token(token, address=client_address(request)), key)
         wanted = order.order(_profile(request, order), _group(request, order))
         ordered = order_challenges(wanted, caller=caller, now=now)
         made = [
@@ -98,10 +98,8 @@ class ChallengeView(Door):
         """Withdraw one that nobody has used."""
         token = token_of(request)
         challenge = _challenge(request, challenge_id)
-        actor = actor_of_token(token, address=client_address(request))
-        withdraw_challenge(
-            challenge_id=challenge.pk, actor=actor, user=token.owner, now=timezone.now()
-        )
+        principal = principal_of_token(token, address=client_address(request))
+        withdraw_challenge(challenge_id=challenge.pk, principal=principal, now=timezone.now())
         return self._shown(_challenge(request, challenge_id))
 
     def _shown(self, challenge: ChallengePassword) -> Response:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
-from accounts.doors import actor_of, person
+from accounts.doors import principal_of
 from approvals.challenges.static import check_static, current, match_static
 from approvals.models.challenges import ChallengePassword
 from approvals.models.decisions import Decision
@@ -197,11 +197,13 @@ class EnrollmentProfileAdmin(AnyAdmin):
         """Save with its entry; the admin holds the transaction."""
         if not change:
             obj.created_at = timezone.now()
-        known_by = KnownBy(
-            form.cleaned_data.get("new_static_challenge") or None, user=person(request)
-        )
+        known_by = KnownBy(form.cleaned_data.get("new_static_challenge") or None)
         save_profile(
-            obj, actor=actor_of(request), now=timezone.now(), is_new=not change, known_by=known_by
+            obj,
+            principal=principal_of(request),
+            now=timezone.now(),
+            is_new=not change,
+            known_by=known_by,
         )
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
-from accounts.doors import actor_of, person
+from accounts.doors import principal_of
 from ca.certificates.profile_versions import save_profile_version
 from ca.forms import CertificateProfileForm
 from ca.models.authorities import CertificateAuthority
@@ -66,9 +66,7 @@ class CertificateProfileAdmin(AnyAdmin):
         transaction.
         """
         super().save_model(request, obj, form, change)
-        save_profile_version(
-            obj, form.spec, actor=actor_of(request), user=person(request), now=timezone.now()
-        )
+        save_profile_version(obj, form.spec, principal=principal_of(request), now=timezone.now())
 
 
 @admin.register(CertificateAuthority)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.permissions import can
 from accounts.roles import Verb
 from ca.certificates.key_blocks import block_key, blocked_keys, unblock_key
@@ -46,8 +46,7 @@ def keys(request: HttpRequest) -> HttpResponse:
             try:
                 block_key(
                     **form.cleaned_data,
-                    actor=actor_of(request),
-                    user=person(request),
+                    principal=principal_of(request),
                     now=timezone.now(),
                 )
             except KeyBlockRefused as error:
@@ -74,8 +73,7 @@ def unblock(request: HttpRequest) -> HttpResponse:
             unblock_key(
                 data["spki_sha256"],
                 comment=data["reason"],
-                actor=actor_of(request),
-                user=person(request),
+                principal=principal_of(request),
                 now=timezone.now(),
             )
             messages.success(request, "Taken off the list: this key may be certified again.")

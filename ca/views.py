@@ -15,7 +15,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import http_date, quote_etag
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import can
 from accounts.roles import Verb
 from ca.authorities.expiry import deadlines_of
@@ -111,9 +111,7 @@ def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Stop signing with an authority; devices keep getting PENDING."""
     authority = _to_pause(request, name)
-    pause_authority(
-        authority=authority, actor=actor_of(request), user=person(request), now=timezone.now()
-    )
+    pause_authority(authority=authority, principal=principal_of(request), now=timezone.now())
     messages.success(
         request, f"{authority.name} is paused: nothing is signed, devices keep getting PENDING."
     )
@@ -125,9 +123,7 @@ def pause(request: HttpRequest, name: str) -> HttpResponse:
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Sign again."""
     authority = _to_pause(request, name)
-    resume_authority(
-        authority=authority, actor=actor_of(request), user=person(request), now=timezone.now()
-    )
+    resume_authority(authority=authority, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"{authority.name} works again: what waited is signed now.")
     return redirect("authorities")
 

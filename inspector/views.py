@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import actor_of, person, principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.models.profiles import EnrollmentProfile
@@ -155,9 +155,8 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     hours, now = int(form.cleaned_data["hours"]), timezone.now()
     start_recording(
         profile=profile,
-        user=person(request),
+        principal=principal_of(request),
         span=timedelta(hours=hours),
-        actor=actor_of(request),
         now=now,
     )
     messages.success(
@@ -171,9 +170,7 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 def stop(request: HttpRequest, slug: str) -> HttpResponse:
     """End it before its time."""
     profile = get_object_or_404(_managed(request), slug=slug)
-    stop_recording(
-        profile=profile, user=person(request), actor=actor_of(request), now=timezone.now()
-    )
+    stop_recording(profile=profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"Messages of {profile.slug} are recorded no more.")
     return redirect("exchanges")
 

@@ -16,12 +16,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models.people import Department, User
 from accounts.permissions import can
-from accounts.principals import Principal, PrincipalKind
+from accounts.principals import PORTAL, Principal, PrincipalKind
 from accounts.roles import Role
 from accounts.tokens import API_VERBS
 from approvals.challenge_orders.ndes_accounts import NdesAccountOrder, create_ndes_account
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
-from approvals.challenges.static import Maker, set_static
+from approvals.challenges.static import set_static
 from approvals.decisions.decide import approve_request
 from approvals.decisions.review_digest import review_digest
 from approvals.models.challenges import ChallengePassword, StaticChallenge
@@ -29,7 +29,6 @@ from approvals.models.devices import DeviceGroup
 from approvals.models.ndes import NdesAccount
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, RefusalNumber
-from audit.events import SYSTEM
 from ca.models.certificates import Certificate
 from ca.signing.crl import issue_due_crls
 from exchanges.models import Exchange
@@ -366,7 +365,7 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
     account, _ = create_ndes_account(
-        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+        NdesAccountOrder("jamf", phones, "x"), principal=PORTAL, now=now()
     )
     return Stage(
         *(
@@ -395,11 +394,9 @@ def challenges_here(profile: EnrollmentProfile) -> tuple[ChallengePassword, Stat
     """One challenge of each kind, in whose profile now neither is taken."""
     EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="one-time")
     profile.refresh_from_db()
-    ((one_time, _),) = create_challenges(
-        ChallengeOrder(profile), actor=SYSTEM, user=None, now=now()
-    )
+    ((one_time, _),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
     EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="none")
-    static = set_static(profile, "a secret of the routers", maker=Maker(SYSTEM), now=now())
+    static = set_static(profile, "a secret of the routers", principal=PORTAL, now=now())
     profile.refresh_from_db()
     DeviceGroup.objects.create(slug="switches", department=profile.department, created_at=now())
     return one_time, static

@@ -16,7 +16,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models.people import Department, RoleAssignment, User
-from accounts.principals import Principal, person_principal
+from accounts.principals import PORTAL, Principal, person_principal
 from accounts.roles import Role
 from approvals.apps import TRIGGERS
 from approvals.enrollment import polls
@@ -90,7 +90,7 @@ def create_profile(
     """
     defaults: dict[str, object] = {"challenge": "none", "allow_asserted_decisions": True}
     request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **(defaults | wanted))  # type: ignore[arg-type]
-    return create_enrollment_profile(request, actor=SYSTEM, user=None, now=now())
+    return create_enrollment_profile(request, principal=PORTAL, now=now())
 
 
 def create_person(name: str, *roles: Role, department: Department | None = None) -> User:

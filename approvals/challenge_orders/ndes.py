@@ -15,6 +15,7 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 
 from accounts.network.addresses import network_of
+from accounts.principals import Principal, PrincipalKind
 from accounts.sign_in.throttle import Limit
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.models.challenges import ChallengeOrigin
@@ -135,7 +136,13 @@ def _make(
 
     The lock on the account keeps two from being the last.
     """
-    actor = Actor("ndes-account", str(account.pk), name=account.name, address=presented.address)
+    principal = Principal(
+        kind=PrincipalKind.ACCOUNT,
+        identifier=str(account.pk),
+        name=account.name,
+        address=presented.address,
+        credential_changed_at=account.password_set_at,
+    )
     order = ChallengeOrder(account.profile, lifetime=account.lifetime, origin=ChallengeOrigin.NDES)
     with transaction.atomic():
         fresh = NdesAccount.objects.select_for_update().get(pk=account.pk)
@@ -145,7 +152,7 @@ def _make(
             return NdesRefusal.WRONG_PASSWORD
         if unused(fresh, now=now) >= fresh.max_unused:
             return NdesRefusal.FULL
-        ((challenge, secret),) = create_challenges(order, actor=actor, user=None, now=now)
+        ((challenge, secret),) = create_challenges(order, principal=principal, now=now)
         NdesChallenge.objects.create(challenge=challenge, account=account)
     return secret
 

@@ -10,7 +10,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from accounts.models.people import User
+from accounts.principals import Principal
 from approvals.models.ndes import NdesAccount, NdesEncoding
 from approvals.models.profiles import ChallengePolicy, EnrollmentProfile
 from approvals.profiles.manage import check_network
@@ -40,7 +40,7 @@ class NdesAccountOrder:
 
 
 def create_ndes_account(
-    order: NdesAccountOrder, *, actor: Actor, user: User | None, now: datetime
+    order: NdesAccountOrder, *, principal: Principal, now: datetime
 ) -> tuple[NdesAccount, Secret]:
     """Make an account; its password is returned here and nowhere else.
 
@@ -57,7 +57,7 @@ def create_ndes_account(
         lifetime=order.lifetime,
         encoding=order.encoding,
         created_at=now,
-        created_by=user,
+        created_by=principal.user,
         password_set_at=now,
     )
     account.digest = account.digest_of(password)
@@ -72,11 +72,11 @@ def create_ndes_account(
             "lifetime_s": int(account.lifetime.total_seconds()),
             "encoding": str(account.encoding),
         }
-        _record(Event.NDES_ACCOUNT_CREATE, account, actor=actor, now=now, **facts)
+        _record(Event.NDES_ACCOUNT_CREATE, account, actor=principal.actor, now=now, **facts)
     return account, Secret(password)
 
 
-def replace_password(account: NdesAccount, *, actor: Actor, now: datetime) -> Secret:
+def replace_password(account: NdesAccount, *, principal: Principal, now: datetime) -> Secret:
     """Give an account a new password and return it; the old one is worth nothing from now on.
 
     Raises NdesAccountInvalid for an account that is disabled.
@@ -88,11 +88,13 @@ def replace_password(account: NdesAccount, *, actor: Actor, now: datetime) -> Se
         if not rows.update(password=hashed, digest=digest, password_set_at=now):
             raise NdesAccountInvalid(f"NDES account {account.name} is disabled: make another one")
         account.refresh_from_db()
-        _record(Event.NDES_ACCOUNT_CHANGE, account, actor=actor, now=now, changed=["password"])
+        _record(
+            Event.NDES_ACCOUNT_CHANGE, account, actor=principal.actor, now=now, changed=["password"]
+        )
     return Secret(password)
 
 
-def disable_ndes_account(account: NdesAccount, *, actor: Actor, now: datetime) -> bool:
+def disable_ndes_account(account: NdesAccount, *, principal: Principal, now: datetime) -> bool:
     """Take an account its right for good; returns False if it had none any more.
 
     Challenges that it fetched stay good until their end: a device may be on its way with one.
@@ -103,7 +105,7 @@ def disable_ndes_account(account: NdesAccount, *, actor: Actor, now: datetime) -
         ):
             return False
         account.disabled_at = now
-        _record(Event.NDES_ACCOUNT_DISABLE, account, actor=actor, now=now)
+        _record(Event.NDES_ACCOUNT_DISABLE, account, actor=principal.actor, now=now)
     return True
 
 

@@ -7,8 +7,9 @@ from hashlib import sha256
 from django.db import IntegrityError, transaction
 
 from accounts.models.people import ApiToken
+from accounts.principals import Principal
 from accounts.roles import Verb
-from accounts.tokens import actor_of_token, token_may
+from accounts.tokens import token_may
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.models.challenges import ChallengePassword
 from approvals.models.orders import ApiChallenge, ApiOrder
@@ -23,13 +24,13 @@ class KeyUsedOtherwise(ApprovalsError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who orders: a token that was checked, and where from.
+    """Who orders: a token that was checked, and its principal.
 
     `key` is the client's Idempotency-Key, empty: none.
     """
 
     token: ApiToken
-    address: str
+    principal: Principal
     key: str = ""
 
 
@@ -75,8 +76,7 @@ def _make(
     row = ApiOrder.objects.create(
         token=caller.token, key_sha256=_key(caller) or None, content_sha256=content, created_at=now
     )
-    actor = actor_of_token(caller.token, address=caller.address)
-    made = create_challenges(order, actor=actor, user=caller.token.owner, now=now)
+    made = create_challenges(order, principal=caller.principal, now=now)
     ApiChallenge.objects.bulk_create(
         ApiChallenge(challenge=challenge, order=row) for challenge, _ in made
     )

@@ -11,13 +11,14 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from accounts.models.people import Department, User
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
 from approvals.challenges.eligibility import normalized_mac
 from approvals.challenges.lists import MAX_ERRORS, ListInvalid, harmless, read_table
 from approvals.models.devices import DeviceGroup, ExpectedDevice
 from approvals.rules.bindings import folded
 from approvals.rules.errors import ChallengeInvalid, NotPermitted
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 
 COLUMNS: Final = ("serial_number", "mac", "name", "note", "not_before", "not_after")
@@ -26,15 +27,15 @@ _BATCH: Final = 1000
 
 
 def create_group(
-    slug: str, *, department: Department | None, actor: Actor, user: User | None, now: datetime
+    slug: str, *, department: Department | None, principal: Principal, now: datetime
 ) -> DeviceGroup:
     """Make an empty group. Raises NotPermitted, ChallengeInvalid for a name that exists."""
     group = DeviceGroup(slug=slug, department=department, created_at=now)
-    _may(user, group)
+    _may(principal, group)
     try:
         with transaction.atomic():
             group.save(force_insert=True)
-            _record(Event.DEVICES_CREATE, group, actor, now=now)
+            _record(Event.DEVICES_CREATE, group, principal, now=now)
     except IntegrityError:
         raise ChallengeInvalid(
             f"device group {slug!r}: there is one of that name already"
@@ -42,21 +43,19 @@ def create_group(
     return group
 
 
-def add_devices(
-    group: DeviceGroup, content: bytes, *, actor: Actor, user: User | None, now: datetime
-) -> int:
+def add_devices(group: DeviceGroup, content: bytes, *, principal: Principal, now: datetime) -> int:
     """Add the devices of a CSV list, all or none; returns how many were new.
 
     Those known already are left alone.
 
     Raises ListInvalid naming every row at fault, NotPermitted.
     """
-    _may(user, group)
+    _may(principal, group)
     devices: dict[tuple[str, str, str], ExpectedDevice] = {}
     faults: list[str] = []
     for number, row in read_table(content, COLUMNS):
         try:
-            device = _device(group, row, user=user, now=now)
+            device = _device(group, row, added_by=principal.user, now=now)
             devices.setdefault((device.serial_number, device.mac, device.name), device)
         except ChallengeInvalid as error:
             faults.append(f"row {number}: {error}")
@@ -71,16 +70,16 @@ def add_devices(
             devices.values(), batch_size=_BATCH, ignore_conflicts=True
         )
         added = group.devices.count() - before
-        _record(Event.DEVICES_ADD, group, actor, now=now, added=added, listed=len(devices))
+        _record(Event.DEVICES_ADD, group, principal, now=now, added=added, listed=len(devices))
     return added
 
 
-def remove_silent(group: DeviceGroup, *, actor: Actor, user: User | None, now: datetime) -> int:
+def remove_silent(group: DeviceGroup, *, principal: Principal, now: datetime) -> int:
     """Take every device that never called off the list; returns how many."""
-    _may(user, group)
+    _may(principal, group)
     with transaction.atomic():
         removed, _ = ExpectedDevice.objects.filter(group=group, used_at__isnull=True).delete()
-        _record(Event.DEVICES_REMOVE, group, actor, now=now, removed=removed)
+        _record(Event.DEVICES_REMOVE, group, principal, now=now, removed=removed)
     return removed
 
 
@@ -105,7 +104,7 @@ def write_silent(group: DeviceGroup) -> bytes:
 
 
 def _device(
-    group: DeviceGroup, row: Mapping[str, str], *, user: User | None, now: datetime
+    group: DeviceGroup, row: Mapping[str, str], *, added_by: User | None, now: datetime
 ) -> ExpectedDevice:
     mac = row.get("mac", "")
     found = ExpectedDevice(
@@ -117,7 +116,7 @@ def _device(
         not_before=_time(row.get("not_before", "")),
         not_after=_time(row.get("not_after", "")),
         added_at=now,
-        added_by=user,
+        added_by=added_by,
     )
     if mac and not found.mac:
         raise ChallengeInvalid(
@@ -153,14 +152,16 @@ def _iso(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%dT%H:%MZ}" if moment else ""
 
 
-def _may(user: User | None, group: DeviceGroup) -> None:
-    if user is not None and not can(user, Verb.PROFILE_MANAGE, group):
+def _may(principal: Principal, group: DeviceGroup) -> None:
+    if principal.user is not None and not can(principal.user, Verb.PROFILE_MANAGE, group):
         raise NotPermitted(f"device group {group.slug}: only administrators change it")
 
 
 def _record(
-    event: Event, group: DeviceGroup, actor: Actor, *, now: datetime, **facts: object
+    event: Event, group: DeviceGroup, principal: Principal, *, now: datetime, **facts: object
 ) -> None:
     department = group.department.slug if group.department else ""
     subject = Subject.of("device-group", group.slug)
-    record(event, actor=actor, now=now, subject=subject, data=facts, department=department)
+    record(
+        event, actor=principal.actor, now=now, subject=subject, data=facts, department=department
+    )

@@ -15,12 +15,11 @@ from typing import Final
 
 from django.db import transaction
 
-from accounts.models.people import User
+from accounts.principals import Principal
 from approvals.challenges.onetime import MAX_COUNT, ChallengeOrder, create_challenges
 from approvals.models.challenges import ChallengeOrigin, ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.rules.errors import ApprovalsError, ChallengeInvalid
-from audit.events import Actor
 from database.encryption import Secret
 
 SAN_COLUMNS: Final = ("dns", "ip", "email", "uri", "upn")
@@ -90,8 +89,7 @@ def read_list(
 def make_list(
     orders: Sequence[ChallengeOrder],
     *,
-    actor: Actor,
-    user: User | None,
+    principal: Principal,
     now: datetime,
     progress: Progress = lambda _: None,
 ) -> list[ListedChallenge]:
@@ -99,7 +97,7 @@ def make_list(
     made: list[ListedChallenge] = []
     with transaction.atomic():
         for number, order in enumerate(orders, start=1):
-            ((challenge, secret),) = create_challenges(order, actor=actor, user=user, now=now)
+            ((challenge, secret),) = create_challenges(order, principal=principal, now=now)
             made.append(ListedChallenge(number, challenge, secret))
             progress(number)
     return made

@@ -18,9 +18,9 @@ from typing import Final
 from django.db import transaction
 from django.db.models import F, Q
 
-from accounts.models.people import User
 from accounts.network.addresses import network_of
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
 from approvals.models.challenges import AlarmKind, FailedChallenges
 from approvals.models.profiles import ChallengePolicy, EnrollmentProfile
@@ -28,7 +28,7 @@ from approvals.operations.alarms import raise_alarm
 from approvals.records.transitions import department_of
 from approvals.rules.errors import Cause, NotPermitted
 from approvals.rules.policy import is_address_allowed
-from audit.events import SYSTEM, Actor, Event, Personal, Subject
+from audit.events import SYSTEM, Event, Personal, Subject
 from audit.log import record, timestamp
 from database import moments
 
@@ -89,19 +89,19 @@ def note_failure(
         (_lock_everywhere if everywhere else _warn)(profile, limit=limit, cause=cause, now=now)
 
 
-def unlock(profile: EnrollmentProfile, *, actor: Actor, user: User | None, now: datetime) -> int:
+def unlock(profile: EnrollmentProfile, *, principal: Principal, now: datetime) -> int:
     """Check challenges again for everybody at once; returns how many locks there were.
 
     Raises NotPermitted.
     """
-    if user is not None and not can(user, Verb.CHALLENGE_CREATE, profile):
+    if principal.user is not None and not can(principal.user, Verb.CHALLENGE_CREATE, profile):
         raise NotPermitted(f"profile {profile.slug}: you may not unlock its challenges")
     with transaction.atomic():
         number, _ = FailedChallenges.objects.filter(_holds(now), profile=profile).delete()
         if number:
             record(
                 Event.CHALLENGE_UNLOCK,
-                actor=actor,
+                actor=principal.actor,
                 now=now,
                 subject=Subject.of("profile", profile.slug),
                 data={"locks": number},

@@ -19,6 +19,7 @@ from django.db import transaction
 
 from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
 from approvals.challenges.eligibility import is_member
 from approvals.challenges.static import match_static, was_static
@@ -35,7 +36,7 @@ from approvals.records.transitions import department_of
 from approvals.rules.bindings import Binding, claims_of, described, normalized
 from approvals.rules.errors import Cause, ChallengeInvalid, NotPermitted
 from approvals.rules.submission import Submission
-from audit.events import Actor, Event, Personal, Subject
+from audit.events import Event, Personal, Subject
 from audit.log import record, timestamp
 from database.encryption import Secret
 from database.statements import insert
@@ -117,28 +118,26 @@ class ChallengeOrder:
 
 
 def create_challenges(
-    order: ChallengeOrder, *, actor: Actor, user: User | None, now: datetime
+    order: ChallengeOrder, *, principal: Principal, now: datetime
 ) -> list[tuple[ChallengePassword, Secret]]:
     """Make one-time challenges; the clear texts are returned here and nowhere else.
 
-    `user` is the person who makes them, also where a command or an interface does it for them: they
-    will not be able to approve what uses them. Raises NotPermitted where they may not;
+    The person behind the principal, also one for whom a command or an interface acts, will not be
+    able to approve a request that uses them. Raises NotPermitted where they may not make them;
     ChallengeInvalid for a count or lifetime out of bounds, a binding that is none, or a profile
     that does not take one-time challenges.
     """
-    if user is not None and not can(user, Verb.CHALLENGE_CREATE, order.profile):
+    if principal.user is not None and not can(principal.user, Verb.CHALLENGE_CREATE, order.profile):
         raise NotPermitted(
-            f"challenges for {order.profile.slug}: {user.username} may not make them"
+            f"challenges for {order.profile.slug}: {principal.user.username} may not make them"
         )
     binding = order.check()
     with transaction.atomic():
-        return [
-            _create(order, binding, actor=actor, user=user, now=now) for _ in range(order.count)
-        ]
+        return [_create(order, binding, principal=principal, now=now) for _ in range(order.count)]
 
 
 def _create(
-    order: ChallengeOrder, binding: Binding, *, actor: Actor, user: User | None, now: datetime
+    order: ChallengeOrder, binding: Binding, *, principal: Principal, now: datetime
 ) -> tuple[ChallengePassword, Secret]:
     text = _random_text(order.origin)
     challenge = ChallengePassword.objects.create(
@@ -151,15 +150,15 @@ def _create(
         networks=list(binding.networks),
         group=order.group,
         created_at=now,
-        created_by=user,
-        created_by_name=actor.name[:150],
+        created_by=principal.user,
+        created_by_name=principal.name[:150],
         created_for=order.created_for.strip(),
         origin=order.origin,
         expires_at=now + order.lifetime,
     )
     record(
         Event.CHALLENGE_CREATE,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("challenge", challenge.pk),
         data={
@@ -183,10 +182,9 @@ def _random_text(origin: ChallengeOrigin) -> str:
 
 
 def withdraw_challenge(
-    *, challenge_id: UUID, actor: Actor, user: User | None, now: datetime
+    *, challenge_id: UUID, principal: Principal, now: datetime
 ) -> ChallengePassword:
-    """Make a one-time challenge worthless before it is used; `user` None: by whoever runs the
-    portal.
+    """Make a one-time challenge worthless before it is used.
 
     Raises NotPermitted, ChallengeInvalid where it was used or withdrawn already.
     """
@@ -195,7 +193,9 @@ def withdraw_challenge(
         .filter(pk=challenge_id)
         .first()
     )
-    if found is None or (user is not None and not can(user, Verb.CHALLENGE_CREATE, found)):
+    if found is None or (
+        principal.user is not None and not can(principal.user, Verb.CHALLENGE_CREATE, found)
+    ):
         raise NotPermitted(
             f"challenge {challenge_id}: there is none, or it is not yours to withdraw"
         )
@@ -203,17 +203,17 @@ def withdraw_challenge(
         unused = ChallengePassword.objects.filter(
             pk=found.pk, redeemed_at__isnull=True, withdrawn_at__isnull=True
         )
-        if not unused.update(withdrawn_at=now, withdrawn_by=user):
+        if not unused.update(withdrawn_at=now, withdrawn_by=principal.user):
             raise ChallengeInvalid(f"challenge {challenge_id}: used or withdrawn already")
         record(
             Event.CHALLENGE_WITHDRAW,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("challenge", found.pk),
             data={"profile": found.profile.slug},
             department=department_of(found.profile),
         )
-    found.withdrawn_at, found.withdrawn_by = now, user
+    found.withdrawn_at, found.withdrawn_by = now, principal.user
     return found
 
 

@@ -8,7 +8,6 @@ who knows one may ask in its profile, so each has an age, and what it opened is 
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,14 +15,14 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Verb
 from approvals.models.challenges import ChallengeOrigin, StaticChallenge
 from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
 from approvals.records.transitions import department_of
 from approvals.rules.errors import ChallengeInvalid, NotPermitted
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record, timestamp
 from database import moments
 from database.encryption import Secret, seal, unseal
@@ -34,17 +33,6 @@ MAX_OVERLAP = timedelta(days=365)
 REMIND_AGAIN = timedelta(days=30)
 _PURPOSE = "static challenges"
 _REMEMBERED = 100  # rotations back
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """Who does something with a static challenge: the actor for the log, the person (None: a
-    command), the door.
-    """
-
-    actor: Actor
-    user: User | None = None
-    origin: ChallengeOrigin = ChallengeOrigin.COMMAND
 
 
 def match_static(
@@ -89,7 +77,7 @@ def set_static(
     profile: EnrollmentProfile,
     text: str,
     *,
-    maker: Maker,
+    principal: Principal,
     now: datetime,
     overlap: timedelta = timedelta(0),
 ) -> StaticChallenge:
@@ -99,18 +87,18 @@ def set_static(
     Raises NotPermitted, and ChallengeInvalid for a weak text, the same one again or an overlap out
     of bounds.
     """
-    if maker.user is not None and not can(maker.user, Verb.PROFILE_MANAGE, profile):
+    if principal.user is not None and not can(principal.user, Verb.PROFILE_MANAGE, profile):
         raise NotPermitted(f"static challenge of {profile.slug}: only its administrators set it")
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
         raise ChallengeInvalid("overlap: between none and 365 days")
-    return put_static(profile, text, maker=maker, now=now, overlap=overlap)
+    return put_static(profile, text, principal=principal, now=now, overlap=overlap)
 
 
 def put_static(
     profile: EnrollmentProfile,
     text: str,
     *,
-    maker: Maker,
+    principal: Principal,
     now: datetime,
     overlap: timedelta = timedelta(0),
 ) -> StaticChallenge:
@@ -129,9 +117,9 @@ def put_static(
             profile=profile,
             sealed=seal(_PURPOSE, profile.slug, text.encode()),
             created_at=now,
-            created_by=maker.user,
-            created_by_name=maker.actor.name[:150],
-            origin=maker.origin,
+            created_by=principal.user,
+            created_by_name=principal.name[:150],
+            origin=_origin(principal),
         )
         facts = (
             {"replaces": str(before.pk), "old_until": timestamp(now + overlap)} if before else {}
@@ -139,40 +127,40 @@ def put_static(
         _record(
             Event.CHALLENGE_ROTATE if before else Event.CHALLENGE_CREATE,
             row,
-            maker,
+            principal,
             now=now,
             **facts,
         )
     return row
 
 
-def end_overlap(*, challenge_id: UUID, maker: Maker, now: datetime) -> None:
+def end_overlap(*, challenge_id: UUID, principal: Principal, now: datetime) -> None:
     """Let a static challenge that was replaced open nothing any more, before its time.
 
     Raises NotPermitted, ChallengeInvalid for the current one, or one that is over.
     """
-    row = _load(challenge_id, maker, Verb.PROFILE_MANAGE)
+    row = _load(challenge_id, principal, Verb.PROFILE_MANAGE)
     with transaction.atomic():
         if not StaticChallenge.objects.filter(pk=row.pk, retires_at__gt=now).update(retires_at=now):
             raise ChallengeInvalid(
                 "static challenge: it is the current one, or over already; rotate the current one"
             )
-        _record(Event.CHALLENGE_WITHDRAW, row, maker, now=now)
+        _record(Event.CHALLENGE_WITHDRAW, row, principal, now=now)
 
 
-def reveal_static(*, challenge_id: UUID, maker: Maker, now: datetime) -> Secret:
+def reveal_static(*, challenge_id: UUID, principal: Principal, now: datetime) -> Secret:
     """Return the clear text of a static challenge, with an entry of who saw it.
 
     Raises NotPermitted, ChallengeInvalid where the key is not the one it was kept under.
     """
-    row = _load(challenge_id, maker, Verb.CHALLENGE_REVEAL)
+    row = _load(challenge_id, principal, Verb.CHALLENGE_REVEAL)
     text = _clear_text(row.profile, row)
     if text is None:
         raise ChallengeInvalid(
             "static challenge: PORTAL_CHALLENGE_KEY is not the key it was kept under, set it anew"
         )
     with transaction.atomic():
-        _record(Event.CHALLENGE_REVEAL, row, maker, now=now)
+        _record(Event.CHALLENGE_REVEAL, row, principal, now=now)
     return Secret(text)
 
 
@@ -245,13 +233,13 @@ def _match(
     return found
 
 
-def _load(challenge_id: UUID, maker: Maker, verb: Verb) -> StaticChallenge:
+def _load(challenge_id: UUID, principal: Principal, verb: Verb) -> StaticChallenge:
     row = (
         StaticChallenge.objects.select_related("profile__department")
         .filter(pk=challenge_id)
         .first()
     )
-    if row is None or (maker.user is not None and not can(maker.user, verb, row)):
+    if row is None or (principal.user is not None and not can(principal.user, verb, row)):
         raise NotPermitted("There is no such static challenge, or it is not yours.")
     return row
 
@@ -262,14 +250,24 @@ def _clear_text(profile: EnrollmentProfile, row: StaticChallenge) -> str | None:
     return plain.decode() if plain is not None else None
 
 
+def _origin(principal: Principal) -> ChallengeOrigin:
+    is_person = principal.kind is PrincipalKind.PERSON
+    return ChallengeOrigin.PAGE if is_person else ChallengeOrigin.COMMAND
+
+
 def _record(
-    event: Event, row: StaticChallenge, maker: Maker, *, now: datetime, **facts: object
+    event: Event, row: StaticChallenge, principal: Principal, *, now: datetime, **facts: object
 ) -> None:
     record(
         event,
-        actor=maker.actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("challenge", row.pk),
-        data={"profile": row.profile.slug, "kind": "static", "origin": str(maker.origin), **facts},
+        data={
+            "profile": row.profile.slug,
+            "kind": "static",
+            "origin": str(_origin(principal)),
+            **facts,
+        },
         department=department_of(row.profile),
     )

@@ -16,7 +16,7 @@ from approvals.rules.errors import (
     NothingToRetry,
 )
 from approvals.rules.states import State
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 
 
@@ -25,14 +25,14 @@ def retry_request(*, request_id: UUID, principal: Principal, now: datetime) -> N
     with transaction.atomic():
         _retry(
             load_for_decision(request_id, principal, now=now, verb=Verb.REQUEST_RETRY),
-            actor=principal.actor,
+            principal=principal,
             now=now,
         )
     ring([request_id])
 
 
-def order_retry(*, request_id: UUID, actor: Actor, now: datetime) -> None:
-    """Do the same for whoever runs the portal: a retry decides nothing, so no officer is needed."""
+def order_retry(*, request_id: UUID, principal: Principal, now: datetime) -> None:
+    """Do the same for the operator: a retry decides nothing, so no officer is needed."""
     with transaction.atomic():
         request = (
             EnrollmentRequest.objects.select_for_update(of=("self",), no_key=True)
@@ -41,11 +41,11 @@ def order_retry(*, request_id: UUID, actor: Actor, now: datetime) -> None:
         )
         if request is None:
             raise NothingToRetry("There is no such request.")
-        _retry(request, actor=actor, now=now)
+        _retry(request, principal=principal, now=now)
     ring([request_id])
 
 
-def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
+def _retry(request: EnrollmentRequest, *, principal: Principal, now: datetime) -> None:
     waiting = EnrollmentRequest.objects.filter(
         pk=request.pk, state__in=[State.APPROVED, State.ISSUING], version=request.version
     ).exclude(last_fault="")
@@ -55,7 +55,7 @@ def _retry(request: EnrollmentRequest, *, actor: Actor, now: datetime) -> None:
         raise NothingToRetry("This request is not waiting for a retry.")
     record(
         Event.REQUEST_RETRY,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("request", request.pk, request.version + 1),
         data={"last_fault": request.last_fault},

@@ -10,7 +10,7 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models.people import User
+from accounts.principals import Principal
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.device_setup.configuration_keys import sign_configuration
 from approvals.device_setup.configurations.addresses import names_this_machine
@@ -30,7 +30,7 @@ from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentP
 from approvals.records.transitions import department_of
 from approvals.rules.bindings import written_subject
 from approvals.rules.errors import ProfileInvalid
-from audit.events import Actor, Event, Personal, Subject
+from audit.events import Event, Personal, Subject
 from audit.log import record
 from ca.certificates.profile_versions import resolve_version
 from ca.content.csr_review import ProfileSpec, check_names
@@ -160,24 +160,22 @@ def configuration_facts(
 
 
 def create_configuration_challenge(
-    recipient: Recipient, *, actor: Actor, user: User | None, now: datetime
+    recipient: Recipient, *, principal: Principal, now: datetime
 ) -> Secret:
     """Make a one-time challenge that goes into one configuration, bound to its names.
 
     Records that a configuration with a challenge was handed out, beside the challenge itself.
-    Raises NotPermitted for a user who may not make challenges here, ChallengeInvalid for a profile
+    Raises NotPermitted for who may not make challenges here, ChallengeInvalid for a profile
     that takes none of this kind, NamesRefused for names that the client cannot be given,
     ProfileInvalid for a client that brings its own.
     """
     profile = recipient.profile
     _check_expressible(recipient)
     with transaction.atomic():
-        ((challenge, secret),) = create_challenges(
-            _order(recipient), actor=actor, user=user, now=now
-        )
+        ((challenge, secret),) = create_challenges(_order(recipient), principal=principal, now=now)
         record(
             Event.CONFIGURATION_EXPORT,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("challenge", challenge.pk),
             data={

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='decision',
             name='evidence',
-            field=models.CharField(choices=[('session', 'signed in'), ('passkey', 'confirmed with a passkey'), ('asserted', 'asserted, not authenticated'), ('policy', 'decided by policy'), ('none', 'not authenticated')], max_length=8),
+            field=models.CharField(choices=[('session', 'signed in'), ('passkey', 'confirmed with a passkey'), ('asserted', 'asserted, not authenticated'), ('policy', 'decided by policy'), ('none', 'no person confirmed it')], max_length=8),
         ),
     ]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.challenges import lists, onetime
@@ -65,8 +65,7 @@ def withdraw(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
     try:
         onetime.withdraw_challenge(
             challenge_id=challenge_id,
-            actor=actor_of(request),
-            user=person(request),
+            principal=principal_of(request),
             now=timezone.now(),
         )
         messages.success(request, "Withdrawn: it opens nothing any more.")
@@ -92,8 +91,7 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             made = onetime.create_challenges(
                 form.order(profile),
-                actor=actor_of(request),
-                user=person(request),
+                principal=principal_of(request),
                 now=timezone.now(),
             )
             return shown_once(request, "approvals/challenges/once.html", context | {"made": made})
@@ -148,9 +146,7 @@ def profile_for(request: HttpRequest, slug: str, verb: Verb) -> EnrollmentProfil
 def _make_list(request: HttpRequest, profile: EnrollmentProfile, form: ListForm) -> bytes:
     data = form.cleaned_data
     orders = lists.read_list(data["file"], profile=profile, lifetime=data["lifetime"])
-    made = lists.make_list(
-        orders, actor=actor_of(request), user=person(request), now=timezone.now()
-    )
+    made = lists.make_list(orders, principal=principal_of(request), now=timezone.now())
     return lists.write_list(made)
 
 

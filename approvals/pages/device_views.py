@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.models.people import Department
 from accounts.permissions import within
 from accounts.roles import Verb
@@ -62,8 +62,7 @@ def groups(request: HttpRequest) -> HttpResponse:
         try:
             group = device_groups.create_group(
                 **form.cleaned_data,
-                actor=actor_of(request),
-                user=person(request),
+                principal=principal_of(request),
                 now=timezone.now(),
             )
             return redirect("device_group", group_slug=group.slug)
@@ -98,8 +97,7 @@ def add(request: HttpRequest, group_slug: str) -> HttpResponse:
         added = device_groups.add_devices(
             found,
             form.cleaned_data["file"],
-            actor=actor_of(request),
-            user=person(request),
+            principal=principal_of(request),
             now=timezone.now(),
         )
     except ListInvalid as error:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.challenge_orders.ndes_accounts import (
@@ -38,7 +38,7 @@ def ndes_accounts(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             account, secret = create_ndes_account(
-                form.order(), actor=actor_of(request), user=person(request), now=timezone.now()
+                form.order(), principal=principal_of(request), now=timezone.now()
             )
         except NdesAccountInvalid as error:
             form.add_error(None, str(error))
@@ -56,7 +56,7 @@ def ndes_password(request: HttpRequest, account_id: UUID) -> HttpResponse:
     """Give an account a new password and show it, this once."""
     account = get_object_or_404(_mine(request), pk=account_id)
     try:
-        secret = replace_password(account, actor=actor_of(request), now=timezone.now())
+        secret = replace_password(account, principal=principal_of(request), now=timezone.now())
     except NdesAccountInvalid as error:
         messages.error(request, str(error))
         return redirect("ndes_accounts")
@@ -68,7 +68,7 @@ def ndes_password(request: HttpRequest, account_id: UUID) -> HttpResponse:
 def ndes_disable(request: HttpRequest, account_id: UUID) -> HttpResponse:
     """Take an account its right."""
     account = get_object_or_404(_mine(request), pk=account_id)
-    if disable_ndes_account(account, actor=actor_of(request), now=timezone.now()):
+    if disable_ndes_account(account, principal=principal_of(request), now=timezone.now()):
         messages.success(request, f"{account.name} is disabled: it gets no challenge any more.")
     return redirect("ndes_accounts")
 

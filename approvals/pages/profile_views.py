@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.challenges.lockouts import locks_of, unlock
@@ -48,9 +48,7 @@ def profiles(request: HttpRequest) -> HttpResponse:
 def pause(request: HttpRequest, slug: str) -> HttpResponse:
     """Stop signing for a profile; its devices keep getting PENDING."""
     profile = _profile(request, slug)
-    pause_profile(
-        profile=profile, actor=actor_of(request), user=person(request), now=timezone.now()
-    )
+    pause_profile(profile=profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"{profile.slug} is paused: devices keep getting PENDING.")
     return redirect("profiles")
 
@@ -60,9 +58,7 @@ def pause(request: HttpRequest, slug: str) -> HttpResponse:
 def resume(request: HttpRequest, slug: str) -> HttpResponse:
     """Sign again."""
     profile = _profile(request, slug)
-    resume_profile(
-        profile=profile, actor=actor_of(request), user=person(request), now=timezone.now()
-    )
+    resume_profile(profile=profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"{profile.slug} works again: what waited is signed now.")
     return redirect("profiles")
 
@@ -73,7 +69,7 @@ def probe(request: HttpRequest, slug: str) -> HttpResponse:
     """Let the worker try whom a profile asks; the page shows what came of it."""
     try:
         order_service_probe(
-            profile=_profile(request, slug), user=person(request), now=timezone.now()
+            profile=_profile(request, slug), principal=principal_of(request), now=timezone.now()
         )
         messages.success(
             request, f"Whom {slug} asks is being tested: load the page again in a few seconds."
@@ -103,7 +99,7 @@ def unlock_challenges(request: HttpRequest, slug: str) -> HttpResponse:
         within(request.user, Verb.CHALLENGE_CREATE, "department_id")
     )
     profile = get_object_or_404(mine, slug=slug)
-    number = unlock(profile, actor=actor_of(request), user=person(request), now=timezone.now())
+    number = unlock(profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"Unlocked: {number}. Challenges are checked again.")
     return redirect("profile_locks", slug=slug)
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.device_setup.client_matrix import published_run
@@ -100,7 +100,7 @@ def _create(
 ) -> Secret:
     recipient = Recipient(profile, client, form.names, form.cleaned_data["lifetime"])
     return create_configuration_challenge(
-        recipient, actor=actor_of(request), user=person(request), now=timezone.now()
+        recipient, principal=principal_of(request), now=timezone.now()
     )
 
 

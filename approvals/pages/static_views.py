@@ -13,12 +13,12 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.challenges.onetime import CHALLENGE_BYTES
-from approvals.challenges.static import Maker, end_overlap, is_old, reveal_static, set_static
-from approvals.models.challenges import ChallengeOrigin, StaticChallenge, StaticUse
+from approvals.challenges.static import end_overlap, is_old, reveal_static, set_static
+from approvals.models.challenges import StaticChallenge, StaticUse
 from approvals.models.profiles import EnrollmentProfile
 from approvals.pages.challenge_forms import RotationForm
 from approvals.pages.challenge_views import profile_for, shown_once
@@ -68,7 +68,11 @@ def rotate(request: HttpRequest, slug: str) -> HttpResponse:
     text = typed or base64.b32encode(secrets.token_bytes(CHALLENGE_BYTES)).decode().lower()
     try:
         set_static(
-            profile, text, maker=_maker(request), now=timezone.now(), overlap=form.overlap_span()
+            profile,
+            text,
+            principal=principal_of(request),
+            now=timezone.now(),
+            overlap=form.overlap_span(),
         )
     except ApprovalsError as error:
         form.add_error(None, str(error))
@@ -84,7 +88,9 @@ def reveal(request: HttpRequest, static_id: UUID) -> HttpResponse:
     """Show the clear text on the page that answers, and write down who saw it."""
     found = _found(request, static_id, Verb.CHALLENGE_REVEAL)
     try:
-        secret = reveal_static(challenge_id=static_id, maker=_maker(request), now=timezone.now())
+        secret = reveal_static(
+            challenge_id=static_id, principal=principal_of(request), now=timezone.now()
+        )
     except ApprovalsError as error:
         messages.error(request, str(error))
         return redirect("static_page", slug=found.profile.slug)
@@ -97,7 +103,7 @@ def end(request: HttpRequest, static_id: UUID) -> HttpResponse:
     """Let an old static challenge open nothing any more, before its overlap is over."""
     found = _found(request, static_id, Verb.PROFILE_MANAGE)
     try:
-        end_overlap(challenge_id=static_id, maker=_maker(request), now=timezone.now())
+        end_overlap(challenge_id=static_id, principal=principal_of(request), now=timezone.now())
         messages.success(request, "Ended: only the current static challenge is taken.")
     except ApprovalsError as error:
         messages.error(request, str(error))
@@ -131,7 +137,3 @@ def _once(request: HttpRequest, profile: EnrollmentProfile, text: str) -> HttpRe
 def _found(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
     mine = StaticChallenge.objects.filter(within(request.user, verb, "profile__department_id"))
     return get_object_or_404(mine.select_related("profile__department", "created_by"), pk=static_id)
-
-
-def _maker(request: HttpRequest) -> Maker:
-    return Maker(actor_of(request), person(request), ChallengeOrigin.PAGE)

@@ -12,11 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
 
-from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
-from approvals.challenges.static import Maker, check_static, current, put_static
-from approvals.models.challenges import ChallengeOrigin
+from approvals.challenges.static import check_static, current, put_static
 from approvals.models.devices import DeviceGroup
 from approvals.models.profiles import (
     VALIDATED,
@@ -36,7 +35,7 @@ from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvali
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
 from approvals.validation.services import ServiceOrder, keep_service, order_probe, service_of
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.certificates.profile_versions import create_profile
 from ca.content.csr_review import ProfileSpec
@@ -99,7 +98,7 @@ class ProfileRequest:
 
 
 def create_enrollment_profile(
-    wanted: ProfileRequest, *, actor: Actor, user: User | None, now: datetime
+    wanted: ProfileRequest, *, principal: Principal, now: datetime
 ) -> EnrollmentProfile:
     """Create both kinds of profile under one name. Raises ProfileInvalid naming the field."""
     _check(wanted)
@@ -108,13 +107,12 @@ def create_enrollment_profile(
             slug=wanted.slug,
             name=wanted.name or wanted.slug,
             spec=wanted.spec,
-            actor=actor,
-            user=user,
+            principal=principal,
             now=now,
         )
         profile = _profile(wanted, rules, now=now)
-        known_by = KnownBy(wanted.static_challenge, wanted.service, user)
-        save_profile(profile, actor=actor, now=now, is_new=True, known_by=known_by)
+        known_by = KnownBy(wanted.static_challenge, wanted.service)
+        save_profile(profile, principal=principal, now=now, is_new=True, known_by=known_by)
     return profile
 
 
@@ -157,19 +155,18 @@ def _profile(
 
 @dataclass(frozen=True, slots=True)
 class KnownBy:
-    """What is set together with a profile: a static challenge, put there by `user`, or the service
+    """What is set together with a profile: a static challenge, or the service
     to ask.
     """
 
     static_challenge: str | None = field(default=None, repr=False)
     service: ServiceOrder | None = None
-    user: User | None = None
 
 
 def save_profile(
     profile: EnrollmentProfile,
     *,
-    actor: Actor,
+    principal: Principal,
     now: datetime,
     is_new: bool,
     known_by: KnownBy = KnownBy(),
@@ -198,26 +195,20 @@ def save_profile(
         profile.save()
         record(
             Event.PROFILE_CREATE if is_new else Event.PROFILE_CHANGE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
             data=profile_facts(profile) | facts,
             department=department_of(profile),
         )
         if known_by.service is not None:
-            keep_service(profile, known_by.service, actor=actor, now=now)
+            keep_service(profile, known_by.service, principal=principal, now=now)
         if known_by.static_challenge is not None:
-            origin = ChallengeOrigin.PAGE if actor.kind == "user" else ChallengeOrigin.COMMAND
-            put_static(
-                profile,
-                known_by.static_challenge,
-                maker=Maker(actor, known_by.user, origin),
-                now=now,
-            )
+            put_static(profile, known_by.static_challenge, principal=principal, now=now)
 
 
 def set_service(
-    profile: EnrollmentProfile, order: ServiceOrder, *, actor: Actor, now: datetime
+    profile: EnrollmentProfile, order: ServiceOrder, *, principal: Principal, now: datetime
 ) -> ValidationService:
     """Let a profile take the challenges that this service knows, and ask it.
 
@@ -227,10 +218,10 @@ def set_service(
         if profile.challenge != order.kind:
             profile.challenge = order.kind
             save_profile(
-                profile, actor=actor, now=now, is_new=False, known_by=KnownBy(service=order)
+                profile, principal=principal, now=now, is_new=False, known_by=KnownBy(service=order)
             )
         else:
-            keep_service(profile, order, actor=actor, now=now)
+            keep_service(profile, order, principal=principal, now=now)
     return ValidationService.objects.get(pk=profile.pk)
 
 
@@ -302,25 +293,35 @@ def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool)
         raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
 
 
-def pause_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
+def pause_profile(*, profile: EnrollmentProfile, principal: Principal, now: datetime) -> None:
     """Stop signing for this profile; devices keep getting PENDING. Raises NotPermitted."""
-    _set_pause(profile, actor=actor, user=user, paused_at=now, now=now)
+    _set_pause(profile, principal=principal, paused_at=now, now=now)
 
 
-def resume_profile(*, profile: EnrollmentProfile, actor: Actor, user: User, now: datetime) -> None:
+def resume_profile(*, profile: EnrollmentProfile, principal: Principal, now: datetime) -> None:
     """Sign again; what waited is due at once, and the sweep rings for it."""
-    _set_pause(profile, actor=actor, user=user, paused_at=None, now=now)
+    _set_pause(profile, principal=principal, paused_at=None, now=now)
 
 
-def order_service_probe(*, profile: EnrollmentProfile, user: User, now: datetime) -> None:
-    """Let the worker try whom a profile asks: the web calls nobody outside.
+def order_service_probe(*, profile: EnrollmentProfile, principal: Principal, now: datetime) -> None:
+    """Let the worker try the service of a profile: the web process calls no other host.
 
-    Raises NotPermitted, ProfileInvalid.
+    The entry says who ordered it; the worker adds another with the result. Raises NotPermitted,
+    ProfileInvalid.
     """
-    if not can(user, Verb.PROFILE_MANAGE, profile):
+    if principal.user is None or not can(principal.user, Verb.PROFILE_MANAGE, profile):
         raise NotPermitted("Only administrators test the services of profiles.")
-    if not order_probe(profile, now=now):
-        raise ServiceMissing(field="profile", value=profile.slug)
+    with transaction.atomic():
+        if not order_probe(profile, now=now):
+            raise ServiceMissing(field="profile", value=profile.slug)
+        record(
+            Event.VALIDATION_SERVICE_PROBE,
+            actor=principal.actor,
+            now=now,
+            subject=Subject.of("profile", profile.slug),
+            data={"ordered": True},
+            department=department_of(profile),
+        )
     ring_for_probes()
 
 
@@ -337,12 +338,11 @@ def check_network(text: str) -> None:
 def _set_pause(
     profile: EnrollmentProfile,
     *,
-    actor: Actor,
-    user: User,
+    principal: Principal,
     paused_at: datetime | None,
     now: datetime,
 ) -> None:
-    if not can(user, Verb.PROFILE_MANAGE, profile):
+    if principal.user is None or not can(principal.user, Verb.PROFILE_MANAGE, profile):
         raise NotPermitted("Only administrators pause and resume profiles.")
     with transaction.atomic():
         rows = EnrollmentProfile.objects.filter(
@@ -358,7 +358,7 @@ def _set_pause(
             waiting.filter(next_attempt_at__gt=now, last_fault="").update(next_attempt_at=now)
         record(
             Event.PROFILE_PAUSE if paused_at else Event.PROFILE_RESUME,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
             department=department_of(profile),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.db import transaction
 
+from accounts.principals import Principal
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.validations import ServiceKind, ValidationService
 from approvals.records.transitions import department_of
@@ -15,7 +16,7 @@ from approvals.validation.intune import IntuneClient
 from approvals.validation.messages import Answer, Outcome, Question
 from approvals.validation.webhook import WebhookClient, check_url
 from approvals.validation.webhook_messages import MIN_SECRET
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from database.encryption import seal, unseal
 from outbound.errors import NoAnswer
@@ -49,7 +50,7 @@ class Client(Protocol):
 
 
 def keep_service(
-    profile: EnrollmentProfile, order: ServiceOrder, *, actor: Actor, now: datetime
+    profile: EnrollmentProfile, order: ServiceOrder, *, principal: Principal, now: datetime
 ) -> ValidationService:
     """Write down whom a profile asks, with its entry, in the caller's transaction.
 
@@ -76,7 +77,7 @@ def keep_service(
     profile.validation_service = service
     record(
         Event.VALIDATION_SERVICE_CHANGE,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("profile", profile.slug),
         data=service_facts(service) | {"secret_replaced": order.secret is not None},
@@ -158,7 +159,7 @@ def order_probe(profile: EnrollmentProfile, *, now: datetime) -> bool:
     return ValidationService.objects.filter(pk=profile.pk).update(probe_due_at=now) == 1
 
 
-def probe(service: ValidationService, *, actor: Actor, now: datetime) -> tuple[bool, str]:
+def probe(service: ValidationService, *, principal: Principal, now: datetime) -> tuple[bool, str]:
     """Try a service without any request: sign and send, or sign in; returns whether it worked, and
     a sentence.
     """
@@ -173,7 +174,7 @@ def probe(service: ValidationService, *, actor: Actor, now: datetime) -> tuple[b
         ValidationService.objects.filter(pk=service.pk).update(probe_due_at=None)
         record(
             Event.VALIDATION_SERVICE_PROBE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
             data={"service": host_of(service), "works": works, "text": text},

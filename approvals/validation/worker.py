@@ -18,6 +18,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F
 
+from accounts.principals import PORTAL
 from approvals.challenges.lockouts import note_failure
 from approvals.models.profiles import ApprovalMode, ChallengePolicy
 from approvals.models.requests import EnrollmentRequest
@@ -110,7 +111,7 @@ def probe_services() -> int:
         )
     )
     for service in services:
-        probe(service, actor=SYSTEM, now=database_now())
+        probe(service, principal=PORTAL, now=database_now())
     return len(services)
 
 

@@ -15,8 +15,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
-from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -138,28 +138,27 @@ def open_key(authority: CertificateAuthority, *, now: datetime) -> key_file.Load
 
 
 def pause_authority(
-    *, authority: CertificateAuthority, actor: Actor, user: User, now: datetime
+    *, authority: CertificateAuthority, principal: Principal, now: datetime
 ) -> None:
     """Stop signing with this authority; devices keep getting PENDING. Raises NotYourAuthority."""
-    _set_pause(authority, actor=actor, user=user, paused_at=now, now=now)
+    _set_pause(authority, principal=principal, paused_at=now, now=now)
 
 
 def resume_authority(
-    *, authority: CertificateAuthority, actor: Actor, user: User, now: datetime
+    *, authority: CertificateAuthority, principal: Principal, now: datetime
 ) -> None:
     """Sign again; what waited is due at once. Raises NotYourAuthority."""
-    _set_pause(authority, actor=actor, user=user, paused_at=None, now=now)
+    _set_pause(authority, principal=principal, paused_at=None, now=now)
 
 
 def _set_pause(
     authority: CertificateAuthority,
     *,
-    actor: Actor,
-    user: User,
+    principal: Principal,
     paused_at: datetime | None,
     now: datetime,
 ) -> None:
-    if not can(user, Verb.AUTHORITY_PAUSE, authority):
+    if principal.user is None or not can(principal.user, Verb.AUTHORITY_PAUSE, authority):
         raise NotYourAuthority(
             "Only administrators of the whole organization pause and resume authorities."
         )
@@ -172,7 +171,7 @@ def _set_pause(
         authority.paused_at = paused_at
         record(
             Event.AUTHORITY_PAUSE if paused_at else Event.AUTHORITY_RESUME,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("authority", authority.name),
         )

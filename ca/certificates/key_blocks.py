@@ -9,8 +9,8 @@ from typing import Final
 
 from django.db import IntegrityError, transaction
 
-from accounts.models.people import User
 from accounts.permissions import can
+from accounts.principals import Principal
 from accounts.roles import Verb
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
@@ -35,15 +35,13 @@ def read_digest(text: str) -> str:
     return plain
 
 
-def block_key(
-    spki_sha256: str, *, reason: str, actor: Actor, user: User | None, now: datetime
-) -> BlockedKey:
-    """Put a key on the block list; `user` is None for a command of the operator.
+def block_key(spki_sha256: str, *, reason: str, principal: Principal, now: datetime) -> BlockedKey:
+    """Put a key on the block list; as a person with the right, or as the operator.
 
     Raises KeyBlockRefused.
     """
     digest, why = read_digest(spki_sha256), reason.strip()
-    _check_right(user)
+    _check_right(principal)
     if not 1 <= len(why) <= MAX_REASON:
         raise KeyBlockRefused(
             f"reason of {len(why)} characters: 1 to {MAX_REASON}; officers read it beside a request"
@@ -52,30 +50,32 @@ def block_key(
         spki_sha256=digest,
         reason=why,
         blocked_at=now,
-        blocked_by=user,
-        blocked_by_name=actor.name[:150],
+        blocked_by=principal.user,
+        blocked_by_name=principal.name[:150],
     )
     try:
         with transaction.atomic():
             entry.save(force_insert=True)
-            _record(Event.KEY_BLOCK, entry, actor=actor, now=now, comment=why)
+            _record(Event.KEY_BLOCK, entry, actor=principal.actor, now=now, comment=why)
     except IntegrityError:
         raise KeyBlockRefused(f"key {digest}: on the block list already") from None
     return entry
 
 
-def unblock_key(
-    spki_sha256: str, *, comment: str, actor: Actor, user: User | None, now: datetime
-) -> None:
+def unblock_key(spki_sha256: str, *, comment: str, principal: Principal, now: datetime) -> None:
     """Take a key off the block list. Raises KeyBlockRefused."""
     digest = read_digest(spki_sha256)
-    _check_right(user)
+    _check_right(principal)
     with transaction.atomic():
         entry = BlockedKey.objects.select_for_update().filter(spki_sha256=digest).first()
         if entry is None:
             raise KeyBlockRefused(f"key {digest}: not on the block list")
         _record(
-            Event.KEY_UNBLOCK, entry, actor=actor, now=now, comment=comment.strip()[:MAX_REASON]
+            Event.KEY_UNBLOCK,
+            entry,
+            actor=principal.actor,
+            now=now,
+            comment=comment.strip()[:MAX_REASON],
         )
         entry.delete()
 
@@ -85,8 +85,8 @@ def blocked_keys() -> Sequence[BlockedKey]:
     return list(BlockedKey.objects.order_by("-id"))
 
 
-def _check_right(user: User | None) -> None:
-    if user is not None and not can(user, Verb.KEY_BLOCK, BlockedKey()):
+def _check_right(principal: Principal) -> None:
+    if principal.user is not None and not can(principal.user, Verb.KEY_BLOCK, BlockedKey()):
         raise KeyBlockRefused(_NOT_YOURS)
 
 

@@ -6,20 +6,20 @@ from functools import lru_cache
 
 from django.db import transaction
 
-from accounts.models.people import User
-from audit.events import Actor, Event, Subject
+from accounts.principals import Principal
+from audit.events import Event, Subject
 from audit.log import record
 from ca.content.csr_review import ProfileSpec
 from ca.models.profiles import CertificateProfile, CertificateProfileVersion
 
 
 def create_profile(
-    *, slug: str, name: str, spec: ProfileSpec, actor: Actor, user: User | None, now: datetime
+    *, slug: str, name: str, spec: ProfileSpec, principal: Principal, now: datetime
 ) -> CertificateProfile:
     """Create a certificate profile with its first version."""
     with transaction.atomic():
         profile = CertificateProfile.objects.create(slug=slug, name=name)
-        save_profile_version(profile, spec, actor=actor, user=user, now=now)
+        save_profile_version(profile, spec, principal=principal, now=now)
         return profile
 
 
@@ -27,8 +27,7 @@ def save_profile_version(
     profile: CertificateProfile,
     spec: ProfileSpec,
     *,
-    actor: Actor,
-    user: User | None,
+    principal: Principal,
     now: datetime,
 ) -> CertificateProfileVersion:
     """Add a version with these rules and make it current; the current one is returned where nothing
@@ -48,13 +47,13 @@ def save_profile_version(
             spec=spec.to_json(),
             spec_sha256=digest,
             created_at=now,
-            created_by=user,
+            created_by=principal.user,
         )
         CertificateProfile.objects.filter(pk=locked.pk).update(current=version)
         profile.current = version
         record(
             Event.CERTIFICATE_PROFILE_CHANGE if before else Event.CERTIFICATE_PROFILE_CREATE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("certificate-profile", locked.slug),
             data={

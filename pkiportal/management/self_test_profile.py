@@ -5,6 +5,7 @@ real CA.
 from datetime import datetime
 from typing import Final
 
+from accounts.principals import Principal
 from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from audit.events import Actor
@@ -23,7 +24,7 @@ LIFE: Final = 20
 _NAMES: Final = r"selftest-[0-9a-f]{8}\.invalid"
 
 
-def ensure_self_test_profile(*, actor: Actor, now: datetime) -> EnrollmentProfile:
+def ensure_self_test_profile(*, principal: Principal, now: datetime) -> EnrollmentProfile:
     """Return the profile; make what is missing of CA, RA key and profile.
 
     Needs the rights of the user who signs.
@@ -40,7 +41,7 @@ def ensure_self_test_profile(*, actor: Actor, now: datetime) -> EnrollmentProfil
         return found
     wanted = ProfileRequest(
         slug=NAME,
-        ca=_authority(actor=actor, now=now),
+        ca=_authority(actor=principal.actor, now=now),
         spec=ProfileSpec(
             validity_minutes=LIFE,
             backdate_minutes=5,
@@ -55,7 +56,7 @@ def ensure_self_test_profile(*, actor: Actor, now: datetime) -> EnrollmentProfil
         allow_asserted_decisions=True,  # for `./portal selftest --officer`, see ADR 42
         for_self_test=True,
     )
-    profile = create_enrollment_profile(wanted, actor=actor, user=None, now=now)
+    profile = create_enrollment_profile(wanted, principal=principal, now=now)
     return EnrollmentProfile.objects.select_related(*related).get(pk=profile.pk)
 
 

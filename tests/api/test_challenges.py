@@ -10,6 +10,7 @@ from django.apps import apps
 from django.db import connection
 
 from accounts.models.people import Department
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.device_groups import add_devices, create_group
 from approvals.decisions.decide import approve_request
@@ -18,7 +19,6 @@ from approvals.models.orders import ApiOrder
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import OwnChallenge
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.api.caller import Program
@@ -130,8 +130,8 @@ def test_a_binding_holds_and_is_shown(program: Program) -> None:
 def test_a_binding_to_a_serial_number_and_a_device_group_holds_and_is_shown(
     program: Program, world: World
 ) -> None:
-    group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
-    add_devices(group, b"name\nr1.example", actor=SYSTEM, user=None, now=now())
+    group = create_group("switches", department=None, principal=PORTAL, now=now())
+    add_devices(group, b"name\nr1.example", principal=PORTAL, now=now())
     bound = only(program.order("order-1", bound_to={"serial_number": "FOC1"}))
     assert bound["bound_to"]["serial_number"] == "FOC1"
     other = program.order("order-1", bound_to={"serial_number": "FOC2"})
@@ -157,7 +157,7 @@ def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_
         Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
     )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
-    create_group("switches", department=elsewhere, actor=SYSTEM, user=None, now=now())
+    create_group("switches", department=elsewhere, principal=PORTAL, now=now())
     bob = create_person("bob", Role.OFFICER, department=here)
     for program in (Program(bob), Program(world.alice, department=here)):
         for slug in ("switches", "nothing"):

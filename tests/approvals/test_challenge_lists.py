@@ -13,6 +13,7 @@ from django.core.management import CommandError
 from django.test import Client
 
 from accounts.models.people import User
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.lists import (
     MAX_BYTES,
@@ -26,13 +27,12 @@ from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from database.encryption import Secret
 from scep.protocol.constants import PKIStatus
 from tests.pages import signed_in
 from tests.pkiportal.commands import run, run_json
-from tests.world import Device, World, create_person, create_profile, later, now
+from tests.world import Device, World, create_person, create_profile, later, now, principal_of
 
 LIST = (
     "common_name,dns,ip,network,serial number,for,lifetime\n"
@@ -57,7 +57,7 @@ def test_each_row_becomes_a_challenge_bound_to_what_it_says(phones: EnrollmentPr
     start = now()
     orders = read_list(LIST.encode(), profile=phones, lifetime=WEEK)
     told: list[int] = []
-    made = make_list(orders, actor=SYSTEM, user=None, now=start, progress=told.append)
+    made = make_list(orders, principal=PORTAL, now=start, progress=told.append)
     first, second = rows_of(write_list(made))
     assert (first["row"], first["dns"], first["ip"], first["for"]) == (
         "1",
@@ -130,7 +130,7 @@ def test_a_list_is_made_whole_or_not_at_all(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_list(orders, actor=SYSTEM, user=None, now=now(), progress=stop)
+        make_list(orders, principal=PORTAL, now=now(), progress=stop)
     assert not ChallengePassword.objects.exists()
     assert not AuditEntry.objects.filter(event="challenge:create").exists()
 
@@ -246,9 +246,9 @@ def test_a_challenge_is_withdrawn_on_its_page(world: World, phones: EnrollmentPr
 
 
 def made_by(user: User, profile: EnrollmentProfile, **order: Any) -> Secret:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=user, now=now())[
-        0
-    ][1]
+    return create_challenges(
+        ChallengeOrder(profile, **order), principal=principal_of(user), now=now()
+    )[0][1]
 
 
 def test_the_list_is_filtered_and_paged(world: World, phones: EnrollmentProfile) -> None:

@@ -18,6 +18,7 @@ from django.http import HttpResponse
 from django.urls import reverse
 
 from accounts.models.people import Department
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.device_setup.client_matrix import Outcome, published_run
 from approvals.device_setup.configuration_keys import (
@@ -180,7 +181,7 @@ def test_a_challenge_for_an_organization_alone_is_bound_to_that_subject(
 ) -> None:
     names = check_wanted(one_time, WantedNames(organization="Example AG"))
     recipient = Recipient(one_time, CLIENTS["strongswan"], names)
-    secret = create_configuration_challenge(recipient, actor=SYSTEM, user=None, now=now()).reveal()
+    secret = create_configuration_challenge(recipient, principal=PORTAL, now=now()).reveal()
     assert ChallengePassword.objects.get().subject_dn == "O=Example AG"
     for name, value, status in (
         ("CN", "dc1.example", PKIStatus.FAILURE),
@@ -263,9 +264,7 @@ def test_an_officer_of_another_department_gets_no_challenge_by_any_door(
     )
     recipient = Recipient(one_time, CLIENTS["sscep"], Names((("CN", "a"),)))
     with pytest.raises(NotPermitted):
-        create_configuration_challenge(
-            recipient, actor=principal_of(bob).actor, user=bob, now=now()
-        )
+        create_configuration_challenge(recipient, principal=principal_of(bob), now=now())
     assert not ChallengePassword.objects.exists()
 
 

@@ -11,6 +11,7 @@ from cryptography import x509
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
 
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.device_groups import add_devices, create_group
 from approvals.decisions.decide import approve_request
@@ -25,7 +26,6 @@ from approvals.records.decision_documents import DecisionInvalid, verify_decisio
 from approvals.records.due import LEASE, MAX_ATTEMPTS, backoff
 from approvals.rules.states import State
 from audit.canonical import canonical_json
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
@@ -387,11 +387,11 @@ def test_a_decision_by_policy_over_a_list_counts_only_with_a_listed_device(
     )
     with mock.patch("approvals.records.decision_documents.verify_decision"):
         verify_decisions(fresh())
-        group = create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
+        group = create_group("switches", department=None, principal=PORTAL, now=now())
         EnrollmentProfile.objects.update(eligibility=group, challenge="none")
         with pytest.raises(DecisionInvalid, match="no expected device of a list stands behind"):
             verify_decisions(fresh())
-        add_devices(group, b"name\nr1.example\n", actor=SYSTEM, user=None, now=now())
+        add_devices(group, b"name\nr1.example\n", principal=PORTAL, now=now())
         ExpectedDevice.objects.update(used_by=approved, used_at=now())
         verify_decisions(fresh())
 

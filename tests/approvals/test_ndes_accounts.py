@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models.people import Department, User
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
 from approvals.challenge_orders.ndes_accounts import (
@@ -19,7 +20,6 @@ from approvals.challenge_orders.ndes_accounts import (
 from approvals.models.ndes import NdesAccount
 from approvals.models.profiles import EnrollmentProfile
 from approvals.rules.errors import NdesAccountInvalid
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from tests.pages import signed_in
 from tests.world import World, create_person, create_profile, now
@@ -126,7 +126,7 @@ def test_a_new_password_is_shown_once_and_a_disabled_account_gets_none(
 def test_what_cannot_be_is_said_by_name(
     charlie: User, phones: EnrollmentProfile, wrong: dict[str, object], sentence: str
 ) -> None:
-    create_ndes_account(NdesAccountOrder("taken", phones, "x"), actor=SYSTEM, user=None, now=now())
+    create_ndes_account(NdesAccountOrder("taken", phones, "x"), principal=PORTAL, now=now())
     answer = signed_in(charlie).post(PAGE, typed(phones, **wrong))
     assert answer.status_code == 422
     assert sentence in answer.content.decode().replace("&#x27;", "'")
@@ -143,9 +143,7 @@ def test_only_profiles_with_one_time_challenges_are_offered_and_taken(
     with pytest.raises(
         NdesAccountInvalid, match="profile routers takes no challenge: choose one with one-time"
     ):
-        create_ndes_account(
-            NdesAccountOrder("x", world.profile, "x"), actor=SYSTEM, user=None, now=now()
-        )
+        create_ndes_account(NdesAccountOrder("x", world.profile, "x"), principal=PORTAL, now=now())
 
 
 def test_an_administrator_of_another_department_sees_and_changes_nothing(
@@ -156,7 +154,7 @@ def test_an_administrator_of_another_department_sees_and_changes_nothing(
     )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
     account, _ = create_ndes_account(
-        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+        NdesAccountOrder("jamf", phones, "x"), principal=PORTAL, now=now()
     )
     bob = create_person("bob", Role.ADMINISTRATOR, department=elsewhere)
     browser = signed_in(bob)
@@ -172,8 +170,8 @@ def test_an_administrator_of_another_department_sees_and_changes_nothing(
 
 def test_a_disabled_account_stays_disabled(phones: EnrollmentProfile) -> None:
     account, _ = create_ndes_account(
-        NdesAccountOrder("jamf", phones, "x"), actor=SYSTEM, user=None, now=now()
+        NdesAccountOrder("jamf", phones, "x"), principal=PORTAL, now=now()
     )
-    disable_ndes_account(account, actor=SYSTEM, now=now())
+    disable_ndes_account(account, principal=PORTAL, now=now())
     with pytest.raises(NdesAccountInvalid, match="NDES account jamf is disabled"):
-        replace_password(account, actor=SYSTEM, now=now())
+        replace_password(account, principal=PORTAL, now=now())

@@ -16,7 +16,6 @@ from approvals.issuance import issue
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from ca.authorities.manage import open_key, pause_authority
 from ca.content.csr_review import ProfileError
 from ca.content.issuers import IssuerUnusable
@@ -100,9 +99,9 @@ def test_only_an_administrator_of_the_whole_organization_pauses_an_authority(wor
     lab = Department.objects.create(slug="lab", name="Lab")
     bob = create_person("bob", Role.ADMINISTRATOR, department=lab)
     with pytest.raises(NotYourAuthority, match="whole organization"):
-        pause_authority(authority=world.ca, actor=SYSTEM, user=bob, now=now())
+        pause_authority(authority=world.ca, principal=principal_of(bob), now=now())
     charlie = create_person("charlie", Role.ADMINISTRATOR)
-    pause_authority(authority=world.ca, actor=SYSTEM, user=charlie, now=now())
+    pause_authority(authority=world.ca, principal=principal_of(charlie), now=now())
     assert world.ca.paused_at is not None
 
 

@@ -25,7 +25,7 @@ from approvals.rules.policy import RenewalPolicy
 from approvals.validation.messages import Answer, Word
 from approvals.validation.services import ServiceOrder
 from approvals.validation.worker import validate_requests
-from audit.events import SYSTEM, Actor
+from audit.events import SYSTEM
 from ca.models.certificates import Certificate
 from ca.x509.errors import AuthorityUnusable
 from exchanges.models import Exchange
@@ -127,9 +127,8 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
     refused = Exchange.objects.filter(kept_for="refusal").exclude(number="").latest("id")
     start_recording(
         profile=world.profile,
-        user=charlie,
+        principal=principal_of(charlie),
         span=timedelta(hours=4),
-        actor=Actor(kind="user"),
         now=now(),
     )
     for request in (pending, issued, rejected, faulty, odd):
@@ -184,16 +183,16 @@ def _make_ndes_accounts(world: World, charlie: User) -> None:
     """Two MDMs that fetch challenges, and one that is gone."""
     tablets = create_profile(world.ca, "tablets", challenge="one-time")
     networks = ("192.0.2.0/24", "2001:db8:17::/48")
-    actor = Actor("user", str(charlie.pk), name="charlie")
+    principal = principal_of(charlie)
     for name, owner in (
         ("jamf", "Mobile team"),
         ("fleet@example.org", "Workplace IT, Brno"),
         ("old-mdm", "Jana"),
     ):
         order = NdesAccountOrder(name, tablets, owner, networks=networks if name == "jamf" else ())
-        account, secret = create_ndes_account(order, actor=actor, user=charlie, now=now())
+        account, secret = create_ndes_account(order, principal=principal, now=now())
         if name == "old-mdm":
-            disable_ndes_account(account, actor=actor, now=now())
+            disable_ndes_account(account, principal=principal, now=now())
         else:
             fetch_challenge(NdesCredentials(name, secret.reveal(), "192.0.2.9"), now=now())
 

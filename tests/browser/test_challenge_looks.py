@@ -13,7 +13,7 @@ from accounts.models.people import User
 from accounts.roles import Role
 from approvals.challenges.device_groups import add_devices, create_group
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
-from approvals.challenges.static import Maker, set_static
+from approvals.challenges.static import set_static
 from approvals.decisions.decide import approve_request
 from approvals.models.challenges import (
     AlarmKind,
@@ -25,7 +25,6 @@ from approvals.models.challenges import (
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations.alarms import raise_alarm
-from audit.events import Actor
 from tests.browser.conftest import Open
 from tests.browser.test_looks import LOOKS, OUTPUT, Scheme
 from tests.world import (
@@ -64,14 +63,14 @@ def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, Use
     used = _challenges(phones, alice)
     _static(world, charlie)
     group = create_group(
-        "munich-access", department=None, actor=_actor(charlie), user=charlie, now=now()
+        "munich-access", department=None, principal=principal_of(charlie), now=now()
     )
     rows = [
         f"FOC24{n:04d},00:1b:44:11:3a:{n:02x},ap-muc-{n:04d}.branch.example.org,rack {n}"
         for n in range(60)
     ]
     content = "\n".join(["serial_number,mac,name,note", *rows]).encode()
-    add_devices(group, content, actor=_actor(charlie), user=charlie, now=now())
+    add_devices(group, content, principal=principal_of(charlie), now=now())
     create_profile(world.ca, "access", eligibility=group, unlisted="officer")
     FailedChallenges.objects.create(
         profile=phones, address="2001:db8:17::4", since=now(), locked_until=later(minutes=9)
@@ -102,10 +101,6 @@ def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, Use
     }
 
 
-def _actor(user: User) -> Actor:
-    return Actor("user", str(user.pk), name=user.username)
-
-
 def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
     """Challenges in every state; one led to a certificate, one to a request that its maker looks
     at.
@@ -119,7 +114,7 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
         created_for="Jana Nováková, ticket 4711",
         origin=ChallengeOrigin.PAGE,
     )
-    ((used, secret),) = create_challenges(order, actor=_actor(maker), user=maker, now=now())
+    ((used, secret),) = create_challenges(order, principal=principal_of(maker), now=now())
     Device.named(order.subject, "device-1", "phones").enroll(
         challenge=secret.reveal(), dns_names=[order.subject]
     )
@@ -131,7 +126,7 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
     )
     run_worker()
     ((_, own),) = create_challenges(
-        ChallengeOrder(phones), actor=_actor(alice), user=alice, now=now()
+        ChallengeOrder(phones), principal=principal_of(alice), now=now()
     )
     Device.named("tablet-0043.branch.example.org", "device-2", "phones").enroll(
         challenge=own.reveal()
@@ -139,7 +134,7 @@ def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
     many = ChallengeOrder(
         phones, count=60, created_for="roll-out Brno", origin=ChallengeOrigin.BULK
     )
-    create_challenges(many, actor=_actor(alice), user=alice, now=now())
+    create_challenges(many, principal=principal_of(alice), now=now())
     old = ChallengePassword.objects.filter(redeemed_at=None)[:5].values_list("pk", flat=True)
     ChallengePassword.objects.filter(pk__in=list(old)).update(expires_at=now())
     return used
@@ -153,13 +148,17 @@ def _static(world: World, charlie: User) -> None:
         static_challenge="a secret of the printers",
         approval="automatic",
     )
-    maker = Maker(_actor(charlie), charlie, ChallengeOrigin.PAGE)
+    principal = principal_of(charlie)
     for number in (3, 4):
         Device.named(f"printer-{number}", f"device-{number}", "printers").enroll(
             challenge="a secret of the printers"
         )
     set_static(
-        printers, "a new secret of the printers", maker=maker, now=now(), overlap=timedelta(days=7)
+        printers,
+        "a new secret of the printers",
+        principal=principal,
+        now=now(),
+        overlap=timedelta(days=7),
     )
 
 

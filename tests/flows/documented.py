@@ -16,6 +16,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from accounts.models.people import RoleAssignment, User
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request
@@ -226,7 +227,7 @@ def _serial() -> str:
 
 def _challenge() -> str:
     ((challenge, _),) = create_challenges(
-        ChallengeOrder(_profile("vpn")), actor=SYSTEM, user=None, now=now()
+        ChallengeOrder(_profile("vpn")), principal=PORTAL, now=now()
     )
     return str(challenge.pk)
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models.people import Department
+from accounts.principals import PORTAL, Principal, PrincipalKind
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
@@ -28,7 +29,6 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import KeyRefused
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
-from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry
 from ca.certificates.key_blocks import block_key, unblock_key
 from ca.content.key_records import COMPROMISE_REASONS, KeyRecord
@@ -130,7 +130,7 @@ def another_authority(world: World, key: str) -> ReceivedCertRep:
 
 def a_one_time_challenge(world: World, key: str) -> ReceivedCertRep:
     profile = create_profile(world.ca, "switches", challenge="one-time", approval="automatic")
-    ((_, made),) = create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
+    ((_, made),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
     answer = Device.named("s.example", key, profile="switches").enroll(challenge=made.reveal())
     assert not ChallengePassword.objects.filter(redeemed_at__isnull=False).exists()
     return answer
@@ -277,13 +277,11 @@ def revoke_other(it: Renewing) -> None:
 
 
 def block_old(it: Renewing) -> None:
-    block_key(it.old.spki_sha256, reason="seen for sale", actor=SYSTEM, user=None, now=now())
+    block_key(it.old.spki_sha256, reason="seen for sale", principal=PORTAL, now=now())
 
 
 def block_new(it: Renewing) -> None:
-    block_key(
-        it.request.csr_spki_sha256, reason="seen for sale", actor=SYSTEM, user=None, now=now()
-    )
+    block_key(it.request.csr_spki_sha256, reason="seen for sale", principal=PORTAL, now=now())
 
 
 def while_signing(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
@@ -513,15 +511,22 @@ def test_what_is_no_key_or_no_reason_is_not_blocked(
     db: None, digest: str, reason: str, text: str
 ) -> None:
     with pytest.raises(KeyBlockRefused, match=text):
-        block_key(digest, reason=reason, actor=Actor("command", name="root"), user=None, now=now())
+        block_key(
+            digest,
+            reason=reason,
+            principal=Principal(PrincipalKind.COMMAND, name="root"),
+            now=now(),
+        )
     assert not BlockedKey.objects.exists()
 
 
 def test_a_person_without_the_right_takes_nothing_off_the_list(world: World) -> None:
-    block_key("ab" * 32, reason="lost", actor=Actor("command", name="root"), user=None, now=now())
+    block_key(
+        "ab" * 32, reason="lost", principal=Principal(PrincipalKind.COMMAND, name="root"), now=now()
+    )
     for person in (world.alice, create_person("charlie")):
         with pytest.raises(KeyBlockRefused, match="Only administrators"):
-            unblock_key("ab" * 32, comment="", actor=Actor("user"), user=person, now=now())
+            unblock_key("ab" * 32, comment="", principal=principal_of(person), now=now())
 
 
 # --------------------------------------------------------------------------------------- successors

@@ -10,7 +10,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models.people import Department, User
-from accounts.principals import asserted_principal
+from accounts.principals import PORTAL, asserted_principal
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges, withdraw_challenge
 from approvals.decisions.batch import decide_many
@@ -21,7 +21,6 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import ApprovalsError, ChallengeInvalid, NotPermitted, OwnChallenge
 from approvals.rules.states import State
-from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.x509.general_names import general_name
 from ca.x509.names import build_name
@@ -42,7 +41,11 @@ def phones(world: World) -> EnrollmentProfile:
 
 def made(profile: EnrollmentProfile, user: User | None = None, **order: Any) -> str:
     """A fresh one-time challenge."""
-    found = create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=user, now=now())
+    found = create_challenges(
+        ChallengeOrder(profile, **order),
+        principal=principal_of(user) if user else PORTAL,
+        now=now(),
+    )
     return found[0][1].reveal()
 
 
@@ -135,8 +138,7 @@ def test_a_challenge_says_who_made_it_through_what_for_whom_and_bound_to_what(
         created_for=" printer in room 7 ",
         origin=ChallengeOrigin.PAGE,
     )
-    actor = Actor("user", str(world.alice.pk), name="alice")
-    ((row, _),) = create_challenges(order, actor=actor, user=world.alice, now=now())
+    ((row, _),) = create_challenges(order, principal=principal_of(world.alice), now=now())
     row.refresh_from_db()
     assert (row.created_by, row.created_by_name, row.created_for) == (
         world.alice,
@@ -175,7 +177,7 @@ def test_only_who_may_makes_and_withdraws_challenges(
         with pytest.raises(NotPermitted, match=f"{person.username} may not make them"):
             made(phones, person)
         with pytest.raises(NotPermitted, match="not yours to withdraw"):
-            withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=person, now=now())
+            withdraw_challenge(challenge_id=row.pk, principal=principal_of(person), now=now())
     assert ChallengePassword.objects.count() == 1
     enroll(phones, secret)
 
@@ -200,7 +202,7 @@ def test_an_order_that_cannot_be_says_why(
 def test_a_withdrawn_challenge_opens_nothing(world: World, phones: EnrollmentProfile) -> None:
     secret = made(phones, world.alice)
     row = ChallengePassword.objects.get()
-    withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=world.alice, now=now())
+    withdraw_challenge(challenge_id=row.pk, principal=principal_of(world.alice), now=now())
     csr = asking(secret, CN="r1.example")
     refused(
         message(world, csr),
@@ -210,7 +212,7 @@ def test_a_withdrawn_challenge_opens_nothing(world: World, phones: EnrollmentPro
         profile="phones",
     )
     with pytest.raises(ChallengeInvalid, match="used or withdrawn already"):
-        withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=None, now=now())
+        withdraw_challenge(challenge_id=row.pk, principal=PORTAL, now=now())
     row.refresh_from_db()
     assert (row.withdrawn_by, row.redeemed_at) == (world.alice, None)
     assert (
@@ -222,7 +224,7 @@ def test_a_used_challenge_is_not_withdrawn(phones: EnrollmentProfile) -> None:
     enroll(phones, made(phones))
     with pytest.raises(ChallengeInvalid, match="used or withdrawn already"):
         withdraw_challenge(
-            challenge_id=ChallengePassword.objects.get().pk, actor=SYSTEM, user=None, now=now()
+            challenge_id=ChallengePassword.objects.get().pk, principal=PORTAL, now=now()
         )
     with pytest.raises(IntegrityError), transaction.atomic():
         ChallengePassword.objects.update(withdrawn_at=now())
@@ -242,7 +244,7 @@ def test_a_challenge_that_is_used_and_withdrawn_at_once_becomes_one_of_both(
         def withdraw(gate: threading.Barrier = gate, row: ChallengePassword = row) -> None:
             try:
                 gate.wait()
-                withdraw_challenge(challenge_id=row.pk, actor=SYSTEM, user=None, now=now())
+                withdraw_challenge(challenge_id=row.pk, principal=PORTAL, now=now())
             except ChallengeInvalid:
                 pass
             finally:

@@ -16,6 +16,7 @@ from django.apps import apps
 from django.db import connection
 from django.urls import reverse
 
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.onetime import (
     ChallengeOrder,
@@ -27,7 +28,6 @@ from approvals.challenges.static import match_static
 from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from audit.events import SYSTEM
 from ca.x509.asn1 import BMP_STRING, PRINTABLE_STRING, UTF8_STRING, der
 from ca.x509.csr import decode_csr
 from ca.x509.names import build_name
@@ -46,7 +46,7 @@ CANARY = "canary-7Qx4-ünique"
 
 def one_time(profile: EnrollmentProfile, **order: Any) -> str:
     """A fresh one-time challenge."""
-    made = create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())
+    made = create_challenges(ChallengeOrder(profile, **order), principal=PORTAL, now=now())
     return made[0][1].reveal()
 
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models.people import Department
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.device_groups import (
     add_devices,
@@ -28,7 +29,6 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from ca.x509.names import build_name
@@ -57,13 +57,13 @@ LOOPBACK = ["127.0.0.0/8"]
 
 @pytest.fixture
 def switches(world: World) -> DeviceGroup:
-    return create_group("switches", department=None, actor=SYSTEM, user=None, now=now())
+    return create_group("switches", department=None, principal=PORTAL, now=now())
 
 
 def expect(group: DeviceGroup, *rows: str, columns: str = "serial_number,mac,name") -> int:
     """Put devices on the list."""
     content = "\n".join([columns, *rows]).encode()
-    return add_devices(group, content, actor=SYSTEM, user=None, now=now())
+    return add_devices(group, content, principal=PORTAL, now=now())
 
 
 def listed_profile(world: World, group: DeviceGroup, **wanted: Any) -> EnrollmentProfile:
@@ -153,7 +153,7 @@ def test_a_name_that_the_database_cannot_hold_is_on_no_list(
         )
     phones = create_profile(world.ca, "phones", challenge="one-time")
     order = ChallengeOrder(phones, group=switches)
-    ((_, secret),) = create_challenges(order, actor=SYSTEM, user=None, now=now())
+    ((_, secret),) = create_challenges(order, principal=PORTAL, now=now())
     sent = message(
         world, request_der(build_name([("CN", "ap1.example\0")]), challenge(secret.reveal()))
     )
@@ -166,7 +166,7 @@ def test_a_list_with_a_character_that_no_text_has_is_refused(
     switches: DeviceGroup, content: bytes
 ) -> None:
     with pytest.raises(ListInvalid, match="the list is not text: it has NUL characters"):
-        add_devices(switches, content, actor=SYSTEM, user=None, now=now())
+        add_devices(switches, content, principal=PORTAL, now=now())
 
 
 def test_each_listed_device_enrolls_once_and_again_after_a_rejection(
@@ -305,7 +305,7 @@ def test_a_challenge_bound_to_a_group_serves_its_devices_only(
     expect(switches, "FOC1,,")
     phones = create_profile(world.ca, "phones", challenge="one-time")
     ((row, secret),) = create_challenges(
-        ChallengeOrder(phones, group=switches), actor=SYSTEM, user=None, now=now()
+        ChallengeOrder(phones, group=switches), principal=PORTAL, now=now()
     )
     text = secret.reveal()
     assert row.phrases() == ["device group switches"]
@@ -369,13 +369,13 @@ def test_what_is_listed_already_is_left_alone_and_who_never_called_can_be_read_b
     post(csr(world, CN="d1.example", serialNumber="FOC1"), "access")
     silent = write_silent(switches)
     assert silent.decode("utf-8-sig").splitlines()[1:] == [",001b44113ab7,,,,", "foc3,,,,,"]
-    assert add_devices(switches, silent, actor=SYSTEM, user=None, now=now()) == 0
+    assert add_devices(switches, silent, principal=PORTAL, now=now()) == 0
     expect(switches, "-7,,@lab", columns="serial_number,mac,note")
     silent = write_silent(switches)
     assert b"'-7,,,'@lab,," in silent, "no spreadsheet runs it"
-    assert add_devices(switches, silent, actor=SYSTEM, user=None, now=now()) == 0
+    assert add_devices(switches, silent, principal=PORTAL, now=now()) == 0
     ExpectedDevice.objects.get(serial_number="-7").delete()
-    assert remove_silent(switches, actor=SYSTEM, user=None, now=now()) == 2
+    assert remove_silent(switches, principal=PORTAL, now=now()) == 2
     assert ExpectedDevice.objects.get().used_by is not None
     events = (
         AuditEntry.objects.filter(subject_kind="device-group")
@@ -389,13 +389,13 @@ def test_only_administrators_change_a_group(world: World) -> None:
     north = Department.objects.create(slug="north", name="North")
     charlie = create_person("charlie", Role.ADMINISTRATOR, department=north)
     with pytest.raises(NotPermitted):
-        create_group("all", department=None, actor=SYSTEM, user=charlie, now=now())
-    group = create_group("north", department=north, actor=SYSTEM, user=charlie, now=now())
+        create_group("all", department=None, principal=principal_of(charlie), now=now())
+    group = create_group("north", department=north, principal=principal_of(charlie), now=now())
     with pytest.raises(ChallengeInvalid, match="one of that name already"):
-        create_group("north", department=north, actor=SYSTEM, user=charlie, now=now())
+        create_group("north", department=north, principal=principal_of(charlie), now=now())
     for change in (remove_silent, lambda group, **who: add_devices(group, b"name\nr1\n", **who)):
         with pytest.raises(NotPermitted):
-            change(group, actor=SYSTEM, user=world.alice, now=now())
+            change(group, principal=principal_of(world.alice), now=now())
 
 
 def test_the_pages_take_a_list_and_show_who_called(world: World) -> None:
@@ -456,7 +456,7 @@ def test_the_command_makes_fills_and_empties_groups(world: World, tmp_path: Any)
 
 
 def test_a_group_of_a_name_that_exists_is_refused_in_words(world: World) -> None:
-    make = partial(create_group, "switches", department=None, actor=SYSTEM, user=None, now=now())
+    make = partial(create_group, "switches", department=None, principal=PORTAL, now=now())
     make()
     with pytest.raises(ChallengeInvalid, match="there is one of that name already"):
         make()

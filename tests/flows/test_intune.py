@@ -12,6 +12,7 @@ from unittest import mock
 
 import pytest
 
+from accounts.principals import PORTAL
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, KeptCsr
@@ -21,7 +22,6 @@ from approvals.records.stored_csrs import discard_overdue
 from approvals.rules.errors import NotValidated, ProfileInvalid
 from approvals.validation import intune, worker
 from approvals.validation.services import ServiceOrder, order_probe, probe
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from ca.x509.csr import decode_csr
@@ -215,7 +215,9 @@ def test_a_certificate_is_held_back_until_intune_takes_the_notice(
 def test_a_profile_that_does_not_wait_delivers_and_tells_intune_later(
     cloud: Intune, phones: EnrollmentProfile
 ) -> None:
-    set_service(phones, order(secret=None, delivers_after_report=False), actor=SYSTEM, now=now())
+    set_service(
+        phones, order(secret=None, delivers_after_report=False), principal=PORTAL, now=now()
+    )
     cloud.notice = "InternalError"
     assert enroll().status is PKIStatus.SUCCESS
     assert Validation.objects.get().report == "owed"
@@ -289,7 +291,7 @@ def test_a_test_signs_in_looks_up_and_is_on_record(
     phones: EnrollmentProfile, cloud: Intune
 ) -> None:
     service = ValidationService.objects.select_related("profile").get()
-    works, text = probe(service, actor=SYSTEM, now=now())
+    works, text = probe(service, principal=PORTAL, now=now())
     assert (works, text) == (True, "signed in, and found the validation service at 127.0.0.1")
     cloud.secret = "another secret"
     assert order_probe(phones, now=now())
@@ -308,11 +310,13 @@ def test_a_test_signs_in_looks_up_and_is_on_record(
 def test_an_incomplete_tenant_is_refused(world: World) -> None:
     for missing in ({"tenant": ""}, {"client_id": ""}, {"secret": ""}, {"url": "https://x"}):
         with pytest.raises(ProfileInvalid, match="Intune: give the tenant"):
-            set_service(world.profile, order(**missing), actor=SYSTEM, now=now())
+            set_service(world.profile, order(**missing), principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="give its secret"):
-        set_service(world.profile, order(secret=None), actor=SYSTEM, now=now())
+        set_service(world.profile, order(secret=None), principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="tenant and client id are Intune's"):
-        set_service(world.profile, order(kind="webhook", secret="s" * 32), actor=SYSTEM, now=now())
+        set_service(
+            world.profile, order(kind="webhook", secret="s" * 32), principal=PORTAL, now=now()
+        )
     with pytest.raises(ProfileInvalid, match="no intune is asked"):
         create_profile(world.ca, "phones", challenge="one-time", service=order())
 

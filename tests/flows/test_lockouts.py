@@ -14,6 +14,7 @@ import pytest
 from django.core import mail
 from django.db import IntegrityError, connection, transaction
 
+from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.lockouts import (
     LOCKED_FOR,
@@ -33,7 +34,6 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.operations.alarms import MAX_ATTEMPTS, deliver_alarms, raise_alarm
 from approvals.rules.errors import Cause, NotPermitted
 from approvals.rules.policy import RenewalPolicy
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
@@ -207,14 +207,14 @@ def test_limits_of_zero_never_lock(printers: EnrollmentProfile) -> None:
 def test_a_lock_keeps_a_one_time_challenge_unused(world: World) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     locked_at_three(phones)
-    ((row, secret),) = create_challenges(ChallengeOrder(phones), actor=SYSTEM, user=None, now=now())
+    ((row, secret),) = create_challenges(ChallengeOrder(phones), principal=PORTAL, now=now())
     phone = Device.named("d1.example", "device-1", "phones")
     for number in range(3):
         phone.enroll(challenge=f"guess {number}")
     assert phone.is_told_to_wait(challenge=secret.reveal())
     row.refresh_from_db()
     assert row.redeemed_at is None
-    assert unlock(phones, actor=SYSTEM, user=None, now=now()) == 1
+    assert unlock(phones, principal=PORTAL, now=now()) == 1
     assert phone.enroll(challenge=secret.reveal()).status is PKIStatus.PENDING
 
 
@@ -224,7 +224,7 @@ def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(
 ) -> None:
     phones = create_profile(world.ca, "phones", challenge="one-time")
     locked_at_three(phones)
-    made = create_challenges(ChallengeOrder(phones, count=2), actor=SYSTEM, user=None, now=now())
+    made = create_challenges(ChallengeOrder(phones, count=2), principal=PORTAL, now=now())
     (_, used), (row, unused) = made
     phone = Device.named("d1.example", "device-1", "phones")
     assert phone.enroll(challenge=used.reveal()).status is PKIStatus.PENDING
@@ -243,7 +243,7 @@ def test_guesses_in_a_transaction_that_was_refused_count_and_its_repeats_do_not(
     assert bare(phone.enroll(challenge=unused.reveal()).fail_info_text) == "lost device"
     row.refresh_from_db()
     assert row.redeemed_at is None
-    unlock(phones, actor=SYSTEM, user=None, now=now())
+    unlock(phones, principal=PORTAL, now=now())
     assert phone.enroll(challenge=unused.reveal()).status is PKIStatus.PENDING
 
 
@@ -321,7 +321,7 @@ def fail_everywhere(profile: EnrollmentProfile, presented: Iterable[str]) -> Non
 
 def made(profile: EnrollmentProfile, origin: ChallengeOrigin = ChallengeOrigin.COMMAND) -> str:
     ((_, secret),) = create_challenges(
-        ChallengeOrder(profile, origin=origin), actor=SYSTEM, user=None, now=now()
+        ChallengeOrder(profile, origin=origin), principal=PORTAL, now=now()
     )
     return secret.reveal()
 
@@ -512,7 +512,7 @@ def test_an_auditor_sees_locks_and_does_not_unlock(printers: EnrollmentProfile) 
     guess(3)
     assert "Unlock all" not in signed_in(bob).get("/profiles/printers/locks/").content.decode()
     with pytest.raises(NotPermitted, match="may not unlock"):
-        unlock(printers, actor=SYSTEM, user=bob, now=now())
+        unlock(printers, principal=principal_of(bob), now=now())
     assert lock_end(printers, GUESSER, SECRET, now=now())
 
 

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accounts.principals import PORTAL
 from approvals.decisions.decide import reject_request
 from approvals.decisions.revocations import revoke_certificate
 from approvals.models.profiles import EnrollmentProfile, NameConflicts
@@ -21,7 +22,6 @@ from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from approvals.records.name_conflicts import conflicts_of
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from ca.content.csr_review import ProfileSpec
 from ca.models.certificates import Certificate
 from ca.x509.general_names import general_name
@@ -284,7 +284,4 @@ def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothi
     wanted = ProfileRequest(
         "two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse"
     )
-    assert (
-        create_enrollment_profile(wanted, actor=SYSTEM, user=None, now=now()).name_conflicts
-        == "refuse"
-    )
+    assert create_enrollment_profile(wanted, principal=PORTAL, now=now()).name_conflicts == "refuse"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from accounts.principals import PORTAL
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.device_setup.configurations.mdm import INTUNE_PATTERNS, intune, jamf
 from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from ca.certificates.store import subject_of
 from ca.content.csr_review import ProfileSpec
 from ca.models.certificates import Certificate
@@ -52,7 +52,7 @@ def send(
     *sans: tuple[str, str],
 ) -> Answer:
     """Ask with a fresh one-time challenge of the profile; a worker is at it."""
-    ((_, made),) = create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
+    ((_, made),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
     names = (
         [extension_request(san(*(general_name(kind, value) for kind, value in sans)))]
         if sans

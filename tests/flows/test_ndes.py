@@ -17,6 +17,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models.people import Department
+from accounts.principals import PORTAL
 from approvals.challenge_orders.ndes import WRONG_A_MINUTE
 from approvals.challenge_orders.ndes_accounts import (
     NdesAccountOrder,
@@ -28,7 +29,6 @@ from approvals.models.challenges import ChallengePassword
 from approvals.models.ndes import NdesAccount
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from audit.events import SYSTEM
 from audit.models import AuditEntry, RepeatedEvent
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.world import Device, World, create_profile, later, now
@@ -44,7 +44,7 @@ class Mdm:
     def __init__(self, profile: EnrollmentProfile, **order: Any) -> None:
         given: dict[str, Any] = {"name": "jamf", "profile": profile, "owner": "Mobile team"} | order
         wanted = NdesAccountOrder(**given)
-        self.account, secret = create_ndes_account(wanted, actor=SYSTEM, user=None, now=now())
+        self.account, secret = create_ndes_account(wanted, principal=PORTAL, now=now())
         self.password = secret.reveal()
 
     def get(
@@ -263,7 +263,7 @@ def test_a_digest_is_of_one_account_and_one_password(mdm: Mdm, phones: Enrollmen
     }
     assert len(digests) == 6
     assert mdm.password not in digests
-    new = replace_password(mdm.account, actor=SYSTEM, now=now()).reveal()
+    new = replace_password(mdm.account, principal=PORTAL, now=now()).reveal()
     assert mdm.get(secure=True).status_code == 401
     assert mdm.get(new, secure=True).status_code == 200
 
@@ -288,9 +288,9 @@ def test_a_disabled_account_and_a_profile_of_another_kind_get_no_permission(
     EnrollmentProfile.objects.filter(pk=phones.pk).update(challenge="none")
     assert NO_PERMISSION in mdm.page()
     EnrollmentProfile.objects.filter(pk=phones.pk).update(challenge="one-time")
-    assert disable_ndes_account(mdm.account, actor=SYSTEM, now=now())
+    assert disable_ndes_account(mdm.account, principal=PORTAL, now=now())
     assert NO_PERMISSION in mdm.page()
-    assert not disable_ndes_account(mdm.account, actor=SYSTEM, now=now())
+    assert not disable_ndes_account(mdm.account, principal=PORTAL, now=now())
     assert mdm.get("wrong").status_code == 401
     assert causes() == {
         "profile takes no one-time challenges": 1,
@@ -300,7 +300,7 @@ def test_a_disabled_account_and_a_profile_of_another_kind_get_no_permission(
 
 
 def test_a_new_password_replaces_the_old_one(mdm: Mdm) -> None:
-    fresh = replace_password(mdm.account, actor=SYSTEM, now=now()).reveal()
+    fresh = replace_password(mdm.account, principal=PORTAL, now=now()).reveal()
     assert mdm.get().status_code == 401
     assert mdm.get(fresh).status_code == 200
 
@@ -313,7 +313,7 @@ def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
     mdm: Mdm, change: Any, cause: str
 ) -> None:
     def slow(*_: object) -> bool:
-        change(NdesAccount.objects.get(), actor=SYSTEM, now=now())
+        change(NdesAccount.objects.get(), principal=PORTAL, now=now())
         return True
 
     NdesAccount.objects.update(digest="")

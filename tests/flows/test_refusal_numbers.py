@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from accounts.models.people import Department, User
 from accounts.permissions import can
+from accounts.principals import PORTAL
 from accounts.roles import Role, Verb
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request, reject_request
@@ -146,9 +147,9 @@ def test_a_text_and_its_number_fit_into_fail_info_text(text: str, digits: str) -
 
 
 def one_time(profile: EnrollmentProfile, **order: Any) -> str:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[
-        0
-    ][1].reveal()
+    return create_challenges(ChallengeOrder(profile, **order), principal=PORTAL, now=now())[0][
+        1
+    ].reveal()
 
 
 @pytest.mark.usefixtures("moment")
@@ -494,7 +495,7 @@ def test_the_log_names_the_version_of_the_certificate_profile_as_page_and_decisi
     profile = world.profile.certificate_profile
     for number in range(1, versions):
         spec = ProfileSpec(validity_days=30 + number)
-        save_profile_version(profile, spec, actor=SYSTEM, user=None, now=now())
+        save_profile_version(profile, spec, principal=PORTAL, now=now())
     Device.named("r1.example").enroll()
     request = EnrollmentRequest.objects.get()
     approve_request(

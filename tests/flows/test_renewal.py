@@ -9,10 +9,10 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.urls import reverse
 
-from accounts.principals import Evidence
+from accounts.principals import PORTAL, Evidence
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
-from approvals.challenges.static import Maker, set_static
+from approvals.challenges.static import set_static
 from approvals.decisions.decide import reject_request, reopen_request
 from approvals.decisions.review_digest import review_digest, review_of
 from approvals.models.challenges import ChallengePassword, FailedChallenges
@@ -22,7 +22,6 @@ from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.profiles.manage import save_profile
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from pkiportal.management.request_facts import request_document, request_text
@@ -334,9 +333,9 @@ def test_the_renewed_certificate_of_a_request_does_not_change(world: World) -> N
 
 
 def one_time(profile: EnrollmentProfile, **order: Any) -> str:
-    return create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())[
-        0
-    ][1].reveal()
+    return create_challenges(ChallengeOrder(profile, **order), principal=PORTAL, now=now())[0][
+        1
+    ].reveal()
 
 
 def test_a_challenge_in_a_renewal_is_not_needed_but_has_to_be_right(world: World) -> None:
@@ -398,7 +397,7 @@ def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_ov
         renewal=RenewalPolicy(mode="automatic", window=ALWAYS),
     )
     old = certified(world, Device.named(NAME, profile="printers"), challenge="eight-loud-otters")
-    set_static(printers, "nine-quiet-otters", maker=Maker(SYSTEM), now=now())
+    set_static(printers, "nine-quiet-otters", principal=PORTAL, now=now())
     assert told(renew(old, profile="printers", challenge_password="eight-loud-otters")) == PENDING
     assert (newest().challenge, newest().state) == ("none", State.APPROVED)
     assert not FailedChallenges.objects.exists()
@@ -410,7 +409,7 @@ def test_a_renewal_with_the_static_challenge_of_before_the_rotation_is_passed_ov
 def test_the_log_says_what_a_profile_allows(world: World) -> None:
     allow(world, grace=timedelta(days=1))
     profile = EnrollmentProfile.objects.get(pk=world.profile.pk)
-    save_profile(profile, actor=SYSTEM, now=now(), is_new=False)
+    save_profile(profile, principal=PORTAL, now=now(), is_new=False)
     data = AuditEntry.objects.filter(event="profile:change").latest("id").data
     said = {key: value for key, value in data.items() if key.startswith("renewal")}
     assert said == {

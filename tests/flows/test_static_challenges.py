@@ -8,9 +8,9 @@ from django.core import mail
 from django.db import IntegrityError, transaction
 
 from accounts.models.people import User
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Role
 from approvals.challenges.static import (
-    Maker,
     current,
     end_overlap,
     overdue,
@@ -27,7 +27,6 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.operations.alarms import deliver_alarms
 from approvals.rules.errors import ChallengeInvalid, NotPermitted
 from approvals.rules.states import State
-from audit.events import SYSTEM, Actor
 from audit.models import AuditEntry
 from scep.protocol.constants import PKIStatus
 from tests.flows.wire import causes
@@ -35,7 +34,7 @@ from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, later, now, principal_of
 
 OLD, NEW = "the old secret of the printers", "the new secret of the printers"
-COMMAND = Maker(SYSTEM)
+COMMAND = Principal(kind=PrincipalKind.COMMAND, name="root")
 
 
 @pytest.fixture
@@ -49,8 +48,8 @@ def charlie(world: World) -> User:
     return create_person("charlie", Role.ADMINISTRATOR)
 
 
-def by(user: User) -> Maker:
-    return Maker(Actor("user", str(user.pk), name=user.username), user)
+def by(user: User) -> Principal:
+    return principal_of(user)
 
 
 def ask(number: int, challenge: str) -> PKIStatus:
@@ -61,7 +60,7 @@ def ask(number: int, challenge: str) -> PKIStatus:
 def test_a_rotation_takes_the_new_one_at_once_and_the_old_one_until_its_time(
     printers: EnrollmentProfile, charlie: User
 ) -> None:
-    set_static(printers, NEW, maker=by(charlie), now=now(), overlap=timedelta(days=7))
+    set_static(printers, NEW, principal=by(charlie), now=now(), overlap=timedelta(days=7))
     assert (ask(1, NEW), ask(2, OLD)) == (PKIStatus.PENDING, PKIStatus.PENDING)
     new, old = taken(printers, now=now())
     assert (new.created_by, new.created_by_name, old.created_by) == (charlie, "charlie", None)
@@ -76,8 +75,8 @@ def test_a_rotation_takes_the_new_one_at_once_and_the_old_one_until_its_time(
 def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grows(
     printers: EnrollmentProfile,
 ) -> None:
-    set_static(printers, NEW, maker=COMMAND, now=now(), overlap=timedelta(days=7))
-    set_static(printers, NEW + "!", maker=COMMAND, now=now(), overlap=timedelta(days=30))
+    set_static(printers, NEW, principal=COMMAND, now=now(), overlap=timedelta(days=7))
+    set_static(printers, NEW + "!", principal=COMMAND, now=now(), overlap=timedelta(days=30))
     retirements = (
         StaticChallenge.objects.filter(profile=printers)
         .order_by("id")
@@ -87,7 +86,7 @@ def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grow
     assert first is not None
     assert second is not None
     assert (third, first < second) == (None, True)
-    set_static(printers, NEW + "?", maker=COMMAND, now=now())
+    set_static(printers, NEW + "?", principal=COMMAND, now=now())
     assert (ask(1, OLD), ask(2, NEW), ask(3, NEW + "!")) == (PKIStatus.FAILURE,) * 3
     assert ask(4, NEW + "?") is PKIStatus.PENDING
 
@@ -95,14 +94,14 @@ def test_a_rotation_without_overlap_ends_every_old_one_and_an_overlap_never_grow
 def test_an_overlap_is_ended_by_hand_the_current_one_is_not(
     printers: EnrollmentProfile, charlie: User
 ) -> None:
-    set_static(printers, NEW, maker=COMMAND, now=now(), overlap=timedelta(days=7))
+    set_static(printers, NEW, principal=COMMAND, now=now(), overlap=timedelta(days=7))
     new, old = taken(printers, now=now())
     with pytest.raises(ChallengeInvalid, match="it is the current one"):
-        end_overlap(challenge_id=new.pk, maker=by(charlie), now=now())
-    end_overlap(challenge_id=old.pk, maker=by(charlie), now=now())
+        end_overlap(challenge_id=new.pk, principal=by(charlie), now=now())
+    end_overlap(challenge_id=old.pk, principal=by(charlie), now=now())
     assert ask(1, OLD) is PKIStatus.FAILURE
     with pytest.raises(ChallengeInvalid, match="over already"):
-        end_overlap(challenge_id=old.pk, maker=by(charlie), now=now())
+        end_overlap(challenge_id=old.pk, principal=by(charlie), now=now())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_what_cannot_be_a_static_challenge_says_why(
     printers: EnrollmentProfile, text: str, overlap: int, words: str
 ) -> None:
     with pytest.raises(ChallengeInvalid, match=words):
-        set_static(printers, text, maker=COMMAND, now=now(), overlap=timedelta(days=overlap))
+        set_static(printers, text, principal=COMMAND, now=now(), overlap=timedelta(days=overlap))
     assert StaticChallenge.objects.filter(profile=printers).count() == 1
 
 
@@ -130,12 +129,12 @@ def test_only_administrators_set_reveal_and_end(
     row = current(printers)
     assert row is not None
     with pytest.raises(NotPermitted, match="only its administrators"):
-        set_static(printers, NEW, maker=by(world.alice), now=now())
+        set_static(printers, NEW, principal=by(world.alice), now=now())
     for use_case in (reveal_static, end_overlap):
         with pytest.raises(NotPermitted):
-            use_case(challenge_id=row.pk, maker=by(world.alice), now=now())
+            use_case(challenge_id=row.pk, principal=by(world.alice), now=now())
     assert not AuditEntry.objects.filter(event="challenge:reveal").exists()
-    secret = reveal_static(challenge_id=row.pk, maker=by(charlie), now=now())
+    secret = reveal_static(challenge_id=row.pk, principal=by(charlie), now=now())
     assert (secret.reveal(), repr(secret)) == (OLD, "Secret(…)")
     entry = AuditEntry.objects.get(event="challenge:reveal")
     assert (entry.subject_id, entry.actor_id) == (str(row.pk), str(charlie.pk))
@@ -148,7 +147,7 @@ def test_a_static_challenge_under_a_lost_key_is_not_revealed_and_says_what_to_do
     assert row is not None
     settings.CHALLENGE_KEY = lambda: b"another key"
     with pytest.raises(ChallengeInvalid, match="PORTAL_CHALLENGE_KEY is not the key"):
-        reveal_static(challenge_id=row.pk, maker=COMMAND, now=now())
+        reveal_static(challenge_id=row.pk, principal=COMMAND, now=now())
     assert not AuditEntry.objects.filter(event="challenge:reveal").exists()
 
 
@@ -160,7 +159,7 @@ def test_who_set_a_static_challenge_and_what_it_opened_never_changes(
     for name, value in changes.items():
         with pytest.raises(IntegrityError), transaction.atomic():
             StaticChallenge.objects.filter(profile=printers).update(**{name: value})
-    set_static(printers, NEW, maker=COMMAND, now=now())
+    set_static(printers, NEW, principal=COMMAND, now=now())
     with pytest.raises(IntegrityError), transaction.atomic():
         StaticUse.objects.update(challenge=current(printers))
 
@@ -170,7 +169,7 @@ def test_who_set_a_static_challenge_may_approve_what_it_opened(
 ) -> None:
     """It is shared by all devices: who set it knows no more of this one than anybody."""
     dora = create_person("dora", Role.ADMINISTRATOR, Role.OFFICER)
-    set_static(printers, NEW, maker=by(dora), now=now())
+    set_static(printers, NEW, principal=by(dora), now=now())
     ask(1, NEW)
     request = EnrollmentRequest.objects.get()
     approve_request(request_id=request.pk, principal=principal_of(dora), comment="", now=now())
@@ -200,7 +199,7 @@ def test_an_old_one_is_warned_of_and_mailed_about_once_a_month(
     assert Alarm.objects.get().outcome == "sent"
     assert sweep.remind_of_static(now=moment + timedelta(days=30)) == 1
     assert any("days old" in text for _, text in warnings_of(printers, now=moment))
-    set_static(printers, NEW, maker=COMMAND, now=moment)
+    set_static(printers, NEW, principal=COMMAND, now=moment)
     assert overdue(now=moment + timedelta(days=1)) == []
     settings.PORTAL_STATIC_CHALLENGE_DAYS = 0
     assert overdue(now=moment + timedelta(days=4000)) == []
@@ -287,7 +286,7 @@ def test_the_page_of_one_shows_what_it_opened(printers: EnrollmentProfile, charl
 
 
 def test_the_page_ends_an_overlap(printers: EnrollmentProfile, charlie: User) -> None:
-    set_static(printers, NEW, maker=COMMAND, now=now(), overlap=timedelta(days=7))
+    set_static(printers, NEW, principal=COMMAND, now=now(), overlap=timedelta(days=7))
     new, old = taken(printers, now=now())
     client = signed_in(charlie)
     assert "End now" in client.get("/profiles/printers/static/").content.decode()

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from accounts.principals import PORTAL
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
 from approvals.issuance.sweep import sweep
@@ -18,7 +19,6 @@ from approvals.models.profiles import EnrollmentProfile, OnDuplicate
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.rules.errors import AlreadyDecided
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.content.csr_review import ProfileSpec
 from ca.models.certificates import Certificate
@@ -68,7 +68,7 @@ def reject(world: World, reason: str = "wrong site") -> EnrollmentRequest:
 
 def challenge(profile: EnrollmentProfile, **order: Any) -> str:
     """A fresh one-time challenge."""
-    made = create_challenges(ChallengeOrder(profile, **order), actor=SYSTEM, user=None, now=now())
+    made = create_challenges(ChallengeOrder(profile, **order), principal=PORTAL, now=now())
     return made[0][1].reveal()
 
 

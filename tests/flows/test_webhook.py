@@ -14,6 +14,7 @@ from unittest import mock
 
 import pytest
 
+from accounts.principals import PORTAL
 from approvals.decisions.batch import decide_many
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
 from approvals.enrollment.answers import answer_of
@@ -29,7 +30,6 @@ from approvals.validation import worker
 from approvals.validation.messages import Answer, Question, Word
 from approvals.validation.services import ServiceOrder
 from approvals.validation.webhook_messages import signature_of
-from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.x509.csr import decode_csr
 from outbound.targets import read_allowed_host
@@ -393,7 +393,7 @@ def test_a_dead_mdm_leaves_the_device_pending_until_it_is_back(
         )
         assert enroll().status is PKIStatus.PENDING
     assert "refused" in Validation.objects.get().fault
-    set_service(phones, order(stand_in), actor=SYSTEM, now=now())
+    set_service(phones, order(stand_in), principal=PORTAL, now=now())
     work()
     assert poll().status is PKIStatus.PENDING  # it is asked again after a second, not at once
     make_due()
@@ -449,7 +449,7 @@ def test_a_host_that_the_operator_took_off_the_list_is_not_called(
 def test_a_profile_cannot_name_a_host_that_is_not_on_the_list(world: World) -> None:
     wanted = ServiceOrder(kind="webhook", url="https://10.0.0.1/", secret=SECRET)
     with pytest.raises(ProfileInvalid, match="not on the list of hosts"):
-        set_service(world.profile, wanted, actor=SYSTEM, now=now())
+        set_service(world.profile, wanted, principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="a service has to be named"):
         create_profile(world.ca, "phones", challenge="webhook")
 
@@ -457,15 +457,15 @@ def test_a_profile_cannot_name_a_host_that_is_not_on_the_list(world: World) -> N
 def test_a_profile_is_switched_to_a_webhook_and_its_log_has_no_secret(
     world: World, stand_in: StandIn
 ) -> None:
-    set_service(world.profile, order(stand_in, reports=True), actor=SYSTEM, now=now())
+    set_service(world.profile, order(stand_in, reports=True), principal=PORTAL, now=now())
     world.profile.refresh_from_db()
     assert world.profile.challenge == "webhook"
     entry = AuditEntry.objects.get(event="validation-service:change")
     assert (entry.data["url"], entry.data["secret_replaced"]) == (f"{stand_in.origin}/scep", True)
     assert SECRET not in json.dumps(entry.data)
-    set_service(world.profile, order(stand_in, secret=None), actor=SYSTEM, now=now())
+    set_service(world.profile, order(stand_in, secret=None), principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="at least 32"):
-        set_service(world.profile, order(stand_in, secret="short"), actor=SYSTEM, now=now())
+        set_service(world.profile, order(stand_in, secret="short"), principal=PORTAL, now=now())
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
@@ -483,7 +483,7 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
     wanted = ServiceOrder(
         kind="intune", tenant="contoso.example", client_id="x", secret="a client secret"
     )
-    set_service(phones, wanted, actor=SYSTEM, now=now())
+    set_service(phones, wanted, principal=PORTAL, now=now())
     work()
     assert Validation.objects.get().fault.startswith("nobody is set whom to ask")
     assert ValidationService.objects.get().last_fault == ""

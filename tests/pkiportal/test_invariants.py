@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import F, Model
 
+from accounts.principals import PORTAL
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request
 from approvals.decisions.revocations import revoke_certificate
@@ -20,7 +21,7 @@ from approvals.models.decisions import Decision
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.rules.states import State
-from audit.events import SYSTEM, Event
+from audit.events import Event
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
@@ -39,7 +40,7 @@ def issued(world: World) -> World:
     tables.
     """
     profile = create_profile(world.ca, "guarded", challenge="one-time")
-    made = create_challenges(ChallengeOrder(profile, count=2), actor=SYSTEM, user=None, now=now())
+    made = create_challenges(ChallengeOrder(profile, count=2), principal=PORTAL, now=now())
     for number, (_, secret) in enumerate(made, start=1):
         device = Device.named(f"r{number}.example", f"device-{number}", "guarded")
         device.enroll(challenge=secret.reveal(), dns_names=[device.name])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.principals import Evidence, asserted_principal
+from accounts.principals import PORTAL, Evidence, asserted_principal
 from accounts.roles import Role
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, OutboxMessage
@@ -17,7 +17,7 @@ from approvals.profiles.manage import ProfileRequest, create_enrollment_profile,
 from approvals.reading.queue import certificates_without_self_tests, requests_of, signing_health
 from approvals.rules.errors import ProfileInvalid
 from approvals.rules.states import State
-from audit.events import SYSTEM, Event
+from audit.events import Event
 from audit.models import AuditEntry
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority
@@ -271,15 +271,13 @@ def test_a_ca_of_self_tests_issues_for_nothing_else(world: World, loop: Enrollme
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
         create_enrollment_profile(
             ProfileRequest("printers", loop.ca, ProfileSpec(), challenge="none"),
-            actor=SYSTEM,
-            user=None,
+            principal=PORTAL,
             now=now(),
         )
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
         create_enrollment_profile(
             ProfileRequest("other", world.ca, ProfileSpec(), challenge="none", for_self_test=True),
-            actor=SYSTEM,
-            user=None,
+            principal=PORTAL,
             now=now(),
         )
 
@@ -290,12 +288,12 @@ def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(
     fresh = create_ca("fresh", ra_key="device-3")
     loop.ca = fresh
     with pytest.raises(ProfileInvalid, match="serves self-tests only"):
-        save_profile(loop, actor=SYSTEM, now=now(), is_new=False)
+        save_profile(loop, principal=PORTAL, now=now(), is_new=False)
     CertificateAuthority.objects.filter(pk=fresh.pk).update(is_test=True)
     profile = create_profile(CertificateAuthority.objects.get(pk=fresh.pk), "trial")
     assert profile.is_test
     profile.ca = world.ca
-    save_profile(profile, actor=SYSTEM, now=now(), is_new=False)
+    save_profile(profile, principal=PORTAL, now=now(), is_new=False)
     assert not EnrollmentProfile.objects.get(slug="trial").is_test, (
         "it issues real certificates now"
     )
@@ -304,9 +302,9 @@ def test_the_mark_of_a_test_follows_the_ca_and_a_self_test_has_a_test_ca(
 def test_the_profile_is_made_once_and_not_in_the_place_of_a_real_one(
     world: World, loop: EnrollmentProfile
 ) -> None:
-    assert ensure_self_test_profile(actor=SYSTEM, now=now()) == loop
+    assert ensure_self_test_profile(principal=PORTAL, now=now()) == loop
     assert loop.is_test
     assert loop.ca.is_test
     EnrollmentProfile.objects.filter(pk=loop.pk).update(for_self_test=False)
     with pytest.raises(SelfTestRefused, match="not for self-tests"):
-        ensure_self_test_profile(actor=SYSTEM, now=now())
+        ensure_self_test_profile(principal=PORTAL, now=now())

@@ -7,9 +7,8 @@ from unittest import mock
 from django.test import Client
 
 from accounts.models.people import User
-from accounts.principals import Principal, PrincipalKind
+from accounts.principals import PORTAL, Principal, PrincipalKind
 from approvals.models.profiles import EnrollmentProfile
-from audit.events import SYSTEM
 from ca.signing.crl import issue_due_crls
 from pkiportal.management.self_test_profile import ensure_self_test_profile
 from scep.transport import Transport
@@ -28,7 +27,7 @@ def create_loop() -> EnrollmentProfile:
         "keys.file.generate",
         lambda spec: ec_key() if spec.startswith("ec:") else rsa_key("device-2"),
     ):
-        return ensure_self_test_profile(actor=SYSTEM, now=now())
+        return ensure_self_test_profile(principal=PORTAL, now=now())
 
 
 def with_worker(*_: object) -> None:

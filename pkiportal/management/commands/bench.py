@@ -36,7 +36,7 @@ from audit.models import AuditEntry
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
 from ca.signing.service_keys import certify_service_keys
-from pkiportal.management.arguments import command_actor
+from pkiportal.management.arguments import command_principal
 from pkiportal.management.load.bench_load import (
     AnswerWrong,
     BareCosts,
@@ -218,9 +218,9 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
 
 def _create_profile() -> EnrollmentProfile:
     """A test CA and profile with a name of their own, so that a database may be measured twice."""
-    name, now, actor = f"bench-{secrets.token_hex(4)}", timezone.now(), command_actor()
+    name, now, principal = f"bench-{secrets.token_hex(4)}", timezone.now(), command_principal()
     wanted = AuthorityRequest(name=name, subject=f"CN={name}", key_type="rsa:2048", is_test=True)
-    ca = create_authority(wanted, actor=actor, now=now)
+    ca = create_authority(wanted, actor=principal.actor, now=now)
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
     request = ProfileRequest(
@@ -231,7 +231,7 @@ def _create_profile() -> EnrollmentProfile:
         challenge="none",
         allow_asserted_decisions=True,
     )
-    profile = create_enrollment_profile(request, actor=actor, user=None, now=now)
+    profile = create_enrollment_profile(request, principal=principal, now=now)
     EnrollmentProfile.objects.filter(pk=profile.pk).update(
         max_open_requests=10**6, max_open_per_address=10**6
     )

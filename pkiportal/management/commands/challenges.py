@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from approvals.challenges.lists import ListedChallenge, make_list, read_list, write_list
 from approvals.challenges.onetime import withdraw_challenge
-from approvals.challenges.static import Maker, current, reveal_static, set_static
+from approvals.challenges.static import current, reveal_static, set_static
 from approvals.models.challenges import ChallengePassword, StaticChallenge
 from pkiportal.management.arguments import (
-    command_actor,
+    command_principal,
     content_of,
     duration,
     duration_or_none,
@@ -120,9 +120,8 @@ class Command(PortalCommand):
         orders = read_list(
             content_of(options["file"]), profile=profile, lifetime=options["expires"]
         )
-        actor = command_actor(on_behalf_of=user)
         made = make_list(
-            orders, actor=actor, user=user, now=now, progress=self._progress(len(orders))
+            orders, principal=command_principal(user), now=now, progress=self._progress(len(orders))
         )
         self._print(made)
 
@@ -140,7 +139,7 @@ class Command(PortalCommand):
     def _withdraw(self, options: dict[str, Any], now: datetime) -> None:
         keys = [identifier(text, of="challenge") for text in options["ids"]]
         for key in keys:
-            withdraw_challenge(challenge_id=key, actor=command_actor(), user=None, now=now)
+            withdraw_challenge(challenge_id=key, principal=command_principal(), now=now)
         self.say(
             options,
             [{"id": str(key), "state": "withdrawn"} for key in keys],
@@ -150,7 +149,7 @@ class Command(PortalCommand):
     def _rotate(self, options: dict[str, Any], now: datetime) -> None:
         profile, text = profile_named(options["slug"]), secret_from(options["secret_file"])
         row = set_static(
-            profile, text, maker=Maker(command_actor()), now=now, overlap=options["overlap"]
+            profile, text, principal=command_principal(), now=now, overlap=options["overlap"]
         )
         until = now + options["overlap"] if options["overlap"] else None
         document = {"id": str(row.pk), "profile": profile.slug, "old_until": iso(until)}
@@ -170,7 +169,7 @@ class Command(PortalCommand):
                 "rotate`"
             )
         self.stdout.write(
-            reveal_static(challenge_id=row.pk, maker=Maker(command_actor()), now=now).reveal()
+            reveal_static(challenge_id=row.pk, principal=command_principal(), now=now).reveal()
         )
 
 

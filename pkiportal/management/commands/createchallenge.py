@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from pkiportal.management.arguments import (
-    command_actor,
+    command_principal,
     device_group_named,
     duration,
     maker_named,
@@ -61,9 +61,7 @@ class Command(PortalCommand):
             created_for=options["created_for"],
         )
         officer = maker_named(options["officer"])
-        made = create_challenges(
-            order, actor=command_actor(officer), user=officer, now=timezone.now()
-        )
+        made = create_challenges(order, principal=command_principal(officer), now=timezone.now())
         document = [
             {
                 "challenge": secret.reveal(),

@@ -32,7 +32,7 @@ from ca.models.authorities import CertificatesShape
 from pkiportal.management.arguments import (
     USAGE,
     authority_named,
-    command_actor,
+    command_principal,
     count,
     device_group_named,
     duration,
@@ -124,7 +124,7 @@ class Command(PortalCommand):
             ),
         )
         profile = create_enrollment_profile(
-            request, actor=command_actor(), user=None, now=timezone.now()
+            request, principal=command_principal(), now=timezone.now()
         )
         document = profile_document(profile)
         self.say(options, document, f"Created {profile.slug}: {document['scep_url']}")

@@ -5,7 +5,6 @@ file.
 import base64
 import os
 from argparse import ArgumentParser
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,12 @@ from approvals.device_setup.setup import (
 )
 from approvals.models.profiles import EnrollmentProfile
 from database.encryption import Secret
-from pkiportal.management.arguments import command_actor, duration, officer_named, profile_named
+from pkiportal.management.arguments import (
+    command_principal,
+    duration,
+    officer_named,
+    profile_named,
+)
 from pkiportal.management.portal_command import PortalCommand
 
 _PRIVATE = 0o600
@@ -127,8 +131,8 @@ class Command(PortalCommand):
 
 def _challenge(recipient: Recipient, officer_name: str | None) -> Secret:
     officer = officer_named(officer_name) if officer_name else None
-    actor = replace(command_actor(), on_behalf_of=officer.username if officer else "")
-    return create_configuration_challenge(recipient, actor=actor, user=officer, now=timezone.now())
+    principal = command_principal(officer)
+    return create_configuration_challenge(recipient, principal=principal, now=timezone.now())
 
 
 def _document(

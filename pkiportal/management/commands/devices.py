@@ -13,7 +13,7 @@ from approvals.challenges.device_groups import (
 )
 from approvals.models.devices import DeviceGroup, ExpectedDevice
 from pkiportal.management.arguments import (
-    command_actor,
+    command_principal,
     content_of,
     department_named,
     device_group_named,
@@ -73,8 +73,7 @@ class Command(PortalCommand):
         group = create_group(
             options["group"],
             department=department,
-            actor=command_actor(),
-            user=None,
+            principal=command_principal(),
             now=timezone.now(),
         )
         self.say(
@@ -86,7 +85,7 @@ class Command(PortalCommand):
     def _add(self, options: dict[str, Any]) -> None:
         group = device_group_named(options["group"])
         added = add_devices(
-            group, content_of(options["file"]), actor=command_actor(), user=None, now=timezone.now()
+            group, content_of(options["file"]), principal=command_principal(), now=timezone.now()
         )
         self.say(
             options, {"group": group.slug, "added": added}, f"{added} new devices are expected."
@@ -114,7 +113,7 @@ class Command(PortalCommand):
 
     def _remove(self, options: dict[str, Any]) -> None:
         group = device_group_named(options["group"])
-        removed = remove_silent(group, actor=command_actor(), user=None, now=timezone.now())
+        removed = remove_silent(group, principal=command_principal(), now=timezone.now())
         self.say(options, {"group": group.slug, "removed": removed}, f"Removed: {removed}.")
 
 

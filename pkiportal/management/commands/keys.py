@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from ca.certificates.key_blocks import block_key, blocked_keys, unblock_key
 from ca.models.keys import BlockedKey
-from pkiportal.management.arguments import command_actor
+from pkiportal.management.arguments import command_principal
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -46,8 +46,7 @@ class Command(PortalCommand):
                 entry = block_key(
                     options["sha256"],
                     reason=options["reason"],
-                    actor=command_actor(),
-                    user=None,
+                    principal=command_principal(),
                     now=timezone.now(),
                 )
                 self.say(options, _document(entry), f"{entry.spki_sha256}: blocked")
@@ -55,8 +54,7 @@ class Command(PortalCommand):
                 unblock_key(
                     options["sha256"],
                     comment=options["comment"],
-                    actor=command_actor(),
-                    user=None,
+                    principal=command_principal(),
                     now=timezone.now(),
                 )
                 self.say(

@@ -18,7 +18,12 @@ from approvals.challenge_orders.ndes_accounts import (
     replace_password,
 )
 from approvals.models.ndes import NdesAccount, NdesEncoding
-from pkiportal.management.arguments import command_actor, duration, profile_named, unknown
+from pkiportal.management.arguments import (
+    command_principal,
+    duration,
+    profile_named,
+    unknown,
+)
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import scep_url
@@ -105,18 +110,18 @@ class Command(PortalCommand):
             encoding=options["encoding"],
         )
         account, secret = create_ndes_account(
-            order, actor=command_actor(), user=None, now=timezone.now()
+            order, principal=command_principal(), now=timezone.now()
         )
         self._shown(options, account, secret.reveal())
 
     def _password(self, options: dict[str, Any]) -> None:
         account = _account_named(options["name"])
-        secret = replace_password(account, actor=command_actor(), now=timezone.now())
+        secret = replace_password(account, principal=command_principal(), now=timezone.now())
         self._shown(options, account, secret.reveal())
 
     def _disable(self, options: dict[str, Any]) -> None:
         account = _account_named(options["name"])
-        if not disable_ndes_account(account, actor=command_actor(), now=timezone.now()):
+        if not disable_ndes_account(account, principal=command_principal(), now=timezone.now()):
             raise CommandError(f"NDES account {account.name} is disabled already")
         self.say(
             options, _document(account), f"Disabled {account.name}: it gets no challenge any more."

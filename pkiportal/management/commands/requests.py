@@ -21,7 +21,7 @@ from approvals.rules.errors import ApprovalsError
 from approvals.rules.states import State
 from pkiportal.management.arguments import (
     USAGE,
-    command_actor,
+    command_principal,
     identifier,
     officer_principal,
     profile_named,
@@ -172,7 +172,9 @@ def _retry(options: dict[str, Any]) -> list[DecisionResult]:
     for position, request_id in enumerate(ids):
         try:
             if principal is None:
-                order_retry(request_id=request_id, actor=command_actor(), now=timezone.now())
+                order_retry(
+                    request_id=request_id, principal=command_principal(), now=timezone.now()
+                )
             else:
                 retry_request(request_id=request_id, principal=principal, now=timezone.now())
             results.append(DecisionResult(request_id, done=True, text="ordered again"))

@@ -17,7 +17,7 @@ from approvals.reading.queue import without_self_tests
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.profile_spec import ProfileSpec
 from ca.models.authorities import CertificateAuthority
-from pkiportal.management.arguments import command_actor
+from pkiportal.management.arguments import command_actor, command_principal
 from pkiportal.management.load.seed_rows import Plan, seed
 from pkiportal.management.portal_command import PortalCommand
 
@@ -96,12 +96,12 @@ def _profile() -> EnrollmentProfile:
                 f"profile {NAME!r}: it is there, but not of a test CA; seeded rows need that name"
             )
         return found
-    now, actor = timezone.now(), command_actor()
+    now, principal = timezone.now(), command_principal()
     authority = CertificateAuthority.objects.filter(
         name=NAME, is_test=True
     ).first() or create_authority(
         AuthorityRequest(NAME, "CN=Seeded test CA,O=Example", key_type="ec:p256", is_test=True),
-        actor=actor,
+        actor=principal.actor,
         now=now,
     )
     wanted = ProfileRequest(
@@ -112,4 +112,4 @@ def _profile() -> EnrollmentProfile:
         challenge=ChallengePolicy.NONE,
         name="Seeded for load tests",
     )
-    return create_enrollment_profile(wanted, actor=actor, user=None, now=now)
+    return create_enrollment_profile(wanted, principal=principal, now=now)

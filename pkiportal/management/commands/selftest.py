@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from pkiportal.management.arguments import (
     USAGE,
-    command_actor,
     command_principal,
     officer_principal,
     profile_named,
@@ -61,7 +60,7 @@ class Command(PortalCommand):
             officer_principal(options["officer"]) if options["officer"] else command_principal()
         )
         if options["profile"] == NAME:
-            profile = ensure_self_test_profile(actor=command_actor(), now=now)
+            profile = ensure_self_test_profile(principal=command_principal(), now=now)
         else:
             profile = profile_named(options["profile"])
         run = start_run(profile=profile, principal=principal, now=now, url=options["url"])

@@ -24,7 +24,7 @@ from approvals.rules.errors import ApprovalsError
 from ca.x509.errors import CaError
 from keys.errors import KeyStoreError
 from pkiportal.health import broker_answers
-from pkiportal.management.arguments import command_actor
+from pkiportal.management.arguments import command_principal
 from pkiportal.management.reach import Reach
 from pkiportal.management.self_test_profile import ensure_self_test_profile
 from pkiportal.runtime import parts
@@ -114,7 +114,7 @@ class Command(BaseCommand):
         well.
         """
         try:
-            ensure_self_test_profile(actor=command_actor(), now=timezone.now())
+            ensure_self_test_profile(principal=command_principal(), now=timezone.now())
         except (CaError, ApprovalsError, KeyStoreError, ImproperlyConfigured, OSError) as error:
             self._say(f"There is no profile for self-tests: {error}")
 

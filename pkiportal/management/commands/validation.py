@@ -11,7 +11,7 @@ from django.utils import timezone
 from approvals.models.validations import ServiceKind, ValidationService
 from approvals.profiles.manage import set_service
 from approvals.validation.services import host_of, probe
-from pkiportal.management.arguments import USAGE, command_actor, profile_named
+from pkiportal.management.arguments import USAGE, command_principal, profile_named
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.service_options import (
@@ -51,7 +51,7 @@ class Command(PortalCommand):
     def _set(self, options: dict[str, Any]) -> None:
         profile = profile_named(options["slug"])
         order = service_order(options, options["kind"])
-        service = set_service(profile, order, actor=command_actor(), now=timezone.now())
+        service = set_service(profile, order, principal=command_principal(), now=timezone.now())
         text = (
             f"{profile.slug} asks {host_of(service)} from now on. Try it: ./portal validation test "
             f"{profile.slug}"
@@ -88,7 +88,7 @@ class Command(PortalCommand):
             raise CommandError(
                 f"{profile.slug} asks no service: ./portal validation set", returncode=USAGE
             )
-        works, text = probe(service, actor=command_actor(), now=timezone.now())
+        works, text = probe(service, principal=command_principal(), now=timezone.now())
         if not works:
             raise CommandError(f"{host_of(service)}: {text}")
         self.say(
