@@ -1,1 +1,1 @@
-"""People: who they are, how they sign in, and what they may do (`permissions.can`)."""
+"""People: their accounts, how they sign in, and what they may do (`permissions.can`)."""

@@ -1,6 +1,6 @@
 """People, roles and departments in Django's admin; each change is recorded in its own transaction.
 
-Whether a page shows at all, and to whom, is `accounts.permissions`' answer (`User.has_perm`).
+`accounts.permissions` decides which pages a person sees (`User.has_perm`).
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ for _unused in (Group, EmailAddress):
 
 
 class LiddedPaginator(Paginator):  # type: ignore[type-arg]  # django-stubs: the class takes no argument at run time
-    """Counts at most a thousand rows: no page of the admin scans a table."""
+    """Counts at most a thousand rows, so that no admin page scans a whole table."""
 
     @cached_property
     def count(self) -> int:
@@ -62,7 +62,7 @@ class LiddedPaginator(Paginator):  # type: ignore[type-arg]  # django-stubs: the
 
 
 class ReadOnlyAdmin(AnyAdmin):
-    """Records: looked at, never changed here."""
+    """Rows that the admin shows and never changes."""
 
     paginator = LiddedPaginator
     show_full_result_count = False
@@ -83,15 +83,15 @@ class RoleFormSet(AnyInlineFormSet):
     """The roles of one person; the last administrator keeps that role."""
 
     def clean(self) -> None:
-        """Refuse to take the role from the only administrator who is left."""
+        """Refuse to take the role from the only remaining administrator."""
         super().clean()
-        taken = [form.instance for form in self.deleted_forms if form.instance.pk]
-        if any(row.role == Role.ADMINISTRATOR and row.department_id is None for row in taken):
+        removed = [form.instance for form in self.deleted_forms if form.instance.pk]
+        if any(row.role == Role.ADMINISTRATOR and row.department_id is None for row in removed):
             _keep_an_administrator(self.instance)
 
 
 class RoleInline(AnyInline):
-    """Roles are granted and taken away; one is never turned into another."""
+    """Roles are granted and taken away, never edited."""
 
     model = RoleAssignment
     formset = RoleFormSet
@@ -103,10 +103,10 @@ class RoleInline(AnyInline):
 
 
 class PersonForm(AnyForm):
-    """A person; the last administrator stays switched on."""
+    """The form of a person; the last administrator cannot be switched off."""
 
     def clean_is_active(self) -> bool:
-        """Refuse to switch off the only administrator who is left."""
+        """Refuse to switch off the only remaining administrator."""
         is_active: bool = self.cleaned_data["is_active"]
         if not is_active and self.initial["is_active"]:
             _keep_an_administrator(self.instance)
@@ -136,11 +136,11 @@ class PersonAdmin(AnyAdmin):
     add_fieldsets = ((None, {"fields": ("username", "full_name", "email")}),)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """A new person is a name and an address; the rest comes after."""
+        """A new person needs a name and an address; the other fields follow after saving."""
         return super().get_fieldsets(request, obj) if obj else self.add_fieldsets
 
     def get_urls(self) -> list[URLPattern]:
-        """The page that issues a password link stands where Django's page sets a password."""
+        """Replace Django's password page by the page that issues a password link."""
         view = self.admin_site.admin_view(self.password_link)
         return [
             path("<id>/password/", view, name="accounts_user_password_link"),
@@ -149,15 +149,16 @@ class PersonAdmin(AnyAdmin):
 
     @admin.display(description="Password")
     def password_state(self, user: User) -> SafeString:
-        """Whether the person has a password, and the way to a link that sets it."""
+        """Whether the person has a password, with a link to the page that issues a link."""
         state = "set by its owner" if user.has_usable_password() else "none yet"
         waiting = "; a link is open" if has_open_link(user, now=timezone.now()) else ""
         address = reverse("admin:accounts_user_password_link", args=[user.pk])
         return format_html('{}{}. <a href="{}">Issue a password link</a>', state, waiting, address)
 
     def password_link(self, request: HttpRequest, id: str) -> HttpResponse:  # noqa: A002 - the name in the route
-        """Explain the link and who is told that it was issued; a POST issues it, and shows it where
-        mail cannot go.
+        """Issue a password link on POST, and show it if it cannot be mailed.
+
+        A GET explains the link and names the people who will be told.
         """
         user = get_object_or_404(User, pk=id)
         if not self.has_change_permission(request, user):
@@ -182,8 +183,9 @@ class PersonAdmin(AnyAdmin):
         return response
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
-        """Save; a new person cannot sign in before a link, a changed address is told to the old one
-        too.
+        """Save the person; a changed mail address is reported to the old address too.
+
+        A new person cannot sign in before a link was used.
         """
         if not change:
             obj.set_unusable_password()
@@ -201,7 +203,7 @@ class PersonAdmin(AnyAdmin):
         return ", ".join(map(str, user.role_assignments.all())) or "none"
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: FBT001 - Django's call
-        """Grant and take away roles, each with an entry."""
+        """Grant and revoke roles, each with an audit entry."""
         super().save_formset(request, form, formset, change)
         for event, rows in (
             (Event.ROLE_GRANT, formset.new_objects),
@@ -215,12 +217,12 @@ class PersonAdmin(AnyAdmin):
                 )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Write the fact beside Django's own note, in the transaction of the change."""
+        """Write the audit entry besides Django's own note, in the transaction of the change."""
         _record(request, Event.USER_CREATE, obj, username=Personal(obj.username))
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """As `log_addition`; names the fields, the values of a person are nobody's business."""
+        """As `log_addition`; names the changed fields without their values (personal data)."""
         _record(
             request,
             Event.USER_CHANGE,
@@ -240,7 +242,7 @@ class DepartmentAdmin(AnyAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Department | None = None
     ) -> tuple[str, ...]:
-        """The slug stands in the log, so it stays."""
+        """The slug cannot be changed: the log names it."""
         return ("slug",) if obj else ()
 
     def get_prepopulated_fields(
@@ -250,8 +252,9 @@ class DepartmentAdmin(AnyAdmin):
 
 
 def _keep_an_administrator(user: User) -> None:
-    """As `people.keep_an_administrator`, worded for a form; Django's admin validates in the
-    transaction that saves.
+    """As `people.keep_an_administrator`, with a text for the form.
+
+    Django's admin validates in the transaction that saves.
     """
     try:
         keep_an_administrator(user)

@@ -28,14 +28,14 @@ TRIGGERS = (
 
 
 class AccountsConfig(AppConfig):
-    """People and what they may do."""
+    """People and their permissions."""
 
     name = "accounts"
     verbose_name = "People"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect what listens to sign-ins, and keep the triggers in the database."""
+        """Connect the receivers of sign-in signals, and keep the triggers in the database."""
         from accounts.sign_in import drafts, sign_ins  # noqa: F401 - connect their receivers when imported
 
         keep(self, TRIGGERS)

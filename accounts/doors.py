@@ -1,4 +1,4 @@
-"""Who may open a page: the one decorator of all views, and the person behind a request."""
+"""Access to pages: the one decorator of all views, and the person behind a request."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,12 +27,11 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 def requires(
     *verbs: Verb, draft: Callable[..., Draft] | None = None
 ) -> Callable[[View[P]], View[P]]:
-    """Send strangers to the sign-in page; refuse with 403 who may do none of `verbs` (none given:
-    signed in suffices).
+    """Redirect anonymous visitors to the sign-in page; answer 403 to people without any of `verbs`.
 
-    What a person may do to one object is the view's question, asked by `can` or `within`. With
-    `draft`, a form that arrives after the session ended leads through the sign-in page back to its
-    own page, with the words in its fields.
+    Without verbs it is enough to be signed in. The view itself checks permission for one object, by
+    `can` or `within`. With `draft`, a form that arrives after the session ended leads through the
+    sign-in page back to its own page, with its fields filled in.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -52,8 +51,9 @@ def requires(
 
 
 def person(request: HttpRequest) -> User:
-    """Return the signed-in user; PermissionDenied for a stranger, whom `requires` should have
-    stopped.
+    """Return the signed-in user.
+
+    Raises PermissionDenied for an anonymous visitor; `requires` redirects those before.
     """
     if not isinstance(request.user, User):
         raise PermissionDenied
@@ -67,7 +67,7 @@ def _sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _sign_in_and_back(request: HttpRequest) -> str:
-    """The address of the sign-in page, which leads back to the page that refreshed itself."""
+    """Return the address of the sign-in page that leads back to the refreshing page."""
     page = urlsplit(request.headers.get("HX-Current-URL", ""))
     sign_in = resolve_url("account_login")
     if page.netloc != request.get_host() or not page.path.startswith("/"):

@@ -1,4 +1,4 @@
-"""What people type about themselves."""
+"""Forms in which people enter their own data."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ else:
 
 
 class FirstAdministratorForm(_UserForm):
-    """User name, password twice, and whether the person also decides about requests."""
+    """User name, password twice, and whether the person also decides on requests."""
 
     password = forms.CharField(
         strip=False,
@@ -57,9 +57,7 @@ class FirstAdministratorForm(_UserForm):
 
 
 class NewPasswordForm(forms.Form):
-    """A new password, typed twice; the rules for passwords are checked with the person it is
-    for.
-    """
+    """A new password, typed twice. The password rules are checked against the data of its owner."""
 
     password = forms.CharField(
         label="New password",

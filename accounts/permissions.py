@@ -1,7 +1,4 @@
-"""One function says who may do what: `can(user, verb, object)`.
-
-What it does not name is refused.
-"""
+"""Permissions: `can(user, verb, object)` decides alone, and refuses all it does not know."""
 
 from typing import Protocol
 
@@ -13,7 +10,7 @@ from accounts.roles import VERBS_OF, Role, Verb
 
 
 class InDepartment(Protocol):
-    """An object that belongs to a department, or to none (None: to the whole organization)."""
+    """An object of a department (None: of the whole organization)."""
 
     @property
     def department_id(self) -> int | None:
@@ -21,8 +18,7 @@ class InDepartment(Protocol):
 
 
 def can(user: User | AnonymousUser, verb: Verb, obj: InDepartment | None = None) -> bool:
-    """Return whether the user may do `verb` to `obj`; without an object, whether to anything at
-    all.
+    """Return whether the user may do `verb` to `obj`; without an object, to any object at all.
 
     A role without department counts everywhere; one with a department counts only for objects of
     that department.
@@ -38,8 +34,9 @@ def can(user: User | AnonymousUser, verb: Verb, obj: InDepartment | None = None)
 
 
 def within(user: User | AnonymousUser, verb: Verb, path: str) -> Q:
-    """Return the filter for the objects the user may do `verb` to; `path` leads to their
-    department's id.
+    """Return the filter for objects to which the user may do `verb`.
+
+    `path` leads to the id of their department.
     """
     if not isinstance(user, User) or not user.is_active:
         return Q(pk__in=[])
@@ -52,14 +49,12 @@ def within(user: User | AnonymousUser, verb: Verb, path: str) -> Q:
 
 
 def roles_of(user: User) -> frozenset[Role]:
-    """Return the roles a user holds anywhere."""
+    """Return the user's roles, in any department."""
     return frozenset(Role(role) for role, _ in _assignments(user))
 
 
 def _assignments(user: User) -> list[tuple[str, int | None]]:
-    """The user's (role, department id) pairs, read once per user object (one object lives one
-    request).
-    """
+    """The user's (role, department id) pairs, read once per user object (that is, per request)."""
     cached: list[tuple[str, int | None]] | None = getattr(user, "_role_pairs", None)
     if cached is None:
         cached = list(user.role_assignments.values_list("role", "department_id"))

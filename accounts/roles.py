@@ -1,4 +1,4 @@
-"""Roles, verbs, and which role may do what. Data only; `accounts.permissions.can` reads it."""
+"""Roles, verbs, and the verbs of each role. Data only; `accounts.permissions.can` reads it."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,9 +7,9 @@ from django.db import models
 
 
 class Role(models.TextChoices):
-    """What a person may do.
+    """A set of permissions.
 
-    An administrator is no officer by being one, and reads the log of their part.
+    Administrators are not officers; they read the log of their own part.
     """
 
     ADMINISTRATOR = "administrator", "Administrator"
@@ -18,7 +18,7 @@ class Role(models.TextChoices):
 
 
 class Verb(StrEnum):
-    """What can be done to something."""
+    """An action on an object."""
 
     REQUEST_VIEW = "request:view"
     REQUEST_DECIDE = "request:decide"
@@ -65,7 +65,7 @@ VERBS_OF: Mapping[Role, frozenset[Verb]] = {
     Role.AUDITOR: _READ | {Verb.AUDIT_VIEW},
 }
 
-# Django's admin asks for model permissions; these are all it may say yes to, and only for
+# Django's admin asks for model permissions; these are the only ones it grants, and only to
 # administrators.
 ADMIN_PERMISSIONS = frozenset(
     f"{app}.{action}_{model}"

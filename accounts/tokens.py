@@ -1,6 +1,4 @@
-"""Tokens for programs: made within their owner's rights, shown once, checked without a hint of what
-was wrong.
-"""
+"""Tokens for programs: limited to their owner's rights, shown once; a refusal gives no hint."""
 
 import hashlib
 import hmac
@@ -26,10 +24,11 @@ from audit.events import Actor, Event, Personal, Subject
 from audit.log import record, record_repeated, timestamp
 from database import moments
 
-#: What a token can be made for; deciding about requests is not among it.
+#: Verbs that a token can have; deciding on requests is not among them.
 API_VERBS: Final = (Verb.CHALLENGE_CREATE, Verb.PROFILE_VIEW, Verb.REQUEST_VIEW)
 MAX_LIFETIME: Final = timedelta(days=366)
-#: Wrong tokens in a minute, of one network and of one prefix; further wrong ones are told to wait.
+#: Wrong tokens a minute, from one network and with one prefix; above that, programs are told to
+#: wait.
 WRONG_A_MINUTE: Final = 20
 _FROM_NETWORK: Final = Limit("token from", WRONG_A_MINUTE, timedelta(minutes=1))
 _OF_PREFIX: Final = Limit("token of", WRONG_A_MINUTE, timedelta(minutes=1))
@@ -40,11 +39,11 @@ _SEEN_EVERY: Final = timedelta(minutes=1)
 
 
 class TokenInvalid(Exception):
-    """A token cannot be made like this; says which field and why."""
+    """The order of a token is invalid; the text names the field and the fault."""
 
 
 class TokenRefusal(StrEnum):
-    """Why a token opens nothing. The causes are the log's."""
+    """Causes for which a token is refused. Only the log has them."""
 
     UNKNOWN = "unknown token"
     NETWORK = "network not allowed"
@@ -59,9 +58,9 @@ _GUESSES: Final = (TokenRefusal.UNKNOWN, TokenRefusal.NETWORK)
 
 @dataclass(frozen=True, slots=True)
 class TokenOrder:
-    """What a new token is to be, in whose name.
+    """The order of a new token for its owner.
 
-    Empty limits limit nothing beyond the owner's rights.
+    Empty limits add no restriction to the owner's rights.
     """
 
     owner: User
@@ -74,9 +73,7 @@ class TokenOrder:
 
 
 class OfProfile(Protocol):
-    """An object of an enrollment profile, or the profile: its slug, and the department it belongs
-    to.
-    """
+    """An enrollment profile, or an object of one: its slug and its department."""
 
     @property
     def slug(self) -> str:
@@ -88,7 +85,7 @@ class OfProfile(Protocol):
 
 
 def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[ApiToken, str]:
-    """Make a token; its text is returned here and nowhere else.
+    """Create a token; its text is returned here and stored nowhere.
 
     Raises TokenInvalid naming the field.
     """
@@ -122,7 +119,7 @@ def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[Api
 
 
 def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
-    """Make a token worthless at once; returns False if it was revoked already."""
+    """Revoke a token at once; returns False if it was revoked already."""
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=now):
             return False
@@ -138,16 +135,16 @@ def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
 
 
 def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRefusal:
-    """Return the token of this text, or the cause why it opens nothing, which is recorded.
+    """Return the token of this text, or the cause of the refusal, which is recorded.
 
     The secret has 160 bits and is compared first: wrong secrets never lock out a valid token. The
-    use is noted once a minute at most: not every call writes.
+    use is noted at most once a minute, so that most calls write nothing.
     """
-    found = _FORM.fullmatch(text)
-    prefix, secret = (found[1], found[2]) if found else ("", "")
+    match = _FORM.fullmatch(text)
+    prefix, secret = (match[1], match[2]) if match else ("", "")
     token = ApiToken.objects.select_related("owner", "department").filter(prefix=prefix).first()
-    known = token.digest if token is not None else _digest("")
-    is_right = hmac.compare_digest(known, _digest(secret)) and token is not None
+    stored_digest = token.digest if token is not None else _digest("")
+    is_right = hmac.compare_digest(stored_digest, _digest(secret)) and token is not None
     refusal = (
         _fault(token, address=address, now=now)
         if token is not None and is_right
@@ -155,10 +152,10 @@ def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRef
     )
     if refusal in _GUESSES and not _may_guess(prefix, address=address, now=now):
         return _refused(
-            TokenRefusal.TOO_MANY_TRIES, None, address=network_of(address), now=now, tried=prefix
+            TokenRefusal.TOO_MANY_TRIES, None, address=network_of(address), now=now, prefix=prefix
         )
     if token is None or not is_right:
-        return _refused(TokenRefusal.UNKNOWN, None, address=address, now=now, tried=prefix)
+        return _refused(TokenRefusal.UNKNOWN, None, address=address, now=now, prefix=prefix)
     if refusal is not None:
         return _refused(refusal, token, address=address, now=now)
     is_recent = moments.within("last_used_at", now=now, span=_SEEN_EVERY)
@@ -170,9 +167,10 @@ def find_token(text: str, *, address: str, now: datetime) -> ApiToken | TokenRef
 
 
 def token_may(token: ApiToken, verb: Verb, profile: OfProfile | None = None) -> bool:
-    """Return whether a token may do `verb` to something of a profile (None: to anything at all).
+    """Return whether a token may do `verb` to an object of a profile (None: to any object at all).
 
-    Its scopes and limits narrow what its owner may do now; a right the owner lost is lost at once.
+    Its scopes and limits narrow the current rights of its owner; a right that the owner loses is
+    lost at once.
     """
     if verb.value not in token.scopes or not can(token.owner, verb, profile):
         return False
@@ -235,9 +233,7 @@ class _Limit:
 
 
 def _may_guess(prefix: str, *, address: str, now: datetime) -> bool:
-    """Count a wrong token; False where as many came already from its network, or with its prefix
-    from anywhere.
-    """
+    """Count a wrong token; False at the limit of its network, or of its prefix from anywhere."""
     return _FROM_NETWORK.take(network_of(address), now=now) and (
         not prefix or _OF_PREFIX.take(prefix, now=now)
     )
@@ -256,9 +252,12 @@ def _fault(token: ApiToken, *, address: str, now: datetime) -> TokenRefusal | No
 
 
 def _refused(
-    refusal: TokenRefusal, token: ApiToken | None, *, address: str, now: datetime, tried: str = ""
+    refusal: TokenRefusal, token: ApiToken | None, *, address: str, now: datetime, prefix: str = ""
 ) -> TokenRefusal:
-    """Record the cause. A guess has no subject, so that all guesses of an address count as its."""
+    """Record the cause.
+
+    A guess has no subject, so that all guesses of an address count together.
+    """
     is_guess = token is None or refusal in _GUESSES
     with transaction.atomic():
         record_repeated(
@@ -269,7 +268,7 @@ def _refused(
             now=now,
             cause=refusal.value,
             subject=None if is_guess or token is None else Subject.of("token", token.pk),
-            data={"prefix": Personal(tried if token is None else token.prefix)},
+            data={"prefix": Personal(prefix if token is None else token.prefix)},
             department=_department(token) if token is not None else "",
         )
     return refusal

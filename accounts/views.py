@@ -1,6 +1,4 @@
-"""The pages behind links that work once: the set-up of the first administrator, and a password of
-one's own.
-"""
+"""Pages behind one-time links: setting up the first administrator, setting one's password."""
 
 from django.contrib import messages
 from django.contrib.auth import login, logout
@@ -48,15 +46,16 @@ def set_up(request: HttpRequest, token: str) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 def password_link(request: HttpRequest, token: str) -> HttpResponse:
-    """Let the person of a link set their password; a GET, as of a scanner of mail, uses nothing
-    up.
+    """Let the owner of a link set their password.
+
+    A GET, such as a mail scanner's, does not use it up.
     """
     form = NewPasswordForm(request.POST if request.method == "POST" else None)
     now = timezone.now()
     try:
         link = check_link(token, now=now)
         if form.is_valid() and _set_password(form, token, request):
-            logout(request)  # this browser's session, which may be of another person
+            logout(request)  # the session of this browser may belong to another person
             messages.success(request, "The password is set. Sign in with it.")
             return redirect("account_login")
     except PasswordLinkInvalid as refusal:
@@ -70,7 +69,7 @@ def password_link(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _set_password(form: NewPasswordForm, token: str, request: HttpRequest) -> bool:
-    """Redeem the link; a password against the rules is named at its field."""
+    """Redeem the link; a password that breaks the rules is reported at its field."""
     try:
         redeem_link(
             token,

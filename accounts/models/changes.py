@@ -1,6 +1,4 @@
-"""Links by which people set their passwords, changes that others made to an account, and mail about
-them.
-"""
+"""Password links, changes that other people made to an account, and mail about them."""
 
 from django.conf import settings
 from django.db import models
@@ -9,17 +7,17 @@ from database.ids import uuid7
 
 
 class LinkDelivery(models.TextChoices):
-    """Where a password link went."""
+    """How a password link reached the person."""
 
     MAIL = "mail", "sent by mail"
     SHOWN = "shown", "shown to the issuer"
 
 
 class PasswordLink(models.Model):
-    """A link by which one person sets their password, once. Of its token there is only a digest.
+    """A link by which one person sets their password, once. Only the digest of its token is stored.
 
-    `issued_by` is how the log names the issuer; the issuer stays with the credential that the link
-    made.
+    `issued_by` names the issuer as the log does; the issuer also stays with the credential that the
+    link created.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -57,7 +55,7 @@ class PasswordLink(models.Model):
 
 
 class ChangeKind(models.TextChoices):
-    """What another person changed at an account, or a person at their own rights."""
+    """A change of an account by another person, or of a person's own rights."""
 
     PASSWORD = "password", "password set through a link"
     COMMAND_PASSWORD = "set-by-command", "password set by command"
@@ -67,9 +65,10 @@ class ChangeKind(models.TextChoices):
 
 
 class AccountChange(models.Model):
-    """A change by which one person may act under the name of another, or got more rights.
+    """A change by which one person may act under another's name, or gained rights.
 
-    Never changed or deleted, but for `shown_at`: when the person first signed in after it.
+    Rows are never deleted. The only column that changes is `shown_at`: the first sign-in of the
+    person after the change.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -98,8 +97,9 @@ class AccountChange(models.Model):
 
 
 class AccountNotice(models.Model):
-    """A mail about an account, written in the transaction of the change; a worker sends it, then
-    the row goes.
+    """A mail about an account, written in the transaction of the change.
+
+    A worker sends the mail and deletes the row.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

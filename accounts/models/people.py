@@ -1,4 +1,4 @@
-"""People: users, the roles they hold, the departments the roles are limited to."""
+"""People: users, their roles, and the departments that limit the roles."""
 
 from typing import Any, ClassVar
 
@@ -44,12 +44,12 @@ class Department(models.Model):
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users; there are no superusers, roles are granted one by one."""
+    """Creates users. There are no superusers; roles are granted one by one."""
 
     def create_user(
         self, username: str, *, email: str = "", password: str | None = None, **fields: Any
     ) -> "User":
-        """Create a user without any role; a user without password cannot sign in with one."""
+        """Create a user without any role. A user without a password cannot sign in with one."""
         user = self.model(username=username, email=self.normalize_email(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
@@ -59,7 +59,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """A person who signs in.
 
-    What they may do is asked of `accounts.permissions.can`, never of a flag here.
+    Ask `accounts.permissions.can` for permissions, never a flag of this model.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -93,16 +93,15 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """The admin pages are for administrators of the whole organization: who grants roles could
-        grant every role.
+        """Whether the person may use the admin: only administrators of the whole organization.
+
+        An administrator who grants roles could grant every role.
         """
         own = self.role_assignments.filter(role=Role.ADMINISTRATOR, department__isnull=True)
         return self.is_active and own.exists()
 
     def has_perm(self, permission: str, obj: object = None) -> bool:
-        """Answer Django's admin, which only administrators see, and only what `ADMIN_PERMISSIONS`
-        lists.
-        """
+        """Answer Django's admin: for administrators, the permissions in `ADMIN_PERMISSIONS`."""
         return permission in ADMIN_PERMISSIONS and self.is_staff
 
     def has_perms(self, permissions: list[str], obj: object = None) -> bool:
@@ -141,11 +140,10 @@ class RoleAssignment(models.Model):
 
 
 class ApiToken(models.Model):
-    """What a program shows instead of a person's password; it may at most what its owner may at
-    that moment.
+    """A program's credential. It never grants more than its owner may do at that moment.
 
-    `prefix` finds the row and stands in logs; of the secret part there is only a digest. Revoked,
-    never deleted.
+    `prefix` finds the row and appears in logs; only the digest of the secret part is stored. Tokens
+    are revoked, never deleted.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -156,10 +154,10 @@ class ApiToken(models.Model):
     scopes = models.JSONField()  # verbs
     department = models.ForeignKey(
         Department, on_delete=models.PROTECT, null=True
-    )  # NULL: where the owner may
+    )  # NULL: in every department of the owner
     profiles = models.JSONField(
         default=list
-    )  # slugs of enrollment profiles; empty: every one of the owner's
+    )  # slugs of enrollment profiles; empty: all profiles of the owner
     networks = models.JSONField(default=list)  # CIDR; empty: from anywhere
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -180,11 +178,9 @@ class ApiToken(models.Model):
 
 
 class Tries(models.Model):
-    """How often something was tried lately that may fail, as a password:
-    `accounts.sign_in.throttle`.
-    """
+    """Counts recent attempts that may fail, such as passwords (`accounts.sign_in.throttle`)."""
 
-    key = models.CharField(max_length=64, unique=True)  # SHA-256 of what is counted
+    key = models.CharField(max_length=64, unique=True)  # SHA-256 of the thing that is counted
     number = models.PositiveIntegerField()
     since = models.DateTimeField(db_index=True)
     free_at = models.DateTimeField(null=True)  # end of a pause

@@ -1,4 +1,4 @@
-"""Sessions as the database holds them: under the digest of the key that the browser has."""
+"""Stored sessions, under the digest of the key in the browser's cookie."""
 
 from importlib import import_module
 
@@ -18,6 +18,6 @@ class StoredSession(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
-        """The engine that reads these rows."""
+        """Return the session engine that reads these rows."""
         store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
         return store

@@ -1,1 +1,1 @@
-"""Where a request comes from, and what proxies say about it."""
+"""The client's address, with or without proxies in front of the portal."""

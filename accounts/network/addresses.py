@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""The address, scheme and network of a client."""
 
 import ipaddress
 from typing import Final
@@ -16,28 +16,28 @@ from accounts.network.forwarding import (
     parse_node,
 )
 
-#: What PORTAL_PROXY_HEADER may name. The other one is not read: a proxy passes it on as any client
-#: writes it.
+#: The headers that PORTAL_PROXY_HEADER may name. The other one is ignored: a proxy passes it on
+#: exactly as a client wrote it.
 X_FORWARDED_FOR: Final = "X-Forwarded-For"
 FORWARDED: Final = "Forwarded"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-#: What is remembered of a connection without an address, as over a Unix socket.
+#: The address recorded for a connection without one, such as over a Unix socket.
 UNKNOWN: Final = "0.0.0.0"  # noqa: S104 - a placeholder, nothing is bound to it
 #: Headers in which proxies list the addresses that a request came through.
 _PASSED_THROUGH: Final = ("HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
-#: One IPv6 host can have every address of its subnet (RFC 7421), so limits count the subnet.
+#: One IPv6 host can use every address of its subnet (RFC 7421), so limits count the subnet.
 _IPV6_PREFIX: Final = 64
 
 
 def client_address(request: HttpRequest) -> str:
-    """The client's IP address: the peer's, or what named proxies say of the last hop before them.
+    """Return the client's IP address: the peer's, or the one that trusted proxies report.
 
-    The header that PORTAL_PROXY_HEADER names is read from the right, one entry for each proxy that
-    is named in PORTAL_TRUSTED_PROXIES, and no more than PORTAL_PROXY_HOPS: what stands further left
-    may be of any origin. The number matters where clients live in the network of the proxies:
-    without it their address would pass for one more proxy. A request whose entry is no address has
-    the address of the proxy that wrote it, and that is told (`accounts.network.proxy_notice`).
+    The header named by PORTAL_PROXY_HEADER is read from the right, one entry for each proxy listed
+    in PORTAL_TRUSTED_PROXIES, and at most PORTAL_PROXY_HOPS entries: a client can forge everything
+    further left. The maximum matters where clients live in the network of the proxies: without it
+    their address would pass for one more proxy. If an entry is not an address, the request gets the
+    address of the proxy that wrote it, and the operator is told (`accounts.network.proxy_notice`).
     """
     peer = parse_address(request.META.get("REMOTE_ADDR", ""))
     if peer is None:
@@ -46,9 +46,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def forwarded_scheme(request: HttpRequest) -> str:
-    """What named proxies say of the scheme by which the client called: http, https or, where
-    nothing is said, empty.
-    """
+    """Return the client's scheme as trusted proxies report it: "http", "https" or ""."""
     peer = parse_address(request.META.get("REMOTE_ADDR", ""))
     if peer is None or not is_trusted_proxy(peer):
         return ""
@@ -60,7 +58,7 @@ def forwarded_scheme(request: HttpRequest) -> str:
 
 
 def _through_proxies(request: HttpRequest, peer: Address) -> tuple[Address, str]:
-    """The address behind the named proxies, and the scheme that the last one of them heard."""
+    """Return the client's address behind trusted proxies, and the scheme the last of them saw."""
     scheme = ""
     for hop in _hops(request) if is_trusted_proxy(peer) else ():
         scheme = hop.scheme
@@ -93,10 +91,10 @@ def _key(header: str) -> str:
 
 
 def network_of(address: str) -> str:
-    """Return what limits count for an address: an IPv4 address itself, mapped into IPv6 or not; the
-    /64 of an IPv6 one.
+    """Return the network that limits count for an address.
 
-    A text that is no address stands for itself.
+    For IPv4 (mapped into IPv6 or not) it is the address itself, for IPv6 its /64. Text that is not
+    an address is returned as it is.
     """
     parsed = parse_address(address)
     if not isinstance(parsed, ipaddress.IPv6Address):
@@ -118,13 +116,13 @@ def is_from_trusted_proxy(request: HttpRequest) -> bool:
 
 
 def is_from_this_machine(request: HttpRequest) -> bool:
-    """Whether the client, and not only the last proxy before the portal, is on the loopback
-    interface.
+    """Whether the client itself, and not only the last proxy, is on the loopback interface.
 
-    Every address that a proxy lists counts, whether the proxy is named in PORTAL_TRUSTED_PROXIES or
-    not: a forged entry can only take the answer away. So do signs of a proxy that lists none:
-    `Via`, which proxies alone write, and HTTP/1.0, which browsers do not speak and older nginx does
-    unless told otherwise. A proxy of the same machine that shows neither looks like a browser.
+    Every address that a proxy lists counts, whether or not the proxy is listed in
+    PORTAL_TRUSTED_PROXIES: a forged entry can only turn the answer to False. Signs of a proxy that
+    lists no address count too: `Via`, which only proxies write, and HTTP/1.0, which browsers do not
+    speak and older versions of nginx use by default. A proxy on the same machine without either
+    sign cannot be told from a browser.
     """
     if "HTTP_VIA" in request.META or request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return False

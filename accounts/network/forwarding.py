@@ -1,10 +1,10 @@
-"""What proxies say of where a request comes from: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
+"""Reads the headers in which proxies name the client: `X-Forwarded-For` and `Forwarded` (RFC 7239).
 
 PURE.
 
-Both are read from the right, where the proxy nearest to the portal writes. What stands further left
-was written by others, up to the client itself, and must not change how the right part is read: not
-by a quote that never ends either.
+Both headers are read from the right, where the nearest proxy writes. Other parties, up to the
+client itself, wrote the parts further left; those must not change how the right part is read, for
+example by an unclosed quote.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: A port, or one that the proxy hides (RFC 7239 section 6.3).
+#: A port, or an obfuscated one (RFC 7239 section 6.3).
 _PORT: Final = r"(?::(?:\d{1,5}|_[A-Za-z0-9._-]+))?"
 _BRACKETED: Final = re.compile(rf"\[([0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)(?:%[^\]]*)?\]{_PORT}")
 _BARE_V4: Final = re.compile(rf"([0-9.]+){_PORT}")
@@ -26,16 +26,14 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What one proxy says: `node` is its client, as written, and `scheme` how that one called,
-    where it is said.
-    """
+    """The entry of one proxy: its client (`node`, as written) and the client's scheme, if given."""
 
     node: str
     scheme: str = ""
 
 
 def hops_of_x_forwarded_for(text: str, most: int) -> list[Hop]:
-    """Return the last entries of the header, the last one first, at most so many."""
+    """Return at most the last `most` entries of the header, the last one first."""
     return (
         [Hop(entry.strip()) for entry in reversed(text.rsplit(",", most)[-most:])]
         if text.strip()
@@ -44,19 +42,17 @@ def hops_of_x_forwarded_for(text: str, most: int) -> list[Hop]:
 
 
 def hops_of_forwarded(text: str, most: int) -> list[Hop]:
-    """Return the last elements of the header (RFC 7239 section 4), the last one first, at most so
-    many.
-    """
+    """Return the last `most` elements of the header (RFC 7239 section 4), the last one first."""
     return (
         [_hop(element) for element in islice(_from_right(text, ","), most)] if text.strip() else []
     )
 
 
 def parse_node(text: str) -> Address | None:
-    """Return the address of a node, without port, brackets, quotes and zone; one mapped into IPv6
-    as IPv4.
+    """Return the address of a node, without port, brackets, quotes and zone.
 
-    None for what is no address: `unknown`, a hidden name like `_gazonk`, anything else.
+    IPv4 mapped into IPv6 becomes IPv4. Returns None for anything else: `unknown`, a hidden name
+    such as `_gazonk`.
     """
     node = _unquoted(text.strip())
     match = _BRACKETED.fullmatch(node) or _BARE_V4.fullmatch(node) or _BARE_V6.fullmatch(node)
@@ -64,7 +60,7 @@ def parse_node(text: str) -> Address | None:
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address that a text is, one mapped into IPv6 as IPv4; None for anything else."""
+    """Parse an IP address; IPv4 mapped into IPv6 becomes IPv4. Returns None for any other text."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -82,9 +78,7 @@ def _hop(element: str) -> Hop:
 
 
 def _from_right(text: str, separator: str) -> Iterator[str]:
-    """The parts of a text from the last to the first; a separator within quotes separates
-    nothing.
-    """
+    """Split a text, last part first; separators inside quotes do not count."""
     end, is_quoted = len(text), False
     for at in range(len(text) - 1, -1, -1):
         if text[at] == '"' and not _is_escaped(text, at):

@@ -1,8 +1,7 @@
-"""Tell the operator, once, that a proxy says of a client what is no address: those clients share
-the proxy's limits.
+"""Warns the operator once when a proxy reports a client without a usable address.
 
-The log of this process has it once. The doctor, another process, reads a file, rewritten at most
-once an hour.
+Such clients share the limits of the proxy. The log of this process gets one warning. The doctor,
+another process, reads a file, which is rewritten at most once an hour.
 """
 
 import contextlib
@@ -23,32 +22,31 @@ _noted_at: list[float] = []
 
 
 def note(header: str, entry: str, *, proxy: str, other: str = "") -> None:
-    """Note an entry of a named proxy that is no address; `other`: this header came instead of the
-    one that is read.
-    """
+    """Note an unusable entry of a trusted proxy; `other` names a header that came instead."""
     now = time.monotonic()
     with _lock:
         is_first = not _noted_at
         if not is_first and now - _noted_at[0] < _AGAIN_SECONDS:
             return
         _noted_at[:] = [now]
-    shown = "".join(letter if letter.isprintable() else "?" for letter in entry[:_LONGEST])
+    printable = "".join(letter if letter.isprintable() else "?" for letter in entry[:_LONGEST])
     if is_first:
         _log.warning(
-            "proxy.no_address", header=header, entry=shown, proxy=proxy, other_header=other
+            "proxy.no_address", header=header, entry=printable, proxy=proxy, other_header=other
         )
-    said = (
+    sentence = (
         f"sends {other} and no {header}"
         if other
-        else f"wrote {shown!r} into {header}, which is no address"
+        else f"wrote {printable!r} into {header}, which is no address"
     )
-    with contextlib.suppress(OSError):  # a folder that is full or read-only: the log has said it
-        _path().write_text(f"{proxy} {said}\n", encoding="utf-8")
+    with contextlib.suppress(OSError):  # a full or read-only folder: the warning in the log remains
+        _path().write_text(f"{proxy} {sentence}\n", encoding="utf-8")
 
 
 def last(*, now: float, within: float) -> str:
-    """Return what was noted last by any process of this machine in so many seconds before `now`
-    (Unix time), or "".
+    """Return the last note of any process on this machine, or "".
+
+    Only notes of the last `within` seconds before `now` (Unix time) count.
     """
     try:
         if _path().stat().st_mtime < now - within:
@@ -59,7 +57,7 @@ def last(*, now: float, within: float) -> str:
 
 
 def forget() -> None:
-    """Note afresh next time, as in a new process."""
+    """Warn again next time, as in a new process."""
     _noted_at.clear()
 
 

@@ -1,1 +1,1 @@
-"""Changes to people: created, granted roles, sent links, told about changes."""
+"""Changes to accounts: creation, roles, password links, and notices about changes."""

@@ -1,9 +1,9 @@
-"""Changes that others made to an account: kept for the person, for auditors, and for the decisions
-made soon after.
+"""Changes that other people made to an account.
 
-An administrator who sets an officer's password could sign in as the officer. That is not to be
-prevented while one administrator issues the links; so it is told to the person and to the auditors,
-and stands on every decision that the account makes within PORTAL_ACCOUNT_CHANGE_PERIOD.
+They are shown to the person, to auditors, and with every decision made soon after. An administrator
+who sets an officer's password could sign in as that officer. As long as one administrator can issue
+the links, this cannot be prevented; so the person and the auditors are told, and the change is
+attached to every decision of the account within PORTAL_ACCOUNT_CHANGE_PERIOD.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from audit.log import timestamp
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who made a change: as pages name them, and the primary key of a person who was signed in."""
+    """The author of a change: their name for pages, and the primary key of a signed-in person."""
 
     name: str
     user_id: str | None = None
@@ -48,8 +48,9 @@ def note_change(
     detail: str = "",
     also_to: str = "",
 ) -> None:
-    """Write down a change in its transaction, and tell the person and the auditors; `also_to` is
-    one more address.
+    """Record a change in its transaction, and tell the person and the auditors.
+
+    `also_to` is one more mail address.
     """
     change = AccountChange.objects.create(
         user=user, kind=kind, at=now, by=author.name, by_user_id=author.user_id, detail=detail
@@ -64,17 +65,17 @@ def note_change(
 
 
 def note_role(user: User, role: Role, *, actor: Actor, now: datetime) -> None:
-    """Write down a role that was granted, in the transaction of the grant."""
+    """Record a granted role, in the transaction of the grant."""
     is_own = actor.kind == "user" and actor.identifier == str(user.pk)
     kind = ChangeKind.OWN_ROLE if is_own else ChangeKind.ROLE
     note_change(user, kind, author=Author.of(actor), now=now, detail=role.value)
 
 
 def recent_changes(user: User, *, now: datetime) -> list[dict[str, str]]:
-    """Return the changes for which a decision of this person made now is marked, oldest first, as
-    facts for JSON.
+    """Return the changes that mark a decision of this person at `now`, oldest first, for JSON.
 
-    An address alone lets no other person in: it counts together with a change that does.
+    A changed mail address alone gives other people no access; it counts only together with a change
+    that does.
     """
     rows = AccountChange.objects.filter(
         user=user, at__gt=now - settings.PORTAL_ACCOUNT_CHANGE_PERIOD
@@ -85,7 +86,7 @@ def recent_changes(user: User, *, now: datetime) -> list[dict[str, str]]:
 
 
 def facts_of(change: AccountChange) -> dict[str, str]:
-    """Return a change as a decision keeps it."""
+    """Return a change in the form that decisions store."""
     return {
         "change": str(change.pk),
         "kind": str(change.kind),
@@ -97,8 +98,9 @@ def facts_of(change: AccountChange) -> dict[str, str]:
 
 
 def changes_to_show(user: User, *, now: datetime) -> list[str]:
-    """Return sentences about the changes since the person's last sign-in and of the period, and
-    note them as shown.
+    """Return sentences about recent changes, and mark the changes as shown.
+
+    These are the changes since the last sign-in of the person, within the period.
     """
     period = Q(at__gt=now - settings.PORTAL_ACCOUNT_CHANGE_PERIOD)
     rows = list(
@@ -113,7 +115,7 @@ def changes_to_show(user: User, *, now: datetime) -> list[str]:
 
 
 def sentence_of(change: AccountChange) -> str:
-    """Return a change as a sentence with its time and who made it."""
+    """Return a change as a sentence with its time and author."""
     return sentence(facts_of(change))
 
 

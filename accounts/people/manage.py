@@ -1,6 +1,4 @@
-"""People are created with their roles in one step; roles are granted and taken away; each with an
-entry in the log.
-"""
+"""Creates people with their roles, grants and revokes roles; each step writes an audit entry."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +19,9 @@ class RoleUnchanged(Exception):
 
 
 class LastAdministrator(Exception):
-    """The change would leave no active administrator of the whole organization; `str()` is a
-    sentence.
+    """The change would leave no active administrator of the whole organization.
+
+    `str()` is a sentence.
     """
 
     def __init__(self, user: User) -> None:
@@ -35,9 +34,9 @@ class LastAdministrator(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewPerson:
-    """Who is to be created.
+    """The data of a new person.
 
-    With a department the roles count only there; without a password a link sets it.
+    With a department the roles count only there; without a password the person sets one by a link.
     """
 
     username: str
@@ -51,10 +50,8 @@ class NewPerson:
 def create_person(person: NewPerson, *, actor: Actor, now: datetime) -> User:
     """Create a user and grant the roles.
 
-    Raises ValidationError for a bad or taken name, or a weak password.
-
-    A password that comes with the order is one that another person knows, and is written down as
-    such.
+    Raises ValidationError for an invalid or taken name, or a weak password. A password in the order
+    is known to another person, and is recorded as such.
     """
     user = User(
         username=person.username,
@@ -98,7 +95,7 @@ def grant_role(
 ) -> None:
     """Grant a role, everywhere or for one department.
 
-    Raises RoleUnchanged if the person has it there.
+    Raises RoleUnchanged if the person already has it there.
     """
     with transaction.atomic():
         if RoleAssignment.objects.filter(user=user, role=role, department=department).exists():
@@ -117,8 +114,9 @@ def grant_role(
 def revoke_role(
     user: User, role: Role, department: Department | None, *, actor: Actor, now: datetime
 ) -> None:
-    """Take a role away. Raises RoleUnchanged if the person does not have it there, and
-    LastAdministrator.
+    """Revoke a role.
+
+    Raises RoleUnchanged if the person does not have it there, and LastAdministrator.
     """
     with transaction.atomic():
         if role is Role.ADMINISTRATOR and department is None:
@@ -140,9 +138,7 @@ def revoke_role(
 def record_role(
     event: Event, user: User, role: Role, *, actor: Actor, now: datetime, department: str
 ) -> None:
-    """Record a role that was granted or taken away in the caller's transaction; a new one is told
-    to the person.
-    """
+    """Record a granted or revoked role in the caller's transaction; tell a person of a new one."""
     data = {"role": role.value, "department": department}
     if event is Event.ROLE_GRANT and actor.identifier == str(user.pk):
         data["to_themself"] = "yes"
@@ -159,11 +155,10 @@ def record_role(
 
 
 def keep_an_administrator(user: User) -> None:
-    """Raise LastAdministrator if only this person could administer the whole organization; call it
-    in a transaction.
+    """Raise LastAdministrator if this person is the only administrator of the whole organization.
 
-    The rows of the role stay locked until its end, so that two administrators cannot take it from
-    each other at once.
+    Call it in a transaction: the role's rows stay locked until it ends, so that two administrators
+    cannot revoke each other's role at the same time.
     """
     unrestricted = RoleAssignment.objects.filter(role=Role.ADMINISTRATOR, department__isnull=True)
     holders = list(
@@ -176,11 +171,9 @@ def keep_an_administrator(user: User) -> None:
 
 
 def switch_account(user: User, *, is_active: bool, actor: Actor, now: datetime) -> bool:
-    """Let a person sign in, or not any more; their sessions and tokens end at once.
+    """Enable or disable an account; disabling ends its sessions and tokens at once.
 
-    Returns False if it was so.
-
-    Raises LastAdministrator.
+    Returns False if nothing changed. Raises LastAdministrator.
     """
     with transaction.atomic():
         if not is_active:

@@ -1,6 +1,4 @@
-"""Mail about accounts: rows in the transaction of the change, sent by a worker, with no secret in
-them.
-"""
+"""Mail about accounts: stored in the transaction of the change, sent by a worker, no secrets."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +13,7 @@ from accounts.roles import Role
 from database import moments
 
 MAX_ATTEMPTS: Final = 8
-#: How long to wait for the mail server after so many attempts.
+#: Pause after each failed attempt to reach the mail server.
 WAITS: Final = (
     timedelta(0),
     *(timedelta(seconds=min(30 * 2**number, 3600)) for number in range(1, MAX_ATTEMPTS)),
@@ -26,9 +24,9 @@ _log = structlog.get_logger(__name__)
 
 
 def tell(user: User, subject: str, sentence: str, *, now: datetime, also_to: str = "") -> None:
-    """Write mail to the person and to every auditor with an address, in the caller's transaction.
+    """Store mail to the person and to every auditor with an address, in the caller's transaction.
 
-    Without a mail server nothing is written: the log and the page after the next sign-in say the
+    Without a mail server nothing is stored: the log, and the page after the next sign-in, tell the
     same.
     """
     if not settings.PORTAL_SENDS_MAIL:
@@ -49,9 +47,9 @@ def tell(user: User, subject: str, sentence: str, *, now: datetime, also_to: str
 
 
 def deliver_account_notices(*, now: datetime) -> int:
-    """Send what is due; returns how many were dealt with.
+    """Send the mails that are due; returns how many were handled.
 
-    A fault of the server is tried again, MAX_ATTEMPTS times.
+    After a fault of the server a mail is retried, MAX_ATTEMPTS times in all.
     """
     due = AccountNotice.objects.filter(moments.attempt_is_due(now=now, waits=WAITS)).order_by(
         "next_attempt_at"

@@ -1,8 +1,8 @@
-"""Passwords are set by their owners: through a link that works once, for a day.
+"""People set their own passwords through a link that works once, for one day.
 
-The link goes to the person's mail address where there is one. Without an address or a mail server
-the issuer sees it, and could use it: that stands with the credential, and on the decisions made
-soon after (`accounts.people.changes`).
+The link goes to the person's mail address. Without an address or a mail server the issuer sees it
+and could use it: the credential, and the decisions made soon after, say so
+(`accounts.people.changes`).
 """
 
 import hashlib
@@ -40,12 +40,12 @@ class PasswordLinkInvalid(Exception):
 
 
 class LinkNotIssued(Exception):
-    """No link was issued; `str()` is a sentence that says why."""
+    """No link was issued; `str()` is a sentence with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedLink:
-    """A link that was issued. `url` is empty where it went by mail, to `mailed_to`."""
+    """An issued link. `url` is empty if the link was mailed, to `mailed_to`."""
 
     url: str = field(repr=False)
     mailed_to: str
@@ -53,10 +53,10 @@ class IssuedLink:
 
 
 def issue_link(user: User, *, actor: Actor, now: datetime) -> IssuedLink:
-    """Issue the one link of a person; an earlier one is worthless at once.
+    """Issue a link for a person; it replaces any earlier link at once.
 
-    Mail is sent after the commit. Raises LinkNotIssued for an account that is switched off, and
-    where the mail server refuses: the link is withdrawn then, and never shown.
+    The mail is sent after the commit. Raises LinkNotIssued for an account that is switched off, and
+    if the mail server refuses the mail: then the link is withdrawn and never shown.
     """
     if not user.is_active:
         raise LinkNotIssued(
@@ -94,7 +94,7 @@ def issue_link(user: User, *, actor: Actor, now: datetime) -> IssuedLink:
 
 
 def check_link(token: str, *, now: datetime) -> PasswordLink:
-    """Return the link of this token if it could be used now. Raises PasswordLinkInvalid."""
+    """Return the link of this token if it can be used now. Raises PasswordLinkInvalid."""
     rows = PasswordLink.objects.select_related("user").filter(
         digest=_digest(token), expires_at__gt=now
     )
@@ -107,10 +107,10 @@ def check_link(token: str, *, now: datetime) -> PasswordLink:
 
 
 def redeem_link(token: str, password: str, *, address: str, now: datetime) -> User:
-    """Set the password of the person whose link it is; every session of theirs ends with it.
+    """Set the password of the person whose link this is, and end all their sessions.
 
-    Raises PasswordLinkInvalid, and ValidationError for a weak password. Of two at the same time one
-    wins.
+    Raises PasswordLinkInvalid, and ValidationError for a weak password. Of two uses at the same
+    time one succeeds.
     """
     with transaction.atomic():
         link = check_link(token, now=now)
@@ -128,7 +128,7 @@ def redeem_link(token: str, password: str, *, address: str, now: datetime) -> Us
 
 
 def has_open_link(user: User, *, now: datetime) -> bool:
-    """Whether a link of this person could be used now."""
+    """Whether the person has a link that can be used now."""
     return _open_links(user).filter(expires_at__gt=now).exists()
 
 

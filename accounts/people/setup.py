@@ -1,6 +1,4 @@
-"""The one-time link by which the first administrator is created; no portal has a default
-password.
-"""
+"""The one-time link that creates the first administrator; no portal has a default password."""
 
 import hashlib
 import secrets
@@ -34,7 +32,7 @@ class SetupLinkInvalid(Exception):
 
 
 class _Link(TypedDict):
-    """What is stored of a link: the digest of its token, and when it ends (Unix time)."""
+    """A stored link: the digest of its token, and its end (Unix time)."""
 
     digest: str
     expires: float
@@ -42,7 +40,7 @@ class _Link(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class FirstAdministrator:
-    """Who is to be created, and from where."""
+    """The data of the first administrator, and the address they come from."""
 
     username: str
     password: str
@@ -54,13 +52,14 @@ class FirstAdministrator:
 
 
 def has_administrator() -> bool:
-    """Whether somebody who can sign in holds the role."""
+    """Whether any person who can sign in holds the role."""
     return RoleAssignment.objects.filter(role=Role.ADMINISTRATOR, user__is_active=True).exists()
 
 
 def create_setup_link(now: datetime) -> str | None:
-    """The token of a new link, which replaces any earlier one; None if there is an
-    administrator.
+    """Return the token of a new link, which replaces any earlier one.
+
+    Returns None if there is an administrator already.
     """
     with transaction.atomic():
         if has_administrator():
@@ -73,7 +72,7 @@ def create_setup_link(now: datetime) -> str | None:
 
 
 def check_setup_link(token: str, *, now: datetime) -> None:
-    """Raise SetupLinkInvalid unless the link could be used now."""
+    """Raise SetupLinkInvalid unless the link can be used now."""
     link = cast("_Link | None", cache.get(_KEY))
     if link is None or not constant_time_compare(link["digest"], _digest(token)):
         raise SetupLinkInvalid
@@ -82,10 +81,12 @@ def check_setup_link(token: str, *, now: datetime) -> None:
 
 
 def use_setup_link(token: str, person: FirstAdministrator, *, now: datetime) -> User:
-    """Create the first administrator. Raises SetupLinkInvalid; of two at the same time one wins.
+    """Create the first administrator.
 
-    The link is a row of the cache table in the database: deleting it, in the transaction that
-    creates the user, is what only one can do.
+    Raises SetupLinkInvalid; of two uses at the same time one wins.
+
+    The link is a row of the cache table in the database. Only one transaction can delete it, and
+    the same transaction creates the user.
     """
     with transaction.atomic():
         check_setup_link(token, now=now)

@@ -1,4 +1,4 @@
-"""How allauth behaves here."""
+"""The portal's adapter of allauth."""
 
 import re
 from typing import Any, Final
@@ -14,17 +14,15 @@ from accounts.network.addresses import client_address
 from accounts.sign_in.sign_in_limits import begin_sign_in
 from accounts.sign_in.sign_ins import note_refused
 
-#: A path of this origin, with query and fragment: browsers read `//`, `\\` and control characters
-#: as the way to a host.
+#: A path of this origin, with query and fragment. Browsers read `//`, `\\` and control characters
+#: as the start of a host.
 _PATH: Final = re.compile(r"(?:/(?!/)[^/?#\\\x00-\x20\x7f]*)+(?:[?#][^\\\x00-\x20\x7f]*)?")
 _MAX_TARGET: Final = 2048
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_same_origin(url: str, request: HttpRequest) -> bool:
-    """Whether a browser that is sent to `url` stays at the scheme, host and port of the request
-    (RFC 6454).
-    """
+    """Whether `url` keeps a browser at the scheme, host and port of the request (RFC 6454)."""
     if not 0 < len(url) <= _MAX_TARGET:
         return False
     if url.startswith("/"):
@@ -33,7 +31,7 @@ def is_same_origin(url: str, request: HttpRequest) -> bool:
         target, own = urlsplit(url), urlsplit(f"{request.scheme}://{request.get_host()}")
         if "@" in target.netloc or _origin(target) != _origin(own):
             return False
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # an invalid port or IPv6 address
         return False
     rest = url[len(target.scheme) + len("://") + len(target.netloc) :]
     return url.lower().startswith(f"{target.scheme}://") and (
@@ -47,19 +45,18 @@ def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
-    """Sign-up is closed: people are created by administrators.
+    """Sign-up is closed: administrators create people.
 
-    Sign-ins are counted (`accounts.sign_in.sign_in_limits`).
-
-    The remaining rate limits of allauth count the client, not the proxy.
+    Sign-ins are counted (`accounts.sign_in.sign_in_limits`). allauth's other rate limits count the
+    client, not the proxy.
     """
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Nobody signs up."""
+        """Sign-up is closed."""
         return False
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
-        """Look at name and password, unless too many were wrong: then neither is looked at."""
+        """Check name and password; after too many failures, refuse without checking."""
         name = str(credentials.get("username", ""))
         attempt = begin_sign_in(request, name, now=timezone.now())
         if attempt is None:
@@ -71,11 +68,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         return user
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The address that rate limits count."""
+        """Return the address that rate limits count."""
         return client_address(request)
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Where a browser may be sent after signing in or out: this origin only. allauth takes
-        every ALLOWED_HOSTS.
+        """Allow redirects after signing in or out to this origin only.
+
+        allauth itself accepts every host in ALLOWED_HOSTS.
         """
         return is_same_origin(url or "", context.request)

@@ -1,9 +1,8 @@
-"""Browsers that a person has signed in with before.
+"""Known browsers: those in which a person has signed in before.
 
-Wrong passwords from elsewhere never keep those out.
-
-The cookie names the person and is bound to their password: a new password makes it worthless. It
-opens nothing by itself. Several people who share a browser have an entry each.
+Wrong passwords from elsewhere never lock out a known browser. Its cookie names the person and is
+bound to their password: a new password makes it worthless. The cookie grants no access by itself.
+Several people who share a browser have an entry each.
 """
 
 import hmac
@@ -26,14 +25,15 @@ from accounts.models.people import User
 _SALT: Final = "accounts.browsers"
 _LIFETIME: Final = 365 * 24 * 3600
 _RENEWED_AFTER: Final = 30 * 24 * 3600
-_PEOPLE: Final = 5  # who share a browser; the one who signed in longest ago goes first
+_PEOPLE: Final = 5  # per browser; the person who signed in longest ago is dropped first
 _MAX_LENGTH: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One person's: `browser` is a random number, `since` Unix time, `password` a keyed digest of
-    the stored hash.
+    """The entry of one person.
+
+    `browser` is a random number, `since` Unix time, `password` a keyed digest of the stored hash.
     """
 
     person: str
@@ -42,16 +42,15 @@ class _Entry:
     password: str
 
     def is_of(self, user: User) -> bool:
-        """Whether it was made for this person and this password."""
+        """Whether the entry was made for this person and their current password."""
         return self.person == user.pk.hex and hmac.compare_digest(self.password, _digest(user))
 
 
 def known_browser(request: HttpRequest, name: str) -> str | None:
-    """Return the identifier of this browser if the person of this user name has signed in with it,
-    else None.
+    """Return the identifier of this browser if the person has signed in with it before, else None.
 
-    The name is compared with the people in the cookie, and never looked up: no answer depends on
-    whether a name exists.
+    The user name is compared with the people in the cookie and never looked up: the answer does not
+    depend on whether the name exists.
     """
     entries = {entry.person: entry for entry in _entries(request)}
     for user in User.objects.filter(pk__in=list(entries)) if entries else ():
@@ -62,16 +61,14 @@ def known_browser(request: HttpRequest, name: str) -> str | None:
 
 
 def folded_name(name: str) -> str:
-    """Return one text for every spelling that a database takes for the same user name."""
+    """Return one text for all spellings that a database takes for the same user name."""
     return unicodedata.normalize("NFKC", name).strip().upper().casefold()
 
 
 def remember_browser(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Give a browser in which a person is signed in its cookie: after a sign-in, and after a new
-    password.
-    """
+    """Set the cookie of a known browser after a sign-in and after a new password."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)
@@ -93,11 +90,11 @@ def _remember(request: HttpRequest, response: HttpResponseBase, user: User) -> N
         return
     browser = own.browser if own is not None else secrets.token_hex(8)
     others = [entry for entry in entries if entry.person != user.pk.hex]
-    kept = [_Entry(user.pk.hex, browser, now, _digest(user)), *others][:_PEOPLE]
+    newest = [_Entry(user.pk.hex, browser, now, _digest(user)), *others][:_PEOPLE]
     response.set_cookie(
         settings.PORTAL_BROWSER_COOKIE_NAME,
         signing.dumps(
-            [[entry.person, entry.browser, entry.since, entry.password] for entry in kept],
+            [[entry.person, entry.browser, entry.since, entry.password] for entry in newest],
             salt=_SALT,
         ),
         max_age=_LIFETIME,

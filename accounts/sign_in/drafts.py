@@ -1,9 +1,8 @@
-"""What a person had typed when the session ended, kept while they sign in again; never in an
-address or a log.
+"""Drafts: the fields of a form that was sent after the session ended, kept during the new sign-in.
 
-The sign-in page carries the draft as a hidden field, so that a stranger stores nothing here; the
-session keeps it from the sign-in until the page takes it. Nothing is decided by it: the page fills
-its fields and waits.
+A draft never appears in an address or a log. The sign-in page carries it in a hidden field, so that
+anonymous visitors store nothing here; the session keeps it from the sign-in until the page takes
+it. A draft decides nothing: the page fills its fields and waits.
 """
 
 import json
@@ -21,8 +20,8 @@ from django.shortcuts import render
 from django.utils.html import format_html
 
 _KEY: Final = "draft"
-#: Characters of a draft at most: 200 ticked rows and two texts. The body of a form has a bound too
-#: (pkiportal.web.bodies).
+#: Maximum length of a draft in characters: 200 ticked rows and two texts. `pkiportal.web.bodies`
+#: limits the body of a form too.
 MAX_LENGTH: Final = 40_000
 
 
@@ -50,7 +49,7 @@ def keep_draft(request: HttpRequest, draft: Draft) -> None:
 
 
 def take_draft(request: HttpRequest) -> Draft | None:
-    """Return the draft of the page that is being opened, once; a draft of another page stays."""
+    """Return and remove the draft of the page that is being opened; drafts of other pages stay."""
     draft = _checked(request.session.get(_KEY))
     if draft is None or urlsplit(draft.page).path != request.path:
         return None
@@ -59,9 +58,7 @@ def take_draft(request: HttpRequest) -> Draft | None:
 
 
 def sign_in_page(request: HttpRequest, draft: Draft) -> HttpResponse:
-    """Answer a form that was sent after the session ended: the sign-in page, which brings the
-    person back to it.
-    """
+    """Answer a form sent after the session ended with the sign-in page, which leads back."""
     context = {
         "form": LoginForm(request=request),
         "draft": json.dumps(asdict(draft), ensure_ascii=False),
@@ -76,7 +73,7 @@ def sign_in_page(request: HttpRequest, draft: Draft) -> HttpResponse:
 
 @receiver(user_logged_in, dispatch_uid="accounts.draft")
 def bring_draft(*, request: HttpRequest | None, **_: Any) -> None:
-    """Take the draft over from the sign-in page into the session that begins."""
+    """Move the draft from the sign-in page into the new session."""
     text = request.POST.get(_KEY, "") if request is not None and request.method == "POST" else ""
     if request is None or not 0 < len(text) <= MAX_LENGTH:
         return
@@ -89,7 +86,7 @@ def bring_draft(*, request: HttpRequest | None, **_: Any) -> None:
 
 
 def _checked(document: object) -> Draft | None:
-    """The draft in a document that a browser sent, or None."""
+    """Return the draft in a document that a browser sent, or None."""
     if not isinstance(document, dict) or not isinstance(document.get("page"), str):
         return None
     fields = document.get("fields")

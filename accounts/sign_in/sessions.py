@@ -1,8 +1,7 @@
-"""The session engine (SESSION_ENGINE): Django's sessions in the database, each under the digest of
-its key.
+"""The session engine (SESSION_ENGINE): Django's, storing sessions under the digest of the key.
 
-The cookie has the key; a copy of the database, as in a backup, opens no session. The key has 165
-random bits, so a plain SHA-256 suffices.
+The key is in the cookie only: a copy of the database, such as a backup, opens no session. The key
+has 165 random bits, so a plain SHA-256 suffices.
 """
 
 from hashlib import sha256
@@ -16,18 +15,16 @@ from accounts.models.sessions import StoredSession
 
 
 def digest(session_key: str) -> str:
-    """Return the name under which the database holds the session of this key."""
+    """Return the name under which the database stores the session of this key."""
     return sha256(session_key.encode()).hexdigest()
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's store; `session_key` of this object is the key in the cookie, that of a row its
-    digest.
-    """
+    """Django's store. `session_key` is the key in the cookie; the row has its digest."""
 
     @classmethod
     def get_model_class(cls) -> type[StoredSession]:
-        """The table of the sessions."""
+        """Return the model of the sessions."""
         return StoredSession
 
     def create_model_instance(self, data: dict[str, Any]) -> StoredSession:
@@ -63,8 +60,9 @@ class SessionStore(DatabaseSessionStore):
             await super().adelete(digest(key))
 
     def _get_session_from_db(self) -> StoredSession | None:
-        """The row of this session; a key without one is forgotten, so that a browser cannot choose
-        its key.
+        """Return the row of this session.
+
+        A key without a row is dropped, so that a browser cannot choose its own key.
         """
         row = self._rows().first()
         self._session_key = self._session_key if row else None

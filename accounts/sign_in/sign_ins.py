@@ -1,6 +1,4 @@
-"""Signing in and out, and a new password of one's own, as facts in the log, whatever page or
-library does it.
-"""
+"""Audit entries for signing in and out and for new passwords, whichever page or library does it."""
 
 from typing import Any, Final
 
@@ -17,15 +15,16 @@ from accounts.people.changes import changes_to_show
 from audit.events import Actor, Event, Personal, Subject
 from audit.log import Data, record, record_repeated
 
-#: Where a session keeps the sentences about changes that others made to the account; every page
-#: shows them.
+#: Session key of the sentences about changes that others made to the account; every page shows
+#: them.
 CHANGES_KEY: Final = "account_changes"
 
 
 @receiver(user_logged_in, dispatch_uid="accounts.sign_in")
 def note_sign_in(*, request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Record a sign-in, which fails where it cannot be recorded; the session keeps what to tell the
-    person.
+    """Record a sign-in; the session keeps the sentences to show to the person.
+
+    The sign-in fails if it cannot be recorded.
     """
     _note(Event.USER_SIGN_IN, request, user)
     if request is not None:
@@ -36,7 +35,7 @@ def note_sign_in(*, request: HttpRequest | None, user: User, **_: Any) -> None:
 
 @receiver(user_logged_out, dispatch_uid="accounts.sign_out")
 def note_sign_out(*, request: HttpRequest | None, user: User | None, **_: Any) -> None:
-    """Record a sign-out of somebody who was signed in."""
+    """Record a sign-out of a signed-in person."""
     if user is not None:
         _note(Event.USER_SIGN_OUT, request, user)
 
@@ -45,9 +44,7 @@ def note_sign_out(*, request: HttpRequest | None, user: User | None, **_: Any) -
 def note_failure(
     *, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any
 ) -> None:
-    """Record a failed sign-in with the name that was tried; repeats of one address are counted by
-    the minute.
-    """
+    """Record a failed sign-in with the name that was tried; one entry a minute per address."""
     name = str(credentials.get("username") or credentials.get("login") or "")[:150]
     address = client_address(request) if request else ""
     with transaction.atomic():
@@ -61,9 +58,7 @@ def note_failure(
 
 
 def note_refused(request: HttpRequest, name: str) -> None:
-    """Record a sign-in that was not looked at, after too many wrong ones: one entry a minute for
-    each network.
-    """
+    """Record a sign-in that the limits refused; one network makes one entry a minute."""
     with transaction.atomic():
         record_repeated(
             Event.USER_SIGN_IN_FAIL,
@@ -76,7 +71,7 @@ def note_refused(request: HttpRequest, name: str) -> None:
 
 @receiver(password_changed, dispatch_uid="accounts.password_change")
 def note_password_change(*, request: HttpRequest | None, user: User, **_: Any) -> None:
-    """Record that somebody changed their own password; the page holds the transaction of both."""
+    """Record that a person changed their own password; the page holds the transaction of both."""
     _note(Event.USER_CHANGE, request, user, data={"changed": ["password"]})
 
 

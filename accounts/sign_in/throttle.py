@@ -1,9 +1,9 @@
-"""Tries that may fail, counted in the database: the counts hold in all processes, and no cache or
-broker is asked.
+"""Limits on attempts that may fail, counted in the database.
 
-A try is counted before anything is looked at and given back where it succeeds, so that many at once
-are counted too. Each step is one statement that changes a row or does not: no lock is held, and of
-two that compete one sees the other.
+The counts hold across all processes, and no cache or broker is asked. An attempt is counted before
+it is checked and given back if it succeeds, so that many at once are counted too. Each step is one
+statement that changes a row or does not: no lock is held, and of two that compete one sees the
+other.
 """
 
 import hashlib
@@ -21,15 +21,16 @@ _KEPT: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` tries of one kind in `window`, which begins with the first of them."""
+    """At most `most` attempts of one kind in `window`, which begins with the first of them."""
 
     kind: str
     most: int
     window: timedelta
 
     def take(self, *of: str, now: datetime) -> bool:
-        """Count a try of what `of` names, as a person or an address; False, and uncounted, at the
-        limit.
+        """Count an attempt for `of`, such as a person or an address.
+
+        Returns False, without counting, at the limit.
         """
         rows = Tries.objects.filter(key=_key(self.kind, of))
         lately = moments.within("since", now=now, span=self.window)
@@ -38,7 +39,7 @@ class Limit:
             return True
         if recent.filter(
             number__gte=self.most
-        ).exists():  # a row alone says nothing: others make it now
+        ).exists():  # a row alone proves nothing: others create it at the same time
             return False
         if old.update(number=1, since=now, free_at=None):
             return True
@@ -46,15 +47,13 @@ class Limit:
         return bool(rows.filter(number__lt=self.most).update(number=F("number") + 1))
 
     def give_back(self, *of: str) -> None:
-        """Take a try back that succeeded."""
+        """Take back an attempt that succeeded."""
         Tries.objects.filter(key=_key(self.kind, of), number__gt=0).update(number=F("number") - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """`free` tries in a window, then one at a time, each after twice the pause of the one before,
-    up to `longest`.
-    """
+    """`free` attempts in a window, then one after each pause; pauses double up to `longest`."""
 
     kind: str
     free: int
@@ -62,7 +61,7 @@ class BackOff:
     longest: timedelta
 
     def take(self, *of: str, now: datetime) -> bool:
-        """Count a try; False, and uncounted, during a pause.
+        """Count an attempt; returns False, without counting, during a pause.
 
         Of several at once after a pause one gets through.
         """
@@ -83,26 +82,24 @@ class BackOff:
         return bool(same.update(number=F("number") + 1, free_at=now + pause))
 
     def give_back(self, *of: str) -> None:
-        """Take a try back that succeeded, with its pause."""
+        """Take back an attempt that succeeded, with its pause."""
         Tries.objects.filter(key=_key(self.kind, of), number__gt=0).update(
             number=F("number") - 1, free_at=None
         )
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete counts that matter no longer, and those of a clock that was ahead; returns how
-    many.
-    """
+    """Delete outdated counts, and those of a clock that was ahead; returns how many."""
     return Tries.objects.exclude(moments.within("since", now=now, span=_KEPT)).delete()[0]
 
 
 def _begin(kind: str, of: tuple[str, ...], *, now: datetime) -> None:
-    """Make the row of a first try; of several that are the first at once one makes it."""
+    """Create the row of a first attempt; of several at the same time one creates it."""
     Tries.objects.bulk_create(
         [Tries(key=_key(kind, of), number=0, since=now)], ignore_conflicts=True
     )
 
 
 def _key(kind: str, of: tuple[str, ...]) -> str:
-    """Names and addresses are people's: the table holds a digest."""
+    """Return a digest: names and addresses are personal data and stay out of the table."""
     return hashlib.sha256("\x00".join((kind, *of)).encode()).hexdigest()
