@@ -1,4 +1,4 @@
-"""Who calls: a token in `Authorization: Bearer`, and nothing else. No session, no cookie."""
+"""Authentication by a token in `Authorization: Bearer` only: no session, no cookie."""
 
 from typing import cast
 
@@ -21,19 +21,20 @@ class TokenAuthentication(BaseAuthentication):
     """Finds the token; `request.user` is its owner, `request.auth` the token."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken]:
-        """Raise BadToken or TooManyTries where there is no token that opens anything: nobody calls
-        without one.
+        """Return the owner and the token.
+
+        Raises BadToken or TooManyTries; every call needs a valid token.
         """
         header = request.META.get("HTTP_AUTHORIZATION", "")
         scheme, _, text = header.partition(" ")
         if scheme.lower() != "bearer" or len(header) > _MAX_HEADER:
             raise BadToken
-        found = find_token(text.strip(), address=client_address(request), now=timezone.now())
-        if found is TokenRefusal.TOO_MANY_TRIES:
+        result = find_token(text.strip(), address=client_address(request), now=timezone.now())
+        if result is TokenRefusal.TOO_MANY_TRIES:
             raise TooManyTries
-        if isinstance(found, TokenRefusal):
-            raise BadToken(found)
-        return found.owner, found
+        if isinstance(result, TokenRefusal):
+            raise BadToken(result)
+        return result.owner, result
 
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme for a 401."""
@@ -41,9 +42,7 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class TokenMay(BasePermission):
-    """Whether the token may do the view's `verb` to anything at all; about one object the view asks
-    again.
-    """
+    """Whether the token may do the view's `verb` at all; the view asks again for one object."""
 
     message = (
         "this token has no scope for it, or its owner has lost the right: make a token with that "
@@ -51,7 +50,7 @@ class TokenMay(BasePermission):
     )
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Ask the token; a view without `verb` is open to none."""
+        """Ask the token. A view without `verb` refuses all tokens."""
         verb = cast("Verb | None", getattr(view, "verb", None))
         return verb is not None and token_may(token_of(request), verb)
 

@@ -1,4 +1,4 @@
-"""What a person types to make a token."""
+"""The form that orders a token."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,7 @@ _WORDS = {
 
 
 class TokenForm(forms.Form):
-    """The program's name, what the token is for, and its limits; only what the person may do is
-    offered.
-    """
+    """The program's name, the token's verbs and limits; offers only the person's own rights."""
 
     name = forms.CharField(max_length=100)
     scopes = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
@@ -41,17 +39,17 @@ class TokenForm(forms.Form):
         mine = [verb for verb in API_VERBS if can(self._owner, verb)]
         fields: Any = self.fields
         fields["scopes"].choices = [(verb.value, _WORDS[verb]) for verb in mine]
-        seen = EnrollmentProfile.objects.filter(
+        visible = EnrollmentProfile.objects.filter(
             within(self._owner, Verb.PROFILE_VIEW, "department_id")
         )
-        fields["profiles"].queryset = seen.order_by("slug")
+        fields["profiles"].queryset = visible.order_by("slug")
         departments = within(self._owner, Verb.PROFILE_VIEW, "pk")
         fields["department"].queryset = Department.objects.filter(departments or Q()).order_by(
             "name"
         )
 
     def order(self) -> TokenOrder:
-        """Return what was typed."""
+        """Return the order in the form."""
         data = self.cleaned_data
         return TokenOrder(
             owner=self._owner,

@@ -1,5 +1,6 @@
-"""Errors as `application/problem+json` (RFC 9457): one sentence that says what to do, no detail of
-faults of ours.
+"""Errors as `application/problem+json` (RFC 9457): one sentence that says what to do next.
+
+Faults of the portal itself are told without detail.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ NO_STORE: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 _RETRY: Final = {"Retry-After": "30"}
-#: What a use case refuses, by status. A refusal that is not named here is 422.
+#: HTTP status of the errors of use cases. An error that is not listed is 422.
 _STATUS: Final[Mapping[type[ApprovalsError], int]] = {
     NotPermitted: 403,
     KeyUsedOtherwise: 422,
@@ -40,15 +41,15 @@ _TITLES: Final[Mapping[int, str]] = {
     500: "A fault of the portal",
     503: "Not ready",
 }
-#: What is told about a token: of one that is not known, or used from elsewhere, nothing that would
-#: help to guess.
+#: Texts about refused tokens. A token that is unknown or used from elsewhere gets no text that
+#: helps to guess.
 _TOLD: Final[Mapping[TokenRefusal, str]] = {
     TokenRefusal.UNKNOWN: "this token is not known here: its owner finds it on the page API tokens",
     TokenRefusal.NETWORK: "this token is not known here: its owner finds it on the page API tokens",
     TokenRefusal.REVOKED: "this token was revoked: make another one on the page API tokens",
     TokenRefusal.EXPIRED: "this token has expired: make another one on the page API tokens",
     TokenRefusal.OWNER: (
-        "the owner of this token cannot sign in any more: make a token of somebody else"
+        "the owner of this token cannot sign in any more: make a token for another owner"
     ),
 }
 
@@ -56,7 +57,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BadToken(exceptions.AuthenticationFailed):
-    """No token, or one that opens nothing."""
+    """No token, or a refused one."""
 
     def __init__(self, refusal: TokenRefusal | None = None) -> None:
         super().__init__(
@@ -74,8 +75,9 @@ class TooManyTries(exceptions.APIException):
 
 
 def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Return the problem document for what a view raised; what nobody planned is logged, and told
-    without detail.
+    """Return the problem document for an exception of a view.
+
+    Unexpected exceptions are logged, and answered without detail.
     """
     if isinstance(error, exceptions.APIException):
         return _of_framework(error)
@@ -96,7 +98,7 @@ def answer_for(error: Exception, context: Mapping[str, Any]) -> Response:
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
 ) -> Response:
-    """Return a problem document; `detail` is a sentence for the person who runs the client."""
+    """Return a problem document; `detail` is a sentence for the operator of the client."""
     return Response(
         document(status, detail) | more,
         status=status,
@@ -116,7 +118,7 @@ def document(status: int, detail: str) -> dict[str, object]:
 
 
 def nothing_here(request: HttpRequest) -> JsonResponse:
-    """Answer an address below /api/ that there is none of."""
+    """Answer an unknown address below /api/."""
     return JsonResponse(
         document(404, "there is no such address: docs/api.md lists them"),
         status=404,

@@ -1,6 +1,6 @@
-"""What programs send and are sent.
+"""The JSON that programs send and receive.
 
-An unknown member is refused: a misspelled binding must not bind nothing.
+An unknown member is refused: a misspelled binding must not be silently ignored.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class _Strict(serializers.Serializer[Any]):
 
 
 class BindingSerializer(_Strict):
-    """What a challenge is good for; each member that is given narrows it, so none is empty."""
+    """The binding of a challenge; each member narrows it, so an empty member is refused."""
 
     common_name = serializers.CharField(max_length=255, default="")
     subject = serializers.CharField(max_length=1000, default="")
@@ -87,7 +87,7 @@ def state_of(challenge: ChallengePassword, *, now: datetime) -> str:
 def challenge_document(
     challenge: ChallengePassword, *, now: datetime, secret: Secret | None = None
 ) -> dict[str, Any]:
-    """Return a challenge; the clear text only where `secret` is given, right after the making."""
+    """Return a challenge; with its clear text only if `secret` is passed (at its creation)."""
     request = challenge.redeemed_by
     text = {"challenge": secret.reveal()} if secret is not None else {}
     return {
@@ -115,7 +115,7 @@ def challenge_document(
 
 
 def request_document(request: EnrollmentRequest) -> dict[str, Any]:
-    """Return how a request goes, and which certificate came of it."""
+    """Return the state of a request, and its certificate if there is one."""
     certificate = request.certificate
     return {
         "id": str(request.pk),
@@ -139,9 +139,7 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
 
 
 def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
-    """Return where a device asks, and the fingerprints it compares; SHA-1 since devices show it to
-    this day.
-    """
+    """Return the address for devices and the CA fingerprints; SHA-1 too: devices still show it."""
     der = profile.ca.certificate_der
     return {
         "slug": profile.slug,
@@ -159,5 +157,5 @@ def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
 
 
 def scep_url(profile: EnrollmentProfile) -> str:
-    """Return the address that devices are given."""
+    """Return the enrollment address for devices."""
     return f"{settings.PORTAL_PUBLIC_URL}/scep/{profile.slug}/"

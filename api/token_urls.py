@@ -1,4 +1,4 @@
-"""`/account/tokens/`: a page, not the API: it needs a session."""
+"""`/account/tokens/`: a page that needs a session, not part of the API."""
 
 from django.urls import path
 

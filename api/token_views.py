@@ -1,4 +1,4 @@
-"""The page of API tokens: people make and revoke their own; administrators see and revoke all."""
+"""The page of API tokens: people create and revoke their own; administrators see and revoke all."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from api.forms import TokenForm
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires(*API_VERBS)
 def tokens(request: HttpRequest) -> HttpResponse:
-    """One's own tokens, for administrators everybody's; a new one is shown this once."""
+    """Show one's own tokens, or all tokens to an administrator; a new token is shown only here."""
     form = TokenForm(request.POST if request.method == "POST" else None, request=request)
     if not form.is_bound:
         return _page(request, form)
@@ -33,15 +33,15 @@ def tokens(request: HttpRequest) -> HttpResponse:
         except TokenInvalid as error:
             form.add_error(None, str(error))
         else:
-            return _page(request, TokenForm(request=request), made=(token, text), status=201)
+            return _page(request, TokenForm(request=request), new=(token, text), status=201)
     return _page(request, form, status=422)
 
 
 @require_POST
 @requires(*API_VERBS)
 def token_revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
-    """Make a token worthless at once."""
-    token = get_object_or_404(_seen(request), pk=token_id)
+    """Revoke a token at once."""
+    token = get_object_or_404(_visible_tokens(request), pk=token_id)
     if revoke_token(token, actor=actor_of(request), now=timezone.now()):
         messages.success(request, f"{token.name} is revoked: it opens nothing any more.")
     return redirect("api_tokens")
@@ -51,11 +51,11 @@ def _page(
     request: HttpRequest,
     form: TokenForm,
     *,
-    made: tuple[ApiToken, str] | None = None,
+    new: tuple[ApiToken, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     over = Q(revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
-    rows = _seen(request).select_related("owner", "department")
+    rows = _visible_tokens(request).select_related("owner", "department")
     context = {
         "tokens": rows.exclude(over).order_by("owner__username", "name"),
         "over": rows.filter(over).order_by(F("revoked_at").desc(nulls_last=True), "-expires_at")[
@@ -63,15 +63,15 @@ def _page(
         ],
         "sees_all": can(person(request), Verb.PEOPLE_MANAGE),
         "form": form,
-        "made": made[0] if made else None,
-        "text": made[1] if made else "",
+        "made": new[0] if new else None,
+        "text": new[1] if new else "",
         "address": f"{settings.PORTAL_PUBLIC_URL}/api/v1/",
     }
     return render(request, "api/tokens.html", context, status=status)
 
 
-def _seen(request: HttpRequest) -> QuerySet[ApiToken]:
-    """One's own, and those of the departments whose people one manages."""
+def _visible_tokens(request: HttpRequest) -> QuerySet[ApiToken]:
+    """Return one's own tokens, and those of departments whose people one manages."""
     managed = within(request.user, Verb.PEOPLE_MANAGE, "department_id")
     if can(person(request), Verb.PEOPLE_MANAGE):
         return (

@@ -1,4 +1,4 @@
-"""`/api/v1/`: no slash at the end, since programs do not follow redirects."""
+"""`/api/v1/`. Addresses have no slash at the end, since programs do not follow redirects."""
 
 from django.urls import path, re_path
 

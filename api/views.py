@@ -1,4 +1,4 @@
-"""Version 1 of the REST door: challenges for programs, and what became of them."""
+"""Version 1 of the REST door: challenges for programs, and the state of their requests."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -46,7 +46,7 @@ class JsonOnly(BaseContentNegotiation):
 
 
 class Door(APIView):
-    """What all views share. `verb` is what the token must be made for."""
+    """The base of all views. `verb` is the scope that the token needs."""
 
     authentication_classes = (TokenAuthentication,)
     permission_classes = (TokenMay,)
@@ -57,15 +57,13 @@ class Door(APIView):
 
 
 class ChallengesView(Door):
-    """`/api/v1/challenges`: make them."""
+    """`/api/v1/challenges`: create challenges."""
 
     verb = Verb.CHALLENGE_CREATE
     http_method_names = ["post"]
 
     def post(self, request: Request) -> Response:
-        """Make one-time challenges and show them this once; a repeat under the same key makes no
-        others.
-        """
+        """Create one-time challenges and show them once; a repeat of the key creates none."""
         token, key = token_of(request), request.headers.get("Idempotency-Key", "")
         if len(key) > _MAX_KEY:
             return problem(400, f"Idempotency-Key: at most {_MAX_KEY} characters")
@@ -80,12 +78,12 @@ class ChallengesView(Door):
         ]
         headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}
         return Response(
-            {"challenges": made}, status=200 if ordered.is_repeat else 201, headers=headers
+            {"challenges": documents}, status=200 if ordered.is_repeat else 201, headers=headers
         )
 
 
 class ChallengeView(Door):
-    """`/api/v1/challenges/<id>`: what became of one; make one worthless."""
+    """`/api/v1/challenges/<id>`: show or withdraw one challenge."""
 
     verb = Verb.CHALLENGE_CREATE
     http_method_names = ["get", "head", "delete"]
@@ -95,7 +93,7 @@ class ChallengeView(Door):
         return self._shown(_challenge(request, challenge_id))
 
     def delete(self, request: Request, challenge_id: UUID) -> Response:
-        """Withdraw one that nobody has used."""
+        """Withdraw an unused challenge."""
         token = token_of(request)
         challenge = _challenge(request, challenge_id)
         principal = principal_of_token(token, address=client_address(request))
@@ -107,7 +105,7 @@ class ChallengeView(Door):
 
 
 class ProfilesView(Door):
-    """`/api/v1/profiles`: where devices ask."""
+    """`/api/v1/profiles`: the enrollment addresses."""
 
     verb = Verb.PROFILE_VIEW
     http_method_names = ["get", "head"]
@@ -117,61 +115,62 @@ class ProfilesView(Door):
         token = token_of(request)
         mine = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
         rows = mine.select_related("ca").order_by("slug")
-        seen = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
-        return Response({"profiles": seen}, headers=dict(NO_STORE))
+        documents = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
+        return Response({"profiles": documents}, headers=dict(NO_STORE))
 
 
 class RequestView(Door):
-    """`/api/v1/requests/<id>`: how a request goes."""
+    """`/api/v1/requests/<id>`: the state of a request."""
 
     verb = Verb.REQUEST_VIEW
     http_method_names = ["get", "head"]
 
     def get(self, request: Request, request_id: UUID) -> Response:
         """Return the state and the certificate."""
-        found = (
+        enrollment = (
             EnrollmentRequest.objects.select_related("profile", "certificate")
             .filter(pk=request_id)
             .first()
         )
-        if found is None or not token_may(token_of(request), self.verb, found.profile):
+        if enrollment is None or not token_may(token_of(request), self.verb, enrollment.profile):
             raise Http404
-        return Response(request_document(found), headers=dict(NO_STORE))
+        return Response(request_document(enrollment), headers=dict(NO_STORE))
 
 
 def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:
-    """The profile of an order; one that the token may not use reads like one that does not
-    exist.
+    """Return the profile of an order.
+
+    A profile outside the token's limits looks like an unknown one.
     """
     slug = order.validated_data["profile"]
-    found = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
-    if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found):
+    profile = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
+    if profile is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, profile):
         raise NotPermitted(
             f"profile {slug}: there is none, or this token may not make challenges for it"
         )
-    return found
+    return profile
 
 
 def _group(request: Request, order: OrderSerializer) -> DeviceGroup | None:
-    """The device group of an order, None where it names none; one that is not the owner's to see
-    reads like no such.
-    """
+    """Return the device group of an order, or None. A group of others looks like an unknown one."""
     slug, token = order.validated_data["bound_to"].get("device_group", ""), token_of(request)
     if not slug:
         return None
-    found = DeviceGroup.objects.filter(
+    group = DeviceGroup.objects.filter(
         within(token.owner, Verb.PROFILE_VIEW, "department_id"), slug=slug
     ).first()
-    if found is None or token.department_id not in (None, found.department_id):
+    if group is None or token.department_id not in (None, group.department_id):
         raise ChallengeInvalid(
             f"device group {slug}: there is none, or it is not this token's to use"
         )
-    return found
+    return group
 
 
 def _challenge(request: Request, challenge_id: UUID) -> ChallengePassword:
-    beside = ("profile", "group", "redeemed_by__certificate", "redeemed_by__profile")
-    found = ChallengePassword.objects.select_related(*beside).filter(pk=challenge_id).first()
-    if found is None or not token_may(token_of(request), Verb.CHALLENGE_CREATE, found.profile):
+    related = ("profile", "group", "redeemed_by__certificate", "redeemed_by__profile")
+    challenge = ChallengePassword.objects.select_related(*related).filter(pk=challenge_id).first()
+    if challenge is None or not token_may(
+        token_of(request), Verb.CHALLENGE_CREATE, challenge.profile
+    ):
         raise Http404
-    return found
+    return challenge
