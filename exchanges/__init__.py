@@ -1,1 +1,1 @@
-"""Stored messages: what stood on the wire, where there is a reason to keep it."""
+"""Stored messages: the bytes on the wire, kept where there is a reason."""

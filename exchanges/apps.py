@@ -1,11 +1,12 @@
-"""Messages as they stood on the wire, where there is a reason to keep them."""
+"""The app of stored messages."""
 
 from django.apps import AppConfig
 
 
 class ExchangesConfig(AppConfig):
-    """Kept messages and the switch that keeps them all; written by the SCEP door, read by the
-    inspector (ADR 0025).
+    """Stored messages and the recording switch; the SCEP door writes, the inspector reads.
+
+    See ADR 0025.
     """
 
     name = "exchanges"

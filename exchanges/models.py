@@ -1,6 +1,6 @@
-"""Messages and their answers as they stood on the wire.
+"""Messages and their answers as they were on the wire.
 
-Envelopes stay encrypted; nothing here is in the clear.
+Envelopes stay encrypted; nothing here is in clear text.
 """
 
 from django.db import models
@@ -19,8 +19,9 @@ class KeptFor(models.TextChoices):
 
 
 class Exchange(models.Model):
-    """One message and its answer; `answer` is empty where the portal had none but an HTTP
-    status.
+    """One message and its answer.
+
+    `answer` is empty if the portal answered with an HTTP status only.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -34,16 +35,16 @@ class Exchange(models.Model):
     message = models.BinaryField()
     answer = models.BinaryField()
     http_status = models.PositiveSmallIntegerField()
-    # read from the two, for lists; empty where they could not be read
+    # read from message and answer, for lists; empty where they cannot be read
     transaction_id = models.CharField(max_length=255, blank=True)
     signer_spki_sha256 = models.CharField(
         max_length=64, blank=True
-    )  # as the message says, verified or not
+    )  # as the message claims, verified or not
     message_type = models.PositiveSmallIntegerField(null=True)
     pki_status = models.PositiveSmallIntegerField(null=True)
     fail_info = models.PositiveSmallIntegerField(null=True)
     text = models.CharField(max_length=300, blank=True)
-    # what the portal knew; the answer tells less
+    # the portal's cause; the answer tells the device less
     subject = models.CharField(
         max_length=300, blank=True
     )  # of the request inside, else of the signer certificate
@@ -77,7 +78,7 @@ class Exchange(models.Model):
 
 
 class Recording(models.Model):
-    """The switch of a profile: every message is kept until then."""
+    """The recording switch of a profile: every message is kept until it ends."""
 
     profile = models.OneToOneField(
         EnrollmentProfile, on_delete=models.PROTECT, primary_key=True, related_name="+"

@@ -1,4 +1,4 @@
-"""An administrator switches the recording of a profile on for a while, and off."""
+"""Administrators switch the recording of a profile on for a limited time, and off."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,7 +21,7 @@ LONGEST: Final = timedelta(hours=24)
 
 
 class RecordingRefused(ApprovalsError):
-    """The time asked for cannot be."""
+    """The requested duration is not allowed."""
 
 
 def start_recording(
@@ -61,7 +61,7 @@ def stop_recording(*, profile: EnrollmentProfile, principal: Principal, now: dat
 
 
 def running(*, now: datetime) -> dict[str, datetime]:
-    """Return until when the messages of which profiles are recorded, by slug."""
+    """Return the end of each running recording, by the slug of its profile."""
     rows = Recording.objects.filter(until__gt=now, started_at__lte=now + moments.TOLERANCE)
     return dict(rows.values_list("profile__slug", "until"))
 

@@ -1,8 +1,8 @@
-"""Keep a message with its answer, within bounds that no sender can break.
+"""Stores messages with their answers, within limits that no sender can exceed.
 
-Of a profile for self-tests everything is kept, of the others what was refused; while an
-administrator has recording switched on, everything. An ordinary message costs one look at a clock
-and into a dictionary, and writes nothing.
+Of a self-test profile everything is kept, of other profiles only refusals; while an administrator
+has recording switched on, everything. An ordinary message costs one look at a clock and into a
+dictionary, and writes nothing.
 """
 
 import threading
@@ -18,14 +18,14 @@ from approvals.models.profiles import EnrollmentProfile
 from database import moments
 from exchanges.models import Exchange, KeptFor, Recording
 
-#: Newest messages kept for each profile, by the reason they are kept for; and how long at most.
+#: Number of messages kept per profile and reason, and their maximum age.
 NEWEST: Final = {KeptFor.SELF_TEST: 4_000, KeptFor.REFUSAL: 200, KeptFor.RECORDING: 5_000}
 KEPT: Final = timedelta(days=14)
-#: Kept in a minute by one process for one profile, of what any stranger may send: nobody can keep a
-#: disk busy with it. A run of the self-test that waits for its worker as long as it may sends some
-#: 300 messages.
+#: Messages of anonymous senders that one process keeps per profile and minute, so that no sender
+#: can keep a disk busy. A run of the self-test that waits as long as it may for its worker sends
+#: some 300 messages.
 A_MINUTE: Final = {KeptFor.SELF_TEST: 600, KeptFor.REFUSAL: 30}
-#: Seconds that a switched recording may be old in a process.
+#: Maximum age, in seconds, of the switches that a process has read.
 FRESH_SECONDS: Final = 5.0
 _TIDY_EVERY: Final = 20
 
@@ -33,7 +33,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Keeper:
-    """What this process knows of the switches, and how much it kept lately. One per process."""
+    """Decides which messages are kept: the recording switches and recent counts of this process.
+
+    There is one per process.
+    """
 
     def __init__(self, fresh: float = FRESH_SECONDS) -> None:
         self._fresh = fresh
@@ -46,7 +49,7 @@ class Keeper:
     def reason(
         self, profile: EnrollmentProfile, *, now: datetime, is_refused: bool
     ) -> KeptFor | None:
-        """Return why a message of this profile is to be kept, None where it is not."""
+        """Return the reason to keep a message of this profile, or None."""
         reason = KeptFor.SELF_TEST if profile.for_self_test else KeptFor.REFUSAL
         if reason is KeptFor.REFUSAL:
             if self._is_recording(profile, now):
@@ -56,7 +59,7 @@ class Keeper:
         return reason if self._has_room(profile, A_MINUTE[reason]) else None
 
     def keep(self, profile: EnrollmentProfile, reason: KeptFor, **facts: Any) -> None:
-        """Write one exchange; a database that does not take it costs the device nothing."""
+        """Store one exchange. If the database refuses it, the device is answered all the same."""
         try:
             with transaction.atomic():
                 Exchange.objects.create(profile=profile, kept_for=reason, **facts)
@@ -69,7 +72,7 @@ class Keeper:
             )
 
     def forget(self) -> None:
-        """Look at the switches afresh next time, and at full room."""
+        """Read the switches again next time, and reset the counts."""
         with self._lock:
             self._read_at = float("-inf")
             self._lately.clear()
@@ -83,8 +86,9 @@ class Keeper:
         )  # begun under a clock that was ahead: over
 
     def _read_switches(self) -> None:
-        """Read them all; a database that does not answer leaves what was known: the device has its
-        answer already.
+        """Read all switches; if the database does not answer, keep the old ones.
+
+        The device has its answer already.
         """
         try:
             with transaction.atomic():
@@ -110,7 +114,7 @@ keeper = Keeper()
 
 
 def tidy(profile: EnrollmentProfile, reason: str) -> int:
-    """Delete what is beyond the newest that are kept for a profile and reason; returns how many."""
+    """Delete the oldest exchanges above the limit of a profile and reason; returns how many."""
     rows = Exchange.objects.filter(profile=profile, kept_for=reason)
     newest = NEWEST[KeptFor(reason)]
     beyond = rows.order_by("-pk").values_list("pk", flat=True)[newest : newest + 1].first()
@@ -118,7 +122,7 @@ def tidy(profile: EnrollmentProfile, reason: str) -> int:
 
 
 def prune(*, now: datetime) -> int:
-    """Delete what is too old or too much, of every profile; returns how many."""
+    """Delete exchanges above the limits of age and number, in all profiles; returns how many."""
     deleted = Exchange.objects.filter(received_at__lt=now - KEPT).delete()[0]
     groups = Exchange.objects.order_by().values_list("profile_id", "kept_for").distinct()
     profiles = EnrollmentProfile.objects.in_bulk([profile for profile, _ in groups])

@@ -1,4 +1,4 @@
-"""Celery's door: old messages go."""
+"""Celery task that deletes old messages."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -8,5 +8,5 @@ from exchanges.storage import prune
 
 @shared_task(name="exchanges.prune", ignore_result=True)
 def prune_exchanges() -> None:
-    """Delete what is kept no longer."""
+    """Delete expired messages."""
     prune(now=timezone.now())

@@ -1,1 +1,1 @@
-"""The auditors' door: all requests, all certificates, the log. Reads only."""
+"""The auditors' door: all requests, all certificates, the log. Read-only."""

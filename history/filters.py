@@ -26,9 +26,7 @@ _EVENTS: Final = [(event.value, WORDS.get(event, (event.value, ""))[0]) for even
 
 
 class RequestHistoryFilter(RequestFilter):
-    """The filters over all requests; those of self-tests are left out unless their profile is
-    chosen.
-    """
+    """Filters over all requests. Self-tests are left out unless their profile is chosen."""
 
     def filter_queryset(self, rows: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
         rows = rows if _chooses_self_tests(self.form.cleaned_data) else without_self_tests(rows)
@@ -37,7 +35,7 @@ class RequestHistoryFilter(RequestFilter):
 
 
 class CertificateFilter(PeriodFilter):
-    """The filters over certificates, kept in the address."""
+    """Filters over certificates, kept in the address."""
 
     moment_field = "prepared_at"
 
@@ -63,7 +61,7 @@ class CertificateFilter(PeriodFilter):
         fields: list[str] = []
 
     def filter_queryset(self, rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
-        """Leave out those of self-tests unless their profile or CA is chosen."""
+        """Leave out self-tests unless their profile or CA is chosen."""
         rows = (
             rows
             if _chooses_self_tests(self.form.cleaned_data)
@@ -84,7 +82,7 @@ class CertificateFilter(PeriodFilter):
 
 
 class AuditFilter(PeriodFilter):
-    """The filters over the audit log: one event, one subject, one person, a period."""
+    """Filters over the audit log: by event, subject, person and period."""
 
     moment_field = "at"
 
@@ -103,10 +101,9 @@ class AuditFilter(PeriodFilter):
         fields: list[str] = []
 
     def about(self, rows: QuerySet[AuditEntry], name: str, value: str) -> QuerySet[AuditEntry]:
-        """Exactly one subject, whatever its kind; an entry by its identifier; refusals by their
-        number.
+        """Exactly one subject of any kind; an entry by its identifier; refusals by their number.
 
-        The index wants the kind named.
+        The index needs the kind.
         """
         about = Q(subject_kind__in=SUBJECT_KINDS, subject_id=value.strip())
         entries = RefusalNumber.objects.filter(number=number_in(value), entry_id__isnull=False)
@@ -150,9 +147,9 @@ def _chooses_self_tests(choices: dict[str, Any]) -> bool:
 
 
 def certificates_of(request: HttpRequest) -> QuerySet[Certificate]:
-    """Return the certificates the person of this page may see, newest bytes left out of lists.
+    """Return the certificates that the person of this page may see, without their bytes.
 
-    Who is limited to a department sees what was ordered by requests of its profiles.
+    Officers of one department see those that were ordered by requests of its profiles.
     """
     rows = Certificate.objects.filter(kind=CertificateKind.ORDERED).defer("der", "tbs")
     allowed = within(request.user, Verb.CERTIFICATE_VIEW, "profile__department_id")
@@ -164,9 +161,7 @@ def certificates_of(request: HttpRequest) -> QuerySet[Certificate]:
 
 
 def entries_of(request: HttpRequest) -> QuerySet[AuditEntry]:
-    """Return the audit entries the person of this page may see: of the whole organization, or of
-    departments.
-    """
+    """Return the audit entries that the person may see: all, or those of their departments."""
     allowed: Q = within(request.user, Verb.AUDIT_VIEW, "id")
     if not allowed:
         return AuditEntry.objects.all()

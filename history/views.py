@@ -1,7 +1,4 @@
-"""The auditors' pages: all requests, all certificates, the log.
-
-Everything is read, nothing is changed.
-"""
+"""The auditors' pages: all requests, all certificates, the log. Read-only."""
 
 import base64
 from uuid import UUID
@@ -36,7 +33,7 @@ from history.filters import (
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def requests(request: HttpRequest) -> HttpResponse:
-    """Every request that ever arrived; those of self-tests where their profile is chosen."""
+    """All requests ever received; self-tests only if their profile is chosen."""
     rows = requests_of(person(request), with_self_tests=True)
     filters = RequestHistoryFilter(request.GET, rows, request=request, now=timezone.now())
     context = {
@@ -51,9 +48,7 @@ def requests(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def certificates(request: HttpRequest) -> HttpResponse:
-    """Every certificate that was ever prepared; those of self-tests where their profile or CA is
-    chosen.
-    """
+    """All certificates ever prepared; self-tests only if their profile or CA is chosen."""
     filters = CertificateFilter(
         request.GET, certificates_of(request), request=request, now=timezone.now()
     )
@@ -69,19 +64,17 @@ def certificates(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
-    """One certificate: its content, the request behind it, and everything that happened, from the
-    first message on.
-    """
-    found = get_object_or_404(certificates_of(request), pk=certificate_id)
+    """One certificate: its content, its request, and its history from the first message on."""
+    issued = get_object_or_404(certificates_of(request), pk=certificate_id)
     rows = EnrollmentRequest.objects.select_related("profile", "certificate", "polls", "renews")
-    order = rows.filter(pk=found.order_id).first()
+    order = rows.filter(pk=issued.order_id).first()
     context = {
-        "certificate": found,
+        "certificate": issued,
         "order": order,
         "moments": timeline_of(order) if order else [],
         "decisions": order.decisions.select_related("officer").order_by("pk") if order else [],
         "renewals": requests_of(person(request))
-        .filter(renews=found)
+        .filter(renews=issued)
         .select_related("certificate")
         .order_by("-pk")[:10],
         "now": timezone.now(),
@@ -92,15 +85,15 @@ def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
 @require_safe
 @requires(Verb.CERTIFICATE_VIEW)
 def download(request: HttpRequest, certificate_id: UUID, form: str) -> HttpResponse:
-    """The certificate as DER, PEM, or PEM with its chain; who took it is recorded."""
-    found = get_object_or_404(certificates_of(request).defer(None), pk=certificate_id)
-    if found.der is None:
+    """The certificate as DER, PEM, or PEM with its chain; the download is recorded."""
+    issued = get_object_or_404(certificates_of(request).defer(None), pk=certificate_id)
+    if issued.der is None:
         raise Http404
-    content, content_type, ending = _export(found, form)
+    content, content_type, ending = _export(issued, form)
     with transaction.atomic():
-        _record_export(request, found, form)
+        _record_export(request, issued, form)
     headers = {
-        "Content-Disposition": f'attachment; filename="{found.serial_hex}{ending}"',
+        "Content-Disposition": f'attachment; filename="{issued.serial_hex}{ending}"',
         "Cache-Control": "no-store",
     }
     return HttpResponse(content, content_type=content_type, headers=headers)
@@ -110,7 +103,7 @@ def download(request: HttpRequest, certificate_id: UUID, form: str) -> HttpRespo
 @require_safe
 @requires(Verb.AUDIT_VIEW)
 def audit(request: HttpRequest) -> HttpResponse:
-    """The log, as people read it, with the digest of each entry."""
+    """The log in sentences, with the digest of each entry."""
     filters = AuditFilter(request.GET, entries_of(request), request=request, now=timezone.now())
     page = paginate(filters.qs.prefetch_related("private_values"), request.GET)
     context = {
@@ -121,10 +114,10 @@ def audit(request: HttpRequest) -> HttpResponse:
     return render(request, "history/audit.html", context)
 
 
-def _export(found: Certificate, form: str) -> tuple[bytes, str, str]:
+def _export(issued: Certificate, form: str) -> tuple[bytes, str, str]:
     if form == "der":
-        return found.certificate_der, "application/pkix-cert", ".cer"
-    chain = chain_of(found) if form == "chain" else [found.certificate_der]
+        return issued.certificate_der, "application/pkix-cert", ".cer"
+    chain = chain_of(issued) if form == "chain" else [issued.certificate_der]
     return (
         b"".join(map(_pem, chain)),
         "application/x-pem-file",
@@ -139,14 +132,14 @@ def _pem(der: bytes) -> bytes:
     return b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""])
 
 
-def _record_export(request: HttpRequest, found: Certificate, form: str) -> None:
+def _record_export(request: HttpRequest, issued: Certificate, form: str) -> None:
     rows = EnrollmentRequest.objects.select_related("profile__department").defer("csr")
-    order = rows.filter(pk=found.order_id).first()
+    order = rows.filter(pk=issued.order_id).first()
     record(
         Event.CERTIFICATE_EXPORT,
         actor=actor_of(request),
         now=timezone.now(),
-        subject=Subject.of("certificate", found.pk),
-        data={"form": form, "serial": found.serial_hex},
+        subject=Subject.of("certificate", issued.pk),
+        data={"form": form, "serial": issued.serial_hex},
         department=department_of(order.profile) if order else "",
     )
