@@ -1,1 +1,1 @@
-"""The technicians' door: what a stored or pasted message says, and why it was answered so."""
+"""The technicians' door: the content of stored or pasted messages, and why each was answered so."""

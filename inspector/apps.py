@@ -1,10 +1,10 @@
-"""The technician's door: what a SCEP message says, and why it was answered so."""
+"""The technicians' door: the content of SCEP messages, and the reasons for their answers."""
 
 from django.apps import AppConfig
 
 
 class InspectorConfig(AppConfig):
-    """Pages over messages, pasted or stored; no models."""
+    """Pages over pasted and stored messages; no models."""
 
     name = "inspector"
     verbose_name = "Inspector"

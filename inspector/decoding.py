@@ -1,4 +1,4 @@
-"""Any bytes to a report: what they are, decoded step by step as far as they go.
+"""Decodes any bytes into a report, step by step, as far as they can be read.
 
 PURE; never raises for bad bytes.
 """
@@ -44,9 +44,9 @@ _WITHOUT_RSA: Final = {c.MessageType.GET_CERT: _NO_ANSWER, c.MessageType.GET_CRL
 
 
 def decode(data: bytes, *, known: KnownKeys, rules: MessageRules = STRICT) -> Report:
-    """Return everything that can be said of `data` without a key, under the rules of its profile.
+    """Return everything that can be read from `data` without a key, under the rules of its profile.
 
-    `known` names the RA keys that may be named.
+    `known` are the RA keys that the report may name.
     """
     kind, sections = _sections(data, known, rules)
     lines, end = outline_of(data)
@@ -111,7 +111,7 @@ def _kind(signer: SignerInfo) -> str:
 
 
 def _verdict(data: bytes, rules: MessageRules) -> Section:
-    """What the portal's own codec says before it opens the envelope."""
+    """Return the result of the portal's own codec before it opens the envelope."""
     title = "As the portal takes it"
     try:
         message = decode_pki_message(data, rules)

@@ -1,4 +1,4 @@
-"""What technicians paste and look for."""
+"""The technicians' forms: pasted messages and searches."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -18,9 +18,7 @@ HOURS: Final = [("1", "1 hour"), ("4", "4 hours"), ("24", "24 hours")]
 
 
 class PasteForm(forms.Form):
-    """A message in base64 or hex; the profile whose rules a bare certificate request is held
-    against.
-    """
+    """A message in base64 or hex, and the profile whose rules a bare CSR is checked against."""
 
     text = forms.CharField(
         label="Message",
@@ -40,7 +38,7 @@ class PasteForm(forms.Form):
         self.fields["profile"].queryset = profiles  # type: ignore[attr-defined]  # a ModelChoiceField, as above
 
     def clean_text(self) -> bytes:
-        """Return the bytes the text stands for."""
+        """Return the bytes of the text."""
         try:
             return bytes_of(self.cleaned_data["text"])
         except PasteInvalid as error:
@@ -48,7 +46,7 @@ class PasteForm(forms.Form):
 
 
 class RecordingForm(forms.Form):
-    """For how long."""
+    """The duration of a recording."""
 
     hours = forms.ChoiceField(choices=HOURS)
 
@@ -80,9 +78,7 @@ class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-
         fields: list[str] = []
 
     def matching(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
-        """Messages of a device by a part of its name, of a refusal by its number, of a transaction
-        by its whole ID.
-        """
+        """Search by part of a device's name, by refusal number, or by whole transaction ID."""
         text = value.strip()
         about = Q(subject__icontains=text) | Q(transaction_id=text)
         number = number_in(text)
@@ -91,9 +87,9 @@ class ExchangeFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-
     def of_request(self, rows: QuerySet[Exchange], name: str, value: str) -> QuerySet[Exchange]:
         """The messages of one request: same profile, transactionID and signer key."""
         try:
-            wanted = EnrollmentRequest.objects.filter(pk=UUID(value))
+            requests = EnrollmentRequest.objects.filter(pk=UUID(value))
         except ValueError:
             return rows.none()
         keys = ("profile_id", "transaction_id", "signer_spki_sha256")
-        found = wanted.values(*keys).first()
-        return rows.filter(**found) if found else rows.none()
+        columns = requests.values(*keys).first()
+        return rows.filter(**columns) if columns else rows.none()

@@ -1,9 +1,7 @@
 """The outer parts of a SCEP message: SignedData, signer, attributes, envelope.
 
-PURE; no step raises for bad bytes.
-
-It reads by the functions that the portal itself reads by, so that it says what the portal saw (RFC
-8894 section 3).
+PURE; no step raises for bad bytes. The functions are those of the portal's own codec, so that the
+report shows what the portal saw (RFC 8894 section 3).
 """
 
 import hashlib
@@ -40,14 +38,15 @@ from scep.protocol.signed_data import SignedData, SignerInfo, find_signer
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """An RA key that may be named, and whether it still opens anything."""
+    """An RA key that the report may name, and whether it can still decrypt."""
 
     name: str
     is_retired: bool = False
     is_ra: bool = True
 
 
-#: RA keys by the DER of issuer and serial number, or by key identifier: whom an envelope is for.
+#: RA keys by the DER of issuer and serial number, or by key identifier: the recipient of an
+#: envelope.
 KnownKeys = Mapping[bytes, KnownKey]
 
 _ATTRIBUTES: Final = {
@@ -79,7 +78,7 @@ _MAX_SHOWN: Final = 300
 
 
 def signature_section(signed: SignedData, signer: SignerInfo, rules: MessageRules) -> Section:
-    """The signature around the message: how it was made, and whether it holds."""
+    """The signature over the message: its algorithms, and whether it is valid."""
     rows = (
         Row("digestAlgorithm", named(signer.digest_oid, _DIGESTS)),
         Row("signatureAlgorithm", _algorithm(signer.signature_algorithm, _SIGNATURES)),
@@ -112,37 +111,35 @@ def signature_section(signed: SignedData, signer: SignerInfo, rules: MessageRule
 
 
 def signer_section(signed: SignedData, signer: SignerInfo) -> Section:
-    """The certificate whose key signed."""
+    """The certificate of the signing key."""
     try:
-        found = find_signer(signed, signer)
+        certificate = find_signer(signed, signer)
     except Asn1Error as error:
         at = signed.certificates[0].start if signed.certificates else 0
         return Section("Signer certificate", stop=Stop("certificates", at, "message", str(error)))
-    if found is None:
+    if certificate is None:
         return Section(
             "Signer certificate",
             verdict="No certificate in the message is the signer's.",
             tone="bad",
         )
-    made = (
+    kind = (
         "itself (a device without a certificate yet)"
-        if found.is_self_issued
-        else name_of(found.issuer_der)
+        if certificate.is_self_issued
+        else name_of(certificate.issuer_der)
     )
     rows = (
-        Row("subject", name_of(found.subject_der)),
-        Row("issued by", made),
-        Row("serial number", found.serial_der[2:].hex(), is_code=True),
-        Row("key", key_of(found)),
-        Row("SHA-256", hashlib.sha256(found.der).hexdigest(), is_code=True),
+        Row("subject", name_of(certificate.subject_der)),
+        Row("issued by", kind),
+        Row("serial number", certificate.serial_der[2:].hex(), is_code=True),
+        Row("key", key_of(certificate)),
+        Row("SHA-256", hashlib.sha256(certificate.der).hexdigest(), is_code=True),
     )
     return Section("Signer certificate", rows)
 
 
 def attributes_section(signer: SignerInfo) -> Section:
-    """The signed attributes (RFC 8894 section 3.2.1), in the order of the RFC, then the unknown
-    ones.
-    """
+    """The signed attributes in the order of RFC 8894 section 3.2.1, then the unknown ones."""
     known = [(name, _ATTRIBUTES[name]) for name in _ATTRIBUTES if name in signer.attributes]
     others = [(name, named(name, {})) for name in signer.attributes if name not in _ATTRIBUTES]
     rows = tuple(
@@ -155,17 +152,15 @@ def attributes_section(signer: SignerInfo) -> Section:
         for name in (c.ATTR_MESSAGE_TYPE, c.ATTR_TRANSACTION_ID, c.ATTR_SENDER_NONCE)
         if name not in signer.attributes
     ]
-    said = [f"Missing: {', '.join(missing)}."] if missing else []
-    said += [f"Not there exactly once: {', '.join(twice)}."] if twice else []
-    return Section("Attributes", rows, " ".join(said), "bad" if said else "")
+    remarks = [f"Missing: {', '.join(missing)}."] if missing else []
+    remarks += [f"Not there exactly once: {', '.join(twice)}."] if twice else []
+    return Section("Attributes", rows, " ".join(remarks), "bad" if remarks else "")
 
 
 def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
-    """The pkcsPKIEnvelope as everybody can read it: for whom, by which algorithms.
+    """The public part of the pkcsPKIEnvelope: its recipient and its algorithms.
 
-    Nothing is decrypted.
-
-    `known` is None for an answer, which is encrypted to the device.
+    Nothing is decrypted. `known` is None for an answer, which is encrypted to the device.
     """
     where: list[tuple[str, int]] = [("ContentInfo", 0)]
     rows: list[Row] = [Row("size", f"{len(content)} bytes")]
@@ -180,12 +175,12 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
             del members[1]
         where.append(("recipientInfos", members[1].start))
         recipients = children(expect(members[1], SET))
-        found = []
+        keys = []
         for number, recipient in enumerate(recipients, 1):
             where.append((f"recipientInfo {number}", recipient.start))
             text, key = _recipient(recipient, known or {})
             rows.append(Row(f"recipient {number}", text))
-            found.append(key)
+            keys.append(key)
         where.append(("encryptedContentInfo", members[2].start))
         rows += _encrypted(sequence(members[2], 2))
     except (Asn1Error, Refused) as error:
@@ -210,15 +205,13 @@ def _addressee(ours: list[KnownKey]) -> tuple[str, Tone]:
 
 
 def stopped(title: str, part: str, path: Callable[[list[tuple[str, int]]], None]) -> Section:
-    """Walk a path until it breaks, and say where that was; `path` notes each field before it reads
-    it.
-    """
+    """Walk a path until it breaks, and report where; `path` notes each field before it reads it."""
     where: list[tuple[str, int]] = [("first value", 0)]
     try:
         path(where)
     except (Asn1Error, IndexError) as error:
         return Section(title, stop=Stop(*where[-1], part, str(error) or "a value is missing"))
-    return Section(title, stop=Stop(*where[-1], part, "it is not what a SCEP message has here"))
+    return Section(title, stop=Stop(*where[-1], part, "a SCEP message has another value here"))
 
 
 def signed_data_path(data: bytes) -> Callable[[list[tuple[str, int]]], None]:
@@ -239,7 +232,7 @@ def signed_data_path(data: bytes) -> Callable[[list[tuple[str, int]]], None]:
         where.append(("signerInfos", members[-1].start))
         signers = children(expect(members[-1], SET))
         if not signers:
-            raise Asn1Error("no SignerInfo: nobody signed this")
+            raise Asn1Error("no SignerInfo: the message is not signed")
         where.append(("SignerInfo", signers[0].start))
         parts = sequence(signers[0], 6)
         for name, part in zip(
@@ -258,7 +251,7 @@ def signed_data_path(data: bytes) -> Callable[[list[tuple[str, int]]], None]:
 
 
 def named(oid_der: bytes, known: Mapping[bytes, str]) -> str:
-    """The name of an object identifier, or its dotted form."""
+    """Return the name of an object identifier, or its dotted form."""
     try:
         return known.get(oid_der) or oid(parse_exact(oid_der))
     except Asn1Error:
@@ -266,7 +259,7 @@ def named(oid_der: bytes, known: Mapping[bytes, str]) -> str:
 
 
 def name_of(der: bytes) -> str:
-    """A distinguished name as text."""
+    """Return a distinguished name as text."""
     try:
         return str(decode_name(der)) or "(empty)"
     except (NameMalformed, Asn1Error) as error:
@@ -274,7 +267,7 @@ def name_of(der: bytes) -> str:
 
 
 def key_of(certificate: SignerCertificate) -> str:
-    """What kind of key a certificate holds."""
+    """Return the kind of key in a certificate."""
     try:
         return (
             f"{certificate.key_algorithm.upper()} {load_public_key(certificate.spki_der).key_size}"
@@ -288,8 +281,10 @@ def certificate_rows(certificates: tuple[TLV, ...]) -> tuple[Row, ...]:
     rows = []
     for number, tlv in enumerate(certificates, 1):
         try:
-            found = read_certificate(tlv.raw)
-            text = f"{name_of(found.subject_der)}, issued by {name_of(found.issuer_der)}"
+            certificate = read_certificate(tlv.raw)
+            text = (
+                f"{name_of(certificate.subject_der)}, issued by {name_of(certificate.issuer_der)}"
+            )
         except Asn1Error as error:
             text = f"not readable at byte {tlv.start}: {error}"
         rows.append(Row(f"certificate {number}", text))
@@ -332,7 +327,7 @@ def _content_type(tlv: TLV) -> str:
 
 
 def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, KnownKey | None]:
-    """Whom one RecipientInfo is for, and our key, if it is one."""
+    """Return the recipient of one RecipientInfo, and its key if it is an RA key."""
     if tlv.tag != SEQUENCE:
         return f"a password or another kind of recipient ([{tlv.tag & 0x1F}])", None
     members = sequence(tlv, 4)

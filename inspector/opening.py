@@ -1,5 +1,4 @@
-"""A stored message opened with the RA key it was encrypted to, for who may see the requests of its
-profile.
+"""Opens a stored message with its RA key, for people who may see the requests of its profile.
 
 Only stored messages: what anybody pastes is never decrypted (ADR 0026). For what cannot be
 decrypted there is one sentence, whatever is wrong, for the reasons of
@@ -52,7 +51,7 @@ _CLOSED = Section(
 
 
 def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
-    """Return what was inside a stored message, and leave in the log who opened it."""
+    """Return the content of a stored message, and record in the log who opened it."""
     with transaction.atomic():
         record(
             Event.EXCHANGE_OPEN,
@@ -83,7 +82,7 @@ def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Sect
 
 
 def _unreadable(cause: str) -> Section:
-    """Say what the log says; the device read the first half only."""
+    """Return the whole text of the log; the device received only its first half."""
     text = f"{UNREADABLE.capitalize()}: the device got this answer too. What is wrong: {cause}."
     return Section(_INSIDE, verdict=text, tone="bad")
 
@@ -124,9 +123,9 @@ def _coordinates(content: bytes) -> Section:
 def remarks(
     csr: CertificationRequest, profile: EnrollmentProfile, *, is_refused: bool
 ) -> list[Section]:
-    """Return what the certificate profile remarks on a request, as it is now.
+    """Return the findings of the certificate profile on a request, as the profile is now.
 
-    `is_refused`: the request is refused whatever the profile says.
+    `is_refused`: the request is refused whatever the profile finds.
     """
     version = profile.certificate_profile.current_id
     if version is None:
@@ -136,9 +135,7 @@ def remarks(
 
 
 def known_keys(user: User) -> dict[bytes, KnownKey]:
-    """Return the RA keys of the profiles a person may see, by the names by which an envelope may
-    call them.
-    """
+    """Return the RA keys of the profiles a person may see, by the identifiers in envelopes."""
     profiles = EnrollmentProfile.objects.filter(within(user, Verb.PROFILE_VIEW, "department_id"))
     current = CertificateAuthority.objects.filter(enrollment_profiles__in=profiles).distinct()
     lineage_authorities = [
@@ -149,11 +146,11 @@ def known_keys(user: User) -> dict[bytes, KnownKey]:
     rows = ServiceKey.objects.filter(
         ca__in=mine, purpose__in=purposes, certificate__der__isnull=False
     )
-    found = {rid: KnownKey(name, is_ra=False) for rid, name in mistaken_certificates(mine).items()}
+    keys = {rid: KnownKey(name, is_ra=False) for rid, name in mistaken_certificates(mine).items()}
     for row in rows.select_related("ca", "certificate"):
         if row.certificate is not None:
             read = read_certificate(row.certificate.certificate_der)
             key = KnownKey(f"the RA key of CA {row.ca.name}", is_retired=row.retired_at is not None)
-            found[der_sequence(read.issuer_der, read.serial_der)] = key
-            found[subject_key_identifier(read.der) or b"-"] = key
-    return found
+            keys[der_sequence(read.issuer_der, read.serial_der)] = key
+            keys[subject_key_identifier(read.der) or b"-"] = key
+    return keys

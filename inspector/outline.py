@@ -1,4 +1,4 @@
-"""The outline of any bytes as BER, as far as they go: where each value begins, how long it is.
+"""The outline of any bytes as BER: the position and length of each value.
 
 The walk is one of its own: it goes on in bytes that are cut off, which every parser refuses. What a
 value means is asn1crypto's to say, which knows some hundred object identifiers by name.
@@ -64,11 +64,9 @@ _NAMES: Final = {
 
 
 def outline_of(data: bytes) -> tuple[tuple[Line, ...], str]:
-    """Return the values in their order, and why the walk ended early (empty: it went to the
-    end).
-    """
+    """Return the values in order, and the reason for an early end (empty: read to the end)."""
     lines: list[Line] = []
-    walls: list[int] = []  # ends of the open values, _OPEN for one of indefinite length
+    walls: list[int] = []  # ends of the open values, _OPEN for indefinite length
     position = 0
     while (position := _leave(data, position, walls)) < len(data):
         if len(lines) >= MAX_LINES:
@@ -97,7 +95,7 @@ def outline_of(data: bytes) -> tuple[tuple[Line, ...], str]:
 
 
 def _leave(data: bytes, position: int, walls: list[int]) -> int:
-    """Close the values that end here; returns where the next one begins."""
+    """Close the values that end here; returns the position of the next value."""
     while walls:
         if walls[-1] == _OPEN:
             if data[position : position + 2] != b"\x00\x00":
@@ -110,9 +108,7 @@ def _leave(data: bytes, position: int, walls: list[int]) -> int:
 
 
 def _enter(header: tuple[int, int, int], position: int, walls: list[int], size: int) -> int | str:
-    """Where to go on: inside a constructed value, even of one that is cut off, or behind a simple
-    one.
-    """
+    """Return the next position: inside a constructed value (even a truncated one), or after it."""
     tag, content, length = header
     if tag & CONSTRUCTED and len(walls) < MAX_DEPTH:
         walls.append(content + length if length >= 0 else _OPEN)
@@ -128,7 +124,7 @@ def _enter(header: tuple[int, int, int], position: int, walls: list[int], size: 
 
 
 def _header(data: bytes, position: int) -> tuple[int, int, int] | str:
-    """Tag, start of the content and its length (-1: indefinite), or what is wrong."""
+    """Return tag, content position and length (-1: indefinite), or the fault."""
     if position + 2 > len(data):
         return f"byte {position}: the bytes end in the middle of a value"
     tag, first = data[position], data[position + 1]

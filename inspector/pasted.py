@@ -1,4 +1,4 @@
-"""From what a technician pastes to bytes: base64 in its spellings, hex, PEM, the address of a GET.
+"""Converts pasted text to bytes: base64 in its variants, hex, PEM, or the address of a GET.
 
 PURE.
 """
@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from scep.query import QueryInvalid, decode_message
 
-#: Characters that may be pasted, and bytes they may stand for: the largest SCEP message.
+#: Maximum length of pasted text, and of its bytes: the largest SCEP message.
 MAX_CHARACTERS: Final = 140_000
 MAX_BYTES: Final = 65_536
 _ARMOR: Final = re.compile(r"-----(BEGIN|END)[^-\n]{0,60}-----")
@@ -18,11 +18,11 @@ _HEX: Final = re.compile(r"(?:0x)?(?:[0-9A-Fa-f]{2}[\s:,]*)+")
 
 
 class PasteInvalid(ValueError):
-    """The text stands for no bytes; says why and what to paste instead."""
+    """The text cannot be decoded; says why, and which text is accepted."""
 
 
 def bytes_of(text: str) -> bytes:
-    """Return the bytes a pasted text stands for. Raises PasteInvalid."""
+    """Return the bytes of a pasted text. Raises PasteInvalid."""
     if len(text) > MAX_CHARACTERS:
         raise PasteInvalid(f"{len(text)} characters: at most {MAX_CHARACTERS}")
     bare = _ARMOR.sub("", text).strip()
@@ -44,7 +44,7 @@ def _from_hex(text: str) -> bytes:
 
 
 def _from_base64(text: str) -> bytes:
-    """Base64, also as it stands in the address of a GET: percent-encoded, after `message=`."""
+    """Decode base64, also from the address of a GET: percent-encoded, after `message=`."""
     if "message=" in text:
         text = text.partition("message=")[2].partition("&")[0].partition(" ")[0]
     packed = (

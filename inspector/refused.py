@@ -1,6 +1,4 @@
-"""What stands behind the number of a refusal: the entries of the log, for people who may see the
-requests.
-"""
+"""The audit entries behind a refusal number, for people who may see the requests."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from approvals.reading.timeline import moments
 
 @dataclass(frozen=True, slots=True)
 class RefusalShown:
-    """One refusal as a page shows it. `text` is what the device reads, without the number."""
+    """One refusal as a page shows it. `text` is sent to the device, without the number."""
 
     at: datetime
     cause: str
@@ -25,7 +23,7 @@ class RefusalShown:
 
 
 def shown(rows: Iterable[RefusalNumber]) -> list[RefusalShown]:
-    """Return the refusals of some numbers, each with what the log knows of it."""
+    """Return the refusals of some numbers, with their facts from the log."""
     return [_shown(row) for row in rows]
 
 

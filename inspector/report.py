@@ -1,6 +1,6 @@
-"""What the decoder found, as values for a page.
+"""Reports of the decoder, as values for a page.
 
-PURE. Nothing in here is secret: challenges are named, never shown.
+PURE. Reports hold no secrets: challenges are named, never shown.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where reading ended: the field, the byte it begins at in the part named, and why."""
+    """The end of reading: the field, its first byte within the named part, and the reason."""
 
     field: str
     byte: int
@@ -35,7 +35,7 @@ class Stop:
 class Section:
     """One step of the decoding.
 
-    `verdict` is a sentence with its tone; `stop` says where the step could not go on.
+    `verdict` is a sentence with its tone; `stop` is the place where the step ended early.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything said about some bytes."""
+    """The whole report about some bytes."""
 
     kind: str
     size: int

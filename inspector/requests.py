@@ -1,6 +1,6 @@
-"""The certificate request inside: PURE.
+"""The certificate request inside a message.
 
-Its challenge password is named and never shown, nor how long it is.
+PURE. The challenge password is named; neither its text nor its length is shown.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,7 @@ TITLE = "Certificate request"
 
 
 def looks_like_csr(data: bytes) -> bool:
-    """Whether the bytes begin as a PKCS #10 request does: three members, the first one with a
-    version and a name.
-    """
+    """Whether the bytes start like a PKCS #10 request: three members, version and name first."""
     try:
         members = sequence(parse_exact(data), 3)
         return len(members) == 3 and len(sequence(members[0], 3)) <= 4
@@ -28,9 +26,7 @@ def looks_like_csr(data: bytes) -> bool:
 
 
 def csr_section(data: bytes, rules: MessageRules) -> tuple[CertificationRequest | None, Section]:
-    """Read a request as it comes; where its signature or algorithm is refused, as far as it can be
-    read without.
-    """
+    """Read a CSR; if its signature or algorithm is refused, as far as possible without them."""
     try:
         csr = decode_csr(data, accepts_sha1=rules.legacy_algorithms)
     except CsrError as error:
@@ -52,7 +48,7 @@ def _unsigned(data: bytes, error: CsrError) -> tuple[CertificationRequest | None
 
 
 def rows_of(csr: CertificationRequest) -> tuple[Row, ...]:
-    """What it asks for."""
+    """The requested names, key and extensions."""
     names = ", ".join(f"{name.kind}:{name.value}" for name in csr.requested_sans)
     return (
         Row("subject", str(csr.subject) or "(empty)"),
@@ -70,9 +66,7 @@ def rows_of(csr: CertificationRequest) -> tuple[Row, ...]:
 def findings_section(
     findings: Sequence[Finding], profile: str, *, is_refused: bool = False
 ) -> Section:
-    """What the certificate profile remarks, and what that would mean for a request that is not
-    refused already.
-    """
+    """The findings of the certificate profile, and their effect unless refused already."""
     rows = tuple(Row(finding.severity, finding.text) for finding in findings)
     refused = any(finding.severity == "refuse" for finding in findings)
     if is_refused and not refused:
@@ -87,20 +81,20 @@ def findings_section(
 
 
 def _where(data: bytes) -> tuple[str, int]:
-    """The last field that could be found before reading broke."""
-    found = ("CertificationRequest", 0)
+    """Return the last field that was reached before reading broke."""
+    field = ("CertificationRequest", 0)
     try:
         members = sequence(parse_exact(data), 3)
-        found = ("CertificationRequestInfo", members[0].start)
+        field = ("CertificationRequestInfo", members[0].start)
         info = sequence(members[0], 3)
         for name, tlv in zip(
             ("version", "subject", "subjectPublicKeyInfo", "attributes"), info, strict=False
         ):
-            found = (name, tlv.start)
+            field = (name, tlv.start)
         if len(info) > 3:
             for attribute in children(expect(info[3], 0xA0)):
-                found = ("attribute", attribute.start)
+                field = ("attribute", attribute.start)
                 sequence(attribute, 2)
     except (Asn1Error, NameMalformed):
-        return found
-    return found
+        return field
+    return field

@@ -1,4 +1,4 @@
-"""The technician's pages."""
+"""The technicians' pages."""
 
 from django.urls import path
 

@@ -1,6 +1,4 @@
-"""The technician's pages: a pasted message, stored ones, a walk through a transaction, the
-recording switch.
-"""
+"""The technicians' pages: pasted and stored messages, message traces, the recording switch."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -33,7 +31,7 @@ from inspector.requests import csr_section
 from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of
 from scep.protocol.messages import MessageRules
 
-#: Refusals, and messages, on the page of one number.
+#: Maximum number of refusals, and of messages, on the page of one number.
 _MOST: Final = 50
 
 
@@ -42,9 +40,9 @@ _MOST: Final = 50
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def inspect(request: HttpRequest) -> HttpResponse:
-    """Decode what is pasted; nothing is stored, and nothing decrypted."""
-    given = request.POST if request.method == "POST" else None
-    form = PasteForm(given, profiles=profiles_of(request).select_related("certificate_profile"))
+    """Decode pasted text; nothing is stored or decrypted."""
+    data = request.POST if request.method == "POST" else None
+    form = PasteForm(data, profiles=profiles_of(request).select_related("certificate_profile"))
     context: dict[str, Any] = {"form": form}
     if form.is_bound and form.is_valid():
         context |= _pasted(request, form.cleaned_data["text"], form.cleaned_data["profile"])
@@ -56,7 +54,7 @@ def inspect(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def exchanges(request: HttpRequest) -> HttpResponse:
-    """Stored messages, newest first; and which profiles record."""
+    """Stored messages, newest first, and the running recordings."""
     filters = ExchangeFilter(
         request.GET, _exchanges_of(request).defer("message", "answer"), request=request
     )
@@ -76,26 +74,26 @@ def exchanges(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW, Verb.AUDIT_VIEW)
 def exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
-    """One stored message and its answer, decoded from outside."""
-    found = get_object_or_404(_exchanges_of(request), pk=exchange_id)
-    return render(request, "inspector/exchange.html", _exchange_context(request, found))
+    """One stored message and its answer, decoded without any key."""
+    stored = get_object_or_404(_exchanges_of(request), pk=exchange_id)
+    return render(request, "inspector/exchange.html", _exchange_context(request, stored))
 
 
 @never_cache
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def refusal(request: HttpRequest, number: str) -> HttpResponse:
-    """What was refused with this number, and why."""
+    """The refusals with this number, and their causes."""
     rows = list(refusals_with(number_in(number), person(request))[:_MOST])
     if not rows:
         raise Http404
-    kept = (
+    stored = (
         _exchanges_of(request)
         .filter(number=rows[0].number)
         .defer("message", "answer")
         .order_by("-id")
     )
-    context = {"number": rows[0].number, "refusals": shown(rows), "messages_kept": kept[:_MOST]}
+    context = {"number": rows[0].number, "refusals": shown(rows), "messages_kept": stored[:_MOST]}
     return render(request, "inspector/refusal.html", context)
 
 
@@ -103,16 +101,17 @@ def refusal(request: HttpRequest, number: str) -> HttpResponse:
 @require_POST
 @requires(Verb.REQUEST_VIEW)
 def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
-    """The same with its envelope opened, for who may see the requests of its profile; it stands in
-    the log.
+    """The same with the envelope opened, for people who may see the profile's requests.
+
+    Opening is recorded in the log.
     """
     mine = Exchange.objects.filter(
         within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
     )
-    found = get_object_or_404(mine.select_related(*_BESIDE), pk=exchange_id)
-    inside = open_stored(found, actor=actor_of(request), now=timezone.now())
+    stored = get_object_or_404(mine.select_related(*_RELATED), pk=exchange_id)
+    inside = open_stored(stored, actor=actor_of(request), now=timezone.now())
     return render(
-        request, "inspector/exchange.html", _exchange_context(request, found) | {"inside": inside}
+        request, "inspector/exchange.html", _exchange_context(request, stored) | {"inside": inside}
     )
 
 
@@ -120,18 +119,16 @@ def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def walk(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """One transaction, step by step; `?step=N` is the step one stands on."""
+    """One transaction, step by step; `?step=N` selects a step."""
     rows = requests_of(person(request), with_self_tests=True)
-    wanted = get_object_or_404(
+    enrollment = get_object_or_404(
         rows.select_related("profile", "certificate", "renews"), pk=request_id
     )
-    steps = walk_of(wanted)
-    given = request.GET.get("step", "1")
-    number = min(
-        max(int(given) if given.isdecimal() and len(given) < 5 else 1, 1), max(len(steps), 1)
-    )
+    steps = walk_of(enrollment)
+    text = request.GET.get("step", "1")
+    number = min(max(int(text) if text.isdecimal() and len(text) < 5 else 1, 1), max(len(steps), 1))
     context = {
-        "wanted": wanted,
+        "wanted": enrollment,
         "steps": steps,
         "at": steps[number - 1] if steps else None,
         "back": number - 1,
@@ -168,14 +165,14 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def stop(request: HttpRequest, slug: str) -> HttpResponse:
-    """End it before its time."""
+    """End a recording early."""
     profile = get_object_or_404(_managed(request), slug=slug)
     stop_recording(profile=profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"Messages of {profile.slug} are recorded no more.")
     return redirect("exchanges")
 
 
-_BESIDE: Final = (
+_RELATED: Final = (
     "profile__ca__parent__parent",
     "profile__department",
     "profile__certificate_profile",
@@ -183,11 +180,11 @@ _BESIDE: Final = (
 
 
 def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None) -> dict[str, Any]:
-    taken = MessageRules(legacy_algorithms=profile is not None and profile.legacy_algorithms)
-    report = decode(data, known=known_keys(person(request)), rules=taken)
+    rules = MessageRules(legacy_algorithms=profile is not None and profile.legacy_algorithms)
+    report = decode(data, known=known_keys(person(request)), rules=rules)
     if profile is None or not report.kind.startswith("certificate request"):
         return {"report": report, "more": []}
-    csr, section = csr_section(data, taken)
+    csr, section = csr_section(data, rules)
     return {
         "report": report,
         "more": remarks(csr, profile, is_refused=section.tone == "bad") if csr else [],
@@ -195,24 +192,24 @@ def _pasted(request: HttpRequest, data: bytes, profile: EnrollmentProfile | None
 
 
 def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:
-    seen = within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
+    visible = within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
     audited = within(request.user, Verb.AUDIT_VIEW, "profile__department_id")
-    return (Exchange.objects.filter(seen) | Exchange.objects.filter(audited)).select_related(
-        *_BESIDE
+    return (Exchange.objects.filter(visible) | Exchange.objects.filter(audited)).select_related(
+        *_RELATED
     )
 
 
-def _exchange_context(request: HttpRequest, found: Exchange) -> dict[str, Any]:
+def _exchange_context(request: HttpRequest, stored: Exchange) -> dict[str, Any]:
     known = known_keys(person(request))
-    answer = bytes(found.answer)
-    taken = MessageRules(legacy_algorithms=found.profile.legacy_algorithms)
+    answer = bytes(stored.answer)
+    rules = MessageRules(legacy_algorithms=stored.profile.legacy_algorithms)
     return {
-        "exchange": found,
-        "asked": decode(bytes(found.message), known=known, rules=taken),
-        "answer": decode(answer, known=known, rules=taken) if answer else None,
+        "exchange": stored,
+        "asked": decode(bytes(stored.message), known=known, rules=rules),
+        "answer": decode(answer, known=known, rules=rules) if answer else None,
         "neighbors": _exchanges_of(request)
-        .filter(profile=found.profile, transaction_id=found.transaction_id)
-        .exclude(pk=found.pk)
+        .filter(profile=stored.profile, transaction_id=stored.transaction_id)
+        .exclude(pk=stored.pk)
         .exclude(transaction_id="")
         .defer("message", "answer")
         .order_by("id")[:20],

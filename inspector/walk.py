@@ -1,6 +1,4 @@
-"""A transaction as a walk from lane to lane: its stored messages, and what the log says happened
-between them.
-"""
+"""The message trace of a transaction: its stored messages, and the log's facts between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ from scep.protocol.constants import MessageType, PKIStatus
 
 DEVICE, PORTAL, OFFICER, WORKER = range(4)
 LANES: Final = ("Device", "Portal", "Officer", "Worker")
-#: Units of a lane's picture: the middle of each lane, and its height.
+#: Units of the picture: the middle of each lane, and its height.
 MIDDLES: Final = (50, 150, 250, 350)
 HEIGHT: Final = 24
 _MOST: Final = 200
@@ -38,9 +36,7 @@ _BY_EVENT: Final[dict[str, tuple[int, int, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One arrow. `size` are bytes on the wire, `count` how many like it came one after the
-    other.
-    """
+    """One arrow. `size` is in bytes on the wire, `count` the number of equal steps in a row."""
 
     at: datetime
     source: int
@@ -60,7 +56,7 @@ class Step:
 
     @property
     def x2(self) -> int:
-        """Where the arrow ends, short of the middle of its lane by its head."""
+        """The end of the arrow, which leaves room for its head."""
         return MIDDLES[self.target] + (-4 if self.target > self.source else 4)
 
     @property
@@ -74,7 +70,7 @@ class Step:
 
     @property
     def lanes(self) -> str:
-        """From whom to whom."""
+        """The lanes of sender and receiver."""
         return (
             LANES[self.source]
             if self.source == self.target
@@ -88,15 +84,13 @@ class Step:
 
 
 def walk_of(request: EnrollmentRequest) -> list[Step]:
-    """Return the steps of a request in their order; without stored messages those that the log
-    knows.
-    """
-    kept = Exchange.objects.filter(
+    """Return the steps of a request in order; without stored messages, those in the log."""
+    stored = Exchange.objects.filter(
         profile_id=request.profile_id,
         transaction_id=request.transaction_id,
         signer_spki_sha256=request.signer_spki_sha256,
     ).order_by("id")[:_MOST]
-    steps = [step for exchange in _gathered(list(kept)) for step in exchange]
+    steps = [step for exchange in _gathered(list(stored)) for step in exchange]
     skipped = {Event.CERTIFICATE_DELIVER} if steps else set()
     steps += [_of_moment(moment) for moment in timeline_of(request) if moment.event not in skipped]
     ordered = sorted(steps, key=lambda step: (step.at, step.source))
@@ -107,19 +101,17 @@ def walk_of(request: EnrollmentRequest) -> list[Step]:
     ]
 
 
-def _gathered(kept: Sequence[Exchange]) -> list[list[Step]]:
-    """Two steps for each exchange; polls that got PENDING one after the other are counted in one
-    pair.
-    """
-    found: list[list[Step]] = []
+def _gathered(stored: Sequence[Exchange]) -> list[list[Step]]:
+    """Two steps for each exchange; consecutive polls answered with PENDING become one pair."""
+    groups: list[list[Step]] = []
     before: Exchange | None = None
-    for exchange in kept:
+    for exchange in stored:
         if before is not None and _waits(before) and _waits(exchange):
-            found[-1] = [replace(step, count=step.count + 1) for step in found[-1]]
+            groups[-1] = [replace(step, count=step.count + 1) for step in groups[-1]]
         else:
-            found.append(_of_exchange(exchange))
+            groups.append(_of_exchange(exchange))
         before = exchange
-    return found
+    return groups
 
 
 def _waits(exchange: Exchange) -> bool:
@@ -129,20 +121,20 @@ def _waits(exchange: Exchange) -> bool:
 
 
 def _of_exchange(exchange: Exchange) -> list[Step]:
-    asked = wire_name(exchange.message_type, "type") or "a message"
-    said = wire_name(exchange.pki_status, "status") or f"HTTP {exchange.http_status}"
+    sent_name = wire_name(exchange.message_type, "type") or "a message"
+    answer_name = wire_name(exchange.pki_status, "status") or f"HTTP {exchange.http_status}"
     fail_info = wire_name(exchange.fail_info, "fail")
-    tone = {"SUCCESS": "good", "PENDING": ""}.get(said, "bad")
+    tone = {"SUCCESS": "good", "PENDING": ""}.get(answer_name, "bad")
     method = f"{exchange.method} from {exchange.address}"
     answered_at = exchange.received_at + timedelta(microseconds=exchange.took_us)
-    answer = f"{said} {fail_info}".strip()
+    answer = f"{answer_name} {fail_info}".strip()
     took = f"answered in {exchange.milliseconds:.1f} ms"
     return [
         Step(
             exchange.received_at,
             DEVICE,
             PORTAL,
-            asked,
+            sent_name,
             method,
             len(exchange.message),
             exchange_id=exchange.pk,

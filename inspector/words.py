@@ -21,7 +21,8 @@ WIRE_NAMES: Final[dict[Kind, dict[int, str]]] = {
 
 
 def wire_name(number: int | None, kind: Kind) -> str:
-    """The name of a messageType, pkiStatus or failInfo; the number where it has none, empty for
-    None.
+    """Return the name of a messageType, pkiStatus or failInfo.
+
+    A number without a name is returned as text; None gives "".
     """
     return "" if number is None else WIRE_NAMES[kind].get(number, str(number))

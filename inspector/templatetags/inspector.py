@@ -1,6 +1,4 @@
-"""What other pages show of the inspector: names of numbers on the wire, and which profiles
-record.
-"""
+"""Tags for other pages: names of numbers on the wire, and running recordings."""
 
 from datetime import datetime
 
@@ -16,11 +14,11 @@ register.filter("wire_name", wire_name)
 
 @register.simple_tag
 def recordings() -> dict[str, datetime]:
-    """Until when which profiles record every message, by slug."""
+    """The ends of running recordings, by the slug of the profile."""
     return running(now=timezone.now())
 
 
 @register.filter
-def entry(found: dict[str, datetime], key: str) -> datetime | None:
+def entry(values: dict[str, datetime], key: str) -> datetime | None:
     """The value of a key."""
-    return found.get(key)
+    return values.get(key)

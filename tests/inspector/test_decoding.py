@@ -86,7 +86,7 @@ def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, sai
         (forge(certificates=()), "no certificate in the message"),
         (forge(message_digest=b"x" * 32), "messageDigest does not fit"),
         (forge(message_type="18"), "messageType is not supported"),
-        (forge(signer_infos=()), "nobody signed this"),
+        (forge(signer_infos=()), "the message is not signed"),
         (GOOD[:-40], "goes beyond the end"),
         (GOOD + b"more", "bytes follow the message"),
         (b"", "Truncated at byte 0"),

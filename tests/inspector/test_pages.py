@@ -164,7 +164,7 @@ def test_the_envelope_of_an_answer_is_said_to_be_the_devices(world: World) -> No
     page = signed_in(world.alice).post(
         reverse("inspector"), {"text": base64.b64encode(answer).decode()}
     )
-    assert b"Encrypted to the device: nobody else can open it." in page.content
+    assert b"Encrypted to the device: only the device can open it." in page.content
     assert b"Not encrypted to an RA key" not in page.content
 
 
