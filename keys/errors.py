@@ -1,4 +1,4 @@
-"""What can go wrong where private keys are kept."""
+"""Errors of stored private keys."""
 
 
 class KeyStoreError(Exception):

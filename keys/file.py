@@ -62,12 +62,12 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 @dataclass(frozen=True, slots=True)
 class LoadedKey:
-    """A private key that can be used but not looked into."""
+    """A private key that can be used but not read."""
 
     spki_der: bytes
     algorithm: Literal["rsa", "ec"]
     signature_algorithm: str
-    """What this key signs certificates with: `rsa-sha256`, `ecdsa-sha256` or `ecdsa-sha384`."""
+    """The signature algorithm for certificates: `rsa-sha256`, `ecdsa-sha256` or `ecdsa-sha384`."""
     _private: PrivateKey = field(repr=False, compare=False)
 
     @classmethod
@@ -82,9 +82,7 @@ class LoadedKey:
         )
 
     def sign(self, tbs: bytes, signature_algorithm: str) -> bytes:
-        """Sign `tbs`. The same bytes always give the same signature (PKCS#1 v1.5; ECDSA as in RFC
-        6979).
-        """
+        """Sign `tbs`. Equal bytes give equal signatures (PKCS#1 v1.5; ECDSA as in RFC 6979)."""
         private = self._private
         if isinstance(private, rsa.RSAPrivateKey) and signature_algorithm in _RSA_HASHES:
             return private.sign(tbs, padding.PKCS1v15(), _RSA_HASHES[signature_algorithm])
@@ -98,20 +96,21 @@ class LoadedKey:
         )
 
     def sign_legacy(self, data: bytes) -> bytes:
-        """Sign with RSA, PKCS#1 v1.5 and SHA-1: messages to devices that know nothing else, never a
-        certificate.
+        """Sign with RSA, PKCS#1 v1.5 and SHA-1.
+
+        Only for messages to devices that know nothing newer, never for a certificate.
         """
         if not isinstance(self._private, rsa.RSAPrivateKey):
             raise KeyStoreError("signature with SHA-1: the key is not RSA")
         return self._private.sign(data, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - see above
 
     def decrypt_rsa(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        """Decrypt with PKCS#1 v1.5 (`oaep_hash` None) or OAEP ("sha1", "sha256", "sha384",
-        "sha512", also for MGF1).
+        """Decrypt with PKCS#1 v1.5 (`oaep_hash` None) or OAEP.
 
-        With PKCS#1 v1.5 a wrong padding gives pseudo-random bytes and no error (implicit
-        rejection). ValueError means a ciphertext of the wrong length, one that is not below the
-        modulus, or an OAEP block that does not open.
+        `oaep_hash` is "sha1", "sha256", "sha384" or "sha512", also for MGF1. With PKCS#1 v1.5 a
+        wrong padding gives pseudo-random bytes and no error (implicit rejection). Raises ValueError
+        for a ciphertext of the wrong length, one that is not below the modulus, and an OAEP block
+        that does not open.
         """
         if not isinstance(self._private, rsa.RSAPrivateKey):
             raise KeyStoreError(
@@ -128,8 +127,9 @@ class LoadedKey:
 
 
 def generate(spec: str) -> PrivateKey:
-    """Make a key: `rsa:2048`, `rsa:3072`, `rsa:4096`, `ec:p256` or `ec:p384`; anything else is a
-    KeyStoreError.
+    """Make a key: `rsa:2048`, `rsa:3072`, `rsa:4096`, `ec:p256` or `ec:p384`.
+
+    Raises KeyStoreError for anything else.
     """
     try:
         generator = _GENERATORS[spec]
@@ -139,8 +139,9 @@ def generate(spec: str) -> PrivateKey:
 
 
 def write(path: Path, key: PrivateKey, passphrase: bytes) -> None:
-    """Write `key` encrypted to `path`: mode 0600, in a folder of mode 0700, synced to disk, never
-    over another file.
+    """Write `key` encrypted to `path`, synced to disk; never over another file.
+
+    The file has mode 0600, its folder 0700.
     """
     if not passphrase:
         raise KeyStoreError(f"{path}: a private key is not written without a passphrase")
@@ -172,11 +173,10 @@ _CACHE_SALT: Final = secrets.token_bytes(32)
 
 
 def load(path: Path, passphrase: bytes) -> LoadedKey:
-    """Read the key at `path`, once per process as long as the file and the passphrase stay the
-    same.
+    """Read the key at `path`, once per process as long as file and passphrase stay the same.
 
-    KeyStoreError: no such file, readable by group or others, not a key, not encrypted, wrong
-    passphrase.
+    Raises KeyStoreError for a missing file, one that group or others may read, a file without an
+    encrypted key, and a wrong passphrase.
     """
     try:
         with path.open("rb") as file:
@@ -201,7 +201,7 @@ def load(path: Path, passphrase: bytes) -> LoadedKey:
 
 
 def check_implicit_rejection(key: LoadedKey) -> None:
-    """Prove that a wrong PKCS#1 v1.5 padding raises nothing, else KeyStoreError.
+    """Prove that a wrong PKCS#1 v1.5 padding raises no error, else raise KeyStoreError.
 
     A library that raises tells an attacker which ciphertexts are well padded (Bleichenbacher 1998),
     so SCEP requests must not be decrypted with it. The probe is 2^e mod n: a block that starts with
@@ -267,8 +267,8 @@ def _decrypt_pem(path: Path, pem: bytes, passphrase: bytes) -> PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # A damaged file, too, mostly ends in a padding that is not one, and the library calls that
-        # the password.
+        # A damaged file, too, mostly ends in an invalid padding, which the library reports as a
+        # wrong password.
         fault = (
             "wrong passphrase" if "password" in str(error).lower() else f"cannot be opened: {error}"
         )

@@ -1,1 +1,1 @@
-"""The portal's own test device walks the whole loop over HTTP."""
+"""The portal's own test device runs the whole loop over HTTP."""

@@ -1,11 +1,12 @@
-"""The portal's own loop, walked by a throw-away device over HTTP."""
+"""The self-test: a throw-away device runs the portal's own loop over HTTP."""
 
 from django.apps import AppConfig
 
 
 class SelfTestConfig(AppConfig):
-    """Runs of the self-test and their steps; a door to the use cases of the RA, with rows of its
-    own (ADR 0024).
+    """Runs of the self-test and their steps; a door to the RA's use cases with its own rows.
+
+    See ADR 0024.
     """
 
     name = "selftest"

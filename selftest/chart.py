@@ -1,4 +1,7 @@
-"""Where the bar of each step stands on the one axis of time that a run has. PURE."""
+"""The bar chart of a run: all steps on one time axis.
+
+PURE.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
@@ -9,7 +12,7 @@ _THINNEST: Final = 4
 
 
 class Timed(Protocol):
-    """What a bar is drawn of; microseconds."""
+    """The times of one step, in microseconds."""
 
     @property
     def begun_us(self) -> int: ...
@@ -25,9 +28,7 @@ class Bar(NamedTuple):
 
 
 def bars_of(steps: Sequence[Timed]) -> list[Bar]:
-    """Return the bars of the steps in their order; one too short to be seen is as thin as can be
-    seen.
-    """
+    """Return the bars of the steps in order; a short step gets the thinnest visible bar."""
     end = max((step.begun_us + step.took_us for step in steps), default=0) or 1
     widths = [max(_THINNEST, step.took_us * WIDTH // end) for step in steps]
     return [

@@ -1,6 +1,6 @@
-"""What a careful device checks of what it is given: chain, certificate, CRL.
+"""The checks of a careful device: chain, certificate, CRL.
 
-PURE; StepFailed says what is wrong.
+PURE; StepFailed names the fault.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from selftest.errors import StepFailed
 
-#: What the self-test's certificates may live at most: they are of no use to anybody who finds one.
+#: Maximum lifetime of the self-test's certificates: useless to a thief.
 LONGEST_LIFE: Final = timedelta(hours=1)
 NEEDED_CAPABILITIES: Final = ("AES", "POSTPKIOperation", "SCEPStandard", "SHA-256")
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The answer to GetCACert by roles: the RA's certificate, and the CAs from the issuing one to
-    the last known.
-    """
+    """The answer to GetCACert: the RA certificate, and the CAs from the issuing one upwards."""
 
     ra: x509.Certificate
     authorities: tuple[x509.Certificate, ...]
@@ -35,8 +33,9 @@ class Chain:
 
 
 def check_capabilities(offered: frozenset[str]) -> str:
-    """Return the capabilities as text; all that RFC 8894 section 3.5.2 makes mandatory must be
-    there.
+    """Return the capabilities as text.
+
+    Raises StepFailed unless all that RFC 8894 section 3.5.2 makes mandatory are there.
     """
     missing = [name for name in NEEDED_CAPABILITIES if name not in offered]
     if missing:
@@ -48,34 +47,39 @@ def check_capabilities(offered: frozenset[str]) -> str:
 
 
 def check_chain(received: Sequence[bytes], *, issuing_der: bytes, now: datetime) -> Chain:
-    """Sort GetCACert into roles; each certificate must be valid now and be signed by the next one.
+    """Sort the answer to GetCACert into roles; check validity and signature of each certificate.
 
-    `issuing_der` is the CA on record: what is served must be that one.
+    `issuing_der` is the CA on record: the answer must contain it.
     """
     certificates = [x509.load_der_x509_certificate(der) for der in received]
-    authorities = [found for found in certificates if _is_ca(found)]
-    others = [found for found in certificates if not _is_ca(found)]
+    authorities = [certificate for certificate in certificates if _is_ca(certificate)]
+    others = [certificate for certificate in certificates if not _is_ca(certificate)]
     issuing = next(
-        (found for found in authorities if received[certificates.index(found)] == issuing_der), None
+        (
+            certificate
+            for certificate in authorities
+            if received[certificates.index(certificate)] == issuing_der
+        ),
+        None,
     )
     if issuing is None:
         raise StepFailed("GetCACert: the issuing CA on record is not in the answer")
     if not others:
         raise StepFailed("GetCACert: no RA certificate in the answer")
-    for found in certificates:
-        if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
+    for certificate in certificates:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise StepFailed(
-                f"GetCACert: {_name(found)} is not valid now, but until "
-                f"{found.not_valid_after_utc:%F}"
+                f"GetCACert: {_name(certificate)} is not valid now, but until "
+                f"{certificate.not_valid_after_utc:%F}"
             )
     _check_signed(others[0], issuing, "RA certificate")
     chain = [issuing]
     while chain[-1].issuer != chain[-1].subject:
         parent = next(
             (
-                found
-                for found in authorities
-                if found.subject == chain[-1].issuer and found not in chain
+                certificate
+                for certificate in authorities
+                if certificate.subject == chain[-1].issuer and certificate not in chain
             ),
             None,
         )
@@ -87,12 +91,10 @@ def check_chain(received: Sequence[bytes], *, issuing_der: bytes, now: datetime)
 
 
 def fingerprints(chain: Chain) -> str:
-    """Return what a technician compares: SHA-256 of the issuing CA and of the last certificate of
-    the chain.
-    """
+    """Return the SHA-256 of the issuing CA and of the last certificate, for people to compare."""
     texts = [
-        f"{_name(found)} SHA-256 {found.fingerprint(hashes.SHA256()).hex()}"
-        for found in chain.authorities
+        f"{_name(authority)} SHA-256 {authority.fingerprint(hashes.SHA256()).hex()}"
+        for authority in chain.authorities
     ]
     return "; ".join(texts)
 
@@ -100,35 +102,33 @@ def fingerprints(chain: Chain) -> str:
 def check_certificate(
     der: bytes, chain: Chain, *, key: RSAPublicKey, common_name: str, now: datetime
 ) -> x509.Certificate:
-    """Return the certificate if it is ours: key, name, alternative name, signature, valid now and
-    for minutes only.
-    """
-    found = x509.load_der_x509_certificate(der)
-    if found.public_key() != key:
+    """Return the certificate if key, names, signature and validity (minutes only) are right."""
+    certificate = x509.load_der_x509_certificate(der)
+    if certificate.public_key() != key:
         raise StepFailed("certificate: not for the key of this device")
     names = [
         attribute.value
-        for attribute in found.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)
+        for attribute in certificate.subject.get_attributes_for_oid(x509.oid.NameOID.COMMON_NAME)
     ]
     if names != [common_name]:
         raise StepFailed(f"certificate: common name {names}, asked for was {common_name}")
-    if _dns_names(found) != [common_name]:
+    if _dns_names(certificate) != [common_name]:
         raise StepFailed(
-            f"certificate: alternative names {_dns_names(found)}, asked for was {common_name}"
+            f"certificate: alternative names {_dns_names(certificate)}, asked for was {common_name}"
         )
-    if _is_ca(found):
+    if _is_ca(certificate):
         raise StepFailed("certificate: it could sign others")
-    _check_signed(found, chain.issuing, "certificate")
-    if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
+    _check_signed(certificate, chain.issuing, "certificate")
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise StepFailed(
-            f"certificate: valid from {found.not_valid_before_utc} to {found.not_valid_after_utc}, "
-            "not now"
+            f"certificate: valid from {certificate.not_valid_before_utc} "
+            f"to {certificate.not_valid_after_utc}, not now"
         )
-    if found.not_valid_after_utc - now > LONGEST_LIFE:
+    if certificate.not_valid_after_utc - now > LONGEST_LIFE:
         raise StepFailed(
-            f"certificate: lives until {found.not_valid_after_utc}, self-tests get minutes"
+            f"certificate: lives until {certificate.not_valid_after_utc}, self-tests get minutes"
         )
-    return found
+    return certificate
 
 
 def check_crl(
@@ -144,27 +144,27 @@ def check_crl(
     return crl
 
 
-def _check_signed(found: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
+def _check_signed(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
     try:
-        found.verify_directly_issued_by(issuer)
+        certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature) as error:
-        raise StepFailed(f"{what} {_name(found)}: not signed by {_name(issuer)}") from error
+        raise StepFailed(f"{what} {_name(certificate)}: not signed by {_name(issuer)}") from error
 
 
-def _dns_names(found: x509.Certificate) -> list[str]:
+def _dns_names(certificate: x509.Certificate) -> list[str]:
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
     return names.get_values_for_type(x509.DNSName)
 
 
-def _is_ca(found: x509.Certificate) -> bool:
+def _is_ca(certificate: x509.Certificate) -> bool:
     try:
-        return found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
         return False
 
 
-def _name(found: x509.Certificate) -> str:
-    return found.subject.rfc4514_string()
+def _name(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string()

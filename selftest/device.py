@@ -1,6 +1,4 @@
-"""The throw-away device of a run: it speaks SCEP over a transport that counts, and believes nothing
-unchecked.
-"""
+"""The throw-away device of a run: it speaks SCEP, counts bytes, and checks every answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,9 +15,7 @@ from selftest.errors import StepFailed
 
 @dataclass(slots=True)
 class Meter:
-    """A transport that counts what goes through: bodies, and the query of a GET; HTTP headers are
-    not counted.
-    """
+    """A transport that counts bytes of bodies and GET queries; HTTP headers are not counted."""
 
     http: Transport
     messages: int = 0
@@ -34,15 +30,15 @@ class Meter:
         return answer
 
     def take(self) -> tuple[int, int, int]:
-        """Return messages, bytes sent and received since the last time."""
-        taken = (self.messages, self.sent, self.received)
+        """Return messages, bytes sent and bytes received since the last call."""
+        counts = (self.messages, self.sent, self.received)
         self.messages = self.sent = self.received = 0
-        return taken
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
 class ThrowawayDevice:
-    """One device with one key. HttpError and BadCertRep come from the client as they are."""
+    """One device with one key. HttpError and BadCertRep of the client pass through."""
 
     name: str
     key: RSAPrivateKey = field(repr=False)
@@ -62,18 +58,18 @@ class ThrowawayDevice:
         entropy: Callable[[int], bytes],
         now: datetime,
     ) -> "ThrowawayDevice":
-        """Return a device with a self-signed certificate of a day for its key."""
+        """Return a device with a self-signed certificate of one day for its key."""
         identity = Identity.self_signed(key, name, now=now, days=1)
         return cls(name, key, identity, meter, ScepClient(url, meter, entropy=entropy), entropy)
 
     def enroll(self) -> ReceivedCertRep:
-        """Send the PKCSReq: common name and DNS name are the device's."""
+        """Send the PKCSReq with the device's common name and DNS name."""
         return self.scep.enroll(
             build_csr(self.key, self.name, dns_names=[self.name]), self.identity
         )
 
     def send_with_damaged_signature(self) -> ReceivedCertRep:
-        """Send a PKCSReq whose last byte, which is of the signature, is another one."""
+        """Send a PKCSReq whose last byte, part of the signature, is changed."""
         sent = self._message(build_csr(self.key, self.name, dns_names=[self.name]))
         damaged = SentRequest(
             sent.der[:-1] + bytes((sent.der[-1] ^ 1,)), sent.transaction_id, sent.sender_nonce
@@ -81,7 +77,7 @@ class ThrowawayDevice:
         return self.scep.send(damaged, self.identity)
 
     def send_without_csr(self) -> ReceivedCertRep:
-        """Send a PKCSReq, well signed and encrypted, in which there is no certificate request."""
+        """Send a PKCSReq, well signed and encrypted, without a certificate request inside."""
         return self.scep.send(self._message(b"\x30\x00"), self.identity)
 
     def _message(self, content: bytes) -> SentRequest:
@@ -93,12 +89,10 @@ class ThrowawayDevice:
 
 
 def expect(answer: ReceivedCertRep, status: PKIStatus, fail_info: FailInfo | None = None) -> str:
-    """Return the answer as text if it is the one wanted, else raise StepFailed with the one that
-    came.
-    """
+    """Return the answer as text if it has this status; else raise StepFailed with the answer."""
     if (answer.status, answer.fail_info) != (status, fail_info):
-        wanted = status.name if fail_info is None else f"{status.name} {fail_info.spelled}"
-        raise StepFailed(f"answer {describe(answer)}, expected was {wanted}")
+        expected = status.name if fail_info is None else f"{status.name} {fail_info.spelled}"
+        raise StepFailed(f"answer {describe(answer)}, expected was {expected}")
     return describe(answer)
 
 

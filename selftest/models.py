@@ -1,4 +1,4 @@
-"""Runs of the self-test: who started which, and what each step took."""
+"""Runs of the self-test: their starters, and the duration of each step."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,12 +11,15 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from database.ids import uuid7
 
-#: A run that is not over by then never will be: no worker took it, or the one that did has died.
+#: A run that has not ended by then never will: no worker took it, or its worker has died.
 LOST_AFTER: Final = timedelta(minutes=3)
 
 
 class RunKind(models.TextChoices):
-    """How far a run goes. `READING` asks an ordinary profile only what any stranger may ask it."""
+    """The extent of a run.
+
+    `READING` sends an ordinary profile only requests that anyone may send.
+    """
 
     LOOP = "loop", "the whole loop"
     READING = "reading", "reading only"
@@ -35,7 +38,7 @@ UNFINISHED: Final = (RunState.QUEUED, RunState.RUNNING)
 
 
 class SelfTestRun(models.Model):
-    """One walk through the loop.
+    """One run through the loop.
 
     `officer` decides on its request; `evidence` says how the portal knows the officer.
     """
@@ -80,27 +83,28 @@ class SelfTestRun(models.Model):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the run has ended."""
         return self.state not in UNFINISHED
 
     @property
     def who(self) -> str:
-        """Who started it, for people."""
+        """The person who started it, for pages."""
         return str(self.started_by) if self.started_by else f"{self.asserted_by}, by command"
 
     @property
     def took(self) -> timedelta | None:
-        """How long it ran, if it is over."""
+        """The duration of the run, if it has ended."""
         return self.finished_at - self.started_at if self.finished_at and self.started_at else None
 
     def is_lost(self, now: datetime) -> bool:
-        """Whether it should have been over long ago."""
+        """Whether the run should have ended long ago."""
         return not self.is_over and abs(now - self.created_at) > LOST_AFTER
 
 
 class SelfTestStep(models.Model):
-    """One step as it went. Bytes are those of HTTP bodies and of the query of a GET, all messages
-    of the step added.
+    """One step of a run, with all its messages added up.
+
+    Bytes are those of HTTP bodies and of GET queries.
     """
 
     run = models.ForeignKey(SelfTestRun, on_delete=models.CASCADE, related_name="steps")
@@ -122,5 +126,5 @@ class SelfTestStep(models.Model):
 
     @property
     def milliseconds(self) -> float:
-        """How long it took."""
+        """The duration of the step."""
         return self.took_us / 1000

@@ -1,10 +1,8 @@
-"""Start a run, walk it, keep what it found.
+"""Starts a run, runs it, and stores its results.
 
-Commands and the page's worker task are doors to these functions.
-
-The officer who presses the button, or whom a command names, decides on the run's own request,
-through the use case of every other decision. A run is written down before anything is sent, and
-each step as it ends.
+Commands and the worker task of the page call these functions. The officer who presses the button,
+or the one that a command names, decides on the run's own request, through the use case of every
+other decision. A run is recorded before anything is sent, and each step as it ends.
 """
 
 import os
@@ -46,7 +44,7 @@ from selftest.models import UNFINISHED, RunKind, RunState, SelfTestRun, SelfTest
 from selftest.walks import Step, Surroundings, Walk
 
 TASK: Final = "selftest.run"
-#: Runs kept for each profile, the newest.
+#: Number of runs kept per profile.
 KEPT: Final = 200
 LOST: Final = "not finished in time: does the default worker run?"
 _FAULTS: Final = (StepFailed, HttpError, BadCertRep, ApprovalsError, CaError)
@@ -57,7 +55,7 @@ _log = structlog.get_logger(__name__)
 def start_run(
     *, profile: EnrollmentProfile, principal: Principal, now: datetime, url: str = ""
 ) -> SelfTestRun:
-    """Write a run down; whoever calls then walks it, or rings for a worker. Raises SelfTestRefused.
+    """Record a new run; the caller then runs it, or rings for a worker. Raises SelfTestRefused.
 
     In a profile for self-tests it is the whole loop and needs an officer; in any other
     nothing is requested, decided or issued, whoever asks.
@@ -92,19 +90,19 @@ def start_run(
 
 
 def ring_for_run(run: SelfTestRun) -> None:
-    """Let the default worker walk it, once the transaction is committed."""
+    """Ring for the default worker once the transaction is committed."""
     ring_for(TASK, queue="default", run_id=str(run.pk))
 
 
 def walk_run(
     run_id: UUID, *, key: RSAPrivateKey, http: Transport, around: Surroundings
 ) -> SelfTestRun | None:
-    """Walk a run that waits, to its end; None where another worker has it.
+    """Run a waiting run to its end; returns None if another worker has it.
 
-    What goes wrong is the result, no error.
+    Faults are the result of the run, not errors.
     """
-    taken = SelfTestRun.objects.filter(pk=run_id, state=RunState.QUEUED)
-    if not taken.update(state=RunState.RUNNING, started_at=around.clock()):
+    rows = SelfTestRun.objects.filter(pk=run_id, state=RunState.QUEUED)
+    if not rows.update(state=RunState.RUNNING, started_at=around.clock()):
         return None
     run = SelfTestRun.objects.select_related(
         "profile__ca", "profile__department", "officer", "started_by"
@@ -118,8 +116,9 @@ def walk_run(
 
 
 def close_lost_runs(*, now: datetime) -> int:
-    """Fail what should have been over long ago, so that a dead worker stops no later run; returns
-    how many.
+    """Fail runs that should have ended long ago, so that a dead worker blocks no later run.
+
+    Returns how many.
     """
     lost = [
         run
@@ -147,7 +146,7 @@ def _check_officer(profile: EnrollmentProfile, principal: Principal) -> None:
 
 
 def _walk(run: SelfTestRun, *, key: RSAPrivateKey, http: Transport, around: Surroundings) -> str:
-    """Take the steps until one fails; returns what went wrong, empty if nothing did."""
+    """Run the steps until one fails; returns the fault, or ""."""
     name = f"selftest-{secrets.token_hex(4)}.invalid"
     device = ThrowawayDevice.new(
         name, key, Meter(http), url=run.url, entropy=os.urandom, now=around.clock()

@@ -1,4 +1,4 @@
-"""Celery's door: a run by its id, read again, walked once."""
+"""Celery task of a run: takes its id, reads it again, runs it once."""
 
 import time
 from uuid import UUID
@@ -12,16 +12,16 @@ from scep.transport import fetch
 from selftest.runs import TASK, walk_run
 from selftest.walks import Surroundings
 
-#: Seconds, above twice the patience of a run and below the broker's visibility timeout.
+#: Seconds; above twice the patience of a run and below the broker's visibility timeout.
 _LIMIT = 80
 
 
 @shared_task(name=TASK, ignore_result=True, soft_time_limit=_LIMIT, time_limit=_LIMIT + 10)
 def run_self_test(*, run_id: str) -> None:
-    """Walk one run that waits; what it finds is in its rows."""
+    """Run one waiting run; its rows hold the results."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     around = Surroundings(timezone.now, time.monotonic, time.sleep)
     try:
         walk_run(UUID(run_id), key=key, http=fetch, around=around)
     except SoftTimeLimitExceeded:
-        return  # the run is on record as broken off
+        return  # the run is recorded as broken off

@@ -1,4 +1,4 @@
-"""The pages of the self-test: the runs there were, one run as it goes, the button."""
+"""The pages of the self-test: past runs, one run in progress, the button."""
 
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,7 @@ _SHOWN = 20
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def runs(request: HttpRequest) -> HttpResponse:
-    """The last runs, what still waits of earlier ones, and what can be tested."""
+    """The last runs, open requests of earlier runs, and the profiles that can be tested."""
     rows = _runs_of(request).order_by("-id")[:_SHOWN]
     context = {
         "runs": list(
@@ -64,7 +64,7 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def run_live(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """The parts of a run's page that move."""
+    """The parts of a run's page that are refreshed."""
     context = _run_context(request, run_id)
     return live(request, "selftest/run_live.html", context, every=context["every"])
 
@@ -72,7 +72,7 @@ def run_live(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_POST
 @requires(Verb.PROFILE_MANAGE, Verb.REQUEST_DECIDE)
 def start(request: HttpRequest) -> HttpResponse:
-    """Start a run in the name of who pressed the button."""
+    """Start a run in the name of the person who pressed the button."""
     profile = get_object_or_404(_startable(request), slug=request.POST.get("profile", ""))
     principal = principal_of(request)
     try:
@@ -82,13 +82,11 @@ def start(request: HttpRequest) -> HttpResponse:
     except SelfTestRefused as error:
         messages.error(request, str(error))
         return redirect("self_tests")
-    return redirect("self_test", run_id=found.pk)
+    return redirect("self_test", run_id=begun.pk)
 
 
 def _startable(request: HttpRequest) -> Any:
-    """Profiles for self-tests to who decides or administers; ordinary ones to who administers
-    them.
-    """
+    """Self-test profiles for officers and administrators; ordinary ones for administrators only."""
     rows = EnrollmentProfile.objects.select_related("ca", "department")
     mine = rows.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
     return mine | rows.filter(
@@ -102,13 +100,13 @@ def _runs_of(request: HttpRequest) -> Any:
 
 
 def _run_context(request: HttpRequest, run_id: UUID) -> dict[str, Any]:
-    found = get_object_or_404(_runs_of(request), pk=run_id)
-    steps = list(found.steps.order_by("number"))
+    row = get_object_or_404(_runs_of(request), pk=run_id)
+    steps = list(row.steps.order_by("number"))
     return {
-        "run": found,
+        "run": row,
         "steps": steps,
         "bars": list(zip(steps, bars_of(steps), strict=True)),
         "width": WIDTH,
-        "is_lost": found.is_lost(timezone.now()),
-        "every": 30 if found.is_over else 1,
+        "is_lost": row.is_lost(timezone.now()),
+        "every": 30 if row.is_over else 1,
     }

@@ -1,4 +1,4 @@
-"""The steps of the two kinds of run, in their order.
+"""The steps of the two kinds of run, in order.
 
 Each returns a sentence, or raises StepFailed.
 """
@@ -31,8 +31,8 @@ from selftest.device import ThrowawayDevice, expect
 from selftest.errors import StepFailed
 from selftest.models import SelfTestRun
 
-#: How long a run waits for the signing worker, for the certificate and again for the CRL, in
-#: seconds; and how often it looks.
+#: Maximum seconds that a run waits for the signing worker, once for the certificate and once for
+#: the CRL; and the interval of its polls.
 PATIENCE = 30.0
 LOOK_EVERY = 0.25
 
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run has of the world: the clock of its door, seconds for waiting, and how to wait."""
+    """The environment of a run: the clock of its door, waiting times, and the way to wait."""
 
     clock: Callable[[], datetime]
     seconds: Callable[[], float]
@@ -51,7 +51,7 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Walk:
-    """One device on its way: what it has learnt so far, for the steps that follow."""
+    """One device on its way, with the results that later steps need."""
 
     run: SelfTestRun
     device: ThrowawayDevice
@@ -75,7 +75,7 @@ class Walk:
         ]
 
     def reading(self) -> list[Step]:
-        """What an ordinary profile may be asked: nothing here can open a request."""
+        """The requests that an ordinary profile may get: none can open an enrollment request."""
         return [
             *self._reading(),
             ("damaged signature", self._damage_signature),
@@ -103,21 +103,21 @@ class Walk:
         return answer
 
     def _own_request(self) -> EnrollmentRequest:
-        """The request that this device's key and transaction opened, and no other."""
+        """Return the request opened by this device's key and transaction."""
         signer = read_certificate(self.device.identity.certificate_der).spki_sha256.hex()
-        opened = EnrollmentTransaction.objects.filter(
+        transactions = EnrollmentTransaction.objects.filter(
             profile_id=self.run.profile_id,
             transaction_id=self.device.identity.transaction_id,
             signer_spki_sha256=signer,
         )
-        found = opened.select_related(
+        enrollment = transactions.select_related(
             "request__profile", "request__ca", "request__profile_version"
         ).first()
-        if found is None or found.request.csr_spki_sha256 != signer:
+        if enrollment is None or enrollment.request.csr_spki_sha256 != signer:
             raise StepFailed(
                 "PKCSReq: answered PENDING, but there is no request of this transaction and key"
             )
-        return found.request
+        return enrollment.request
 
     def _poll_before(self) -> str:
         return expect(self.device.scep.poll(self.device.identity), PKIStatus.PENDING)
@@ -235,15 +235,15 @@ class Walk:
 
     def _wait(self, look: Callable[[], str], *, what: str) -> str:
         until = self.around.seconds() + PATIENCE
-        while not (found := look()):
+        while not (value := look()):
             if self.around.seconds() > until:
                 raise StepFailed(f"after {PATIENCE:.0f} s {what}")
             self.around.pause(LOOK_EVERY)
-        return found
+        return value
 
 
-def _there(found: T | None) -> T:
-    """What an earlier step found; steps run in order and stop at the first that fails."""
-    if found is None:
+def _there(value: T | None) -> T:
+    """Return the result of an earlier step; steps run in order and stop at the first failure."""
+    if value is None:
         raise StepFailed("an earlier step left nothing to go on with")
-    return found
+    return value
