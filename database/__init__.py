@@ -1,3 +1,1 @@
-"""Ground of every app: triggers, prebuilt statements, identifiers, the clock, encryption of
-columns.
-"""
+"""The base of every app: triggers, prebuilt statements, identifiers, the clock, encryption."""

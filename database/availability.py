@@ -1,29 +1,28 @@
-"""Whether a fault of the database passes: it is away, takes no writes, or has no room.
+"""Tells temporary faults of the database: it is away, read-only, or full.
 
-Then "try again" is right.
+Then the right answer is "try again".
 """
 
 from typing import Final
 
 from django.db import Error, InterfaceError, OperationalError
 
-#: SQLSTATE of PostgreSQL: read-only transaction (a standby after a failover), connections, room,
-#: operators, the disk. psycopg files some of them under other classes than OperationalError.
+#: SQLSTATE of PostgreSQL: read-only transaction (a standby after a failover), connections,
+#: resources, operators, the disk. psycopg files some of them under classes other than
+#: OperationalError.
 _PASSING: Final = ("25006", "08", "53", "57P", "58")
 _READ_ONLY: Final = ("25006",)
 
 
 def is_unavailable(error: BaseException | None) -> bool:
-    """Return whether an error says that the database cannot work now, rather than that a statement
-    was wrong.
-    """
+    """Return whether the database cannot work now, as opposed to a wrong statement."""
     if isinstance(error, (OperationalError, InterfaceError)):
         return True
     return isinstance(error, Error) and _state(error).startswith(_PASSING)
 
 
 def write_fault(error: Exception) -> str:
-    """Return in words for operators why a write failed."""
+    """Describe a failed write to operators."""
     text = " ".join(str(error).split())
     if _state(error).startswith(_READ_ONLY) or "readonly database" in text:
         return (

@@ -1,6 +1,4 @@
-"""The database's clock, for leases and sweeps: workers on several machines agree on it, not on
-their own.
-"""
+"""The database's clock, for leases and sweeps: workers on several machines agree on it."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +8,7 @@ from django.db import connection
 def database_now() -> datetime:
     """Return the database's current time, with zone.
 
-    SQLite lives on this machine, so its clock is ours.
+    SQLite runs on this machine, so its clock is the portal's.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

@@ -1,6 +1,6 @@
-"""Secrets that have to be read again, encrypted for the database (AES-256-GCM).
+"""Encrypts secrets that have to be read again in the database (AES-256-GCM).
 
-The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): who reads only the database learns
+The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): a copy of the database reveals
 nothing.
 """
 
@@ -16,7 +16,7 @@ _NONCE_BYTES = 12
 
 
 class Secret:
-    """A challenge in clear text; shows itself only when asked by name."""
+    """A challenge in clear text, hidden from logs and `repr`; call `reveal` to read it."""
 
     __slots__ = ("_text",)
 
@@ -32,15 +32,13 @@ class Secret:
 
 
 def seal(purpose: str, owner: str, plain: bytes) -> bytes:
-    """Encrypt `plain`; only the same purpose and owner (a slug or an id) open it again."""
+    """Encrypt `plain`; only the same purpose and owner (a slug or an id) decrypt it again."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + AESGCM(_key(purpose)).encrypt(nonce, plain, owner.encode())
 
 
 def unseal(purpose: str, owner: str, sealed: bytes) -> bytes | None:
-    """Decrypt what `seal` made; None where it was sealed under another key, for another purpose or
-    owner.
-    """
+    """Decrypt the output of `seal`; None for another key, purpose or owner."""
     try:
         return AESGCM(_key(purpose)).decrypt(
             sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.encode()
@@ -50,8 +48,9 @@ def unseal(purpose: str, owner: str, sealed: bytes) -> bytes | None:
 
 
 def keyed_digest(purpose: str, owner: str, text: str) -> str:
-    """Return the HMAC-SHA256, hex, by which a random secret is compared; two purposes or owners
-    give two digests.
+    """Return the HMAC-SHA256 (hex) by which a random secret is compared.
+
+    Two purposes or owners give two digests.
     """
     return hmac.new(_key(purpose), f"{owner}\0{text}".encode(), sha256).hexdigest()
 

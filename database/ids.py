@@ -1,6 +1,4 @@
-"""Identifiers that sort by time: primary keys of everything that is paged through (RFC 9562
-§5.7).
-"""
+"""Identifiers that sort by time, as primary keys of everything that has pages (RFC 9562 §5.7)."""
 
 import os
 import time
@@ -11,9 +9,7 @@ _MILLISECONDS = 1_000_000  # in nanoseconds
 
 
 def uuid7() -> UUID:
-    """Return a version 7 UUID: 48 bits of Unix milliseconds, 12 bits of the fraction, 62 random
-    bits.
-    """
+    """Return a version 7 UUID: 48 bits of Unix milliseconds, 12 of the fraction, 62 random bits."""
     nanoseconds = time.time_ns()
     milliseconds, rest = divmod(nanoseconds, _MILLISECONDS)
     fraction = rest * 4096 // _MILLISECONDS
@@ -22,7 +18,8 @@ def uuid7() -> UUID:
 
 
 def since(moment: datetime) -> UUID:
-    """Return the smallest key of rows made at `moment` or later: keys begin with milliseconds since
-    1970.
+    """Return the smallest key of rows created at `moment` or later.
+
+    Keys begin with milliseconds since 1970.
     """
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

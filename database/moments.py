@@ -1,16 +1,15 @@
-"""Moments that lie ahead, as the end of a lease, of a lock or of a pause; and the effect of a
-stepped clock on them.
+"""Moments ahead, such as the end of a lease, lock or pause, under a clock that may be stepped.
 
-Each such moment was written as the time of writing plus a span that the code knows. A row whose
-moment is further ahead than that span was written under a clock that was ahead of the one that
-reads it: a clock was set back in between, by an operator, by NTP after a bad start, by a failover
-to another server. To wait for the moment would stop the work for as long as the step was, and no
-restart would help, since the row stays. So such a moment counts as over.
+Each such moment was written as the time of writing plus a span that the code knows. If it is
+further ahead than that span, the clock of the writer was ahead of the clock of the reader: a clock
+was set back in between, by an operator, by NTP after a bad start, or by a failover to another
+server. Waiting for the moment would stop the work for as long as the step was, and no restart would
+help, since the row stays. So such a moment counts as over.
 
-That never gives two workers the right to one result. A lease only spares work: each result is
-stored by an UPDATE that has to hit the version that the worker read, or the attempt that it
-counted, and a worker that lost its lease stores nothing. The other direction has always needed that
-too: a clock set forward ends every lease at once.
+This never gives two workers the right to one result. A lease only saves work: each result is stored
+by an UPDATE that has to match the version that the worker read, or the attempt that it counted, and
+a worker that lost its lease stores nothing. The other direction needs that too: a clock set forward
+ends every lease at once.
 """
 
 from collections.abc import Sequence
@@ -19,30 +18,25 @@ from typing import Final
 
 from django.db.models import Q
 
-#: Clocks of several machines may differ by this much without a fault.
+#: Normal difference between the clocks of several machines.
 TOLERANCE: Final = timedelta(seconds=2)
 
 
 def is_over(moment: datetime | None, *, now: datetime, span: timedelta) -> bool:
-    """Return whether a moment set `span` ahead at most is past, was never set, or cannot be
-    meant.
-    """
+    """Return whether a moment is past, was never set, or is further ahead than `span` allows."""
     return moment is None or moment <= now or moment > now + span + TOLERANCE
 
 
 def over(field: str, *, now: datetime, span: timedelta) -> Q:
-    """Return the filter for rows whose moment, set `span` ahead at most, is past or cannot be
-    meant; never NULL.
-    """
+    """Return the filter for rows whose moment is past or further ahead than `span`; never NULL."""
     return Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + span + TOLERANCE})
 
 
 def attempt_is_due(*, now: datetime, waits: Sequence[timedelta]) -> Q:
-    """Return the filter for rows whose `next_attempt_at` is past or cannot be meant; NULL is
-    neither.
+    """Return the filter for rows whose `next_attempt_at` is past or impossibly far ahead.
 
-    After n attempts a row waits `waits[n]` at most, after more than are listed as long as after the
-    last.
+    NULL is never due. After n attempts a row waits at most `waits[n]`; after more attempts than
+    listed, the last one.
     """
     is_due = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=now + max(waits) + TOLERANCE)
     for attempts, wait in enumerate(waits):
@@ -51,20 +45,15 @@ def attempt_is_due(*, now: datetime, waits: Sequence[timedelta]) -> Q:
 
 
 def ahead(field: str, *, now: datetime, span: timedelta) -> Q:
-    """Return the filter for rows whose moment, set `span` ahead at most, is still to come; the
-    opposite of `over`.
-    """
+    """Return the filter for rows whose moment is still to come; the opposite of `over`."""
     return Q(**{f"{field}__gt": now, f"{field}__lte": now + span + TOLERANCE})
 
 
 def within(field: str, *, now: datetime, span: timedelta) -> Q:
-    """Return the filter for what happened at most `span` ago.
-
-    What lies ahead did not happen lately.
-    """
+    """Return the filter for events of the last `span`. Moments ahead do not count."""
     return Q(**{f"{field}__gt": now - span, f"{field}__lte": now + TOLERANCE})
 
 
 def is_ahead(moment: datetime, *, now: datetime) -> bool:
-    """Return whether something that has happened bears a time ahead of the clock."""
+    """Return whether the time of a past event is ahead of the clock."""
     return moment > now + TOLERANCE

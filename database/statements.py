@@ -1,9 +1,8 @@
-"""INSERT and UPDATE without compiling them anew: a statement is built once, a row costs its
-parameters only.
+"""Prebuilt INSERT and UPDATE: a statement is compiled once; each row costs only its parameters.
 
-For the rows that every device's message and every certificate writes. Values are prepared by the
-model's own fields, so that the rows are the ones `save` would write on either database; there are
-no signals here, and nothing reads one back.
+For the rows that every device message and every certificate writes. The model's own fields prepare
+the values, so that the rows are the ones `save` would write on either database. No signals are
+sent, and no values are read back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,9 @@ from django.db.models import Field, Model
 
 
 def insert(*rows: Model) -> None:
-    """Insert rows of one model, in the caller's transaction; raises what `save(force_insert=True)`
-    would.
+    """Insert rows of one model in the caller's transaction.
+
+    Raises as `save(force_insert=True)` does.
     """
     if not rows:
         return
@@ -38,11 +38,10 @@ def update(
     changes: Mapping[str, object],
     count_up: str = "",
 ) -> int:
-    """Change the rows whose columns equal `where`, and add one to the column `count_up`; returns
-    how many rows.
+    """Update rows whose columns equal `where`, and add one to column `count_up`.
 
-    Names are those of fields; a foreign key takes a row or its key. `where` knows no None: nothing
-    equals it.
+    Returns how many. Names are those of fields; a foreign key takes a row or its key. `where`
+    cannot match NULL.
     """
     statement, fields = _update(model, connection.vendor, tuple(changes), count_up, tuple(where))
     values = (*changes.values(), *where.values())
@@ -56,9 +55,7 @@ def update(
 
 @cache
 def _insert(model: type[Model], vendor: str) -> tuple[str, tuple["Field[Any, Any]", ...]]:
-    """The statement and the fields of its parameters; a primary key that counts by itself is left
-    to the database.
-    """
+    """The statement and the fields of its parameters; the database assigns automatic keys."""
     options = model._meta  # noqa: SLF001 - Django's documented name
     fields = tuple(
         field for field in options.concrete_fields if not (field.primary_key and field.auto_created)

@@ -1,8 +1,25 @@
-"""Triggers that repeat our rules inside the database, on SQLite and PostgreSQL.
+"""Triggers that repeat the rules of the models inside the database, on SQLite and PostgreSQL.
 
-They are made again after every migration (on SQLite, Django's table rebuild silently drops them)
-and compared with what the database holds by a system check, so that a database without them is
-named instead of trusted.
+They are made again after every migration: on SQLite, Django's table rebuild silently drops them. A
+system check compares them with the database and names the missing ones.
+
+Trigger twins. The code has one place for each rule (`TRANSITIONS` and `advance` for the states of a
+request, append-only models, columns written once), and a trigger repeats that rule for every
+statement, whatever wrote it. The code's own check comes first and raises an error with facts, for
+people. The trigger aborts the statement, for everything that passes the code by: a forgotten WHERE
+in a later release, `manage.py shell`, `psql`, a repair script. It sees old and new row, so it holds
+under any isolation level and between two processes that read the same row.
+
+The twin rules:
+- Both sides read one declaration. `allowed_steps` takes the pairs of the transition table and is
+  never written by hand, so that a new state cannot be allowed on one side only.
+- Each trigger exists twice, as SQLite and as PostgreSQL text, and the tests try each rule on both
+  databases. PostgreSQL needs one more for TRUNCATE, which row triggers do not see; SQLite one more
+  for INSERT OR REPLACE, which deletes a row without firing DELETE triggers.
+- A trigger only refuses. It never writes a value, so a database without triggers holds the same
+  data; the check, `invariants` and the doctor report that it is not protected.
+- A database owner can drop a trigger. It protects against errors; the audit chain proves
+  manipulation.
 """
 
 import hashlib
@@ -19,9 +36,7 @@ from django.db.models.signals import post_migrate
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One rule: `sqlite` is the trigger's head and body; `postgresql` a head and the body of its
-    function.
-    """
+    """One rule: `sqlite` holds head and body of the trigger, `postgresql` head and function."""
 
     name: str
     table: str
@@ -31,17 +46,13 @@ class Trigger:
 
     @property
     def mark(self) -> str:
-        """A digest of the PostgreSQL definition, kept as the function's comment and compared by the
-        check.
-        """
+        """A digest of the PostgreSQL definition; the check compares it with the stored one."""
         text = "\n".join((self.name, self.table, self.postgresql_head, self.postgresql_body))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def refuse_changes(table: str, *, deletable: bool = False) -> Trigger:
-    """Return the trigger that makes a table append-only (UPDATE, DELETE, TRUNCATE and REPLACE
-    refused).
-    """
+    """Return the trigger that makes a table append-only (no UPDATE, DELETE, TRUNCATE, REPLACE)."""
     message = f"{table} is append-only"
     sqlite = [f"BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"]
     if not deletable:
@@ -80,11 +91,10 @@ def immutable_columns(
     once: Sequence[str] = (),
     cleared: Mapping[str, str] | None = None,
 ) -> Trigger:
-    """Return the trigger that keeps `columns` as inserted and lets `once` be set a single time,
-    from NULL.
+    """Return the trigger that keeps `columns` as inserted; those in `once` change once, from NULL.
 
-    A column of `cleared` is one of the latter, and may go back to NULL together with setting the
-    column named for it.
+    A column of `cleared` is one of `once` that may go back to NULL together with setting the column
+    named for it.
     """
     message = f"{table}: a column that never changes was changed"
     changed = [(f"NEW.{column}", f"OLD.{column}", "") for column in columns]
@@ -92,12 +102,12 @@ def immutable_columns(
         (f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND ") for column in once
     ]
     for column, marker in (cleared or {}).items():
-        kept = f"NOT (NEW.{column} IS NULL AND NEW.{marker} IS NOT NULL)"
+        unchanged = f"NOT (NEW.{column} IS NULL AND NEW.{marker} IS NOT NULL)"
         changed.append(
-            (f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND {kept} AND ")
+            (f"NEW.{column}", f"OLD.{column}", f"OLD.{column} IS NOT NULL AND {unchanged} AND ")
         )
     sqlite = " OR ".join(f"({guard}{new} IS NOT {old})" for new, old, guard in changed)
-    # Quoted: PL/pgSQL takes a name such as `by` for a keyword.
+    # Quoted: names such as `by` are keywords in PL/pgSQL.
     changed = [(_quoted(new), _quoted(old), guard) for new, old, guard in changed]
     postgresql = " OR ".join(
         f"({guard}{new} IS DISTINCT FROM {old})" for new, old, guard in changed
@@ -158,9 +168,7 @@ def allowed_steps(table: str, column: str, steps: Iterable[tuple[str, str]]) -> 
 
 
 def keep(app: AppConfig, triggers: Sequence[Trigger]) -> None:
-    """Make the triggers after each migration of the app, and let `check --database` name those that
-    are missing.
-    """
+    """Make the triggers after each migration of the app, and check them in `check --database`."""
 
     def make(*, using: str, **_: Any) -> None:
         install(triggers, using=using)
@@ -181,23 +189,23 @@ def install(triggers: Iterable[Trigger], *, using: str) -> None:
 
 
 def check(triggers: Iterable[Trigger], *, using: str) -> list[CheckMessage]:
-    """Return an error for each trigger that the database lacks or holds in another form."""
+    """Return an error for each trigger that is missing or differs in the database."""
     connection = connections[using]
     tables = set(connection.introspection.table_names())
-    held = (
+    stored = (
         _held_sqlite(connection) if connection.vendor == "sqlite" else _held_postgresql(connection)
     )
     return [
         Error(
             f"The database does not hold the trigger {trigger.name} as this version defines it.",
             hint=(
-                "Run ./portal migrate: it makes the triggers again. If it comes back, somebody "
-                "removed it."
+                "Run ./portal migrate: it makes the triggers again. If it comes back, the "
+                "database owner removed it."
             ),
             id="audit.E001",
         )
         for trigger in triggers
-        if trigger.table in tables and not _wanted(connection, trigger) <= held
+        if trigger.table in tables and not _wanted(connection, trigger) <= stored
     ]
 
 
