@@ -1,3 +1,1 @@
-"""HTTP requests to other machines, guarded: checked targets, short, small, with errors of its
-own.
-"""
+"""Guarded HTTP requests to other machines: checked targets, short, small, own errors."""

@@ -1,8 +1,8 @@
-"""What an exchange with another machine may end in."""
+"""Errors of an exchange with another machine."""
 
 
 class NoAnswer(Exception):
-    """The other machine could not be asked, or its answer is unusable.
+    """The other machine cannot be asked, or its answer is unusable.
 
-    The text names the fault; it holds no secret and no body.
+    The text names the fault, without any secret or body.
     """

@@ -1,9 +1,8 @@
-"""One HTTP exchange with an address outside that was checked (outbound.targets): short, small, and
-nowhere else.
+"""One HTTP exchange with a checked external address (outbound.targets): short and small.
 
-No redirect is followed, no proxy of the environment is used, no cookie kept. The time limit is for
-the whole exchange, name look-up included, so that nobody can hold a worker by answering drop by
-drop.
+Redirects, proxies of the environment and cookies are not used. The time limit covers the whole
+exchange, including the name look-up, so that a slow server cannot hold a worker by answering byte
+by byte.
 """
 
 import http.client
@@ -23,12 +22,12 @@ from outbound.errors import NoAnswer
 from outbound.targets import CallRules, Target, TargetRefused, check_addresses, read_target
 
 MAX_BYTES: Final = 65_536
-_TRIED: Final = 2  # addresses of one host
+_TRIED: Final = 2  # addresses tried per host
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """Status and body of an answer that came in time."""
+    """Status and body of an answer within the time limit."""
 
     status: int
     body: bytes
@@ -43,9 +42,9 @@ def call(
     headers: Mapping[str, str] | None = None,
     seconds: float,
 ) -> HttpReply:
-    """Send one message and return what came back, whatever its status.
+    """Send one message and return the answer, whatever its status.
 
-    Raises NoAnswer; its text holds no secret.
+    Raises NoAnswer, whose text holds no secret.
     """
     deadline = time.monotonic() + seconds
     try:
@@ -67,7 +66,7 @@ def call(
 
 
 class _Channel:
-    """A socket that keeps to a deadline; what `http.client` needs of a socket."""
+    """A socket with a deadline, in the form that `http.client` needs."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
@@ -81,13 +80,11 @@ class _Channel:
         return io.BufferedReader(_Drops(self._connection, self._deadline))
 
     def close(self) -> None:
-        """Nothing: `http.client` closes before it has read the body; whoever connected closes
-        afterwards.
-        """
+        """Do nothing: `http.client` closes before it has read the body; the opener closes later."""
 
 
 class _Drops(io.RawIOBase):
-    """Reads with what is left of the time, however small the pieces."""
+    """Reads within the remaining time, however small the pieces."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -144,7 +141,7 @@ def _connect(target: Target, addresses: tuple[str, ...], deadline: float) -> soc
 
 
 def _reach(addresses: tuple[str, ...], port: int, deadline: float) -> socket.socket:
-    """Try one address after the other, each with its share of the time that is left."""
+    """Try the addresses in turn, each with its share of the remaining time."""
     for number, address in enumerate(addresses, start=1):
         share = _left(deadline) / (len(addresses) + 1 - number)
         try:
@@ -156,23 +153,21 @@ def _reach(addresses: tuple[str, ...], port: int, deadline: float) -> socket.soc
 
 
 def _resolve(target: Target, deadline: float) -> list[str]:
-    """Ask for the addresses of a host in a thread: the resolver of the system knows no time
-    limit.
-    """
-    found: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+    """Resolve a host in a thread: the system's resolver has no time limit."""
+    results: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
             rows = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-            found.put([str(row[4][0]) for row in rows])
+            results.put([str(row[4][0]) for row in rows])
         except OSError as error:
-            found.put(error)
+            results.put(error)
         except UnicodeError:
-            found.put(OSError("not a host name"))
+            results.put(OSError("not a host name"))
 
     threading.Thread(target=ask, name="resolve", daemon=True).start()
     try:
-        answer = found.get(timeout=_left(deadline))
+        answer = results.get(timeout=_left(deadline))
     except queue.Empty:
         raise TimeoutError from None
     if isinstance(answer, OSError):
@@ -188,7 +183,7 @@ def _left(deadline: float) -> float:
 
 
 def _plain(error: Exception) -> str:
-    """What went wrong, without what the other side wrote."""
+    """Describe the fault without text from the other side."""
     if isinstance(error, socket.gaierror):
         return "the name is not known"
     if isinstance(error, OSError):

@@ -1,9 +1,8 @@
-"""Which addresses the portal may call by itself, so that no setting of a profile makes it a way
-into the network. PURE.
+"""The addresses that the portal may call, so that no profile opens a way into the network.
 
-Two gates, both shut unless the operator opens them: the host of a URL must be on a list, and every
-address the host has at the moment of the call must be a public one, or in a network on a second
-list. Whoever connects must connect to the address that was checked, not ask for it again.
+PURE. Both gates are shut until the operator opens them: the host of a URL must be on a list, and
+every address of the host at the moment of the call must be public, or in a network on a second
+list. The caller must connect to the address that was checked, and not resolve the host again.
 """
 
 import re
@@ -20,13 +19,13 @@ MAX_URL: Final = 500
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
 _PATH: Final = re.compile(r"(?:/[!-~]*)?")
-#: All global unicast there is (RFC 4291 §2.4).
+#: All global unicast addresses (RFC 4291 §2.4).
 _UNICAST: Final = IPv6Network("2000::/3")
-#: Of the IANA special-purpose address registries (RFC 6890) what is not globally reachable, and
-#: multicast. The table stands here since each release of Python knows another part of the
-#: registries. Refused as a whole, although the registries call some addresses inside reachable:
-#: 192.0.0.0/24 and 2001::/23 (anycast of protocols may end in the own network), and what carries an
-#: IPv4 address to wherever a translator leads (RFC 6052, 3056, 4380).
+#: All blocks of the IANA special-purpose address registries (RFC 6890) that are not globally
+#: reachable, and multicast. The table stands here since each release of Python knows another part
+#: of the registries. Three kinds are refused as a whole, although parts are reachable: 192.0.0.0/24
+#: and 2001::/23 (anycast of protocols may end in the own network), and addresses that carry an IPv4
+#: address to wherever a translator leads (RFC 6052, 3056, 4380).
 _SPECIAL_4: Final = tuple(
     map(
         IPv4Network,
@@ -65,15 +64,12 @@ _SPECIAL_6: Final = tuple(
 
 
 class TargetRefused(ValueError):
-    """A URL or an address that may not be called; says which and why."""
+    """A URL or an address that may not be called; names it and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """One host that may be called, with its scheme and port.
-
-    `*.` in front stands for every name below.
-    """
+    """One host that may be called, with scheme and port. A leading `*.` covers every name below."""
 
     scheme: str
     host: str
@@ -92,9 +88,7 @@ class AllowedHost:
 
 @dataclass(frozen=True, slots=True)
 class CallRules:
-    """What the operator allows: hosts, and networks that may be reached although they are not
-    public.
-    """
+    """The operator's lists: allowed hosts, and non-public networks that may be reached."""
 
     hosts: tuple[AllowedHost, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -102,7 +96,7 @@ class CallRules:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be called, in parts; `host` is without brackets, `path` has the query."""
+    """A URL that may be called, in parts; `host` has no brackets, `path` includes the query."""
 
     scheme: str
     host: str
@@ -120,10 +114,10 @@ class Target:
 
 
 def read_allowed_host(text: str) -> AllowedHost:
-    """Read one entry of the list: `mdm.example`, `mdm.example:8443`, `*.mdm.example`; `http://…` to
-    allow plain HTTP.
+    """Parse one entry of the list: `mdm.example`, `mdm.example:8443` or `*.mdm.example`.
 
-    Raises ValueError with the rest of a sentence about the setting.
+    A leading `http://` allows plain HTTP. Raises ValueError with the rest of a sentence about the
+    setting.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
@@ -137,9 +131,9 @@ def read_allowed_host(text: str) -> AllowedHost:
 
 
 def read_target(url: str, rules: CallRules) -> Target:
-    """Take a URL apart and check its host.
+    """Split a URL and check its host.
 
-    Raises TargetRefused for one that is odd, or of a host not on the list.
+    Raises TargetRefused for an invalid URL and for a host that is not on the list.
     """
     parts = _split(url)
     host = parts.hostname or ""
@@ -158,28 +152,27 @@ def read_target(url: str, rules: CallRules) -> Target:
             f"{_shown(url)}: host and path need plain characters, and at most {MAX_URL} of them"
         )
     if not any(entry.covers(parts.scheme, host, port) for entry in rules.hosts):
-        wanted = AllowedHost(parts.scheme, name, port)
+        missing = AllowedHost(parts.scheme, name, port)
         raise TargetRefused(
-            f"{wanted}: not on the list of hosts that may be called, see PORTAL_WEBHOOK_HOSTS"
+            f"{missing}: not on the list of hosts that may be called, see PORTAL_WEBHOOK_HOSTS"
         )
     return Target(parts.scheme, host, port, path or "/")
 
 
 def check_addresses(addresses: Iterable[str], rules: CallRules, *, host: str) -> tuple[str, ...]:
-    """Return the addresses of a host unchanged if every one of them may be called; raises
-    TargetRefused otherwise.
+    """Return the addresses of a host if all of them may be called; else raise TargetRefused.
 
-    One that may not is enough: whoever answers for the name could offer the others to get past.
+    One refused address is enough: the name's owner could offer the others to get past.
     """
-    found = tuple(dict.fromkeys(addresses))
-    if not found:
+    distinct = tuple(dict.fromkeys(addresses))
+    if not distinct:
         raise TargetRefused(f"{host}: the name has no address")
-    for text in found:
+    for text in distinct:
         if not _may_be_called(text, rules.networks):
             raise TargetRefused(
                 f"{host}: its address {text} is not a public one, see PORTAL_WEBHOOK_NETWORKS"
             )
-    return found
+    return distinct
 
 
 def _may_be_called(text: str, networks: Sequence[Network]) -> bool:
@@ -193,9 +186,7 @@ def _may_be_called(text: str, networks: Sequence[Network]) -> bool:
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether the address is global unicast; of IPv6 all that is outside 2000::/3 is something
-    else.
-    """
+    """Whether the address is global unicast; in IPv6, only 2000::/3 is."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_4)
     return address in _UNICAST and not any(address in network for network in _SPECIAL_6)
@@ -221,8 +212,8 @@ def _port(parts: SplitResult, url: str) -> int:
 
 
 def _split_port(text: str) -> tuple[str, int | None]:
-    found = re.fullmatch(r"(.*):([0-9]{1,5})", text) if not text.endswith("]") else None
-    return (found[1], int(found[2]) or 65536) if found else (text, None)
+    match = re.fullmatch(r"(.*):([0-9]{1,5})", text) if not text.endswith("]") else None
+    return (match[1], int(match[2]) or 65536) if match else (text, None)
 
 
 def _shown(url: str) -> str:
