@@ -8,22 +8,20 @@ from django.db.models.signals import post_migrate
 
 
 def create_cache_table(*, using: str, **_: Any) -> None:
-    """Make the cache's table where it is missing, so that `migrate` is all there is to run."""
+    """Create the cache's table if it is missing, so that `migrate` prepares the whole database."""
     call_command("createcachetable", database=using, verbosity=0)
 
 
 class PortalConfig(AppConfig):
-    """Everything together."""
+    """The app that ties all others together."""
 
     name = "pkiportal"
     verbose_name = "PKI portal"
 
     def ready(self) -> None:
-        """Connect the cache table and load the Celery application, so that every process rings
-        through it.
-        """
-        # Django signals for apps with models only; accounts is whose limits and links the table
-        # holds.
+        """Connect the cache table, and load the Celery application for every process."""
+        # Django sends signals for apps with models only; the limits and links of accounts are in
+        # the table.
         post_migrate.connect(
             create_cache_table,
             sender=apps.get_app_config("accounts"),

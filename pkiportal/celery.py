@@ -1,4 +1,4 @@
-"""The Celery application of the workers and of those who ring for them."""
+"""The Celery application of the workers, and of the processes that ring for them."""
 
 import os
 from logging.config import dictConfig
@@ -20,7 +20,7 @@ app.steps["consumer"].add(BrokerWatch)
 
 @setup_logging.connect
 def use_our_logs(**_: Any) -> None:
-    """Keep Celery from setting up logs of its own."""
+    """Keep Celery from setting up its own logs."""
     from django.conf import settings
 
     dictConfig(settings.LOGGING)
@@ -28,9 +28,7 @@ def use_our_logs(**_: Any) -> None:
 
 @worker_init.connect
 def remember_the_worker(**_: Any) -> None:
-    """Note who the pool processes, forked after this, have to follow; and leave the start of the
-    worker in the log.
-    """
+    """Let the later pool processes follow this worker; record its start in the audit log."""
     be_followed()
     from django.conf import settings
     from django.db import connections
@@ -44,7 +42,7 @@ def remember_the_worker(**_: Any) -> None:
 
 @worker_process_init.connect
 def follow_the_worker(**_: Any) -> None:
-    """A pool process ends with its worker; and it sweeps, so that nothing stops when beat does."""
+    """End this pool process with its worker. It also sweeps, so that a dead beat stops nothing."""
     follow_the_starter()
     from pkiportal.runtime.sweeper import start_sweeping
 

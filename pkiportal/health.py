@@ -1,4 +1,4 @@
-"""Is it alive, is it ready: two answers for monitors, and the facts behind them for the doctor."""
+"""Liveness and readiness for monitors, and the facts behind them for the doctor."""
 
 import sys
 from datetime import datetime, timedelta
@@ -19,17 +19,16 @@ from approvals.records.refusals import Unplanned, unplanned_since
 from database.availability import is_unavailable
 from pkiportal import watching
 
-#: Seconds. The broker must not hold an answer about the rest.
+#: Seconds. A slow broker must not delay the rest of the answer.
 _BROKER_TIMEOUT: Final = 1.0
-#: How far back faults of ours are counted.
+#: Period in which unexpected faults are counted.
 FAULTS_SINCE: Final = timedelta(hours=24)
 
 
 def page_fault(request: HttpRequest) -> HttpResponse:
-    """Answer a page that failed: 503 and "try again" where the database is away, 500 for everything
-    else.
+    """Answer a failed page: 503 and "try again" if the database is away, 500 for everything else.
 
-    The templates are drawn without the request: who asks cannot be looked up now.
+    The templates are rendered without the request: the user cannot be looked up now.
     """
     if is_unavailable(sys.exc_info()[1]):
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
@@ -38,7 +37,7 @@ def page_fault(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers; looks at nothing else."""
+    """Answer 200 as long as this process answers; checks nothing else."""
     return HttpResponse(
         "ok\n", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"}
     )
@@ -46,9 +45,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when requests can be taken and remembered, 503 with the reasons when not.
+    """Answer 200 if requests can be accepted and stored, else 503 with the reasons.
 
-    A dead broker or a late sweep is shown (`warnings`) but is no reason: requests wait in the
+    A dead broker or a late sweep appears in `warnings` but is no reason: requests wait in the
     database.
     """
     reasons, facts = readiness(timezone.now())
@@ -59,10 +58,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
-    """The reasons against being ready, and facts worth showing.
+    """Return the reasons against being ready, and facts to report.
 
-    A database that answers but takes no writes (a full disk, a standby) is a reason: nothing could
-    be remembered. Each process tries a write of its own, every few seconds at most.
+    A database that answers but takes no writes (a full disk, a standby) is a reason: no request
+    could be stored. Each process tries its own write, every few seconds at most.
     """
     facts: dict[str, Any] = {"broker": "reachable" if broker_answers() else "unreachable"}
     try:
@@ -80,15 +79,16 @@ def readiness(now: datetime) -> tuple[list[str], dict[str, Any]]:
 
 
 def pending_migrations() -> list[str]:
-    """Names of migrations that are not applied, as 'app.0001_initial'. Raises DatabaseError."""
+    """Return unapplied migrations, as 'app.0001_initial'. Raises DatabaseError."""
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def signing_facts(now: datetime) -> dict[str, Any]:
-    """How signing goes, when the sweep last ran, and what needs an operator; seconds are counted
-    from `now`.
+    """Return the state of signing, the last sweep, and problems for an operator.
+
+    Seconds are counted from `now`.
     """
     health = signing_health(now)
     return {
@@ -102,7 +102,7 @@ def signing_facts(now: datetime) -> dict[str, Any]:
 
 
 def unplanned_faults(now: datetime) -> Unplanned:
-    """Messages of the last 24 hours that ran into an exception nobody planned.
+    """Count the messages of the last 24 hours that ended in an unexpected exception.
 
     Raises DatabaseError.
     """
@@ -123,7 +123,7 @@ def broker_answers() -> bool:
 
 
 def broker_client() -> "Redis":
-    """A client of the broker with short timeouts; the caller closes it."""
+    """Return a client of the broker with short timeouts; the caller closes it."""
     address = settings.CELERY_BROKER_URL.replace("redis+socket://", "unix://", 1)
     return Redis.from_url(
         address, socket_timeout=_BROKER_TIMEOUT, socket_connect_timeout=_BROKER_TIMEOUT

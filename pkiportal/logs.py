@@ -1,5 +1,6 @@
-"""Logs: one JSON object a line on standard error, ASCII only, so that no name from a certificate
-can forge a line.
+"""Logs: one JSON object per line on standard error.
+
+ASCII only, so that no name from a certificate can forge a line.
 """
 
 import json
@@ -24,7 +25,7 @@ _HIDDEN: Final = "<hidden>"
 def hide_secrets(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Blank the value of each field whose name tells of a secret."""
+    """Blank the value of each field whose name looks like a secret."""
     for name in event:
         if any(word in name.lower() for word in _SECRET_WORDS):
             event[name] = _HIDDEN
@@ -32,14 +33,12 @@ def hide_secrets(
 
 
 def one_line(value: object, **_: object) -> str:
-    """A JSON object without line breaks; what JSON does not know is shown by its repr."""
+    """Return a JSON object without line breaks; values unknown to JSON appear as their repr."""
     return json.dumps(value, ensure_ascii=True, default=repr, separators=(",", ":"))
 
 
 def logging_config(level: str, *, process: str) -> dict[str, Any]:
-    """The `logging.config` dictionary for Django, Celery and granian alike; structlog is set up on
-    the way.
-    """
+    """Return the `logging.config` dictionary for Django, Celery and granian; set up structlog."""
 
     def name_process(
         _logger: object, _method: str, event: MutableMapping[str, Any]
@@ -116,5 +115,5 @@ def _configure_structlog(shared: list[Any]) -> None:
 
 
 def log_level_number(level: str) -> int:
-    """The number of a level name that the settings accepted."""
+    """Return the number of an accepted level name."""
     return logging.getLevelNamesMapping()[level]

@@ -1,4 +1,4 @@
-"""Where each door is."""
+"""The addresses of all doors."""
 
 from importlib.util import find_spec
 from typing import Final
@@ -18,8 +18,7 @@ admin.site.password_change = RedirectView.as_view(pattern_name="account_change_p
 admin.site.site_header = admin.site.site_title = "PKI portal administration"
 admin.site.site_url = "/"
 
-#: Of allauth's many pages those that this portal uses; the sign-up page only says that it is
-#: closed.
+#: The pages of allauth that the portal uses; the sign-up page only says that it is closed.
 _account: Final[list[URLPattern | URLResolver]] = [
     path("setup/<str:token>", set_up, name="account_setup"),
     path("password/link/<str:token>", password_link, name="account_password_link"),

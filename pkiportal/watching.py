@@ -1,6 +1,4 @@
-"""What monitors and the doctor are told to worry about: sentences, each with its subject; none
-while all is well.
-"""
+"""Warnings for monitors and the doctor: sentences with a subject; none while all is well."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,28 +16,25 @@ from ca.models.authorities import CertificateAuthority
 from database.ids import since
 from database.moments import TOLERANCE
 
-#: A sweep is due each few seconds; after this long none of the workers lives or reaches the
-#: database.
+#: A sweep is due every few seconds; after this long, no worker is alive or reaches the database.
 SWEEP_LATE: Final = timedelta(seconds=60)
 _MAILS_SINCE: Final = timedelta(hours=24)
 
 
 def worries(now: datetime) -> list[str]:
-    """Return what needs an operator, in words. Reads only. Raises DatabaseError."""
+    """Return problems for an operator, in words. Reads only. Raises DatabaseError."""
     sentences = [sweep_fault(now), signing_health(now).sentence, attention_sentence(attention())]
     sentences += [*queue_faults(now), *crl_faults(now), mail_fault(now)]
     return [sentence for sentence in sentences if sentence]
 
 
 def swept_at() -> datetime | None:
-    """Return when the last sweep began; None before the first."""
+    """Return the time of the last sweep, None before the first."""
     return Lease.objects.filter(name="sweep").values_list("last_run_at", flat=True).first()
 
 
 def sweep_fault(now: datetime) -> str:
-    """Return why the sweep cannot be as it should, empty where it is; before the first one nothing
-    is late.
-    """
+    """Return the fault of the sweep, or "". Before the first sweep nothing is late."""
     moment = swept_at()
     if moment is None:
         return ""
@@ -56,29 +51,25 @@ def sweep_fault(now: datetime) -> str:
 
 
 def signing_sentence(now: datetime) -> str:
-    """Return what stands between approved requests and their certificates; empty if nothing."""
+    """Return the obstacle between approved requests and their certificates, or ""."""
     fault = signing_fault()
     stuck = f"Signing failed and is tried again: {fault}" if fault else ""
     return signing_health(now).sentence or stuck or sweep_fault(now)
 
 
 def attention() -> Count:
-    """Return how many requests need attention: with a fault, in quarantine, refused before signing,
-    or held up.
-    """
+    """Count requests that need attention: faulty, in quarantine, refused, or held up."""
     return count(in_need())
 
 
 def attention_sentence(number: Count) -> str:
-    """Return the number as a sentence, empty for none."""
+    """Return the number as a sentence, "" for zero."""
     needing = "request needs" if number.value == 1 else "requests need"
     return f"{number} {needing} attention: page Queue, needs attention." if number.value else ""
 
 
 def queue_faults(now: datetime) -> Iterator[str]:
-    """Queues whose tasks are not done: the worker is away or stuck, or the broker takes tasks and
-    hands out none.
-    """
+    """Queues with unfinished tasks: no or a stuck worker, or a broker that delivers no tasks."""
     signs = pulse.signs(now=now)
     for queue in pulse.QUEUES:
         sign = signs.get(pulse.queue_name(queue))
@@ -100,10 +91,10 @@ def crl_faults(now: datetime) -> Iterator[str]:
 
 
 def mail_fault(now: datetime) -> str:
-    """Return how many mails of the last day the mail server did not take; empty for none.
+    """Return how many mails of the last day the mail server refused, as a sentence; "" for none.
 
-    Those to officers, alarms, and those about accounts: a password link that no auditor hears of is
-    a worry too.
+    They include mails to officers, alarms, and those about accounts: auditors must learn of every
+    password link.
     """
     failed = {
         "pk__gte": since(now - _MAILS_SINCE),

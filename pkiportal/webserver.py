@@ -19,10 +19,10 @@ from pkiportal.web.sockets import BACKLOG, connections_within, raise_descriptor_
 
 
 def server() -> MPServer:
-    """The server as the settings want it; `serve()` runs it until SIGTERM.
+    """Return the server as configured; `serve()` runs it until SIGTERM.
 
-    HTTP/1 also with TLS: where both versions are offered, a connection that says nothing after the
-    handshake has no time limit. What granian calls back-pressure counts connections before they are
+    HTTP/1 also with TLS: with both versions on offer, a connection that stays silent after the
+    handshake has no time limit. granian's back-pressure counts connections before they are
     accepted, silent ones included.
     """
     host, port = settings.PORTAL_BIND

@@ -11,7 +11,7 @@ from pkiportal.runtime.lifeline import follow_the_starter
 
 
 def _keep_ra_keys() -> None:
-    """Start the thread that looks after RA keys, once Django is ready."""
+    """Start the thread that maintains RA keys, once Django is ready."""
     from pkiportal.runtime.ra_keeper import start_keeping
 
     start_keeping()

@@ -1,4 +1,4 @@
-"""The looks of the doctor, one module for each place.
+"""The checks of the doctor, one module for each place.
 
-`pkiportal.doctor.diagnosis` lists them; none of them writes.
+`pkiportal.doctor.diagnosis` lists them. They only read.
 """

@@ -49,7 +49,7 @@ def _server() -> Iterator[Finding]:
 
 
 def clock(now: Clock) -> Iterator[Finding]:
-    """How far this machine's clock is from the database's."""
+    """The difference between the clocks of this machine and of the database."""
     statement = (
         "SELECT clock_timestamp()"
         if connection.vendor == "postgresql"
@@ -67,7 +67,7 @@ def clock(now: Clock) -> Iterator[Finding]:
 
 
 def system_checks(_: Clock) -> Iterator[Finding]:
-    """Django's checks, and the portal's own of triggers and settings."""
+    """Django's checks, and those of the portal for triggers and settings."""
     messages = checks.run_checks(databases=["default"], include_deployment_checks=False)
     for message in messages:
         state: State = "fail" if message.level >= checks.ERROR else "warn"

@@ -1,6 +1,4 @@
-"""What the doctor looks at, in the order of its report; each look is a function of
-`pkiportal.doctor`.
-"""
+"""The checks of the doctor in the order of its report, all functions of `pkiportal.doctor`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -11,7 +9,7 @@ from pkiportal.doctor import database, disks, life, machine, records
 from pkiportal.doctor.finding import Clock, Finding, Look, first_line
 from pkiportal.health import pending_migrations
 
-#: Looks that need no database. A new look is added to one of the two lists.
+#: Checks that need no database. A new check is added to one of the two lists.
 MACHINE: Final[tuple[Look, ...]] = (
     machine.python,
     machine.folders,
@@ -22,7 +20,7 @@ MACHINE: Final[tuple[Look, ...]] = (
     machine.proxies,
     machine.open_files,
 )
-#: Looks at a database with all migrations applied.
+#: Checks of a database with all migrations applied.
 DATABASE: Final[tuple[Look, ...]] = (
     database.engine,
     database.clock,
@@ -45,10 +43,7 @@ DATABASE: Final[tuple[Look, ...]] = (
 
 
 def examine(now: Clock, *, more: Sequence[Look] = ()) -> Iterator[Finding]:
-    """Look at everything, `more` last; `now` is read when the clocks are compared.
-
-    Raises nothing.
-    """
+    """Run all checks, `more` last; `now` is called when clocks are compared. Raises nothing."""
     for look in MACHINE:
         yield from _look(look, now)
     try:
@@ -68,7 +63,7 @@ def examine(now: Clock, *, more: Sequence[Look] = ()) -> Iterator[Finding]:
 
 
 def _look(look: Look, now: Clock) -> Iterator[Finding]:
-    """One look; a fault that it does not know is a finding, and the other looks follow.
+    """Run one check. An unexpected fault becomes a finding, so that the other checks still run.
 
     Raises DatabaseError.
     """

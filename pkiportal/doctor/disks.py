@@ -1,4 +1,4 @@
-"""Disks and files: room, files that others may read, files that are missing."""
+"""Disks and files: free space, files that other users can read, missing files."""
 
 import json
 import os
@@ -28,11 +28,11 @@ def room(_: Clock) -> Iterator[Finding]:
     }
     if connection.vendor == "sqlite":
         places |= {Path(str(connection.settings_dict["NAME"])).absolute().parent}
-    seen: set[int] = set()
+    devices: set[int] = set()
     for path in sorted(places):
         device = path.stat().st_dev
-        if device not in seen:
-            seen.add(device)
+        if device not in devices:
+            devices.add(device)
             yield _room_of(path)
     if connection.vendor == "postgresql":
         yield Finding("disk", "ok", "the room of the database is its server's to watch")
@@ -52,7 +52,7 @@ def _room_of(path: Path) -> Finding:
 
 
 def database_files(_: Clock) -> Iterator[Finding]:
-    """Who may read the database without the portal, and whether it takes writes."""
+    """Which users can read the database outside the portal, and whether it accepts writes."""
     if connection.vendor == "sqlite":
         yield from _sqlite_files()
         return
@@ -62,8 +62,8 @@ def database_files(_: Clock) -> Iterator[Finding]:
             "WHERE grantee = 'PUBLIC' AND table_schema = 'public'"
         )
         (public,) = cursor.fetchone()
-        # The doctor makes its own transactions read-only, so the setting of the role is looked at,
-        # not its own.
+        # The doctor makes its own transactions read-only, so it checks the setting of the role
+        # instead of its own.
         cursor.execute(
             "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_settings "
             "WHERE name = 'default_transaction_read_only' AND reset_val = 'on')"
@@ -107,7 +107,7 @@ def _sqlite_files() -> Iterator[Finding]:
 
 
 def static_files(_: Clock) -> Iterator[Finding]:
-    """Whether the files of the pages were collected, all of them."""
+    """Whether all files of the pages were collected."""
     if not isinstance(staticfiles_storage, ManifestFilesMixin):
         return
     root = Path(settings.STATIC_ROOT)

@@ -1,4 +1,4 @@
-"""What a look of the doctor gives."""
+"""The results of the doctor's checks."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -6,24 +6,24 @@ from datetime import datetime
 from typing import Literal
 
 State = Literal["ok", "warn", "fail"]
-#: Read when it is needed: clocks are compared at one moment.
+#: Called when needed: clocks are compared at one moment.
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact about this installation, and whether it is as it should be."""
+    """One fact about this installation, and whether it is in order."""
 
     name: str
     state: State
     text: str
 
     def to_json(self) -> dict[str, str]:
-        """For scripts."""
+        """Return the finding for scripts."""
         return asdict(self)
 
 
-#: One look: it reads and gives findings.
+#: One check: it reads and yields findings.
 Look = Callable[[Clock], Iterable[Finding]]
 
 

@@ -1,6 +1,4 @@
-"""Whether the portal lives: its processes, the sweep, the queues, CRLs, mails, and the secrets that
-machines share.
-"""
+"""Signs of life: processes, the sweep, queues, CRLs, mails, and the secrets machines share."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,20 +17,20 @@ from pkiportal import watching
 from pkiportal.doctor.finding import Clock, Finding, State
 from pkiportal.environment.fingerprints import compare
 
-#: A process writes a sign of life every ten seconds or so.
+#: Every process writes a sign of life about every ten seconds.
 _ALIVE: Final = timedelta(seconds=60)
 _DUTIES: Final = {
     "signing": "nothing is signed",
     "default": "no mail is sent",
     "web": "devices get no answer",
 }
-#: No lease is longer.
+#: The longest lease.
 _LONGEST_LEASE: Final = timedelta(minutes=10)
 _CRL_GRACE: Final = timedelta(minutes=5)
 
 
 def processes(now: Clock) -> Iterator[Finding]:
-    """The newest sign of life of each kind of process that there must be."""
+    """The newest sign of life of each required kind of process."""
     signs = pulse.signs(now=now()).values()
     for kind, duty in _DUTIES.items():
         ages = [abs(sign.age) for sign in signs if sign.name.startswith(f"{kind}@")]
@@ -52,7 +50,7 @@ def processes(now: Clock) -> Iterator[Finding]:
 
 
 def sweep(now: Clock) -> Iterator[Finding]:
-    """How old the sweep is, and leases that end further ahead than they can."""
+    """The age of the last sweep, and leases that end impossibly far ahead."""
     moment, fault = watching.swept_at(), watching.sweep_fault(now())
     if fault:
         yield Finding("sweep", "fail", fault)
@@ -71,7 +69,7 @@ def sweep(now: Clock) -> Iterator[Finding]:
 
 
 def signing(now: Clock) -> Iterator[Finding]:
-    """Whether approved requests become certificates, and which do not."""
+    """Whether approved requests become certificates, and which ones do not."""
     sentence = signing_health(now()).sentence
     yield Finding(
         "signing", "fail" if sentence else "ok", sentence or "nothing approved lies about"
@@ -82,7 +80,7 @@ def signing(now: Clock) -> Iterator[Finding]:
 
 
 def queues(now: Clock) -> Iterator[Finding]:
-    """Queues whose tasks are not done, and mails that are not sent."""
+    """Queues with unfinished tasks, and unsent mails."""
     faults = list(watching.queue_faults(now()))
     yield from (Finding("queues", "fail", fault) for fault in faults)
     if not faults:
@@ -93,9 +91,7 @@ def queues(now: Clock) -> Iterator[Finding]:
 
 
 def crls(now: Clock) -> Iterator[Finding]:
-    """CRLs that are due and were not made: of half of their life, or since something was
-    revoked.
-    """
+    """CRLs that are overdue: past half of their life, or older than a revocation."""
     for ca in CertificateAuthority.objects.filter(
         not_before__lte=now(), not_after__gte=now()
     ).order_by("name"):
@@ -113,7 +109,7 @@ def crls(now: Clock) -> Iterator[Finding]:
 
 
 def secrets(_: Clock) -> Iterator[Finding]:
-    """Whether this machine has the secrets with which the portal was set up."""
+    """Whether this machine has the secrets of the portal's set-up."""
     for item in compare():
         if item.outcome == "same":
             yield Finding("secret", "ok", f"{item.name} is the one on record")

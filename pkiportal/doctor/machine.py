@@ -1,4 +1,4 @@
-"""This machine and the settings: nothing here needs the database."""
+"""This machine and its settings, without the database."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ from pkiportal.environment.variables import SettingsError, is_set
 from pkiportal.health import broker_answers
 from pkiportal.web.sockets import CONNECTIONS, OTHER_DESCRIPTORS, cure, raise_descriptor_limit
 
-#: Seconds for which the doctor remembers what a proxy wrote.
+#: Seconds for which the doctor reports a proxy's unusable entry.
 _NOTICED: Final = 86_400.0
 
 
@@ -49,7 +49,7 @@ def folders(_: Clock) -> Iterator[Finding]:
 
 
 def secrets(_: Clock) -> Iterator[Finding]:
-    """Secrets that are there, and where each comes from."""
+    """The available secrets and their sources."""
     for secret in (settings.CA_PASSPHRASE, settings.RA_PASSPHRASE, settings.CHALLENGE_KEY):
         try:
             secret()
@@ -61,7 +61,7 @@ def secrets(_: Clock) -> Iterator[Finding]:
 
 
 def authority_keys(_: Clock) -> Iterator[Finding]:
-    """The key files of authorities: their modes, and what that says about this user."""
+    """The key files of authorities: their modes, and which access this user has."""
     folder = settings.CA_KEY_FOLDER
     paths = sorted(folder.glob("*.pem")) if folder.is_dir() else []
     for path in paths:
@@ -98,7 +98,7 @@ def broker(_: Clock) -> Iterator[Finding]:
 
 
 def transport(_: Clock) -> Iterator[Finding]:
-    """Whether pages are encrypted on their way."""
+    """Whether the connection to pages is encrypted."""
     if settings.PORTAL_IS_HTTPS:
         yield Finding("https", "ok", f"pages are served as {settings.PORTAL_PUBLIC_URL}")
         return
@@ -121,7 +121,7 @@ def open_files(_: Clock) -> Iterator[Finding]:
 
 
 def proxies(clock: Clock) -> Iterator[Finding]:
-    """Which proxies may say who the client is, and whether they say it."""
+    """The proxies that may report the client's address, and whether they do."""
     names = ", ".join(map(str, settings.PORTAL_TRUSTED_PROXIES))
     if not names:
         yield Finding("proxies", "ok", "none is named: the address of a connection is the client's")

@@ -1,4 +1,4 @@
-"""What the rows say: authorities, people, messages."""
+"""Checks of rows: authorities, people, messages."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from pkiportal.health import unplanned_faults
 
 
 def authorities(now: Clock) -> Iterator[Finding]:
-    """Certificates and CRLs near their end; RA keys that this user should have and has not."""
+    """Certificates and CRLs near their end, and missing RA keys of this user."""
     for ca in CertificateAuthority.objects.order_by("name"):
         deadlines = deadlines_of(ca, now=now())
         yield from (
@@ -28,7 +28,7 @@ def authorities(now: Clock) -> Iterator[Finding]:
             yield Finding(f"authority {ca.name}", "ok", "certificates and CRL are good")
     folder = Path(settings.RA_KEY_FOLDER)
     if not os.access(folder, os.R_OK | os.X_OK):
-        return  # another user's: this machine, or this user, has no business with RA keys
+        return  # This machine, or this user, has no business with RA keys
     for name in ServiceKey.objects.filter(retired_at__isnull=True).values_list(
         "key_name", flat=True
     ):
@@ -53,9 +53,7 @@ def people(_: Clock) -> Iterator[Finding]:
 
 
 def asserted_decisions(_: Clock) -> Iterator[Finding]:
-    """Profiles that take decisions by command: the machine's users of the portal can speak for any
-    officer there.
-    """
+    """Profiles that accept decisions by command: every local user can act as any officer."""
     profiles = EnrollmentProfile.objects.filter(allow_asserted_decisions=True, is_test=False)
     try:
         slugs = list(profiles.order_by("slug").values_list("slug", flat=True))
@@ -80,19 +78,17 @@ def asserted_decisions(_: Clock) -> Iterator[Finding]:
 
 
 def messages(now: Clock) -> Iterator[Finding]:
-    """Messages that ran into a fault that the code does not know."""
+    """Messages that ended in an unexpected fault."""
     try:
         faults = unplanned_faults(now())
     except DatabaseError:
         yield Finding("messages", "ok", "not to be seen with this database login")
         return
     if not faults.count:
-        yield Finding(
-            "messages", "ok", "none of the last 24 hours ran into a fault that nobody planned"
-        )
+        yield Finding("messages", "ok", "none of the last 24 hours ended in an unexpected fault")
         return
     text = (
-        f"{faults.count} of the last 24 hours ran into a fault that nobody planned, the newest "
+        f"{faults.count} of the last 24 hours ended in an unexpected fault, the newest "
         f"{faults.newest}"
     )
     yield Finding(
@@ -101,12 +97,12 @@ def messages(now: Clock) -> Iterator[Finding]:
 
 
 def open_profiles(_: Clock) -> Iterator[Finding]:
-    """Each profile that issues automatically to anybody: who has the one shared secret, or none."""
+    """Profiles that issue automatically to anyone with the one shared secret, or without any."""
     rows = EnrollmentProfile.objects.filter(
         approval=ApprovalMode.AUTOMATIC, for_self_test=False
     ).order_by("slug")
-    found = [profile for profile in rows if _is_open_to_anybody(profile)]
-    for profile in found:
+    open_rows = [profile for profile in rows if _is_open_to_anybody(profile)]
+    for profile in open_rows:
         who = (
             "knows its static challenge"
             if profile.challenge == ChallengePolicy.STATIC
@@ -119,7 +115,7 @@ def open_profiles(_: Clock) -> Iterator[Finding]:
             "challenges, "
             "or let officers decide",
         )
-    if not found:
+    if not open_rows:
         yield Finding("profiles", "ok", "none issues automatically to anybody")
 
 
@@ -129,7 +125,7 @@ def _is_open_to_anybody(profile: EnrollmentProfile) -> bool:
 
 
 def _are_everything(networks: Sequence[str]) -> bool:
-    """Whether the networks, put together, are all of IPv4 or all of IPv6."""
+    """Whether the networks together are all of IPv4 or all of IPv6."""
     parsed = [ip_network(text) for text in networks]
     old = collapse_addresses(network for network in parsed if isinstance(network, IPv4Network))
     new = collapse_addresses(network for network in parsed if isinstance(network, IPv6Network))

@@ -1,1 +1,1 @@
-"""Settings read from environment and files, and the data folder. Imports nothing of the portal."""
+"""Settings from environment and files, and the data folder. Imports no other part of the portal."""

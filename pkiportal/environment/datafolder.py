@@ -1,6 +1,4 @@
-"""The one folder that holds the state of an embedded portal, private by mode; and its secrets, made
-on first use.
-"""
+"""The folder with the whole state of an embedded portal, and its secrets, made on first use."""
 
 import os
 import secrets
@@ -13,7 +11,7 @@ from typing import Final
 
 from pkiportal.environment.variables import SettingsError, is_set
 
-#: File in the secrets folder, and the variable that takes its place.
+#: Name of the file in the secrets folder, and the variable that replaces it.
 SECRETS: Final = {
     "django": "PORTAL_SECRET_KEY",
     "ca-passphrase": "PORTAL_CA_PASSPHRASE",
@@ -21,13 +19,13 @@ SECRETS: Final = {
     "challenge": "PORTAL_CHALLENGE_KEY",
 }
 _SECRET_BYTES = 48
-#: Linux gives a socket address 108 bytes, one of them for the final zero.
+#: Linux limits a socket address to 108 bytes, one of them for the final zero.
 _SOCKET_PATH_MAX = 107
 
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """Where things are. Nothing is created by asking."""
+    """The paths in the data folder. Reading them creates nothing."""
 
     root: Path
 
@@ -38,10 +36,7 @@ class DataFolder:
 
     @property
     def broker_socket(self) -> Path:
-        """The socket of the embedded Valkey.
-
-        Raises SettingsError if the system could not open it.
-        """
+        """The socket of the embedded Valkey. Raises SettingsError if its path is too long."""
         path = self.root / "valkey.sock"
         if len(os.fsencode(path)) > _SOCKET_PATH_MAX:
             raise SettingsError(
@@ -67,7 +62,7 @@ class DataFolder:
 
     @property
     def secrets(self) -> Path:
-        """Secrets that were not given by the environment."""
+        """Secrets that the environment does not set."""
         return self.root / "secrets"
 
     @property
@@ -82,22 +77,20 @@ class DataFolder:
 
     @property
     def proxy_notice(self) -> Path:
-        """What a proxy said of a client that is no address, for the doctor."""
+        """The last unusable entry of a proxy, for the doctor."""
         return self.root / "proxy-notice"
 
     @property
     def address(self) -> Path:
-        """The addresses that `up` was last started with, for commands next to it."""
+        """The addresses of the last start of `up`, for other commands."""
         return self.root / "address"
 
     def recorded_address(self) -> str:
-        """The public address in that file, its first line; empty if there is none."""
+        """The public address: the first line of that file, or ""."""
         return self._recorded(0)
 
     def recorded_nearby(self) -> str:
-        """The address of SCEP for clients on this machine, the second line; empty if there is
-        none.
-        """
+        """The SCEP address for clients on this machine: the second line of that file, or ""."""
         return self._recorded(1)
 
     def _recorded(self, number: int) -> str:
@@ -108,9 +101,9 @@ class DataFolder:
         return lines[number] if number < len(lines) else ""
 
     def secret(self, name: str) -> str:
-        """The text of a secret file.
+        """Return the text of a secret file.
 
-        Raises SettingsError if it does not exist or others can read it.
+        Raises SettingsError if it is missing or other users can read it.
         """
         path = self.secrets / name
         try:
@@ -131,12 +124,11 @@ class DataFolder:
 
 
 def ensure_data_folder(root: Path) -> DataFolder:
-    """Create what is missing: the folders with mode 0700, and each secret that the environment does
-    not give.
+    """Create missing folders with mode 0700, and each secret that the environment does not set.
 
-    Safe to run twice at the same time: a secret appears under its name complete or not at all. A
-    folder of another user is refused, and so is one that others may enter, unless it is empty: it
-    may be somebody's home or /tmp.
+    Safe to run twice at the same time: a secret appears under its name complete or not at all.
+    Raises SettingsError for a folder of another user, and for a non-empty folder that others may
+    enter: it may be a home directory or /tmp.
     """
     folder = DataFolder(root.absolute())
     _ensure_private(folder.root)
@@ -158,10 +150,10 @@ def ensure_data_folder(root: Path) -> DataFolder:
 def _ensure_private(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
-        if found.st_uid != os.geteuid():
+        status = path.stat()
+        if status.st_uid != os.geteuid():
             raise SettingsError(f"PORTAL_DATA: {path} belongs to another user")
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if stat.S_IMODE(status.st_mode) & 0o077:
             if any(path.iterdir()):
                 raise SettingsError(
                     f"PORTAL_DATA: {path} can be entered by others, run: chmod 700 "
@@ -184,6 +176,6 @@ def _ensure_secret(path: Path) -> None:
         try:
             path.hardlink_to(draft)
         except FileExistsError:
-            return  # another process was first: its secret stands
+            return  # another process was first: its secret remains
     finally:
         Path(draft).unlink()

@@ -1,10 +1,9 @@
-"""Whether machines that share a database share their secrets: the first process writes down a
-fingerprint of each.
+"""Checks that machines with one database share their secrets, by fingerprints in the database.
 
-A data folder that was lost and made again holds four other secrets, and nothing says so until a key
-cannot be opened or a challenge is not recognised. A fingerprint is scrypt over the secret with a
-salt of its own: to a reader of the database it gives no faster test of a guessed passphrase than
-the encrypted key file would give.
+A data folder that was lost and made again holds four other secrets, and the fault shows only when a
+key cannot be opened or a challenge is not recognised. The first process records a fingerprint of
+each secret. A fingerprint is scrypt over the secret with its own salt: testing guessed passphrases
+against it is no faster than against the encrypted key file.
 """
 
 import os
@@ -33,9 +32,7 @@ _log: Final = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One secret of this process beside its fingerprint: `same`, `differs`, or `new` where none is
-    on record.
-    """
+    """One secret of this process against its recorded fingerprint: `same`, `differs` or `new`."""
 
     name: str
     outcome: Literal["same", "differs", "new"]
@@ -44,24 +41,25 @@ class Comparison:
 
 
 def compare() -> list[Comparison]:
-    """Compare each secret that this process may read. Reads only. Raises DatabaseError."""
+    """Compare each secret that this process can read. Reads only. Raises DatabaseError."""
     rows = {row.name: row for row in SecretFingerprint.objects.all()}
-    found = []
+    comparisons = []
     for name, secret in _readable().items():
         row = rows.get(name)
         if row is None:
-            found.append(Comparison(name, "new"))
+            comparisons.append(Comparison(name, "new"))
             continue
         is_same = compare_digest(bytes(row.digest), _digest(secret, bytes(row.salt)))
-        found.append(
+        comparisons.append(
             Comparison(name, "same" if is_same else "differs", row.machine, row.recorded_at)
         )
-    return found
+    return comparisons
 
 
 def write_down(*, now: datetime) -> None:
-    """Record the fingerprints that are missing, and log each that differs; a database that is away
-    stops nothing.
+    """Record missing fingerprints, and log each one that differs.
+
+    If the database is away, nothing happens.
     """
     try:
         for item in compare():
@@ -81,9 +79,9 @@ def write_down(*, now: datetime) -> None:
 
 
 def accept(name: str, *, actor: Actor, now: datetime) -> None:
-    """Take the secret of this process for the right one from now on.
+    """Record the secret of this process as the right one.
 
-    Raises LookupError for one it cannot read.
+    Raises LookupError for a secret it cannot read.
     """
     row = _row(name, now=now)
     values = {"salt": row.salt, "digest": row.digest, "machine": row.machine, "recorded_at": now}
@@ -93,7 +91,7 @@ def accept(name: str, *, actor: Actor, now: datetime) -> None:
 
 
 def names() -> Mapping[str, Callable[[], str | bytes]]:
-    """Return the shared secrets by the name of their variable."""
+    """Return the variables of the shared secrets."""
     return {
         "PORTAL_SECRET_KEY": lambda: settings.SECRET_KEY,
         "PORTAL_CA_PASSPHRASE": settings.CA_PASSPHRASE,
@@ -103,14 +101,14 @@ def names() -> Mapping[str, Callable[[], str | bytes]]:
 
 
 def _readable() -> dict[str, bytes]:
-    found = {}
+    secrets = {}
     for name, read in names().items():
         try:
             secret = read()
         except ImproperlyConfigured:
-            continue  # not given to this process, or not there: the doctor looks at that elsewhere
-        found[name] = secret.encode() if isinstance(secret, str) else bytes(secret)
-    return found
+            continue  # not passed to this process, or missing: the doctor checks that elsewhere
+        secrets[name] = secret.encode() if isinstance(secret, str) else bytes(secret)
+    return secrets
 
 
 def _row(name: str, *, now: datetime) -> SecretFingerprint:

@@ -1,4 +1,4 @@
-"""Settings that no environment changes."""
+"""Settings that the environment cannot change."""
 
 from typing import Final
 
@@ -17,7 +17,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-#: Each view names what it takes; without a token, a scope and JSON nothing is answered.
+#: Each view names its own classes. A view without them answers nothing: token, scope and JSON are
+#: required.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

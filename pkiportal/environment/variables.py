@@ -1,7 +1,7 @@
-"""Values from the environment, each checked, each also from NAME_FILE; a wrong one is named in one
-sentence.
+"""Values from the environment, each checked, each also from NAME_FILE.
 
-A parser takes the text and raises ValueError with the rest of the sentence "NAME: 'text' ...".
+A wrong value is reported in one sentence: a parser raises ValueError with the rest of the sentence
+"NAME: 'text' ...".
 """
 
 import ipaddress
@@ -29,14 +29,14 @@ _reader = FileAwareEnv(strip_whitespace=True)
 
 
 class SettingsError(ImproperlyConfigured):
-    """A setting is wrong; the text is one sentence for the person who set it."""
+    """A setting is wrong; the text is one sentence for the operator."""
 
 
 class Secret:
-    """A value that no repr, log or page shows; calling it gives the bytes.
+    """A value hidden from repr, logs and pages; calling it returns the bytes.
 
-    Calling raises SettingsError where the process may not have the value, or where it cannot be
-    found.
+    Raises SettingsError when called in a process that may not have the value, and for a missing
+    one.
     """
 
     __slots__ = ("_find", "name")
@@ -53,21 +53,19 @@ class Secret:
 
 
 def read(name: str, parse: Callable[[str], T], *, default: D, secret: bool = False) -> T | D:
-    """The parsed value of NAME or of the file named by NAME_FILE, the default when neither is
-    set.
-    """
+    """Return the parsed value of NAME, or of the file in NAME_FILE; else the default."""
     text = read_text(name)
     if not text:
         return default
     try:
         return parse(text)
     except ValueError as error:
-        shown = "the value" if secret else repr(text)
-        raise SettingsError(f"{name}: {shown} {error}") from error
+        value_text = "the value" if secret else repr(text)
+        raise SettingsError(f"{name}: {value_text} {error}") from error
 
 
 def read_text(name: str) -> str:
-    """The text of NAME or of the file named by NAME_FILE, empty when neither is set."""
+    """Return the text of NAME, or of the file in NAME_FILE; else ""."""
     file_name = os.environ.get(f"{name}_FILE")
     if file_name and os.environ.get(name):
         raise SettingsError(f"{name} and {name}_FILE are both set, keep one of them")
@@ -78,16 +76,16 @@ def read_text(name: str) -> str:
 
 
 def is_set(name: str) -> bool:
-    """Whether NAME or NAME_FILE is given."""
+    """Whether NAME or NAME_FILE is set."""
     return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
 def host_port(text: str) -> tuple[str, int]:
-    """'127.0.0.1:8000' or '[::1]:8000' as host (without brackets) and port."""
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text)
-    if not found or not 0 < int(found[3]) < 65536:
+    """Parse '127.0.0.1:8000' or '[::1]:8000' into host (without brackets) and port."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", text)
+    if not match or not 0 < int(match[3]) < 65536:
         raise ValueError("is not HOST:PORT, for example 127.0.0.1:8000 or [::]:8000")
-    return found[1] or found[2], int(found[3])
+    return match[1] or match[2], int(match[3])
 
 
 def public_url(text: str) -> str:
@@ -112,38 +110,39 @@ def public_url(text: str) -> str:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Comma-separated host names; '*' is refused, since it lets anyone choose the links in mails
-    and pages.
+    """Parse comma-separated host names.
+
+    '*' is refused: with it a client could choose the host in links of mails and pages.
     """
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    for name in found:
+    hosts = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in hosts:
         if not re.fullmatch(r"\.?[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]", name):
             raise ValueError(f"has {name!r}, which is not a host name")
-    return found
+    return hosts
 
 
 def networks(text: str) -> tuple[Network, ...]:
     """Comma-separated IPv4 or IPv6 networks or addresses."""
-    found: list[Network] = []
+    parsed: list[Network] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         try:
-            found.append(ipaddress.ip_network(part))
+            parsed.append(ipaddress.ip_network(part))
         except ValueError as error:
             raise ValueError(
                 f"has {part!r}, which is not a network, for example 10.0.0.0/8 or fd00::/8"
             ) from error
-    return tuple(found)
+    return tuple(parsed)
 
 
 def proxy_hops(text: str) -> int:
-    """How many proxies stand one behind the other before the portal, 1 to 10."""
+    """Parse the number of chained proxies in front of the portal, 1 to 10."""
     if not text.isdecimal() or not 1 <= int(text) <= 10:
         raise ValueError("is not a number of proxies from 1 to 10")
     return int(text)
 
 
 def proxy_header(text: str) -> str:
-    """The header in which the proxies say who the client is, in its usual spelling."""
+    """Return the usual spelling of the header in which the proxies name the client."""
     known = {header.lower(): header for header in ("X-Forwarded-For", "Forwarded")}
     if text.strip().lower() not in known:
         raise ValueError("is neither X-Forwarded-For nor Forwarded")
@@ -151,9 +150,7 @@ def proxy_header(text: str) -> str:
 
 
 def call_targets(text: str) -> tuple[AllowedHost, ...]:
-    """Comma-separated hosts that the portal may call by itself, https unless one begins with
-    `http://`.
-    """
+    """Parse comma-separated hosts that the portal may call: https, or http after `http://`."""
     return tuple(
         read_allowed_host(part)
         for part in filter(None, (piece.strip() for piece in text.split(",")))
@@ -161,7 +158,7 @@ def call_targets(text: str) -> tuple[AllowedHost, ...]:
 
 
 def existing_file(text: str) -> Path:
-    """The absolute path of a file that can be read."""
+    """Return the absolute path of a readable file."""
     path = Path(text).absolute()
     if not path.is_file() or not os.access(path, os.R_OK):
         raise ValueError("is not a readable file")
@@ -169,7 +166,7 @@ def existing_file(text: str) -> Path:
 
 
 def tls_key(text: str) -> Path:
-    """The path of an unencrypted PKCS #8 PEM key, the only form that the web server reads."""
+    """Return the path of an unencrypted PKCS #8 PEM key, the only form the web server reads."""
     path = existing_file(text)
     if "-----BEGIN PRIVATE KEY-----" not in path.read_text(errors="replace"):
         raise ValueError(
@@ -179,8 +176,9 @@ def tls_key(text: str) -> Path:
 
 
 def time_zone(text: str) -> str:
-    """The name of a time zone, as 'Europe/Berlin'; pages show times in it, everything stored is
-    UTC.
+    """Check the name of a time zone, such as 'Europe/Berlin'.
+
+    Pages use it; stored times are UTC.
     """
     try:
         zoneinfo.ZoneInfo(text)
@@ -190,7 +188,7 @@ def time_zone(text: str) -> str:
 
 
 def days(low: int, high: int) -> Callable[[str], int]:
-    """Parser of a number of days within limits, both included."""
+    """Return a parser for a number of days within limits, both included."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
@@ -204,14 +202,14 @@ crl_days = days(1, 365)
 
 
 def static_challenge_days(text: str) -> int:
-    """Days after which a static challenge is old, 0 to 3650; 0: never."""
+    """Parse the days after which a static challenge is old, 0 to 3650; 0 means never."""
     if not text.isdecimal() or int(text) > 3650:
         raise ValueError("is not a number of days from 0 (never) to 3650")
     return int(text)
 
 
 def log_level(text: str) -> str:
-    """One of Python's level names, in upper case."""
+    """Parse one of Python's level names, in upper case."""
     level = text.upper()
     if (
         level not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
@@ -222,14 +220,14 @@ def log_level(text: str) -> str:
 
 
 def switch(text: str) -> bool:
-    """'on' or 'off'."""
+    """Parse 'on' or 'off'."""
     if text.lower() not in {"on", "off"}:
         raise ValueError("is not one of on, off")
     return text.lower() == "on"
 
 
 def process_kind(text: str) -> ProcessKind:
-    """Which part of the portal this process is."""
+    """Parse the kind of this process."""
     for kind in PROCESS_KINDS:
         if text == kind:
             return kind
@@ -237,7 +235,7 @@ def process_kind(text: str) -> ProcessKind:
 
 
 def redis_url(text: str) -> str:
-    """A broker address that Celery understands."""
+    """Check a broker address that Celery understands."""
     parts = urlsplit(text)
     with_host = parts.scheme in {"redis", "rediss"} and parts.hostname
     with_socket = parts.scheme == "redis+socket" and parts.path.startswith("/")
@@ -247,38 +245,38 @@ def redis_url(text: str) -> str:
 
 
 def secret_key(text: str) -> str:
-    """A key for signing cookies, long enough not to be guessed."""
+    """Check the key for signing cookies: long enough to resist guessing."""
     if len(text) < 32:
         raise ValueError("is shorter than 32 characters")
     return text
 
 
 def database(text: str) -> dict[str, Any]:
-    """Django's description of a PostgreSQL or SQLite database."""
+    """Parse the URL of a PostgreSQL or SQLite database into Django's settings."""
     message = "is not postgresql://USER:PASSWORD@HOST:PORT/NAME or sqlite:////PATH"
     if urlsplit(text).scheme not in {"postgres", "postgresql", "sqlite"}:
         raise ValueError(message)
     try:
-        found = dict(_parsed_by("dj_db_url", text))
+        settings = dict(_parsed_by("dj_db_url", text))
     except (EnvError, ValueError) as error:
         raise ValueError(message) from error
-    if not found.get("NAME"):
+    if not settings.get("NAME"):
         raise ValueError(message)
-    return found
+    return settings
 
 
 def email(text: str) -> dict[str, Any]:
-    """Django's EMAIL_ settings from smtp://, smtps://, submission:// or console:."""
+    """Parse smtp://, smtps://, submission:// or console: into Django's EMAIL_ settings."""
     message = "is not smtp://USER:PASSWORD@HOST:PORT, submission://… , smtps://… or console:"
     try:
-        found = dict(_parsed_by("dj_email_url", text))
+        settings = dict(_parsed_by("dj_email_url", text))
     except (EnvError, ValueError) as error:
         raise ValueError(message) from error
-    if "EMAIL_BACKEND" not in found:
+    if "EMAIL_BACKEND" not in settings:
         raise ValueError(message)
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _parsed_by(parser: Literal["dj_db_url", "dj_email_url"], text: str) -> dict[str, Any]:
-    """What environs makes of one text, without a second look at the process environment."""
+    """Parse one text with environs, without reading the process environment."""
     return cast("dict[str, Any]", getattr(Env(), parser)("PORTAL_UNSET_NAME", default=text))

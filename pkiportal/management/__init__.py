@@ -1,1 +1,1 @@
-"""What commands share: arguments, output, the catalogue. The commands are doors."""
+"""The parts that commands share: arguments, output, the catalogue. The commands are doors."""

@@ -1,6 +1,4 @@
-"""What commands take: names of things that must exist, durations, secrets that never stand on the
-command line.
-"""
+"""Arguments of commands: existing names, durations, and secrets read from files or stdin."""
 
 import os
 import pwd
@@ -23,14 +21,14 @@ from approvals.models.profiles import EnrollmentProfile
 from audit.events import Actor
 from ca.models.authorities import CertificateAuthority
 
-USAGE: Final = 2  # exit status of a command that was called wrongly
+USAGE: Final = 2  # exit status of a command with wrong arguments
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 _SHOWN: Final = 20
 
 
 def operating_system_user() -> str:
-    """Return who runs the command; a user without an entry is named by its number."""
+    """Return the user who runs the command; a user without an entry is named by its number."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -38,7 +36,7 @@ def operating_system_user() -> str:
 
 
 def command_actor(on_behalf_of: User | None = None) -> Actor:
-    """Return who did it, for the log."""
+    """Return the actor of a command, for the log."""
     return Actor(
         kind="command",
         name=operating_system_user(),
@@ -55,32 +53,32 @@ def command_principal(user: User | None = None) -> Principal:
 
 
 def duration(text: str) -> timedelta:
-    """Read `90s`, `30m`, `1h` or `7d`."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    """Parse `90s`, `30m`, `1h` or `7d`."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise ArgumentTypeError(f"{text!r} is not a duration: write it like 90s, 30m, 1h or 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def duration_or_none(text: str) -> timedelta:
-    """Read a duration, or `0` for none at all."""
+    """Parse a duration, or `0` for none."""
     return timedelta(0) if text == "0" else duration(text)
 
 
 def count(text: str) -> int:
-    """Read a whole number from 0 to 1,000,000,000."""
+    """Parse a whole number from 0 to 1,000,000,000."""
     if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > 1_000_000_000:
         raise ArgumentTypeError(f"{text!r} is not a number from 0 to 1000000000")
     return int(text)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Read a list with commas."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    """Parse a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def identifier(text: str, *, of: str) -> UUID:
-    """Read the identifier of a row, as the list commands print it."""
+    """Parse the identifier of a row, as the list commands print it."""
     try:
         return UUID(text)
     except ValueError:
@@ -89,53 +87,53 @@ def identifier(text: str, *, of: str) -> UUID:
 
 def authority_named(name: str) -> CertificateAuthority:
     """Return an authority with its parents loaded."""
-    found = CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
-    if found is None:
+    authority = (
+        CertificateAuthority.objects.select_related("parent__parent").filter(name=name).first()
+    )
+    if authority is None:
         raise unknown(
             "authority", name, CertificateAuthority.objects.values_list("name", flat=True)
         )
-    return found
+    return authority
 
 
 def profile_named(slug: str) -> EnrollmentProfile:
     """Return an enrollment profile."""
-    found = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
-    if found is None:
+    profile = EnrollmentProfile.objects.select_related("ca", "department").filter(slug=slug).first()
+    if profile is None:
         raise unknown("profile", slug, EnrollmentProfile.objects.values_list("slug", flat=True))
-    return found
+    return profile
 
 
 def department_named(slug: str | None) -> Department | None:
-    """Return a department; None where none is named."""
+    """Return a department, or None for an empty name."""
     if slug is None:
         return None
-    found = Department.objects.filter(slug=slug).first()
-    if found is None:
+    department = Department.objects.filter(slug=slug).first()
+    if department is None:
         raise unknown("department", slug, Department.objects.values_list("slug", flat=True))
-    return found
+    return department
 
 
 def device_group_named(slug: str) -> DeviceGroup:
     """Return a device group."""
-    found = DeviceGroup.objects.select_related("department").filter(slug=slug).first()
-    if found is None:
+    group = DeviceGroup.objects.select_related("department").filter(slug=slug).first()
+    if group is None:
         raise unknown("device group", slug, DeviceGroup.objects.values_list("slug", flat=True))
-    return found
+    return group
 
 
 def officer_named(name: str) -> User:
-    """Return an active user who is an officer somewhere; each request is asked for on its own
-    later.
-    """
+    """Return an active user who is an officer anywhere; each request checks its own permissions."""
     officers = User.objects.filter(role_assignments__role=Role.OFFICER, is_active=True).distinct()
-    found = officers.filter(username=name).first()
-    if found is None:
+    officer = officers.filter(username=name).first()
+    if officer is None:
         raise unknown("officer", name, officers.values_list("username", flat=True))
-    return found
+    return officer
 
 
 def maker_named(name: str | None) -> User | None:
-    """Return the officer for whom a command makes challenges; None where none is named."""
+    """Return the officer for whom a command creates challenges, or None."""
     return officer_named(name) if name else None
 
 
@@ -145,7 +143,7 @@ def officer_principal(name: str) -> Principal:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
-    """Return the error for a name that nothing has, with the names there are."""
+    """Return the error for an unknown name, with the known ones."""
     names = sorted(known)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     there = f"there are {', '.join(names[:_SHOWN])}{more}" if names else "there is none yet"
@@ -153,7 +151,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
 
 
 def content_of(source: str) -> bytes:
-    """Read a whole file, `-` for standard input."""
+    """Read a whole file; `-` is standard input."""
     if source == "-":
         return sys.stdin.buffer.read()
     try:
@@ -163,7 +161,7 @@ def content_of(source: str) -> bytes:
 
 
 def secret_from(source: str) -> str:
-    """Read a secret from the first line of a file, `-` for standard input."""
+    """Read a secret from the first line of a file; `-` is standard input."""
     if source == "-":
         return secret_from_stdin()
     try:

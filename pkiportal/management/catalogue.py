@@ -1,5 +1,4 @@
-"""The commands of `./portal`: which ones there are, and which command does what Django's other ones
-would do.
+"""The commands of `./portal`, and their replacements for Django's other commands.
 
 Needs neither Django nor settings, so that `./portal help` and `./portal --version` answer on any
 machine.
@@ -20,8 +19,7 @@ LAUNCHER: Final[Mapping[str, str]] = {
     "fuzz": "Send mutated messages by the million to the readers of messages.",
     "attack": "Send one odd message to a running portal and take the answer apart.",
 }
-#: Every command, by what a person wants to do. A test compares each sentence with the one of the
-#: command itself.
+#: Every command, grouped by task. A test compares each sentence with the command's own.
 GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "Run the portal": {
         "up": "Run the portal: web server, workers, broker. Ctrl-C stops all of it.",
@@ -107,7 +105,7 @@ SENTENCES: Final[Mapping[str, str]] = {
 }
 
 _UNRECORDED: Final = "it changes data without an entry in the audit log"
-#: Why a command of Django has no place here, and what to run instead.
+#: Django commands that the portal does not offer, with their replacements.
 REFUSED: Final[Mapping[str, str]] = {
     "changepassword": (
         "it changes a password without an entry in the audit log: use `./portal users setup-link "
@@ -156,18 +154,20 @@ REFUSED: Final[Mapping[str, str]] = {
 
 
 class NoCommand(Exception):
-    """This is no command of the portal; the text says which one is meant."""
+    """Not a command of the portal; the text names the intended one."""
 
 
 def check_command(name: str) -> None:
-    """Raises NoCommand for everything that `help_text` does not list."""
+    """Raise NoCommand for everything that `help_text` does not list."""
     if name in SENTENCES:
         return
     if name in REFUSED:
         raise NoCommand(f"{name}: {REFUSED[name]}")
     close = difflib.get_close_matches(name.lower(), SENTENCES, n=1)
-    meant = f"Did you mean `./portal {close[0]}`? " if close else ""
-    raise NoCommand(f"{name}: there is no such command. {meant}`./portal help` lists the commands")
+    suggestion = f"Did you mean `./portal {close[0]}`? " if close else ""
+    raise NoCommand(
+        f"{name}: there is no such command. {suggestion}`./portal help` lists the commands"
+    )
 
 
 def help_text(version: str, *, width: int = 100) -> str:

@@ -1,6 +1,4 @@
-"""The database roles: nobody changes the log, the web does not change certificates, auditors change
-nothing.
-"""
+"""The database roles: no role changes the log, the web no certificates, auditors nothing."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -21,7 +19,7 @@ _PROGRESS: Final = (
 )
 _COLUMNS_OF_PERSON: Final = "SELECT (id, username, full_name, is_active)"
 
-#: What a role may do with a table; a role that is not named may do nothing.
+#: Permissions of each role on a table; a role that is not named has none.
 RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "audit_auditentry": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
     "audit_auditprivatevalue": {WEB: _APPEND, SIGNER: _APPEND, AUDITOR: _READ},
@@ -130,14 +128,14 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def tables() -> list[str]:
-    """Return every table of this version, in a fixed order."""
+    """Return all tables of this version, in a fixed order."""
     models = apps.get_models(include_auto_created=True)
     cache = str(settings.CACHES["default"].get("LOCATION", ""))
     return sorted({model._meta.db_table for model in models} | {"django_migrations", cache} - {""})  # noqa: SLF001 - Django's documented name
 
 
 def rights_of(table: str) -> Mapping[str, str]:
-    """Return what each role may do. Raises LookupError for a table that nobody thought about."""
+    """Return the permissions of each role. Raises LookupError for an unknown table."""
     if table == settings.CACHES["default"].get("LOCATION"):
         return {WEB: _ALL}
     try:
@@ -151,19 +149,19 @@ def rights_of(table: str) -> Mapping[str, str]:
 def statements() -> list[str]:
     """Return the SQL, without semicolons; running it again changes nothing."""
     roles = f"{WEB}, {SIGNER}, {AUDITOR}"
-    found = [
+    lines = [
         f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         for role in (WEB, SIGNER, AUDITOR, MIGRATE)
     ]
-    found += [
+    lines += [
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
         f"GRANT USAGE ON SCHEMA public TO {roles}",
         f"GRANT USAGE, CREATE ON SCHEMA public TO {MIGRATE}",
     ]
     for table in tables():
-        found += [
+        lines += [
             f"ALTER TABLE {table} OWNER TO {MIGRATE}",
             f"REVOKE ALL ON {table} FROM PUBLIC, {roles}",
             *(f"GRANT {rights} ON {table} TO {role}" for role, rights in rights_of(table).items()),
         ]
-    return found
+    return lines

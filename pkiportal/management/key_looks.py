@@ -1,7 +1,6 @@
-"""The doctor's look at private keys: each is opened with its passphrase and compared with its
-certificate.
+"""The doctor's checks of private keys: each opens, and belongs to its certificate.
 
-Here and not in `pkiportal.doctor`, since no module that a web process imports may open keys.
+They are here and not in `pkiportal.doctor`: modules that a web process imports must not open keys.
 """
 
 import os
@@ -22,13 +21,12 @@ from keys import file as key_file
 from keys.errors import KeyStoreError
 from pkiportal.doctor.finding import Clock, Finding
 
-#: Seconds for opening keys: each passphrase takes a moment to stretch, and the doctor must come to
-#: an end.
+#: Seconds for opening keys: stretching a passphrase takes a moment, and the doctor must end.
 _BUDGET: Final = 20.0
 
 
 def authority_keys(now: Clock) -> Iterator[Finding]:
-    """What signs: the key of each authority that has not ended.
+    """The key of each authority that has not ended.
 
     A missing key is right where another machine signs.
     """
@@ -57,7 +55,7 @@ def authority_keys(now: Clock) -> Iterator[Finding]:
 
 
 def ra_keys(_: Clock) -> Iterator[Finding]:
-    """Each RA key that lies here opens with the passphrase and is the one that was certified."""
+    """Each RA key on this machine opens with the passphrase and matches its certificate."""
     folder = Path(settings.RA_KEY_FOLDER)
     if not os.access(folder, os.R_OK | os.X_OK):
         return

@@ -1,4 +1,4 @@
-"""What commands print: one JSON document for scripts, or lines and tables for people."""
+"""Output of commands: one JSON document for scripts, or lines and tables for people."""
 
 import json
 from collections.abc import Sequence
@@ -15,16 +15,12 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def to_json(document: Any) -> str:
-    """Return a document as ASCII: what strangers wrote cannot reach a terminal as control or bidi
-    characters.
-    """
+    """Return a document as ASCII: no control or bidi characters of others reach the terminal."""
     return json.dumps(document, indent=2, ensure_ascii=True)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as aligned columns under a line; nothing is cut, so that what is copied from it
-    is whole.
-    """
+    """Return rows as aligned columns under a line; cells are never cut, so they can be copied."""
     cells = [list(headings), *([shown(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
     lines = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
@@ -33,13 +29,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """Return names and values below each other; empty values are left out."""
-    given = [(name, shown(value)) for name, value in pairs if value not in (None, "", [], ())]
-    width = max((len(name) for name, _ in given), default=0)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in given)
+    pairs_shown = [(name, shown(value)) for name, value in pairs if value not in (None, "", [], ())]
+    width = max((len(name) for name, _ in pairs_shown), default=0)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs_shown)
 
 
 def shown(value: object) -> str:
-    """Return a value as a person reads it, hidden characters written out."""
+    """Return a value for people, with hidden characters written out."""
     if isinstance(value, (list, tuple)):
         return ", ".join(shown(item) for item in value)
     if isinstance(value, datetime):

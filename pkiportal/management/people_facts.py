@@ -1,4 +1,4 @@
-"""Words of the commands about password links."""
+"""Texts of commands about password links."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pkiportal.management.output import iso
 
 
 def link_document(link: IssuedLink) -> dict[str, Any]:
-    """Return a link for scripts; where it went by mail its address is not in it."""
+    """Return a link for scripts; without its address if it was mailed."""
     return {
         "password_link": link.url or None,
         "mailed_to": link.mailed_to or None,
@@ -16,7 +16,7 @@ def link_document(link: IssuedLink) -> dict[str, Any]:
 
 
 def link_text(link: IssuedLink) -> str:
-    """Return a link for people, with a warning where the reader sees it."""
+    """Return a link for people, with a warning if the reader sees it."""
     until = f"It works once, until {iso(link.expires_at)}."
     if link.mailed_to:
         return f"The password link went to {link.mailed_to}. {until}"

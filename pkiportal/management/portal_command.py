@@ -1,6 +1,4 @@
-"""What every command of the portal shares: `--json`, one sentence for an error, exit status 1 (2
-for wrong usage).
-"""
+"""The base of all commands: `--json`, one sentence per error, exit status 1 (2: wrong usage)."""
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser
@@ -31,20 +29,18 @@ _INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class PortalCommand(BaseCommand, ABC):
-    """A door for scripts: subclasses do their work in `run`; anticipated errors become one
-    sentence.
-    """
+    """A door for scripts: subclasses work in `run`; expected errors become one sentence."""
 
     requires_system_checks = []
 
     def add_json(self, parser: ArgumentParser) -> None:
-        """Give a parser the option for scripts."""
+        """Add the option for scripts."""
         parser.add_argument(
             "--json", action="store_true", help="print one JSON document and nothing else"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run, and turn what may go wrong into a sentence on stderr."""
+        """Run, and turn expected errors into a sentence on stderr."""
         try:
             self.run(options)
         except _REFUSALS as error:
@@ -60,8 +56,9 @@ class PortalCommand(BaseCommand, ABC):
         """Do the work. Raises CommandError and the refusals of the use cases."""
 
     def say(self, options: dict[str, Any], document: Any, text: str | Callable[[], str]) -> None:
-        """Print the document for scripts, or the text for people; a text that takes long is given
-        as a function.
+        """Print the document for scripts, or the text for people.
+
+        Pass a function for a text that takes long to build.
         """
         if options["json"]:
             self.stdout.write(to_json(document))
@@ -69,7 +66,7 @@ class PortalCommand(BaseCommand, ABC):
             self.stdout.write(text if isinstance(text, str) else text())
 
     def note(self, text: str) -> None:
-        """Tell people something beside the result."""
+        """Print a note for people, apart from the result."""
         self.stderr.write(text)
 
 
@@ -83,7 +80,7 @@ def worded(error: Exception) -> str:
 
 
 def _explain(error: Exception) -> NoReturn:
-    """Say what is wrong with the database, in words that tell what to do."""
+    """Describe a database error, and what to do."""
     try:
         executor = MigrationExecutor(connection)
         is_behind = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,4 +1,4 @@
-"""What commands say of an enrollment profile."""
+"""Output of commands about an enrollment profile."""
 
 from typing import Any
 
@@ -8,19 +8,17 @@ from approvals.models.profiles import EnrollmentProfile
 
 
 def scep_url(slug: str) -> str:
-    """Return the address that devices are given."""
+    """Return the enrollment address for devices."""
     return f"{settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
 
 
 def nearby_scep_url(slug: str) -> str:
-    """Return the address for a client on this machine: one without TLS where the running portal has
-    it.
-    """
+    """Return the address for a client on this machine: one without TLS if the portal has it."""
     return f"{settings.PORTAL_DATA.recorded_nearby() or settings.PORTAL_PUBLIC_URL}/scep/{slug}/"
 
 
 def profile_document(profile: EnrollmentProfile) -> dict[str, Any]:
-    """Return the profile as scripts read it."""
+    """Return the profile for scripts."""
     return {
         "slug": profile.slug,
         "name": profile.name,

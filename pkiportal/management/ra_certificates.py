@@ -1,4 +1,4 @@
-"""RA keys as commands make and show them."""
+"""RA keys, as commands create and show them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,14 +23,18 @@ from scep.ra.keys import ensure_ra_key
 def make_ready(
     authority: CertificateAuthority, *, note: Callable[[str], None], is_split: bool = False
 ) -> bool:
-    """Make and certify the RA key at once; where this user may not, say what is left to do."""
+    """Create and certify the RA key at once; if this user may not, print what is left to do."""
     try:
         key = ensure_ra_key(authority, now=timezone.now(), is_split=is_split)
     except (ImproperlyConfigured, KeyStoreError, OSError) as error:
         note(f"The RA key for SCEP was not made: {error}")
         return False
     certify_service_keys(now=timezone.now())
-    newest = next(found for found in ra_keys_of(authority, is_split=is_split) if found.pk == key.pk)
+    newest = next(
+        candidate
+        for candidate in ra_keys_of(authority, is_split=is_split)
+        if candidate.pk == key.pk
+    )
     if certificates_of(newest) is None:
         note("The RA key for SCEP is not certified yet: the signing worker does it, see its log.")
         return False
@@ -38,17 +42,17 @@ def make_ready(
 
 
 def ra_documents(authority: CertificateAuthority) -> list[dict[str, Any]]:
-    """Return the RA certificates of an authority as scripts read them, newest first."""
+    """Return the RA certificates of an authority for scripts, newest first."""
     given_out = {
         der
         for shape in CertificatesShape
         for der in offered_certificates(authority, shape, now=timezone.now()) or ()
     }
-    found = []
+    documents = []
     for is_split in (False, True):
         for key in ra_keys_of(authority, is_split=is_split):
-            found += [_document(half, authority.name, given_out) for half in halves_of(key)]
-    return found
+            documents += [_document(half, authority.name, given_out) for half in halves_of(key)]
+    return documents
 
 
 def _document(key: ServiceKey, ca: str, given_out: set[bytes]) -> dict[str, Any]:

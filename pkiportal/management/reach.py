@@ -1,6 +1,4 @@
-"""How people and devices reach a portal: the addresses that `./portal up` prints, and what to do
-where none works.
-"""
+"""The addresses of a portal for people and devices, and advice if none can be reached."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,18 +12,18 @@ EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where a portal listens, and the address by which it is known."""
+    """The addresses on which a portal listens, and its public address."""
 
     bind: tuple[str, int]
     public_url: str
     host_name: str
-    #: Whether the web server itself speaks TLS, and where another one serves devices without it.
+    #: Whether the web server itself speaks TLS, and the address for devices without it.
     has_tls: bool = False
     http_bind: tuple[str, int] | None = None
 
     @property
     def pages(self) -> str:
-        """The address of the pages; without TLS the one on this machine, since no other is served.
+        """The address of the pages; without TLS the one on this machine, the only one served.
 
         May be empty.
         """
@@ -36,7 +34,7 @@ class Reach:
 
     @property
     def devices(self) -> str:
-        """The address that devices are given: without TLS where the portal offers that."""
+        """The address for devices: without TLS if the portal offers that."""
         if self.http_bind is None:
             return self.public_url
         host = urlsplit(self.public_url).hostname or self.host_name
@@ -44,9 +42,7 @@ class Reach:
 
     @property
     def nearby(self) -> str:
-        """The address by which a client on this machine reaches SCEP, without TLS where there is a
-        way.
-        """
+        """The SCEP address for a client on this machine, without TLS if possible."""
         if self.has_tls and self.http_bind is None:
             return self.public_url
         host, port = self.http_bind or self.bind
@@ -54,9 +50,7 @@ class Reach:
         return f"http://{'localhost' if is_local else _in_url(host)}:{port}"
 
     def advice(self) -> list[str]:
-        """Return what to do so that browsers and devices elsewhere reach this portal; nothing where
-        they do.
-        """
+        """Return advice for reaching this portal from elsewhere; "" if it can be reached."""
         return [*self._browsers(), *self._devices()]
 
     def _browsers(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What commands say of an enrollment request."""
+"""Output of commands about an enrollment request."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from approvals.models.decisions import Decision
 from approvals.models.requests import EnrollmentRequest, PollRecord
 from pkiportal.management.output import facts, iso
 
-#: What `requests list` reads: wide columns (CSR, signer certificate) stay in the database.
+#: Columns of `requests list`: wide ones (CSR, signer certificate) stay in the database.
 LISTED = (
     "id",
     "state",
@@ -36,7 +36,7 @@ def listed(row: Sequence[Any]) -> dict[str, Any]:
 
 
 def request_document(request: EnrollmentRequest) -> dict[str, Any]:
-    """Return everything there is to judge a request, and what became of it."""
+    """Return all facts for judging a request, and its result."""
     review = review_of(request)
     certificate = request.certificate
     polls = PollRecord.objects.filter(request=request).first()
@@ -66,7 +66,8 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
         "same_key": [str(other.pk) for other in review.past.same_key_requests],
         "same_name": [str(other.pk) for other in review.past.same_name_requests],
         "decisions": [
-            _decision(found) for found in request.decisions.select_related("officer").order_by("id")
+            _decision(decision)
+            for decision in request.decisions.select_related("officer").order_by("id")
         ],
         "signing": _signing(request),
         "polls": {
@@ -78,7 +79,7 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
 
 
 def request_text(document: dict[str, Any]) -> str:
-    """Return the document for people, what is empty left out."""
+    """Return the document for people, without empty values."""
     would, prints, signing = document["would_issue"], document["fingerprints"], document["signing"]
     pairs: list[tuple[str, object]] = [
         ("request", document["id"]),
@@ -111,7 +112,7 @@ def request_text(document: dict[str, Any]) -> str:
     pairs += [
         ("finding", f"{finding['severity']}: {finding['text']}") for finding in document["findings"]
     ]
-    pairs += [(found["verdict"], _decision_text(found)) for found in document["decisions"]]
+    pairs += [(decision["verdict"], _decision_text(decision)) for decision in document["decisions"]]
     return facts(pairs)
 
 
@@ -164,11 +165,11 @@ def _decision(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _decision_text(found: dict[str, Any]) -> str:
-    who = f"by {found['officer']}" if found["officer"] else "by policy"
-    by = f" through {found['asserted_by']}" if found["asserted_by"] else ""
-    comment = f": {found['comment']}" if found["comment"] else ""
+def _decision_text(decision: dict[str, Any]) -> str:
+    who = f"by {decision['officer']}" if decision["officer"] else "by policy"
+    by = f" through {decision['asserted_by']}" if decision["asserted_by"] else ""
+    comment = f": {decision['comment']}" if decision["comment"] else ""
     changes = "".join(
-        f"; account changed shortly before: {change}" for change in found["account_changes"]
+        f"; account changed shortly before: {change}" for change in decision["account_changes"]
     )
-    return f"{who}{by} at {found['decided_at']} ({found['evidence']}){changes}{comment}"
+    return f"{who}{by} at {decision['decided_at']} ({decision['evidence']}){changes}{comment}"

@@ -1,6 +1,4 @@
-"""The profile and CA of the self-test, made at the first time: marked as tests, apart from every
-real CA.
-"""
+"""The profile and CA of the self-test, created on first use and marked as tests."""
 
 from datetime import datetime
 from typing import Final
@@ -18,8 +16,8 @@ from scep.ra.keys import ensure_ra_key
 from selftest.errors import SelfTestRefused
 
 NAME: Final = "selftest"
-#: Minutes that a certificate lives, five of them before it is made: for the certificate of a run
-#: that was cut off.
+#: Lifetime of certificates in minutes, five of them before issuance; it limits certificates of runs
+#: that were cut off.
 LIFE: Final = 20
 _NAMES: Final = r"selftest-[0-9a-f]{8}\.invalid"
 
@@ -27,19 +25,18 @@ _NAMES: Final = r"selftest-[0-9a-f]{8}\.invalid"
 def ensure_self_test_profile(*, principal: Principal, now: datetime) -> EnrollmentProfile:
     """Return the profile; make what is missing of CA, RA key and profile.
 
-    Needs the rights of the user who signs.
-
-    Raises SelfTestRefused where the name is taken by something real, and what making a CA raises.
+    Needs the rights of the signing user. Raises SelfTestRefused if a real profile or CA has the
+    name, and the errors of creating a CA.
     """
     related = ("ca__parent", "department", "certificate_profile")
-    found = EnrollmentProfile.objects.select_related(*related).filter(slug=NAME).first()
-    if found is not None:
-        if not found.for_self_test:
+    existing = EnrollmentProfile.objects.select_related(*related).filter(slug=NAME).first()
+    if existing is not None:
+        if not existing.for_self_test:
             raise SelfTestRefused(
                 f"profile {NAME!r}: it is there, but not for self-tests; they need that name"
             )
-        return found
-    wanted = ProfileRequest(
+        return existing
+    profile_request = ProfileRequest(
         slug=NAME,
         ca=_authority(actor=principal.actor, now=now),
         spec=ProfileSpec(
@@ -61,20 +58,20 @@ def ensure_self_test_profile(*, principal: Principal, now: datetime) -> Enrollme
 
 
 def _authority(*, actor: Actor, now: datetime) -> CertificateAuthority:
-    found = CertificateAuthority.objects.filter(name=NAME).first()
-    if found is not None and not found.is_test:
+    authority = CertificateAuthority.objects.filter(name=NAME).first()
+    if authority is not None and not authority.is_test:
         raise SelfTestRefused(
             f"CA {NAME!r}: it is there, but not marked as a test; the self-test needs that name"
         )
-    if found is None:
+    if authority is None:
         request = AuthorityRequest(
             NAME,
             "CN=Self-test CA (nobody trusts it),O=PKI portal",
             key_type="ec:p256",
             is_test=True,
         )
-        found = create_authority(request, actor=actor, now=now)
-        issue_crl(found, now=now, actor=actor)
-    ensure_ra_key(found, now=now)
+        authority = create_authority(request, actor=actor, now=now)
+        issue_crl(authority, now=now, actor=actor)
+    ensure_ra_key(authority, now=now)
     certify_service_keys(now=now)
-    return found
+    return authority

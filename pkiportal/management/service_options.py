@@ -1,4 +1,4 @@
-"""Options that say whom a profile asks about challenges, and what commands print of it."""
+"""Options and output of the services that check challenges for profiles."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
@@ -10,7 +10,7 @@ from pkiportal.management.output import iso
 
 
 def add_service_options(parser: ArgumentParser) -> None:
-    """Take the target of a webhook, or a tenant of Intune with its application."""
+    """Add the target of a webhook, or a tenant of Intune with its application."""
     parser.add_argument(
         "--url", default="", metavar="URL", help="webhook: https address that is asked"
     )
@@ -33,9 +33,7 @@ def add_service_options(parser: ArgumentParser) -> None:
 
 
 def service_order(options: dict[str, Any], kind: str) -> ServiceOrder:
-    """Return whom to ask, as the options say; Intune wants to be told before the device gets its
-    certificate.
-    """
+    """Return the service to ask; Intune must be told before the device gets its certificate."""
     source, waits = options["secret_file"], options["deliver_after_report"]
     return ServiceOrder(
         kind=kind,
@@ -49,7 +47,7 @@ def service_order(options: dict[str, Any], kind: str) -> ServiceOrder:
 
 
 def service_document(service: ValidationService) -> dict[str, Any]:
-    """Return a service as scripts read it; never its secret."""
+    """Return a service for scripts, never with its secret."""
     return {
         "profile": service.profile.slug,
         "kind": service.kind,

@@ -1,1 +1,1 @@
-"""The processes of a portal: started, watched, started again."""
+"""The processes of a portal: started, watched, restarted."""

@@ -1,9 +1,9 @@
-"""A worker that takes no tasks any more, though it has none, connects to the broker anew.
+"""Reconnects a worker to the broker when it is idle but takes no tasks.
 
 When the broker dies while every process of a worker is busy, the acknowledgments of their tasks
 fail. Celery logs that and goes on, but still counts those tasks as unacknowledged: it asks for no
 others, and as it asks for nothing, it never notices that its connection is dead. Without this step
-it would wait like that until somebody restarts it.
+the worker would wait until an operator restarts it.
 """
 
 from typing import Any, Final
@@ -12,14 +12,15 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
-#: Seconds between two looks. Two in a row have to find the worker stuck: a task may just be on its
-#: way in or out.
+#: Seconds between two checks. Two in a row must find the worker stuck: a task may just be arriving
+#: or leaving.
 EVERY: Final = 5.0
 
 
 class BrokerWatch(bootsteps.StartStopStep):
-    """Looks now and then, and reports a stuck worker to Celery as a lost connection, which it knows
-    how to mend.
+    """Checks regularly, and reports a stuck worker to Celery as a lost connection.
+
+    Celery can repair a lost connection.
     """
 
     requires = (Tasks,)
@@ -30,12 +31,12 @@ class BrokerWatch(bootsteps.StartStopStep):
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
-        """Begin with a fresh connection."""
+        """Start with a fresh connection."""
         self._was_stuck = False
         self._timer = consumer.timer.call_repeatedly(EVERY, self.look, (consumer,))
 
     def stop(self, consumer: Any) -> None:
-        """End before the connection is closed."""
+        """Stop before the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

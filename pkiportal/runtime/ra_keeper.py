@@ -1,6 +1,4 @@
-"""RA keys are looked after in a thread of each web process: the passphrase of RA keys is known
-nowhere else.
-"""
+"""A thread in each web process maintains RA keys: only the web has their passphrase."""
 
 import os
 import random
@@ -18,17 +16,14 @@ from database.clock import database_now
 from scep.ra.renewal import keep_ra_keys
 
 EVERY: Final = timedelta(seconds=30)
-#: Set where a web process serves devices; one that only imports the application looks after
-#: nothing.
+#: Set in web processes that serve; others that only import the application do no maintenance.
 SERVING: Final = "PORTAL_SERVES"
 
 _log: Final = structlog.get_logger(__name__)
 
 
 def start_keeping() -> threading.Thread | None:
-    """Look after RA keys every half minute, if this process serves; a lease lets one process do
-    it.
-    """
+    """Maintain RA keys every half minute, if this process serves; a lease selects one process."""
     if os.environ.get(SERVING) != "1":
         return None
     thread = threading.Thread(target=_keep_forever, name="ra-keeper", daemon=True)
@@ -43,9 +38,7 @@ def _keep_forever() -> None:
 
 
 def keep_once() -> None:
-    """Do what is due once; whatever goes wrong is logged, and the next look comes in half a
-    minute.
-    """
+    """Do the due work once. Errors are logged; the next round follows in half a minute."""
     try:
         close_old_connections()
         beat.write(settings.PORTAL_PROCESS, now=database_now())

@@ -1,6 +1,4 @@
-"""What a process does before its work: refuse a dangerous set-up, and leave a fact about itself in
-the log.
-"""
+"""The start of a process: refuse a dangerous set-up, and record the start in the audit log."""
 
 import os
 from collections.abc import Mapping
@@ -19,31 +17,28 @@ from audit.log import record
 from ca.authorities.checks import readable_keys
 from pkiportal.environment.fingerprints import write_down
 
-#: Set by `./portal up` for its parts: one user runs all of them, and `./portal doctor` says what
-#: that means.
+#: Set by `./portal up` for its parts: one user runs all of them, which `./portal doctor` explains.
 EMBEDDED: Final = "PORTAL_EMBEDDED"
 
 _log: Final = structlog.get_logger(__name__)
 
 
 def refuse_readable_ca_keys() -> None:
-    """End a web process that can read a CA key: it would make the separation of web and signing a
-    fiction.
-    """
+    """End a web process that can read a CA key: web and signing would not be separated."""
     if os.environ.get(EMBEDDED) == "1":
         return
-    found = readable_keys(Path(settings.CA_KEY_FOLDER))
-    if found:
+    readable = readable_keys(Path(settings.CA_KEY_FOLDER))
+    if readable:
         raise SystemExit(
-            f"{found[0]}: the web process can read this CA key. Run web and signing worker as two "
-            "users, and give the "
-            "folder of CA keys to the signing worker's alone."
+            f"{readable[0]}: the web process can read this CA key. Run web and signing worker as "
+            "two users, and give the folder of CA keys to the signing worker's alone."
         )
 
 
 def note_start(process: str, *, now: datetime) -> None:
-    """Record the start of a process with version and a digest of its settings; a database that is
-    away is logged.
+    """Record the start of a process with its version and a digest of its settings.
+
+    If the database is away, the start is only logged.
     """
     data = {
         "process": process,
@@ -64,9 +59,7 @@ def note_start(process: str, *, now: datetime) -> None:
 
 
 def plain_settings() -> dict[str, str]:
-    """Return the settings that tell how a process behaves, as text; nothing secret is among
-    them.
-    """
+    """Return the settings that determine a process's behaviour, as text, without secrets."""
     database = settings.DATABASES["default"]
     chosen = {
         name: repr(getattr(settings, name)) for name in dir(settings) if name.startswith("PORTAL_")

@@ -1,6 +1,4 @@
-"""Runs the parts of the portal, each in a session of its own, and starts again what dies, with
-growing pauses.
-"""
+"""Runs the parts of the portal, each in its own session, and restarts them after growing pauses."""
 
 import contextlib
 import fcntl
@@ -19,7 +17,7 @@ from pkiportal.runtime.lifeline import die_with_parent
 #: Seconds. A part that ran this long was healthy: its next pause is short again.
 HEALTHY_AFTER: Final = 60.0
 LONGEST_PAUSE: Final = 30.0
-#: Bytes after which a log file becomes NAME.log.1, which replaces the one before.
+#: Maximum size of a log file in bytes; then it becomes NAME.log.1, replacing the older one.
 LOG_LIMIT: Final = 10_000_000
 _TICK: Final = 0.2
 _STOP_AFTER: Final = 8.0
@@ -28,12 +26,12 @@ Say = Callable[[str], None]
 
 
 class AlreadyRunning(Exception):
-    """Another supervisor, or a part it left, has the data folder."""
+    """Another supervisor, or one of its remaining parts, uses the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One long-running program. Parts of the lower `stop_order` are stopped first."""
+    """One long-running program. Parts with a lower `stop_order` stop first."""
 
     name: str
     command: Sequence[str]
@@ -42,13 +40,13 @@ class Part:
 
 
 def pause_after(failures: int) -> float:
-    """Seconds to wait before the next start: 1, 2, 4, 8, 16, then 30."""
+    """Return the seconds to wait before the next start: 1, 2, 4, 8, 16, then 30."""
     return min(2.0 ** max(failures - 1, 0), LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
 class _Running:
-    """A part and what is known about its runs. Times are seconds of the monotonic clock."""
+    """A part and its runs. Times are seconds of the monotonic clock."""
 
     part: Part
     process: subprocess.Popen[bytes] | None = None
@@ -61,7 +59,7 @@ class _Running:
 class Supervisor:
     """Starts parts and keeps them running until `stop`.
 
-    One thread only: see `lifeline.die_with_parent`.
+    Use it from one thread only: see `lifeline.die_with_parent`.
     """
 
     logs: Path
@@ -71,12 +69,12 @@ class Supervisor:
     _running: dict[str, _Running] = field(default_factory=dict)
 
     def start(self, part: Part) -> None:
-        """Start a part, and from now on again whenever it ends."""
+        """Start a part now, and again whenever it ends."""
         running = self._running[part.name] = _Running(part)
         self._launch(running)
 
     def watch(self, *, until: Callable[[], bool]) -> None:
-        """Look after the parts until told otherwise."""
+        """Supervise the parts until `until` returns true."""
         next_rotation = 0.0
         while not until():
             now = self.clock()
@@ -87,7 +85,7 @@ class Supervisor:
             time.sleep(_TICK)
 
     def tick(self, now: float) -> None:
-        """Note which parts have ended and start those whose pause is over."""
+        """Note ended parts, and start those whose pause is over."""
         for running in self._running.values():
             if running.process is not None and running.process.poll() is not None:
                 self._note_end(running, now)
@@ -95,12 +93,12 @@ class Supervisor:
                 self._launch(running)
 
     def is_up(self, name: str) -> bool:
-        """Whether the part runs at this moment."""
+        """Whether the part is running now."""
         process = self._running[name].process
         return process is not None and process.poll() is None
 
     def stop(self) -> None:
-        """End all parts: first by request, then by force; the last to stop is the broker."""
+        """End all parts, by request, then by force; the broker stops last."""
         for order in sorted({running.part.stop_order for running in self._running.values()}):
             group = [
                 running for running in self._running.values() if running.part.stop_order == order
@@ -160,7 +158,7 @@ class Supervisor:
         return self.logs / f"{name}.log"
 
     def _rotate_logs(self) -> None:
-        """Copy and empty: the part has the file open for appending and goes on at its new end."""
+        """Copy and truncate: the part appends to the open file and continues at its new end."""
         for name in self._running:
             path = self._log_file(name)
             if path.exists() and path.stat().st_size > LOG_LIMIT:
@@ -169,9 +167,9 @@ class Supervisor:
 
 
 class FolderLock:
-    """One supervisor for one data folder.
+    """One supervisor per data folder.
 
-    The parts inherit the lock, so it is free only when the last one is gone.
+    The parts inherit the lock, so it is free only when the last one has ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -186,10 +184,7 @@ class FolderLock:
         return self._file.fileno()
 
     def take(self, *, patience: float = 15.0) -> None:
-        """Take the lock, waiting for parts of a supervisor that is dead already.
-
-        Raises AlreadyRunning.
-        """
+        """Take the lock, waiting for parts of a dead supervisor. Raises AlreadyRunning."""
         file = self.path.open("a+")
         deadline = time.monotonic() + patience
         while True:
@@ -210,7 +205,7 @@ class FolderLock:
         self._file = file
 
     def release(self) -> None:
-        """Let the next one in."""
+        """Release the lock."""
         if self._file is not None:
             self._file.truncate(0)
             self._file.close()
@@ -230,9 +225,7 @@ def _is_alive(holder: str) -> bool:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a part and of everything it started; its session makes it a group of its
-    own.
-    """
+    """Kill the rest of a part and all it started; its session makes it a process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The sweep in each worker: beat may be dead, and nothing stops."""
+"""The sweep in each worker, so that a dead beat stops nothing."""
 
 import random
 import threading
@@ -16,9 +16,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def start_sweeping() -> threading.Thread:
-    """Sweep every few seconds in a thread of this pool process; a lease in the database lets one
-    process do it.
-    """
+    """Sweep every few seconds in a thread of this pool process; a lease selects one process."""
     thread = threading.Thread(target=_sweep_forever, name="sweep", daemon=True)
     thread.start()
     return thread
@@ -31,7 +29,7 @@ def _sweep_forever() -> None:
 
 
 def sweep_once() -> None:
-    """One sweep; whatever goes wrong is logged, and the next one comes in a few seconds."""
+    """Run one sweep. Errors are logged; the next sweep follows in a few seconds."""
     try:
         close_old_connections()
         beat.write(settings.PORTAL_PROCESS, now=database_now())

@@ -1,1 +1,1 @@
-"""The way of a request before Django sees it: bodies, limits, middleware, refusals."""
+"""The path of a request before Django sees it: bodies, limits, middleware, refusals."""

@@ -1,6 +1,4 @@
-"""What a request is called in the logs, and the access log, which is off unless PORTAL_ACCESS_LOG
-says otherwise.
-"""
+"""The id of a request in the logs, and the access log (off by default: PORTAL_ACCESS_LOG)."""
 
 import re
 import secrets
@@ -15,9 +13,9 @@ from pkiportal.web.front import Done
 
 _KEY: Final = "portal.request_id"
 _FIELD: Final = "request_id"
-#: What a proxy may call a request: nothing that could end a field or a line of any log.
+#: Characters that a proxy may use in a request id: none can end a field or a line of a log.
 _FROM_PROXY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+/@-]{0,127}")
-#: A link that signs somebody up or in carries its secret in the path.
+#: The path of a sign-up or sign-in link holds its secret.
 _SECRET_IN_PATH: Final = re.compile(r"(?<=/)[A-Za-z0-9_-]{16,}(?=/|$)")
 _LONGEST: Final = 500
 
@@ -25,8 +23,9 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def request_id(meta: dict[str, Any]) -> str:
-    """The id of a request: the X-Request-ID of a named proxy if it is in order, else one of its
-    own; kept in `meta`.
+    """Return the id of a request: a valid X-Request-ID of a trusted proxy, else a new one.
+
+    It is stored in `meta`.
     """
     known: str | None = meta.get(_KEY)
     if known is None:
@@ -35,14 +34,12 @@ def request_id(meta: dict[str, Any]) -> str:
 
 
 def bind_request_id(meta: dict[str, Any]) -> None:
-    """From now on each line that this thread logs carries the id of this request."""
+    """Add the id of this request to every log line of this thread."""
     structlog.contextvars.bind_contextvars(**{_FIELD: request_id(meta)})
 
 
 def note_answer(done: Done) -> None:
-    """End a request for the logs of this thread, with a line in the access log if that is switched
-    on.
-    """
+    """End a request for the logs of this thread; write to the access log if it is switched on."""
     if settings.PORTAL_ACCESS_LOG:
         bind_request_id(done.environ)
         _log.info("access", **_facts(done))
@@ -50,7 +47,7 @@ def note_answer(done: Done) -> None:
 
 
 def shown_path(path: str) -> str:
-    """A path as logs may have it: short, and without the secret of a link."""
+    """Return a path for logs: short, and without the secret of a link."""
     shown = _SECRET_IN_PATH.sub("<hidden>", path) if path.startswith("/account/") else path
     return shown[:_LONGEST]
 
@@ -80,7 +77,7 @@ def _from_proxy(meta: dict[str, Any]) -> str | None:
 
 
 def _request(meta: dict[str, Any]) -> HttpRequest:
-    """The part of a request that tells where it comes from."""
+    """Return the facts about the sender of a request."""
     request = HttpRequest()
     request.META = meta
     return request

@@ -1,40 +1,35 @@
-"""How large the body of a request may be and how long it may take to arrive, by path. PURE.
+"""Maximum size of a request body, and the time for it to arrive, by path.
 
-The web server asks before it takes in a byte (`pkiportal.web.front`), and so does the first
-middleware, for a portal behind another web server. A path without a line in the table has the small
-bound.
+PURE. The web server asks before it reads a byte (`pkiportal.web.front`), and so does the first
+middleware, for a portal behind another web server. A path that the table lacks has the small bound.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-#: More digits than any length that is taken; `int()` of a very long number is slow.
+#: More digits than any accepted length; `int()` of a very long number is slow.
 _LENGTH_DIGITS: Final = 12
 _NAME: Final = r"[^/]+"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The largest body in bytes, the seconds in which all of it must arrive, and whether files may
-    be in it.
-    """
+    """The maximum body in bytes, the seconds for all of it, and whether files are allowed."""
 
     size: int
     seconds: float
     takes_files: bool = False
 
 
-#: Every form, message and JSON document of the portal fits, and every device on a slow line sends
-#: it in time.
+#: Enough for every form, message and JSON document, and for every device on a slow line.
 SMALL: Final = Bound(65_536, 10)
-#: A list of 4 MiB with the rest of its form; a line of 1.2 Mbit/s sends it in time.
+#: A list of 4 MiB with its form; a line of 1.2 Mbit/s is fast enough.
 _LIST: Final = Bound(4 * 1024 * 1024 + SMALL.size, 30, takes_files=True)
-#: A pasted message of 140,000 characters, as forms escape them.
+#: A pasted message of 140,000 characters, escaped as in a form.
 _PASTED: Final = Bound(262_144, 20)
 
-#: The paths that take more, all of them for people who are signed in. A test compares them with the
-#: forms.
+#: Paths with larger bounds, all for signed-in people. A test compares them with the forms.
 LARGER: Final[tuple[tuple[re.Pattern[str], Bound], ...]] = (
     (re.compile(rf"/profiles/{_NAME}/challenges/list"), _LIST),
     (re.compile(rf"/devices/{_NAME}/add"), _LIST),
@@ -43,7 +38,7 @@ LARGER: Final[tuple[tuple[re.Pattern[str], Bound], ...]] = (
 
 
 class LengthUnknown(ValueError):
-    """The head of a request does not say how long its body is."""
+    """The head of a request gives no length of its body."""
 
 
 class TooLarge(ValueError):
@@ -55,12 +50,12 @@ class TooLarge(ValueError):
 
 
 def bound_of(path: str) -> Bound:
-    """The bound of a path."""
+    """Return the bound of a path."""
     return next((bound for pattern, bound in LARGER if pattern.fullmatch(path)), SMALL)
 
 
 def body_length(path: str, *, length: str, is_chunked: bool) -> int:
-    """Return the length of the body that a head announces: its Content-Length, 0 where it has none.
+    """Return the body length that a head announces: its Content-Length, or 0.
 
     Raises LengthUnknown and TooLarge.
     """

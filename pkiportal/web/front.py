@@ -1,11 +1,11 @@
-"""The front: takes in a request whole, under limits of size and time, before a thread works on it.
+"""The front: receives a whole request, limited in size and time, before a thread works on it.
 
 PURE.
 
-granian limits the time of a head, never that of a body (ADR 37). Its WSGI interface gives a thread
-to each request from the head on, so a few slow bodies hold every thread. Here granian's event loop
-waits for bodies, thousands at a time at next to no cost, and the unchanged WSGI application gets
-requests that are complete.
+granian limits the time of a head, never that of a body (ADR 37). Its WSGI interface assigns a
+thread to each request from the head on, so a few slow bodies hold every thread. Here granian's
+event loop waits for bodies, thousands at a time at next to no cost, and the unchanged WSGI
+application gets complete requests.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ from pkiportal.web.gateway import (
 T = TypeVar("T")
 
 RETRY_SECONDS: Final = "10"
-#: Requests that wait for a thread in one process; more are told to come again.
+#: Requests that may wait for a thread in one process; further ones are told to retry.
 WAITING: Final = 512
-#: Larger bodies that one process takes in at the same time: their memory is the limit.
+#: Larger bodies that one process receives at the same time: memory is the limit.
 LARGE_AT_ONCE: Final = 4
 #: Seconds after which the file of a long answer is closed here; the server opened it at once and
 #: goes on reading.
@@ -45,7 +45,7 @@ _NOT_STORED: Final = ("cache-control", "no-store")
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A request that was answered, for the access log; `size` counts the bytes of its body."""
+    """An answered request, for the access log; `size` counts the bytes of its body."""
 
     environ: Environ
     status: int
@@ -54,18 +54,18 @@ class Done:
 
 
 def _nothing(done: Done) -> None:
-    """The access log of a front that keeps none."""
+    """The access log of a front without one."""
 
 
 class Refused(Exception):
-    """A request that the application does not get to see."""
+    """A request that is refused before the application sees it."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
 
     def answer(self) -> Answer:
-        """The answer; the connection ends with it, since the rest of the body is not read."""
+        """The answer. It ends the connection, since the rest of the body is not read."""
         headers: Headers = [_TEXT, _NOT_STORED, ("connection", "close")]
         if self.status in {408, 503}:
             headers.append(("retry-after", RETRY_SECONDS))
@@ -73,7 +73,7 @@ class Refused(Exception):
 
 
 class Front:
-    """An RSGI application before a WSGI application; granian makes one for each worker process."""
+    """An RSGI application around a WSGI application; granian creates one per worker process."""
 
     def __init__(
         self,
@@ -85,9 +85,9 @@ class Front:
         note: Callable[[Done], None] = _nothing,
         on_start: Callable[[asyncio.AbstractEventLoop], None] = lambda loop: None,
     ) -> None:
-        """`may_send_much` tells, in a thread, whether a request may have more than a small body.
+        """`may_send_much` tells, in a thread, whether a request may have a large body.
 
-        `seconds` gives the time for the body of a path, `note` hears of every answer.
+        `seconds` returns the time for the body of a path, `note` receives every answer.
         """
         self._application, self._note, self._on_start = application, note, on_start
         self._may_send_much, self._seconds = may_send_much, seconds
@@ -96,7 +96,7 @@ class Front:
         self._large_places = LARGE_AT_ONCE
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start, in a worker process, before the first request."""
+        """Start in a worker process, before the first request."""
         self._loop = loop
         self._on_start(loop)
 
@@ -155,7 +155,7 @@ class Front:
             self._large_places += 1
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run something in the pool. Raises Refused where too many wait for that."""
+        """Run a function in the pool. Raises Refused if too many requests wait."""
         if not self._places:
             raise Refused(503, "too many requests wait already, try again")
         self._places -= 1
@@ -165,9 +165,7 @@ class Front:
             self._places += 1
 
     def _answer(self, environ: Environ, transport: Transport, started: float) -> Answer:
-        """Run the application, in a thread, and answer from there: no way through the event
-        loop.
-        """
+        """Run the application in a thread and answer from there, without the event loop."""
         answer = run(self._application, environ)
         answer.send(transport)
         self._note(Done(environ, answer.status, answer.size, time.monotonic() - started))
@@ -180,5 +178,5 @@ async def _read(transport: Transport, seconds: float) -> bytes:
             return await transport()
     except TimeoutError:
         raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from None
-    except RuntimeError:  # granian's errors are: the client went away
+    except RuntimeError:  # granian's errors are RuntimeError: the client has disconnected
         raise Refused(400, "the body ended early") from None

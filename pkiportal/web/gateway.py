@@ -1,8 +1,8 @@
-"""From granian's RSGI to WSGI and back: a request with its whole body in, an answer out. PURE.
+"""Converts granian's RSGI to WSGI and back: complete requests in, answers out.
 
-The names and values are those of granian's own WSGI interface; a test compares both on the wire.
+PURE. Names and values are those of granian's own WSGI interface; a test compares both on the wire.
 Two things differ: a header with an underscore in its name is dropped (`X_Forwarded_For` would pass
-for `X-Forwarded-For`), and nothing of the process environment is in a request.
+for `X-Forwarded-For`), and a request contains nothing of the process environment.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 Application = Callable[[Environ, Any], Iterable[bytes]]
 
-#: Bytes of a streamed answer that are put together in memory; what is longer is written to an
-#: unnamed file, from which the server sends at the pace of the client. (granian keeps what a client
-#: has not read of a stream.)
+#: Bytes of a streamed answer that are collected in memory. A longer answer is written to an unnamed
+#: file, which the server sends at the client's pace. (granian keeps the unread part of a stream in
+#: memory.)
 IN_MEMORY: Final = 1_048_576
 _VERSIONS: Final = {"1": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
 _WITHOUT_PREFIX: Final = frozenset({"content-type", "content-length"})
@@ -34,17 +34,17 @@ _FIXED: Final[Environ] = {
 
 
 class HeaderMap(Protocol):
-    """What granian gives as headers; names are in lower case."""
+    """granian's headers; names are in lower case."""
 
     def get(self, key: str, default: Any = None, /) -> Any:
         """Return the first value of a header."""
 
     def items(self) -> list[tuple[str, str]]:
-        """Return all headers in their order."""
+        """Return all headers in order."""
 
 
 class Scope(Protocol):
-    """What granian says of a request."""
+    """granian's description of a request."""
 
     http_version: str
     server: str
@@ -61,9 +61,7 @@ class Scope(Protocol):
 
 
 class Transport(Protocol):
-    """What granian gives to read the body and to answer; the answers may be given from any
-    thread.
-    """
+    """granian's interface for reading the body and answering; answers may come from any thread."""
 
     async def __call__(self) -> bytes:
         """Return the whole body."""
@@ -75,12 +73,12 @@ class Transport(Protocol):
         """Answer with a body."""
 
     def response_file(self, status: int, headers: Headers, file: str) -> None:
-        """Answer with the content of a file, read as the client takes it."""
+        """Answer with a file, read at the client's pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the application answered: a body in memory, or the file that holds it."""
+    """The application's answer: a body in memory, or the file that holds it."""
 
     status: int
     headers: Headers
@@ -90,7 +88,7 @@ class Answer:
 
     @property
     def size(self) -> int:
-        """The bytes of the body, wherever they are."""
+        """The number of bytes of the body."""
         return len(self.body) if self.file is None else self.file_size
 
     def send(self, transport: Transport) -> None:
@@ -104,7 +102,7 @@ class Answer:
 
 
 def environ_of(scope: Scope) -> Environ:
-    """The WSGI environment of a request, its body not yet in it."""
+    """Return the WSGI environment of a request, without its body."""
     server, port = split_address(scope.server)
     client, _ = split_address(scope.client)
     environ = _FIXED | {
@@ -133,13 +131,13 @@ def environ_of(scope: Scope) -> Environ:
 
 
 def split_address(address: str) -> tuple[str, str]:
-    """Address and port of '127.0.0.1:80' or '[::1]:80'."""
+    """Split '127.0.0.1:80' or '[::1]:80' into address and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), port
 
 
 def run(application: Application, environ: Environ) -> Answer:
-    """Let the application answer; its answer is closed, in this thread, before this returns."""
+    """Run the application; its answer is closed, in this thread, before this returns."""
     started: list[tuple[int, Headers]] = []
 
     def start_response(status: str, headers: Headers, _exc_info: Any = None) -> None:
@@ -165,7 +163,7 @@ def _closed(chunks: Iterable[bytes]) -> Iterator[None]:
 
 
 def _collect(chunks: Iterable[bytes]) -> tuple[bytes, IO[bytes] | None, int]:
-    """The whole body, or a file that holds it where it is streamed and long; and the size."""
+    """Return the whole body, or a file with it if it is streamed and long; and the size."""
     if not getattr(chunks, "streaming", False):
         body = b"".join(chunks)
         return body, None, len(body)

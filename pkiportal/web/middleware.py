@@ -1,6 +1,6 @@
-"""What happens to a request before a page sees it.
+"""Middleware: the steps before a page sees a request.
 
-The doors for machines take the short way (docs/adr/0001).
+Doors for machines take the short way (docs/adr/0001).
 """
 
 import re
@@ -22,21 +22,20 @@ from pkiportal.web.bodies import LengthUnknown, TooLarge, body_length
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
-#: The addresses of `scep.urls`, and nothing else: `/certsrv/mscep_admin/` takes a password.
+#: Exactly the addresses of `scep.urls`: `/certsrv/mscep_admin/` takes a password.
 _SCEP: Final = re.compile(r"/scep(?:/|$)|/[Cc]ert[Ss]rv/+mscep/|/cgi-bin/+pkiclient\.exe")
-#: Doors for machines that send a password: the short way as well, but not over plain HTTP.
+#: Doors for machines that send a password: the short way too, but not over plain HTTP.
 _ENCRYPTED: Final = re.compile(r"/[Cc]ert[Ss]rv/mscep_admin|/api/")
 _HEALTH: Final = frozenset({"/healthz", "/readyz"})
 _PUBLISHED: Final = (".cer", ".crt", ".pem", ".crl", ".p7c")
-#: A whole SCEP message as base64 in a query, each character escaped at worst, beside other
-#: parameters.
+#: A whole SCEP message as base64 in a query, every character escaped, and other parameters.
 _QUERY_MAX: Final = 4 * settings.PORTAL_SCEP_MAX_BYTES
-#: Seconds between two notes of "seen": not every request writes to the database.
+#: Seconds between two writes of `seen_at`, so that most requests write nothing.
 _SEEN_EVERY: Final = 300
 
 
 def name_request(get_response: GetResponse) -> GetResponse:
-    """Give each line that is logged for a request the id of the request."""
+    """Add the id of the request to each of its log lines."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         bind_request_id(request.META)
@@ -46,10 +45,10 @@ def name_request(get_response: GetResponse) -> GetResponse:
 
 
 def bound_body(get_response: GetResponse) -> GetResponse:
-    """Refuse a body that its path does not take, before a byte of it is read.
+    """Refuse a body that is too large for its path, before a byte of it is read.
 
-    The web server refuses it earlier (`pkiportal.web.front`); this one is for a portal behind
-    another server.
+    The web server refuses it earlier (`pkiportal.web.front`); this is for a portal behind another
+    server.
     """
 
     def answer(request: HttpRequest) -> HttpResponseBase:
@@ -59,9 +58,7 @@ def bound_body(get_response: GetResponse) -> GetResponse:
 
 
 def trusted_proxy(get_response: GetResponse) -> GetResponse:
-    """Believe what is said of the scheme if, and only if, the connection comes from a named
-    proxy.
-    """
+    """Trust the reported scheme if, and only if, the connection comes from a trusted proxy."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         scheme = forwarded_scheme(request) if settings.PORTAL_TRUSTED_PROXIES else ""
@@ -73,8 +70,9 @@ def trusted_proxy(get_response: GetResponse) -> GetResponse:
 
 
 def open_doors(get_response: GetResponse) -> GetResponse:
-    """Answer SCEP, NDES, REST, health and publication paths without session, cookies, CSRF, host
-    check or redirect.
+    """Answer SCEP, NDES, REST, health and publication paths without session, cookies or CSRF.
+
+    They have no host check and no redirect either.
     """
 
     def answer(request: HttpRequest) -> HttpResponseBase:
@@ -100,7 +98,7 @@ def is_publication(path: str) -> bool:
 
 
 def refuse_plain_http(get_response: GetResponse) -> GetResponse:
-    """Keep pages, and with them passwords and cookies, off unencrypted connections."""
+    """Refuse pages, and with them passwords and cookies, on unencrypted connections."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         return _refuse_unencrypted(request) or get_response(request)
@@ -118,19 +116,19 @@ def session_age(get_response: GetResponse) -> GetResponse:
         session = request.session
         if SESSION_KEY in session:
             now = int(timezone.now().timestamp())
-            since, seen = session.get("signed_in_at", now), session.get("seen_at", now)
+            since, last_seen = session.get("signed_in_at", now), session.get("seen_at", now)
             if (
                 now - since > settings.SESSION_COOKIE_AGE
-                or now - seen > settings.PORTAL_SESSION_IDLE
+                or now - last_seen > settings.PORTAL_SESSION_IDLE
             ):
                 logout(request)
             elif "signed_in_at" not in session:
                 session["signed_in_at"] = session["seen_at"] = now
             elif (
-                since > now or seen > now
-            ):  # the clock was set back: what it said then must not lengthen the session
-                session["signed_in_at"], session["seen_at"] = min(since, now), min(seen, now)
-            elif now - seen > _SEEN_EVERY and not _is_refresh(request):
+                since > now or last_seen > now
+            ):  # the clock was set back: the old times must not lengthen the session
+                session["signed_in_at"], session["seen_at"] = min(since, now), min(last_seen, now)
+            elif now - last_seen > _SEEN_EVERY and not _is_refresh(request):
                 session["seen_at"] = now
         return get_response(request)
 
@@ -142,9 +140,7 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
         match = resolve(request.path_info)
         request.resolver_match = match
         response: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
-        if isinstance(
-            response, SimpleTemplateResponse
-        ):  # REST framework's answers are written late
+        if isinstance(response, SimpleTemplateResponse):  # REST framework renders its answers late
             response = response.render()
     except (Resolver404, Http404):
         return _plain(404, "nothing here")
@@ -167,9 +163,7 @@ def _refuse_unencrypted(request: HttpRequest) -> HttpResponse | None:
 
 
 def _refuse_body(request: HttpRequest) -> HttpResponse | None:
-    """A refusal for a body of unknown length (WSGI gives none of it), or for a large one; nothing
-    is read.
-    """
+    """Refuse a body of unknown length (WSGI gives none of it) or a large one; reads nothing."""
     length = request.META.get("CONTENT_LENGTH", "")
     try:
         body_length(
@@ -185,9 +179,7 @@ def _refuse_body(request: HttpRequest) -> HttpResponse | None:
 
 
 def _refuse_message(request: HttpRequest) -> HttpResponse | None:
-    """A refusal for a message without a length, an encoded one, or a query that is too long for any
-    message.
-    """
+    """Refuse a message without a length, an encoded one, or a query too long for any message."""
     if request.method == "POST" and not request.META.get("CONTENT_LENGTH"):
         return _plain(411, "send the message with a Content-Length")
     if request.META.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
@@ -198,7 +190,7 @@ def _refuse_message(request: HttpRequest) -> HttpResponse | None:
 
 
 def _with_length(response: HttpResponseBase) -> HttpResponseBase:
-    """Name the length: old clients do not understand a chunked answer."""
+    """Set the length: old clients do not understand a chunked answer."""
     if isinstance(response, HttpResponse) and response.status_code != 304:
         response.headers.setdefault("Content-Length", str(len(response.content)))
     return response
@@ -211,9 +203,7 @@ def _plain(status: int, text: str) -> HttpResponse:
 
 
 def _is_on_this_machine(request: HttpRequest) -> bool:
-    """Whether browser and portal share a machine: a loopback address, and a name that only works on
-    the machine.
-    """
+    """Whether browser and portal share a machine: a loopback address and a local name."""
     host, _ = split_domain_port(request.get_host())
     return is_from_this_machine(request) and host in settings.PORTAL_PLAIN_HTTP_HOSTS
 

@@ -1,8 +1,7 @@
-"""Refused requests in the log: one line without a traceback, and no more than one a minute of one
-kind and network.
+"""Refused requests in the log: one line without a traceback, at most one a minute per kind.
 
-Django logs each answer of 400 to 499, the causes of some with a traceback. A client can have as
-many of them as it likes, so the lines that were left out are counted instead.
+Django logs each answer of 400 to 499, some with a traceback. A client can cause as many as it
+likes, so further lines of the same kind and network are counted instead.
 """
 
 import logging
@@ -17,9 +16,9 @@ import structlog
 from accounts.network.addresses import client_address, network_of
 from pkiportal.web.access import shown_path
 
-#: Seconds in which one kind of refusal of one network has one line.
+#: Seconds for one line per kind of refusal and network.
 EVERY: Final = 60.0
-#: Kinds and networks that are told apart at a time; those beyond them share one line.
+#: Maximum number of kinds and networks; all others share one line.
 MOST: Final = 1_024
 _OTHERS: Final = ("other networks", "", "")
 _LONGEST: Final = 600
@@ -32,14 +31,14 @@ Kind = tuple[str, str, str]
 
 @dataclass(slots=True)
 class Window:
-    """What came of one kind since a line was written."""
+    """The count of one kind since a line was written."""
 
     began: float
     left_out: int = 0
 
 
 class OneLineEach(logging.Filter):
-    """A filter of the handler that writes the log; everything but refusals passes as it is."""
+    """A filter of the log handler; everything except refusals passes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -59,9 +58,7 @@ class OneLineEach(logging.Filter):
         return is_first
 
     def _count(self, kind: Kind) -> bool:
-        """Whether a line of this kind is due; says how many were left out of those that are
-        over.
-        """
+        """Whether a line of this kind is due; reports the counts of windows that are over."""
         with self._lock:
             now = self._clock()
             over = [
@@ -100,7 +97,7 @@ def _address_of(record: logging.LogRecord) -> str:
 
 
 def _text_of(record: logging.LogRecord) -> str:
-    """The message, without the secret of a link in its path."""
+    """Return the message, without the secret of a link in its path."""
     path = getattr(getattr(record, "request", None), "path", "")
     text = record.getMessage()
     return (text.replace(path, shown_path(path)) if path else text)[:_LONGEST]

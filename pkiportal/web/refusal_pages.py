@@ -1,6 +1,4 @@
-"""The page for what Django refuses with 400: under another name than the portal's it says how to
-reach the portal.
-"""
+"""The page for answers with 400; for a wrong host it tells how to reach the portal."""
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -9,7 +7,7 @@ from django.template.loader import render_to_string
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400. The name that was asked for is not repeated: the client chose it."""
+    """Answer 400. The requested host is not repeated: the client chose it."""
     context = {
         "is_other_name": isinstance(exception, DisallowedHost),
         "names": [

@@ -1,4 +1,4 @@
-"""The web application for granian: the front before Django, in each worker process."""
+"""The web application for granian: the front around Django, in each worker process."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ _session: Final = SessionMiddleware(lambda request: HttpResponse())
 
 
 def is_signed_in(environ: Environ) -> bool:
-    """Whether the request is that of a person who is signed in.
+    """Whether a signed-in person sent the request.
 
     Raises Refused while the database does not answer.
     """
@@ -36,10 +36,10 @@ def is_signed_in(environ: Environ) -> bool:
 
 
 def start(loop: asyncio.AbstractEventLoop) -> None:
-    """Make a worker process ready for its first request.
+    """Prepare a worker process for its first request.
 
-    What requests need is loaded now, and the garbage collector never walks it again: each full pass
-    over it stopped all requests of the process for 130 to 290 ms.
+    Everything that requests need is loaded now, and the garbage collector never walks it again:
+    each full pass over it stopped all requests of the process for 130 to 290 ms.
     """
     import_module(settings.ROOT_URLCONF)
     gc.collect()

@@ -1,6 +1,4 @@
-"""The sockets of the web server: how many it may hold, and for how long a client may leave an
-answer unread.
-"""
+"""Sockets of the web server: their number, and the time for clients to read an answer."""
 
 import asyncio
 import contextlib
@@ -13,16 +11,16 @@ from typing import Final
 
 import structlog
 
-#: Connections that one worker process holds at most, idle ones included; more wait in the system's
-#: queue.
+#: Maximum number of connections of one worker process, idle ones included; more wait in the
+#: system's queue.
 CONNECTIONS: Final = 8_192
 #: Connections that may wait to be accepted; the system's own limit (`net.core.somaxconn`) may be
 #: lower.
 BACKLOG: Final = 4_096
-#: Descriptors of one process for everything else: threads' databases, logs, the broker.
+#: Descriptors of one process for everything else: databases of threads, logs, the broker.
 OTHER_DESCRIPTORS: Final = 512
 _FEWEST: Final = 64
-#: Milliseconds in which a client must take a part of an answer that waits for it.
+#: Milliseconds in which a client must take part of a waiting answer.
 UNREAD_MS: Final = 15_000
 _LOOK_AGAIN: Final = 0.1
 _LOOKS: Final = 100
@@ -31,23 +29,19 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def raise_descriptor_limit() -> int:
-    """Let this process and those it starts open as many files as it wants, if the system lets it;
-    returns the limit.
-    """
-    wanted = CONNECTIONS + OTHER_DESCRIPTORS
+    """Raise the limit of open files for this process and its children; returns the limit."""
+    needed = CONNECTIONS + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        within = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        within = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if soft != resource.RLIM_INFINITY else wanted
+    return soft if soft != resource.RLIM_INFINITY else needed
 
 
 def connections_within(limit: int) -> int:
-    """How many connections a worker process takes under a limit of open files; says in the log when
-    they are fewer.
-    """
+    """Return the connections that a worker takes under a limit of open files; logs a low number."""
     allowed = max(min(CONNECTIONS, limit - OTHER_DESCRIPTORS), _FEWEST)
     if allowed < CONNECTIONS:
         _log.warning("web.few_connections", connections=allowed, open_files=limit, cure=cure(limit))
@@ -55,7 +49,7 @@ def connections_within(limit: int) -> int:
 
 
 def cure(limit: int) -> str:
-    """What an operator does about a low limit of open files."""
+    """Return advice about a low limit of open files."""
     return (
         f"{limit} open files are allowed, {CONNECTIONS + OTHER_DESCRIPTORS} are needed for "
         f"{CONNECTIONS} connections: "
@@ -71,12 +65,11 @@ def cut_clients_that_never_read(
     looks: int = _LOOKS,
     is_last: bool = False,
 ) -> None:
-    """End connections whose client takes nothing of its answer for so long, as soon as the server
-    listens at the port.
+    """End connections whose client takes nothing of its answer for `milliseconds`.
 
-    The server opens its own listening socket and has no setting for this. Connections inherit the
-    option of the socket that they arrive at, so it is set there. A last look gives it to
-    connections that arrived before.
+    It starts as soon as the server listens at the port. The server opens its own listening socket
+    and has no setting for this. Connections inherit the option from the listening socket, so it is
+    set there. A last step sets it on connections that arrived before.
     """
     is_open = False
     for served in _sockets_at(port):
@@ -91,10 +84,8 @@ def cut_clients_that_never_read(
 
 
 def _sockets_at(port: int) -> list[socket.socket]:
-    """Second handles of the sockets of this process whose own port is this one; the caller closes
-    them.
-    """
-    found = []
+    """Return duplicates of this process's sockets on this port; the caller closes them."""
+    sockets = []
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:  # noqa: PTH112, PTH208
         with contextlib.suppress(OSError, ValueError):
             if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
@@ -104,7 +95,7 @@ def _sockets_at(port: int) -> list[socket.socket]:
                 candidate.family in {socket.AF_INET, socket.AF_INET6}
                 and candidate.getsockname()[1] == port
             ):
-                found.append(candidate)
+                sockets.append(candidate)
             else:
                 candidate.close()
-    return found
+    return sockets

@@ -1,4 +1,4 @@
-"""Files in forms: kept in memory, on the pages that take lists, from people who are signed in."""
+"""Files in forms: kept in memory, on the pages that take lists, from signed-in people."""
 
 from typing import Any
 
@@ -9,20 +9,16 @@ from pkiportal.web.bodies import bound_of
 
 
 class ListUploadHandler(MemoryFileUploadHandler):
-    """Takes the file of a list; a file on another page, or from a stranger, is passed over and not
-    kept.
-    """
+    """Keeps the file of a list; files on other pages, or from anonymous visitors, are dropped."""
 
     request: HttpRequest
 
     def handle_raw_input(self, *_: Any, **__: Any) -> None:
-        """Take files of any size here: how large a body may be was decided before its first byte
-        was read.
-        """
+        """Accept files of any size: the size of the body was checked before its first byte."""
         self.activated = True
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a file, or pass it over."""
+        """Start a file, or drop it."""
         user = getattr(self.request, "user", None)
         if (
             user is None

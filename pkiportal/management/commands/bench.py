@@ -1,9 +1,8 @@
-"""`./portal bench`: what a reply costs, in CPU time of all server processes and the database,
-beside bare OpenSSL.
+"""`./portal bench`: the cost of a reply in CPU time, relative to bare OpenSSL.
 
-It starts a portal of its own in a throw-away folder, checks every answer and that every request
-left its audit entry and its notice, and prints ratios within this one run: absolute times of a
-shared machine say little.
+It counts all server processes and the database. It starts its own portal in a throw-away folder,
+checks every answer and that every request left its audit entry and its notice, and prints ratios
+within this one run: absolute times of a shared machine mean little.
 """
 
 import os
@@ -74,23 +73,21 @@ class Command(PortalCommand):
     help = "Measure the CPU time of each reply, as ratios to bare OpenSSL operations, in one run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the size of the run."""
+        """Add the size of the run."""
         parser.add_argument("--requests", type=int, default=400, help="devices that enroll (400)")
         parser.add_argument("--concurrency", type=int, default=4, help="connections at a time (4)")
         parser.add_argument("--inside", type=int, help=SUPPRESS)  # the command calls itself
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Start a portal and measure it from another process, so that it is the product as it
-        runs.
-        """
+        """Start a portal and measure it from another process, as a deployed portal runs."""
         if options["inside"]:
             return self._measure(options)
         if not 10 <= options["requests"] <= 20_000:
             raise CommandError(f"--requests {options['requests']}: between 10 and 20000")
         folder = tempfile.mkdtemp(prefix="portal-bench-")
         try:
-            raise SystemExit(_run_beside_a_portal(folder, options))
+            raise SystemExit(_run_with_a_portal(folder, options))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -152,7 +149,7 @@ class Command(PortalCommand):
         for what, cpu, rate, floor, operations in rows:
             shown = f"{rate:8.0f}" if rate else f"{'':8}"
             lines.append(
-                f"{what:28}{cpu * 1000:8.2f}{floor * 1000:9.2f}{cpu / floor:7.1f}{shown}  "
+                f"{what:28}{cpu * 1000:8.2f}{floor * 1000:9.2f}{cpu / floor:7.1f}{rate_text}  "
                 f"{operations}"
             )
         self.say(options, document, "\n".join(lines))
@@ -186,12 +183,12 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     manage = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py")]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PORTAL_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PORTAL_")}
     log = Path(folder).with_suffix(".log")
     with log.open("wb") as output:
         portal = subprocess.Popen(  # noqa: S603 - our own command
             [*manage, "up", "--data", folder, "--bind", f"127.0.0.1:{port}"],
-            env=kept,
+            env=clean,
             stdout=output,
             stderr=output,
         )
@@ -208,8 +205,8 @@ def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
             str(options["concurrency"]),
         ]
         inside = ["bench", "--inside", str(portal.pid), "--data", folder, *size]
-        words = [*manage, *inside, *(["--json"] if options["json"] else [])]
-        return subprocess.run(words, env=kept, check=False).returncode  # noqa: S603 - our own command
+        arguments = [*manage, *inside, *(["--json"] if options["json"] else [])]
+        return subprocess.run(arguments, env=clean, check=False).returncode  # noqa: S603 - our own command
     finally:
         portal.terminate()
         portal.wait(30)
@@ -239,8 +236,9 @@ def _create_profile() -> EnrollmentProfile:
 
 
 def _check_rows(profile: EnrollmentProfile, count: int) -> None:
-    """Every reply must have left a request, its audit entry and its notice: what was measured is
-    the whole work.
+    """Check that every reply left a request, its audit entry and its notice.
+
+    Only then the measurement covers the whole work.
     """
     requests = EnrollmentRequest.objects.filter(profile=profile)
     ids = [str(pk) for pk in requests.values_list("pk", flat=True)]
@@ -258,10 +256,9 @@ def _check_rows(profile: EnrollmentProfile, count: int) -> None:
 
 
 def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float]:
-    """Approve everything in one go and wait for the worker; returns CPU seconds and certificates
-    per second.
+    """Approve all requests and wait for the worker; returns CPU seconds, certificates per second.
 
-    The decisions are taken in this process, whose CPU time counts too.
+    This process takes the decisions; its CPU time counts too.
     """
     officer = User.objects.create_user(f"bench-{secrets.token_hex(4)}")
     RoleAssignment.objects.create(user=officer, role=Role.OFFICER)
@@ -287,8 +284,9 @@ def _issue(profile: EnrollmentProfile, servers: list[int]) -> tuple[float, float
 
 
 def _postgresql() -> list[int]:
-    """The server process of a PostgreSQL on this machine; empty for SQLite, whose work is done in
-    our processes.
+    """Return the server process of a PostgreSQL on this machine; empty for SQLite.
+
+    SQLite works inside the portal's processes.
     """
     if connection.vendor != "postgresql":
         return []

@@ -1,4 +1,4 @@
-"""`./portal certificates`: list, show and export what was issued; revoke, put on hold, release."""
+"""`./portal certificates`: list, show and export certificates; revoke, put on hold, release."""
 
 import base64
 import sys
@@ -41,14 +41,12 @@ _REASONS: Final = ", ".join(RevocationReason.values)
 
 
 class Command(PortalCommand):
-    """An export leaves an entry in the log; revocations are recorded as asserted, not
-    authenticated.
-    """
+    """An export is recorded in the log; revocations are recorded as asserted, not authenticated."""
 
     help = "List, show, export, revoke and release issued certificates."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which certificate."""
+        """Add the actions and the certificate."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|show|export|revoke|release"
         )
@@ -82,7 +80,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 self._list(options)
@@ -102,8 +100,8 @@ class Command(PortalCommand):
             rows = certificates_without_self_tests(rows)
         if options["status"]:
             rows = rows.filter(status=options["status"].upper())
-        found = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]
-        self.say(options, found, lambda: _as_table(found))
+        documents = [_listed(row) for row in rows.values_list(*_LISTED).iterator(chunk_size=5000)]
+        self.say(options, documents, lambda: _as_table(documents))
 
     def _change(self, options: dict[str, Any]) -> None:
         principal, release = officer_principal(options["officer"]), options["action"] == "release"
@@ -183,9 +181,7 @@ def _add_reason(parser: ArgumentParser) -> None:
 
 
 def _revoke(common: dict[str, Any], options: dict[str, Any]) -> Revocation:
-    """Revoke; for keyCompromise say which certificates follow from this one, and revoke them where
-    asked to.
-    """
+    """Revoke; for keyCompromise list the dependent certificates, and revoke them on request."""
     reason, now = options["reason"], timezone.now()
     is_compromise = reason == RevocationReason.KEY_COMPROMISE
     if options["with_successors"]:
@@ -200,10 +196,10 @@ def _revoke(common: dict[str, Any], options: dict[str, Any]) -> Revocation:
     )
 
 
-def _as_table(found: Sequence[dict[str, Any]]) -> str:
+def _as_table(documents: Sequence[dict[str, Any]]) -> str:
     lines = [
         [item["serial"], item["status"], item["ca"], item["subject"], item["not_after"]]
-        for item in found
+        for item in documents
     ]
     return (
         table(["serial", "status", "CA", "subject", "until"], lines)
@@ -268,28 +264,28 @@ def _document(certificate: Certificate) -> dict[str, Any]:
 
 
 def _find(text: str) -> Certificate:
-    """Find by identifier, by the request's identifier, or by serial number in any usual
-    spelling.
-    """
+    """Find by identifier, by the request's identifier, or by serial number in any spelling."""
     try:
-        wanted = Q(pk=UUID(text)) | Q(order_id=UUID(text))
+        condition = Q(pk=UUID(text)) | Q(order_id=UUID(text))
     except ValueError:
         plain = text.lower().removeprefix("0x").replace(":", "").replace(" ", "").lstrip("0")
-        wanted = Q(serial_hex=plain)
+        condition = Q(serial_hex=plain)
     related = ("ca__parent__parent", "profile_version__profile")
-    found = list(Certificate.objects.select_related(*related).filter(wanted).order_by("-id")[:5])
-    if not found:
+    matches = list(
+        Certificate.objects.select_related(*related).filter(condition).order_by("-id")[:5]
+    )
+    if not matches:
         raise CommandError(
             f"certificate {text!r}: not known by identifier, request or serial number"
         )
-    if len(found) > 1:
+    if len(matches) > 1:
         which = ", ".join(
-            f"{item.pk} ({item.ca.name}, {item.get_status_display()})" for item in found
+            f"{item.pk} ({item.ca.name}, {item.get_status_display()})" for item in matches
         )
         raise CommandError(
             f"certificate {text!r}: there are several, name one by its identifier: {which}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _encoded(certificate: Certificate, form: str) -> bytes:

@@ -1,6 +1,4 @@
-"""`./portal challenges`: one-time challenges from a list, what became of them; static ones rotated
-and revealed.
-"""
+"""`./portal challenges`: one-time challenges from lists, and their use; static ones."""
 
 from argparse import ArgumentParser
 from datetime import datetime, timedelta
@@ -26,12 +24,12 @@ from pkiportal.management.arguments import (
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.portal_command import PortalCommand
 
-_EVERY: Final = 500  # rows between two words about the progress
+_EVERY: Final = 500  # rows between two progress messages
 _MAX_LISTED: Final = 1000
 
 
 class Command(PortalCommand):
-    """What is secret goes to stdout, once; everything else to stderr."""
+    """Secrets go to stdout, once; everything else to stderr."""
 
     help = (
         "List and show challenges, make them from a list, withdraw them; rotate and reveal static "
@@ -39,7 +37,7 @@ class Command(PortalCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do."""
+        """Add the actions."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|show|make|withdraw|rotate|reveal"
         )
@@ -80,7 +78,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         getattr(self, f"_{options['action']}")(options, timezone.now())
 
     def _list(self, options: dict[str, Any], now: datetime) -> None:
@@ -89,15 +87,15 @@ class Command(PortalCommand):
         )
         if options["profile"]:
             rows = rows.filter(profile=profile_named(options["profile"]))
-        found = [_document(row, now) for row in rows[:_MAX_LISTED]]
+        documents = [_document(row, now) for row in rows[:_MAX_LISTED]]
         lines = [
             [row["id"], row["state"], row["profile"], row["bound_to"], row["expires_at"]]
-            for row in found
+            for row in documents
         ]
         headings = ["challenge", "state", "profile", "bound to", "expires"]
         self.say(
             options,
-            found,
+            documents,
             lambda: table(headings, lines) if lines else "No challenge was made yet.",
         )
 
@@ -123,11 +121,11 @@ class Command(PortalCommand):
         made = make_list(
             orders, principal=command_principal(user), now=now, progress=self._progress(len(orders))
         )
-        self._print(made)
+        self._print(created)
 
-    def _print(self, made: list[ListedChallenge]) -> None:
-        self.stdout.write(write_list(made).decode("utf-8-sig").replace("\r\n", "\n"), ending="")
-        self.note(f"{len(made)} challenges made. They cannot be shown again.")
+    def _print(self, created: list[ListedChallenge]) -> None:
+        self.stdout.write(write_list(created).decode("utf-8-sig").replace("\r\n", "\n"), ending="")
+        self.note(f"{len(created)} challenges made. They cannot be shown again.")
 
     def _progress(self, total: int) -> Any:
         def say(done: int) -> None:

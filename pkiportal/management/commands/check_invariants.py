@@ -1,6 +1,4 @@
-"""`./portal check_invariants`: is everything on record as it must be? Safe to run beside a running
-portal.
-"""
+"""`./portal check_invariants`: check the records; safe while the portal runs."""
 
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -14,12 +12,12 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """Exit status 1 when something is wrong."""
+    """Exit status 1 when a rule is broken."""
 
     help = "Check requests, decisions, certificates, challenges and the log against each other."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take how strict to be."""
+        """Add the strictness."""
         parser.add_argument(
             "--at-rest",
             action="store_true",

@@ -1,4 +1,4 @@
-"""`./portal createca`: make a certification authority, ready for SCEP.
+"""`./portal createca`: create a certification authority, ready for SCEP.
 
 Run as the user of the signing worker.
 """
@@ -17,12 +17,12 @@ from pkiportal.management.ra_certificates import make_ready
 
 
 class Command(PortalCommand):
-    """Key, certificate, and the RA key for SCEP."""
+    """Creates key, certificate, and the RA key for SCEP."""
 
     help = "Create a certification authority, root or issuing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take name, key, subject."""
+        """Add name, key and subject."""
         parser.add_argument("name", metavar="NAME", help="lower-case letters, digits, hyphens")
         parser.add_argument(
             "--key",
@@ -49,7 +49,7 @@ class Command(PortalCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Create the authority, then its RA key."""
-        wanted = AuthorityRequest(
+        authority_request = AuthorityRequest(
             name=options["name"],
             subject=options["subject"],
             key_type=options["key"],
@@ -57,14 +57,14 @@ class Command(PortalCommand):
             days=options["days"],
             is_test=options["test"],
         )
-        authority = create_authority(wanted, actor=command_actor(), now=timezone.now())
+        authority = create_authority(authority_request, actor=command_actor(), now=timezone.now())
         issue_crl(authority, now=timezone.now(), actor=command_actor())
         is_ready = not options["no_ra_key"] and make_ready(authority, note=self.note)
         document = {
             "name": authority.name,
             "subject": authority.subject,
             "key": authority.key_type,
-            "parent": wanted.parent.name if wanted.parent else None,
+            "parent": authority_request.parent.name if authority_request.parent else None,
             "not_before": iso(authority.not_before),
             "not_after": iso(authority.not_after),
             "sha256": authority.certificate_sha256,

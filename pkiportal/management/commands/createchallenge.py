@@ -19,12 +19,12 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The clear texts go to stdout and are kept nowhere."""
+    """Prints the clear texts to stdout; they are stored nowhere."""
 
     help = "Make one-time challenges for a profile and print them; they cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the profile, how many, for how long and for whom."""
+        """Add profile, number, lifetime and binding."""
         parser.add_argument("slug", metavar="SLUG", help="the enrollment profile")
         parser.add_argument("--count", type=int, default=1, metavar="N", help="how many (1)")
         parser.add_argument(
@@ -46,7 +46,7 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Make and print them."""
+        """Create and print them."""
         profile = profile_named(options["slug"])
         order = ChallengeOrder(
             profile,
@@ -71,12 +71,13 @@ class Command(PortalCommand):
                 "bound_to": list(challenge.phrases()),
                 "expires_at": iso(challenge.expires_at),
             }
-            for challenge, secret in made
+            for challenge, secret in created
         ]
-        self.say(options, document, "\n".join(secret.reveal() for _, secret in made))
+        self.say(options, document, "\n".join(secret.reveal() for _, secret in created))
         if not options["json"]:
             self.note(
-                f"Each works once, until {iso(made[0][0].expires_at)}. They cannot be shown again."
+                f"Each works once, until {iso(created[0][0].expires_at)}. They cannot be shown "
+                "again."
             )
 
 

@@ -48,12 +48,12 @@ _KIND = re.compile(r"([a-z]+):(.+)", re.DOTALL)
 
 
 class Command(PortalCommand):
-    """Both kinds of profile under one name."""
+    """Creates both kinds of profile under one name."""
 
     help = "Create an enrollment profile and its certificate profile."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the policy of the profile."""
+        """Add the policy of the profile."""
         parser.add_argument("slug", metavar="SLUG", help="its SCEP address ends in /scep/SLUG/")
         parser.add_argument("--ca", required=True, metavar="NAME", help="the authority that issues")
         parser.add_argument("--approval", required=True, choices=ApprovalMode.values)
@@ -299,17 +299,17 @@ def _add_guess_limits(parser: ArgumentParser) -> None:
 
 def _spec(options: dict[str, Any]) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
-    wanted: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "validity_days": options["days"],
         "multi_valued_rdns": options["multi_valued_rdns"],
     }
-    wanted["crl_url"] = _own_address(options["crl_url"], f"{AUTHORITY_NAME}.crl")
-    wanted["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{AUTHORITY_NAME}.cer")
+    settings["crl_url"] = _own_address(options["crl_url"], f"{AUTHORITY_NAME}.crl")
+    settings["ca_issuers_url"] = _own_address(options["ca_issuers_url"], f"{AUTHORITY_NAME}.cer")
     if options["usage"] is not None:
-        wanted["extended_key_usages"] = options["usage"]
+        settings["extended_key_usages"] = options["usage"]
     if patterns:
-        wanted |= {"san_patterns": patterns, "san_kinds": tuple(patterns)}
-    return ProfileSpec(**wanted)
+        settings |= {"san_patterns": patterns, "san_kinds": tuple(patterns)}
+    return ProfileSpec(**settings)
 
 
 def _renewal(options: dict[str, Any]) -> RenewalPolicy:
@@ -325,20 +325,20 @@ def _renewal(options: dict[str, Any]) -> RenewalPolicy:
 def _own_address(given: str | None, name: str) -> str:
     """The address given, or this portal's own.
 
-    RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address to give.
+    RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address.
     """
-    if given is not None:
-        return given
+    if option is not None:
+        return option
     address: str = settings.PORTAL_PUBLIC_URL
     return f"{address}/ca/{name}" if address.startswith("http://") else ""
 
 
 def _patterns(texts: list[str]) -> dict[str, tuple[str, ...]]:
-    """Read KIND:REGEX; without a kind it is about DNS names."""
+    """Parse KIND:REGEX; without a kind it applies to DNS names."""
     patterns: dict[str, tuple[str, ...]] = {}
     for text in texts:
-        found = _KIND.fullmatch(text)
-        kind, pattern = (found[1], found[2]) if found else ("dns", text)
+        match = _KIND.fullmatch(text)
+        kind, pattern = (match[1], match[2]) if match else ("dns", text)
         if kind not in SAN_KINDS:
             raise CommandError(
                 f"--san-pattern {text!r}: {kind} is not a kind of name, allowed are "

@@ -16,14 +16,12 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The person sets the password through a link; a script may give one, which is marked as set by
-    command.
-    """
+    """People set their password through a link; one set by a script is marked as set by command."""
 
     help = "Create a user with roles, and issue the link that sets the password."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the name, the roles and where they count."""
+        """Add the name, the roles and their departments."""
         parser.add_argument("name", metavar="NAME", help="the name to sign in with")
         parser.add_argument(
             "--role", action="append", required=True, choices=Role.values, help="may be repeated"
@@ -44,7 +42,7 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Create the person with what was read."""
+        """Create the person."""
         person = NewPerson(
             username=options["name"],
             password=secret_from_stdin() if options["password_stdin"] else "",

@@ -1,4 +1,4 @@
-"""`./portal crl`: list the CRLs there are, issue one at once."""
+"""`./portal crl`: list CRLs, or issue one at once."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,14 +15,15 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """Issuing opens the CA key: run it as the user of the signing worker, which issues by itself
-    what is due.
+    """Issuing opens the CA key: run it as the user of the signing worker.
+
+    The worker issues due CRLs by itself.
     """
 
     help = "List certificate revocation lists, or issue one now."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and for which authority."""
+        """Add action and authority."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|issue")
         listing = actions.add_parser("list", help="the published CRL of each authority")
         issuing = actions.add_parser("issue", help="issue a CRL now, due or not")
@@ -31,7 +32,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         rows = (
             [authority_named(options["ca"])]
             if options["ca"]
@@ -42,14 +43,14 @@ class Command(PortalCommand):
                 issue_crl(
                     authority, now=timezone.now(), actor=command_actor(), even_if_not_due=True
                 )
-        found = [_document(authority, latest_crl(authority)) for authority in rows]
-        self.say(options, found, _as_table(found))
+        documents = [_document(authority, latest_crl(authority)) for authority in rows]
+        self.say(options, documents, _as_table(documents))
 
 
-def _as_table(found: list[dict[str, Any]]) -> str:
+def _as_table(documents: list[dict[str, Any]]) -> str:
     fields = ("ca", "number", "entries", "this_update", "next_update")
     lines = [
-        [*(item[field] for field in fields), "yes" if item["is_due"] else ""] for item in found
+        [*(item[field] for field in fields), "yes" if item["is_due"] else ""] for item in documents
     ]
     headings = ["CA", "number", "entries", "this update", "next update", "due"]
     return table(headings, lines) if lines else "There is no authority: see createca."

@@ -23,14 +23,12 @@ _WAIT_SECONDS = 600
 
 
 class Command(PortalCommand):
-    """Status 0: certificate received and checked; 1: refused or broken; 3: still pending when the
-    time was over.
-    """
+    """Status 0: certificate received and checked; 1: refused or broken; 3: still pending."""
 
     help = "Enroll a throw-away device and show each step."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take where to enroll, under which name, and where to put the result."""
+        """Add address, name and output folder."""
         parser.add_argument("--url", help="SCEP address; without it the profile's on this portal")
         parser.add_argument(
             "--profile", default="demo", metavar="SLUG", help="enrollment profile (demo)"
@@ -59,7 +57,7 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Enroll, and end with the status that says how it went."""
+        """Enroll, and exit with the status of the result."""
         url = options["url"] or nearby_scep_url(options["profile"])
         name = options["name"] or f"demo-{secrets.token_hex(3)}.example"
         challenge = secret_from(options["challenge_file"]) if options["challenge_file"] else None

@@ -1,6 +1,4 @@
-"""`./portal deviceconfig`: what to paste into a device, or Apple's configuration profile as a
-file.
-"""
+"""`./portal deviceconfig`: the text to paste into a device, or Apple's profile as a file."""
 
 import base64
 import os
@@ -37,7 +35,7 @@ _PRIVATE = 0o600
 
 
 class Command(PortalCommand):
-    """With `--challenge new` the output holds a secret: a file is made with mode 0600."""
+    """With `--challenge new` the output holds a secret: a file is created with mode 0600."""
 
     help = (
         "Print what to paste into a device so that it enrolls, or write Apple's configuration "
@@ -45,9 +43,7 @@ class Command(PortalCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take profile, client, the device's names, whether to make a challenge, and where to
-        write.
-        """
+        """Add profile, client, device names, challenge and output file."""
         parser.add_argument("slug", metavar="PROFILE", help="the enrollment profile")
         parser.add_argument(
             "client", metavar="CLIENT", choices=sorted(CLIENTS), help=", ".join(sorted(CLIENTS))
@@ -84,7 +80,7 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Check the names, make the challenge, write."""
+        """Check the names, create the challenge, write."""
         profile, client = profile_named(options["slug"]), CLIENTS[options["client"]]
         check_address(profile, client)
         names = check_wanted(

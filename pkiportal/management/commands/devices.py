@@ -1,4 +1,4 @@
-"""`./portal devices`: groups of expected devices, filled from lists; who never called."""
+"""`./portal devices`: groups of expected devices from lists, and devices that never enrolled."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -28,7 +28,7 @@ class Command(PortalCommand):
     help = "Make groups of expected devices, add lists to them, and see which devices never called."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which group."""
+        """Add action and group."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="groups|create|add|list|silent|remove"
         )
@@ -49,11 +49,11 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         getattr(self, f"_{options['action']}")(options)
 
     def _groups(self, options: dict[str, Any]) -> None:
-        found = [
+        documents = [
             {
                 "group": row.slug,
                 "expected": row.devices.count(),
@@ -61,10 +61,10 @@ class Command(PortalCommand):
             }
             for row in DeviceGroup.objects.order_by("slug")
         ]
-        lines = [list(row.values()) for row in found]
+        lines = [list(row.values()) for row in documents]
         self.say(
             options,
-            found,
+            documents,
             lambda: table(["group", "expected", "never called"], lines) if lines else "No group.",
         )
 
@@ -97,14 +97,16 @@ class Command(PortalCommand):
             .devices.select_related("used_by__certificate")
             .order_by("id")
         )
-        found = [_document(row) for row in rows.iterator(chunk_size=1000)]
+        documents = [_document(row) for row in rows.iterator(chunk_size=1000)]
         lines = [
             [row["serial_number"], row["mac"], row["name"], row["note"], row["used_at"] or "never"]
-            for row in found
+            for row in documents
         ]
         headings = ["serial number", "MAC", "name", "note", "called"]
         self.say(
-            options, found, lambda: table(headings, lines) if lines else "No device is expected."
+            options,
+            documents,
+            lambda: table(headings, lines) if lines else "No device is expected.",
         )
 
     def _silent(self, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`./portal doctor`: what is right and what is not, in plain words."""
+"""`./portal doctor`: check this installation and report in plain words."""
 
 import json
 from argparse import ArgumentParser
@@ -26,9 +26,7 @@ _MARKS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 @contextmanager
 def _reading_only() -> Iterator[None]:
-    """Let the database refuse every write of the doctor, and every statement that takes longer than
-    a look may.
-    """
+    """Let the database refuse every write of the doctor, and every slow statement."""
     connection.settings_dict.setdefault("OPTIONS", {})
     if connection.vendor == "postgresql":
         connection.settings_dict["OPTIONS"].setdefault("connect_timeout", _CONNECT_WITHIN)
@@ -40,7 +38,7 @@ def _reading_only() -> Iterator[None]:
     with (
         suppress(DatabaseError, InterfaceError),
         connection.cursor() as cursor,
-    ):  # one that is away is a finding
+    ):  # a database that is away is a finding
         for statement in on:
             cursor.execute(statement)
     try:
@@ -52,13 +50,13 @@ def _reading_only() -> Iterator[None]:
 
 
 class Command(BaseCommand):
-    """Status 0: nothing failed (warnings may stand); status 1: something did."""
+    """Status 0: nothing failed (warnings are possible); 1: a check failed."""
 
     help = "Check this installation and say what is wrong with it."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """One option for scripts."""
+        """Add one option for scripts."""
         parser.add_argument(
             "--json", action="store_true", help="a list of name, state (ok, warn, fail) and text"
         )

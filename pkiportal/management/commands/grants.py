@@ -1,4 +1,4 @@
-"""`./portal grants`: who may write what, as PostgreSQL statements. Prints; changes nothing."""
+"""`./portal grants`: write permissions as PostgreSQL statements. Prints only."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -8,22 +8,22 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """Needs no database: what there is to grant follows from the tables of this version."""
+    """Needs no database: the statements follow from the tables of this version."""
 
     help = "Print the SQL that gives the database roles their rights."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the format."""
+        """Add the format."""
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
         """Print the statements, each ended by a semicolon."""
-        found = statements()
+        lines = statements()
         heading = (
             "-- Run as a superuser in the portal's database, again after each ./portal migrate.\n"
         )
         self.say(
             options,
-            {"statements": found},
-            heading + "\n".join(f"{statement};" for statement in found),
+            {"statements": lines},
+            heading + "\n".join(f"{statement};" for statement in lines),
         )

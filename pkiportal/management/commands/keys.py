@@ -13,14 +13,12 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """The block list: for keys that are known to be bad before a certificate over them was
-    revoked.
-    """
+    """The block list: keys known as compromised before a certificate over them was revoked."""
 
     help = "List, block and unblock public keys."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which key."""
+        """Add action and key."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|block|unblock")
         listing = actions.add_parser("list", help="the block list, newest entry first")
         blocking = actions.add_parser("block", help="issue no certificate for this key from now on")
@@ -37,7 +35,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 rows = [_document(row) for row in blocked_keys()]

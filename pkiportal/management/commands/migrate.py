@@ -1,4 +1,4 @@
-"""`./portal migrate`: Django's, without the look at the database before it."""
+"""`./portal migrate`: Django's, without checking the database before it."""
 
 import os
 from collections.abc import Sequence
@@ -8,14 +8,10 @@ from django.core.management.commands.migrate import Command as Migrate
 
 
 class Command(Migrate):
-    """Migrates also where triggers are missing or of an earlier version: it is what makes them
-    again.
-    """
+    """Migrates also with missing or outdated triggers: this command makes them again."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate; a database file that this makes is for its owner alone, as one that `up` makes
-        is.
-        """
+        """Migrate. A new database file is readable for its owner only, as with `up`."""
         before = os.umask(0o077)
         try:
             super().handle(*args, **options)

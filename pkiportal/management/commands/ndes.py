@@ -1,6 +1,4 @@
-"""`./portal ndes list|create|password|disable`: accounts of MDMs that fetch challenges as they do
-from Windows.
-"""
+"""`./portal ndes list|create|password|disable`: accounts of MDMs that fetch challenges as NDES."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -30,12 +28,12 @@ from pkiportal.management.profile_facts import scep_url
 
 
 class Command(PortalCommand):
-    """The password is made here, printed once, and kept nowhere but as a hash."""
+    """The password is created here, printed once, and stored only as a hash."""
 
     help = "List, make and disable NDES accounts; give one a new password."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which account."""
+        """Add action and account."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|create|password|disable"
         )
@@ -72,7 +70,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 self._list(options)
@@ -156,9 +154,9 @@ def _address() -> str:
 
 
 def _account_named(name: str) -> NdesAccount:
-    found = (
+    account = (
         NdesAccount.objects.select_related("profile__department").filter(name=name.lower()).first()
     )
-    if found is None:
+    if account is None:
         raise unknown("NDES account", name, NdesAccount.objects.values_list("name", flat=True))
-    return found
+    return account

@@ -10,20 +10,20 @@ from pkiportal.management.profile_facts import profile_document
 
 
 class Command(PortalCommand):
-    """What can be asked for, and where."""
+    """Lists the enrollment addresses."""
 
     help = "List the enrollment profiles with their SCEP addresses."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do."""
+        """Add the action."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list")
         self.add_json(actions.add_parser("list", help="every enrollment profile"))
 
     def run(self, options: dict[str, Any]) -> None:
         """List them by slug."""
         profiles = [
-            profile_document(found)
-            for found in EnrollmentProfile.objects.select_related("ca").order_by("slug")
+            profile_document(row)
+            for row in EnrollmentProfile.objects.select_related("ca").order_by("slug")
         ]
         rows = [
             [item["slug"], item["scep_url"], item["approval"], item["challenge"], item["ca"]]

@@ -1,6 +1,4 @@
-"""`./portal racertificates`: list the RA certificates, make the next ones before they are due, give
-one up.
-"""
+"""`./portal racertificates`: list RA certificates, renew them early, or retire one."""
 
 from argparse import ArgumentParser
 from typing import Any, Final
@@ -16,19 +14,19 @@ from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import ra_documents
 from scep.ra.renewal import RaKeyNeeded, give_up, renew_now
 
-#: A key that somebody else may have is given up for good: it is not put on hold.
+#: A possibly stolen key is retired for good: it cannot be put on hold.
 _REASONS: Final = [
     reason.value for reason in RevocationReason if reason is not RevocationReason.CERTIFICATE_HOLD
 ]
 
 
 class Command(PortalCommand):
-    """Renewing makes keys: run it as the user of the web, which renews by itself what is due."""
+    """Renewing makes keys: run it as the user of the web, which renews due ones by itself."""
 
     help = "List the RA certificates for SCEP, make the next ones now, or give one up."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and for which authority."""
+        """Add action and authority."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|renew|retire")
         listing = actions.add_parser("list", help="the RA certificates in use")
         listing.add_argument("--ca", metavar="NAME", help="of this authority only")
@@ -51,7 +49,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         rows = (
             [authority_named(options["ca"])]
             if options["ca"]
@@ -62,8 +60,8 @@ class Command(PortalCommand):
                 renew_now(authority, now=timezone.now())
         if options["action"] == "retire":
             _retire(rows[0], options)
-        found = [document for authority in rows for document in ra_documents(authority)]
-        self.say(options, found, _as_table(found))
+        documents = [document for authority in rows for document in ra_documents(authority)]
+        self.say(options, documents, _as_table(documents))
 
 
 def _retire(authority: CertificateAuthority, options: dict[str, Any]) -> None:
@@ -76,11 +74,11 @@ def _retire(authority: CertificateAuthority, options: dict[str, Any]) -> None:
         raise CommandError(str(error)) from error
 
 
-def _as_table(found: list[dict[str, Any]]) -> str:
+def _as_table(documents: list[dict[str, Any]]) -> str:
     fields = ("ca", "purpose", "serial", "certified_at", "not_after")
     lines = [
         [*(item[field] or "waits" for field in fields), "yes" if item["given_out"] else ""]
-        for item in found
+        for item in documents
     ]
     headings = ["CA", "purpose", "serial", "certified", "until", "given out"]
     return table(headings, lines) if lines else "There is no RA certificate yet: see createca."

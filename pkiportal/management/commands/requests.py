@@ -1,6 +1,4 @@
-"""`./portal requests`: list and show requests, decide on them on behalf of an officer, try signing
-again.
-"""
+"""`./portal requests`: list and show requests, decide on behalf of an officer, retry signing."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -37,7 +35,7 @@ class Command(PortalCommand):
     help = "List, show, approve, reject enrollment requests; retry what could not be signed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which requests."""
+        """Add action and requests."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|show|approve|reject|retry"
         )
@@ -71,7 +69,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 self._list(options)
@@ -86,8 +84,8 @@ class Command(PortalCommand):
         rows = _of_profile(options["profile"]).order_by("id")
         if options["state"]:
             rows = rows.filter(state=options["state"].upper())
-        found = [listed(row) for row in rows.values_list(*LISTED).iterator(chunk_size=5000)]
-        self.say(options, found, lambda: _as_table(found))
+        documents = [listed(row) for row in rows.values_list(*LISTED).iterator(chunk_size=5000)]
+        self.say(options, documents, lambda: _as_table(documents))
 
     def _show(self, options: dict[str, Any]) -> None:
         request_id = identifier(options["id"], of="request")
@@ -99,7 +97,7 @@ class Command(PortalCommand):
         self.say(options, document, request_text(document))
 
     def _report(self, options: dict[str, Any], results: Sequence[DecisionResult]) -> None:
-        """Print what became of each request; status 1 unless everything was done."""
+        """Print the result of each request; status 1 unless all were done."""
         document = [
             {"id": str(item.request_id), "done": item.done, "text": item.text} for item in results
         ]
@@ -112,10 +110,10 @@ class Command(PortalCommand):
             raise SystemExit(1)
 
 
-def _as_table(found: Sequence[dict[str, Any]]) -> str:
+def _as_table(documents: Sequence[dict[str, Any]]) -> str:
     lines = [
         [item["id"], item["state"], item["profile"], item["subject"], item["submitted_at"]]
-        for item in found
+        for item in documents
     ]
     return (
         table(["request", "state", "profile", "subject", "submitted"], lines)
@@ -133,7 +131,7 @@ def _ids(options: dict[str, Any]) -> list[UUID]:
 
 
 def _chosen(options: dict[str, Any]) -> list[UUID]:
-    """The requests named, or all pending ones."""
+    """Return the named requests, or all pending ones."""
     everything = options.get("all_pending", False)
     if everything == bool(options["ids"]):
         raise CommandError("requests approve: give either ID… or --all-pending", returncode=USAGE)
@@ -146,7 +144,7 @@ def _chosen(options: dict[str, Any]) -> list[UUID]:
 
 
 def _of_profile(slug: str | None) -> QuerySet[EnrollmentRequest]:
-    """The requests of a profile; where none is named all, without those of self-tests."""
+    """Return the requests of a profile; without a name all, except those of self-tests."""
     rows = EnrollmentRequest.objects.all()
     return rows.filter(profile=profile_named(slug)) if slug else without_self_tests(rows)
 

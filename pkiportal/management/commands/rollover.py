@@ -1,4 +1,4 @@
-"""`./portal rollover`: one CA takes the place of another, in stages."""
+"""`./portal rollover`: replace one CA by another, in stages."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -33,14 +33,12 @@ _DONE = {
 
 
 class Command(PortalCommand):
-    """Stage, publish and cancel as the user of the signing worker; the switch as the user of the
-    web.
-    """
+    """Stage, publish and cancel as the user of the signing worker; switch as the web's user."""
 
     help = "Let a next CA take the place of a CA, in stages."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the stage, and the authority that is to be followed."""
+        """Add the stage, and the authority to be replaced."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|stage|publish|switch|cancel"
         )
@@ -64,11 +62,11 @@ class Command(PortalCommand):
         )
 
     def run(self, options: dict[str, Any]) -> None:
-        """Take the one step."""
+        """Run one stage."""
         if options["action"] == "list":
             rows = AuthorityRollover.objects.select_related("ca", "next_ca").order_by("id")
-            found = [_document(rollover) for rollover in rows]
-            self.say(options, found, _as_table(found))
+            documents = [_document(rollover) for rollover in rows]
+            self.say(options, documents, _as_table(documents))
             return
         ca = authority_named(options["ca"])
         document = getattr(self, f"_{options['action']}")(ca, options)
@@ -78,7 +76,7 @@ class Command(PortalCommand):
         self.say(options, document, text)
 
     def _stage(self, ca: CertificateAuthority, options: dict[str, Any]) -> dict[str, Any]:
-        wanted = AuthorityRequest(
+        authority_request = AuthorityRequest(
             name=options["next"],
             subject=options["subject"],
             key_type=options["key"],
@@ -86,7 +84,7 @@ class Command(PortalCommand):
             days=options["days"],
             is_test=ca.is_test,
         )
-        rollover = stage_rollover(ca, wanted, actor=command_actor(), now=timezone.now())
+        rollover = stage_rollover(ca, authority_request, actor=command_actor(), now=timezone.now())
         issue_crl(rollover.next_ca, now=timezone.now(), actor=command_actor())
         for is_split in sorted({False, *(shape.is_split for shape in needed_shapes(ca))}):
             if not options["no_ra_key"]:
@@ -175,9 +173,9 @@ def _document(rollover: AuthorityRollover) -> dict[str, Any]:
     }
 
 
-def _as_table(found: list[dict[str, Any]]) -> str:
+def _as_table(documents: list[dict[str, Any]]) -> str:
     fields = ("ca", "next", "stage", *(f"{stage}_at" for stage in _STAGES))
-    lines = [[item[field] or "" for field in fields] for item in found]
+    lines = [[item[field] or "" for field in fields] for item in documents]
     return (
         table(["CA", "next", "stage", *_STAGES], lines)
         if lines

@@ -1,6 +1,4 @@
-"""`./portal secrets`: whether this machine has the shared secrets of the others; take a changed one
-for right.
-"""
+"""`./portal secrets`: compare this machine's shared secrets, or accept a changed one."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,7 +13,7 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """Shows no secret: fingerprints are compared."""
+    """Shows no secret: only fingerprints are compared."""
 
     help = (
         "Compare this machine's secrets with the others'; accept one that was changed on all of "
@@ -23,7 +21,7 @@ class Command(PortalCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and with which secret."""
+        """Add action and secret."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|accept")
         listing = actions.add_parser("list", help="each secret that this user may read")
         accepting = actions.add_parser(
@@ -34,14 +32,14 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing; print what is on record then."""
+        """Run one action; print the recorded fingerprints afterwards."""
         if options["action"] == "accept":
             try:
                 accept(options["name"], actor=command_actor(), now=timezone.now())
             except LookupError as error:
                 raise CommandError(str(error)) from error
-        found = compare()
-        self.say(options, [_document(item) for item in found], _as_table(found))
+        comparisons = compare()
+        self.say(options, [_document(item) for item in comparisons], _as_table(comparisons))
 
 
 def _document(item: Comparison) -> dict[str, Any]:
@@ -54,6 +52,8 @@ def _document(item: Comparison) -> dict[str, Any]:
     }
 
 
-def _as_table(found: list[Comparison]) -> str:
-    lines = [[item.name, item.outcome, item.machine, item.recorded_at or ""] for item in found]
+def _as_table(comparisons: list[Comparison]) -> str:
+    lines = [
+        [item.name, item.outcome, item.machine, item.recorded_at or ""] for item in comparisons
+    ]
     return table(["secret", "outcome", "recorded by", "recorded"], lines)

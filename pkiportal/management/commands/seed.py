@@ -1,6 +1,6 @@
 """`./portal seed`: many rows for load tests.
 
-Real CSRs and certificates of a test CA, wanted by nobody.
+They are real CSRs and certificates of a test CA.
 """
 
 import time
@@ -32,12 +32,12 @@ def _count(text: str) -> int:
 
 
 class Command(PortalCommand):
-    """Everything seeded hangs on the profile and CA `seed`, which are marked as tests."""
+    """All seeded rows belong to the profile and CA `seed`, which are marked as tests."""
 
     help = "Fill the database with rows for load tests."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take how many."""
+        """Add the numbers."""
         parser.add_argument(
             "--requests", type=_count, default=0, metavar="N", help="pending requests"
         )
@@ -54,7 +54,7 @@ class Command(PortalCommand):
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Seed, unless the database is somebody's."""
+        """Seed, unless the database holds requests of real devices."""
         if (
             not options["yes"]
             and without_self_tests(EnrollmentRequest.objects.exclude(profile__slug=NAME)).exists()
@@ -65,9 +65,9 @@ class Command(PortalCommand):
             )
         started = time.monotonic()
         plan = Plan(_profile(), options["requests"], options["certificates"], timezone.now())
-        for done in seed(plan, actor=command_actor()):
+        for count in seed(plan, actor=command_actor()):
             if not options["json"]:
-                self.stdout.write(f"{done} of {plan.requests + plan.certificates}")
+                self.stdout.write(f"{count} of {plan.requests + plan.certificates}")
                 self.stdout.flush()
         seconds = round(time.monotonic() - started, 1)
         document = {
@@ -84,14 +84,14 @@ class Command(PortalCommand):
 
 
 def _profile() -> EnrollmentProfile:
-    """Return the profile of seeded rows; made at the first time, with a test CA of its own."""
-    found = (
+    """Return the profile of seeded rows; it is created with its test CA on first use."""
+    profile = (
         EnrollmentProfile.objects.select_related("ca__parent", "certificate_profile")
         .filter(slug=NAME)
         .first()
     )
-    if found is not None:
-        if not found.is_test:
+    if profile is not None:
+        if not profile.is_test:
             raise CommandError(
                 f"profile {NAME!r}: it is there, but not of a test CA; seeded rows need that name"
             )
@@ -104,7 +104,7 @@ def _profile() -> EnrollmentProfile:
         actor=principal.actor,
         now=now,
     )
-    wanted = ProfileRequest(
+    profile_request = ProfileRequest(
         slug=NAME,
         ca=authority,
         spec=ProfileSpec(),

@@ -1,6 +1,4 @@
-"""`./portal selftest`: a throw-away device walks the loop over HTTP; monitors read the exit
-status.
-"""
+"""`./portal selftest`: a throw-away device runs the loop over HTTP, for monitors."""
 
 import time
 from argparse import ArgumentParser
@@ -26,14 +24,14 @@ from selftest.walks import Surroundings
 
 
 class Command(PortalCommand):
-    """Status 0: every step passed; 1: one failed, or the run could not begin."""
+    """Status 0: every step passed; 1: one failed, or the run could not start."""
 
     help = (
         "Walk the whole loop with a throw-away device; or ask a profile what any stranger may ask."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the profile, and who decides."""
+        """Add profile and officer."""
         parser.add_argument(
             "profile",
             nargs="?",
@@ -65,22 +63,22 @@ class Command(PortalCommand):
             profile = profile_named(options["profile"])
         run = start_run(profile=profile, principal=principal, now=now, url=options["url"])
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        done = walk_run(
+        finished = walk_run(
             run.pk,
             key=key,
             http=fetch,
             around=Surroundings(timezone.now, time.monotonic, time.sleep),
         )
-        if done is None:
+        if finished is None:
             raise CommandError(f"self-test {run.pk}: another process took it")
-        document = run_document(done)
+        document = run_document(finished)
         self.say(options, document, lambda: run_text(document))
-        if done.state != RunState.PASSED:
+        if finished.state != RunState.PASSED:
             raise SystemExit(1)
 
 
 def run_document(run: SelfTestRun) -> dict[str, Any]:
-    """Return a run as scripts read it."""
+    """Return a run for scripts."""
     return {
         "id": str(run.pk),
         "profile": run.profile.slug,

@@ -1,4 +1,4 @@
-"""`./portal tokens list|create|revoke`: what programs show to the REST door."""
+"""`./portal tokens list|create|revoke`: credentials of programs for the REST door."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -22,12 +22,12 @@ from pkiportal.management.portal_command import PortalCommand
 
 
 class Command(PortalCommand):
-    """A token is made in the name of a person and may at most what that person may."""
+    """A token belongs to a person and never has more rights than that person."""
 
     help = "List, make and revoke API tokens."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do."""
+        """Add the action."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="list|create|revoke")
         listing = actions.add_parser("list", help="every token, newest first")
         creating = actions.add_parser("create", help="make a token and print it")
@@ -56,7 +56,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 self._list(options)
@@ -139,9 +139,9 @@ def _state(token: ApiToken) -> str:
 
 
 def _owner(name: str) -> User:
-    found = User.objects.filter(username=name, is_active=True).first()
-    if found is None:
+    owner = User.objects.filter(username=name, is_active=True).first()
+    if owner is None:
         raise unknown(
             "user", name, User.objects.filter(is_active=True).values_list("username", flat=True)
         )
-    return found
+    return owner

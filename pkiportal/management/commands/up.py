@@ -35,15 +35,13 @@ DEMO: Final = "demo"
 
 
 class Command(BaseCommand):
-    """Start everything, say where it is, and look after it until Ctrl-C."""
+    """Starts all parts, prints their addresses, and supervises them until Ctrl-C."""
 
     help = "Run the portal: web server, workers, broker. Ctrl-C stops all of it."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Name the options; manage.py has turned them into settings before this command is
-        loaded.
-        """
+        """Add the options; manage.py turned them into settings before loading this command."""
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8000)")
         parser.add_argument("--data", metavar="DIR", help="the folder that holds the state (var)")
         parser.add_argument(
@@ -77,9 +75,7 @@ class Command(BaseCommand):
         self._say("Stopped.")
 
     def _start(self, supervisor: Supervisor) -> None:
-        """Start the parts: the web server as soon as there is a database, all the rest while it
-        loads.
-        """
+        """Start the parts: the web server once there is a database, the others while it loads."""
         settings.PORTAL_DATA.broker.mkdir(mode=0o700, exist_ok=True)
         if settings.PORTAL_EMBEDS_BROKER:
             supervisor.start(parts.broker())
@@ -100,9 +96,7 @@ class Command(BaseCommand):
                 supervisor.start(part)
 
     def _create_profiles(self) -> None:
-        """Make what an empty portal needs to be tried: the demo's authorities and profile, and the
-        self-test's.
-        """
+        """Create the demo's authorities and profile in an empty portal, and the self-test's."""
         if _wants_demo():
             self._say("  making the keys of the demo authorities ...")
             _create_demo()
@@ -110,9 +104,7 @@ class Command(BaseCommand):
         connections.close_all()
 
     def _create_self_test(self) -> None:
-        """The profile of the self-test, where this user may make it; a portal without it works as
-        well.
-        """
+        """Create the profile of the self-test, if this user may; the portal works without it."""
         try:
             ensure_self_test_profile(principal=command_principal(), now=timezone.now())
         except (CaError, ApprovalsError, KeyStoreError, ImproperlyConfigured, OSError) as error:
@@ -196,9 +188,7 @@ def _check_address(host: str, port: int) -> None:
 
 
 def _web_answers() -> bool:
-    """Whether the health page answers, over TLS without a look at the certificate: it is our own
-    process.
-    """
+    """Whether the health page answers; the TLS certificate of this own process is not checked."""
     host, port = settings.PORTAL_BIND
     try:
         with socket.create_connection((_reachable(host), port), timeout=1):
@@ -234,7 +224,7 @@ def _wants_demo() -> bool:
 
 
 def _create_demo() -> None:
-    """Make a demo authority and profile."""
+    """Create a demo authority and profile."""
     quiet: dict[str, Any] = {"stdout": io.StringIO(), "verbosity": 0}
     for name, key, title, parent in (
         ("demo-root", "ec:p384", "Demo Root CA", []),

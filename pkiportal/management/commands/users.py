@@ -1,4 +1,4 @@
-"""`./portal users list|show|roles|disable|enable|setup-link`: people, each change on record."""
+"""`./portal users list|show|roles|disable|enable|setup-link`: people, with audit entries."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -29,9 +29,7 @@ _CHANGES = 20
 
 
 class Command(PortalCommand):
-    """The operating-system user acts; an administrator named with --by is recorded as asserted, not
-    authenticated.
-    """
+    """The operating-system user acts; an administrator given with --by is recorded as asserted."""
 
     help = (
         "List and show people, change their roles, switch accounts off and on, issue password "
@@ -39,7 +37,7 @@ class Command(PortalCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take the action, and the person."""
+        """Add action and person."""
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="list|show|roles|disable|enable|setup-link"
         )
@@ -76,7 +74,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do the one thing."""
+        """Run one action."""
         match options["action"]:
             case "list":
                 self._list(options)
@@ -164,7 +162,7 @@ class Command(PortalCommand):
 
 
 def _actor(options: dict[str, Any]) -> Actor:
-    """The operating-system user, on behalf of an administrator where one is named."""
+    """Return the operating-system user, on behalf of the administrator if one is named."""
     name = options["by"]
     if not name:
         return command_actor()

@@ -1,6 +1,4 @@
-"""`./portal validation set|show|test`: whom profiles ask about challenges that somebody else
-knows.
-"""
+"""`./portal validation set|show|test`: services that check challenges for profiles."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -27,7 +25,7 @@ class Command(PortalCommand):
     help = "Set, list and test the services that profiles ask about challenges."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take what to do, and for which profile."""
+        """Add action and profile."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="set|list|test")
         change = actions.add_parser("set", help="let a profile ask this service from now on")
         change.add_argument("slug", metavar="SLUG", help="the enrollment profile")
@@ -45,7 +43,7 @@ class Command(PortalCommand):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
-        """Do one of them."""
+        """Run one action."""
         {"set": self._set, "list": self._list, "test": self._test}[options["action"]](options)
 
     def _set(self, options: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""The demo: a throw-away device, and what a person sees of it."""
+"""The demo: a throw-away device and its output."""

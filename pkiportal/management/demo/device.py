@@ -1,4 +1,4 @@
-"""A throw-away device: it enrolls, polls, checks what it is given, and keeps it where told."""
+"""A throw-away device: it enrolls, polls, checks the answers, and stores the result."""
 
 import os
 import time
@@ -26,12 +26,12 @@ _GROWTH: Final = 1.5
 
 
 class DemoFault(Exception):
-    """What the portal answered cannot be right, or the result cannot be kept; names the fault."""
+    """The portal's answer is wrong, or the result cannot be stored; the text names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended, as scripts read it."""
+    """The result, as scripts read it."""
 
     status: PKIStatus
     url: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class DemoDevice:
-    """One device with one key. HttpError and BadCertRep come from the client as they are."""
+    """One device with one key. HttpError and BadCertRep of the client pass through."""
 
     def __init__(
         self, name: str, key: RSAPrivateKey, *, url: str, http: Transport, display: Display
@@ -76,16 +76,14 @@ class DemoDevice:
         self._files: list[str] = []
 
     def keep_in(self, folder: Path) -> None:
-        """Write the key at once (mode 0600, never over another file), so that a long wait cannot
-        lose it.
-        """
+        """Write the key at once (mode 0600, no overwriting): a long wait cannot lose it."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self._write(f"{self._file_name()}.key.pem", pem, mode=0o600)
 
     def enroll(self, *, challenge: str | None, wait: float) -> Outcome:
-        """Go through the protocol; polls for at most `wait` seconds."""
+        """Run the protocol; polls for at most `wait` seconds."""
         self._say("device", f"{self._name}, transactionID {self._identity.transaction_id}")
         self._say("GetCACaps", ", ".join(sorted(self._client.get_ca_caps())))
         known = [
@@ -100,7 +98,7 @@ class DemoDevice:
         return self._finish(answer, known)
 
     def _poll(self, answer: ReceivedCertRep, *, until: float) -> ReceivedCertRep:
-        """Poll at growing intervals; a portal that does not answer for a while is asked again."""
+        """Poll at growing intervals; a portal that does not answer is asked again."""
         interval = _FIRST_INTERVAL
         while answer.status is PKIStatus.PENDING and (left := until - time.monotonic()) > 0:
             pause = min(interval, left)
@@ -160,7 +158,7 @@ class DemoDevice:
 def checked_chain(
     received: Sequence[bytes], known: Sequence[x509.Certificate], key: RSAPrivateKey
 ) -> list[x509.Certificate]:
-    """Return our certificate and its issuers out of GetCACert, each signature checked.
+    """Return the device's certificate and its issuers from GetCACert, each signature checked.
 
     Raises DemoFault.
     """

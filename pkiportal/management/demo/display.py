@@ -1,4 +1,4 @@
-"""What a person sees of the demo: a line for each step, and a bar while the device waits."""
+"""Output of the demo: a line for each step, and a progress bar while the device waits."""
 
 import time
 from typing import Final
@@ -12,7 +12,7 @@ _NAME_WIDTH: Final = 11
 
 
 class Display:
-    """Plain lines where nobody looks at a terminal; nothing at all where a script reads JSON."""
+    """Plain lines without a terminal; nothing if a script reads JSON."""
 
     def __init__(self, out: OutputWrapper, *, is_quiet: bool, is_terminal: bool) -> None:
         self._out = out
@@ -20,13 +20,13 @@ class Display:
         self._is_drawing = is_terminal and not is_quiet
 
     def step(self, name: str, text: str) -> None:
-        """Show one step and what came of it."""
+        """Show one step and its result."""
         if not self._is_quiet:
             self._out.write(f"{name:<{_NAME_WIDTH}} {text}")
             self._out.flush()
 
     def wait(self, seconds: float, text: str) -> None:
-        """Let time pass, with a bar that fills on a terminal."""
+        """Wait, with a bar that fills on a terminal."""
         if not self._is_drawing:
             time.sleep(seconds)
             return

@@ -1,6 +1,4 @@
-"""Load for `./portal bench`: devices with keys of their own, messages made beforehand, every answer
-checked.
-"""
+"""Load for `./portal bench`: devices with own keys and prepared messages; answers are checked."""
 
 import itertools
 import math
@@ -25,7 +23,7 @@ _EXPONENT = 65537
 
 
 class AnswerWrong(Exception):
-    """An answer is not what the benchmark asked for; there is nothing to measure then."""
+    """An answer is not the expected one, so the measurement is worthless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class BenchDevice:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send, whom to believe, how many at a time."""
+    """The address of the portal, the trusted certificate, and the number of connections."""
 
     url: str
     trusted: Sequence[bytes]
@@ -47,7 +45,7 @@ class Target:
 
 
 def make_keys(count: int) -> Iterator[rsa.RSAPrivateKey]:
-    """Yield distinct RSA-2048 keys, cheaply: pairs out of a pool of primes.
+    """Yield distinct RSA-2048 keys, cheaply: pairs from a pool of primes.
 
     For load only: such keys share primes.
     """
@@ -74,11 +72,10 @@ def make_devices(count: int, ra_certificate: bytes) -> list[BenchDevice]:
 def send_all(
     messages: Sequence[tuple[BenchDevice, SentRequest]], target: Target, *, expect: PKIStatus
 ) -> float:
-    """Send messages over keep-alive connections and check each answer; returns the seconds the
-    sending took.
+    """Send messages over keep-alive connections and check each answer.
 
-    Raises AnswerWrong for an answer of another status, with a wrong signature, nonce, transactionID
-    or key.
+    Returns the seconds of sending. Raises AnswerWrong for an answer of another status, or with a
+    wrong signature, nonce, transactionID or key.
     """
     bodies: list[tuple[BenchDevice, SentRequest, bytes]] = []
     lock = threading.Lock()
@@ -116,9 +113,7 @@ def send_all(
 
 
 def cpu_seconds(roots: Sequence[int]) -> float:
-    """Return the CPU time used so far by these processes and all that descend from them, ended ones
-    included.
-    """
+    """Return the CPU time used so far by these processes and all their descendants."""
     ticks = 100.0
     children: dict[int, list[int]] = {}
     used: dict[int, float] = {}
@@ -140,9 +135,7 @@ def cpu_seconds(roots: Sequence[int]) -> float:
 
 
 def settle(roots: Sequence[int], *, patience: float = 30.0) -> None:
-    """Wait until these processes have nothing left to do, so that their start is not counted with
-    what follows.
-    """
+    """Wait until these processes are idle, so that their start is not measured."""
     deadline = time.monotonic() + patience
     before = cpu_seconds(roots)
     while time.monotonic() < deadline:

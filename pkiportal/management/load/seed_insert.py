@@ -1,4 +1,4 @@
-"""Insert many rows fast: one statement for all, no model objects.
+"""Inserts many rows fast: one statement for all, no model objects.
 
 Constraints and triggers apply as always.
 """
@@ -13,13 +13,14 @@ from django.db.models import Field, Model
 
 Row = dict[str, Any]
 
-#: What every driver takes as it is; the rest goes through its field.
+#: Types that every driver takes as they are; other values go through their field.
 _PLAIN: Final = (str, int, bytes, type(None))
 
 
 def insert_rows(model: type[Model], rows: Sequence[Row]) -> None:
-    """Insert rows given by attribute name, all with the same names; what is not named gets the
-    field's default.
+    """Insert rows given by attribute name, all with the same names.
+
+    A missing name gets the field's default.
     """
     if not rows:
         return

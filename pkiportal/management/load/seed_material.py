@@ -111,11 +111,10 @@ def make_device(number: int, mark: str, now: datetime) -> Device:
 def make_certificate(
     device: Device, issuer: IssuerFacts, spec: ProfileSpec, key: LoadedKey, now: datetime
 ) -> tuple[int, tuple[datetime, datetime], bytes, bytes]:
-    """Return serial number, validity, to-be-signed bytes and certificate, as the signing worker
-    would have made them.
+    """Return serial number, validity, to-be-signed bytes and certificate, as the worker makes them.
 
-    Only the dates differ: they spread over two years, for filters to work on, so they may lie
-    before the CA's own.
+    Only the dates differ: they spread over two years, for filters, so they may lie before the CA's
+    own.
     """
     serial_number = new_serial_number(os.urandom(_SERIAL_ENTROPY))
     not_before = now.replace(microsecond=0)
@@ -142,9 +141,7 @@ def make_certificate(
 
 
 def uuid7_at(moment: datetime, number: int) -> UUID:
-    """Return a version 7 UUID of this moment; of one moment, ids sort by `number`, below 4096 of
-    them.
-    """
+    """Return a version 7 UUID of this moment; equal moments sort by `number`, below 4096."""
     milliseconds = int(moment.timestamp() * 1000)
     random_bits = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
     return UUID(

@@ -1,6 +1,4 @@
-"""Rows for load tests, in batches, past the use cases but within every constraint; all of them
-marked as seeded.
-"""
+"""Rows for load tests, in batches: without use cases, within every constraint, marked as seeded."""
 
 import secrets
 from collections.abc import Iterator
@@ -41,7 +39,7 @@ _VERSION_OF_ISSUED: Final = 4  # submitted, approved, prepared, issued
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many rows of which kind: requests that wait, and requests that have their certificate."""
+    """The number of rows of each kind: pending requests, and requests with a certificate."""
 
     profile: EnrollmentProfile
     requests: int
@@ -51,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What all batches of one run share."""
+    """Values shared by all batches of one run."""
 
     plan: Plan
     version_id: int
@@ -60,9 +58,7 @@ class _Run:
 
 
 def seed(plan: Plan, *, actor: Actor) -> Iterator[int]:
-    """Write the rows; yields how many were written after each batch, each in its own
-    transaction.
-    """
+    """Write the rows, each batch in its own transaction; yields the count after each batch."""
     version_id = plan.profile.certificate_profile.current_id
     if version_id is None:
         raise LookupError(f"certificate profile {plan.profile.slug} has no version")
@@ -86,7 +82,7 @@ def seed(plan: Plan, *, actor: Actor) -> Iterator[int]:
 
 
 def _write(run: _Run, numbers: range, *, total: int, is_issued: bool) -> None:
-    """Make one batch, then write it: nothing is computed while the transaction is open."""
+    """Build one batch, then write it: nothing is computed while the transaction is open."""
     since = _ISSUED_SINCE if is_issued else _PENDING_SINCE
     requests: list[Row] = []
     certificates: list[Row] = []
@@ -109,7 +105,7 @@ def _write(run: _Run, numbers: range, *, total: int, is_issued: bool) -> None:
 
 
 def _certificate(run: _Run, device: Device, moment: datetime, request: Row) -> Row:
-    """Return the certificate of a request, which gets state and time of it."""
+    """Return the certificate of a request, and set state and time of the request."""
     ca = run.plan.profile.ca
     issuer = issuer_facts(ca.certificate_der)
     serial, period, tbs, der = make_certificate(
@@ -181,8 +177,8 @@ def _transaction(request: Row) -> Row:
     }
 
 
-def _terms(owner: str, found: list[tuple[object, list[str]]]) -> list[Row]:
-    return [{owner: key, "term": term} for key, words in found for term in normalized_terms(words)]
+def _terms(owner: str, lists: list[tuple[object, list[str]]]) -> list[Row]:
+    return [{owner: key, "term": term} for key, texts in lists for term in normalized_terms(texts)]
 
 
 def _words(device: Device, request: Row) -> list[str]:
