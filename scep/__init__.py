@@ -1,1 +1,1 @@
-"""The SCEP door (RFC 8894): HTTP and bytes in, one answer out. No rule of the RA lives here."""
+"""The SCEP door (RFC 8894): bytes over HTTP in, one answer out. Rules of the RA live elsewhere."""

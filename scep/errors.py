@@ -1,10 +1,8 @@
-"""What reading a stranger's bytes may raise: a closed list.
+"""The closed list of errors of readers of untrusted bytes.
 
-Whatever else comes out is a fault of ours, and is counted.
-
-Each reader promises its own few classes; the readers that stand behind another one (names in a
-request, keys in a certificate) promise them to that one. `./portal fuzz` and the tests hold them to
-it.
+Any other error is a fault of the portal, and is counted. Each reader promises its own few classes;
+a reader that uses others (names in a request, keys in a certificate) promises theirs too. `./portal
+fuzz` and the tests check this.
 """
 
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from scep.protocol.errors import Malformed, Refused
 from scep.protocol.requests import BadCertRep
 from scep.query import QueryInvalid
 
-#: By what is read. Nothing else may leave a reader.
+#: The errors of each reader. A reader raises no others.
 PLANNED: Final[Mapping[str, tuple[type[Exception], ...]]] = {
     "query": (QueryInvalid,),
     "message": (Malformed, Refused),
@@ -32,12 +30,11 @@ PLANNED: Final[Mapping[str, tuple[type[Exception], ...]]] = {
 
 
 class TryLater(Exception):
-    """A message is refused for a while only.
+    """A message is refused temporarily.
 
-    No CertRep says that, and a device takes a FAILURE as final: HTTP 503.
-
-    Raised once the requested key has signed its request; `str()` is for the records, the device
-    reads nothing of it.
+    No CertRep can express that, and a device takes a FAILURE as final: the answer is HTTP 503. It
+    is raised only after the requested key has signed its request. `str()` is for the records; the
+    device gets none of it.
     """
 
     def __init__(self, text: str, seconds: int) -> None:

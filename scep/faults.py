@@ -1,4 +1,4 @@
-"""Faults of ours that a message brought to light: counted, and told to nobody but the operator."""
+"""Faults of the portal that a message revealed: counted, and reported to the operator only."""
 
 from collections import deque
 from datetime import datetime
@@ -10,15 +10,15 @@ import structlog
 from approvals.records.refusals import record_unplanned
 
 _log = structlog.get_logger(__name__)
-#: What this process met since it started, newest last: module and line, class of the exception.
+#: Faults of this process since its start, newest last: module and line, class of the exception.
 seen: Final[deque[str]] = deque(maxlen=100)
 
 
 def count(error: Exception, sent: bytes, *, slug: str, address: str, now: datetime) -> None:
-    """Log `scep.unplanned` once, and put it on record for `/readyz` and the doctor.
+    """Log `scep.unplanned` once, and record the fault for `/readyz` and the doctor.
 
-    Class, place in the code and SHA-256 of what was sent; never its content, which may hold a
-    challenge. A fault in recording it, as of a database that is away, takes away the record only.
+    Recorded are class, place in the code and SHA-256 of the message, never its content, which may
+    hold a challenge. If recording fails, as with a database that is away, only the record is lost.
     """
     name, place, digest = type(error).__name__, _place(error), sha256(sent).hexdigest()
     seen.append(f"{place} {name}")
@@ -30,7 +30,7 @@ def count(error: Exception, sent: bytes, *, slug: str, address: str, now: dateti
 
 
 def _place(error: Exception) -> str:
-    """Where it was raised, as module and line."""
+    """Return the module and line that raised the error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""What the portal knows of a message beyond its answer, for the pages of stored messages."""
+"""Facts about a message that its answer does not contain, for the pages of stored messages."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from scep.protocol.signed_data import OuterLayer
 
 @dataclass(slots=True)
 class Notes:
-    """What the pages of stored messages say about an exchange, and what the answer never tells."""
+    """Facts about one exchange for the pages of stored messages; the answer never has them."""
 
     subject: str = ""  # of the certificate request
     cause: str = ""
@@ -20,6 +20,6 @@ class Notes:
     message: PKIMessage | None = None  # once its signature was verified
 
     def of_refusal(self, refusal: Refusal) -> None:
-        """Take over what the RA refused and why."""
+        """Copy refusal and cause of the RA."""
         self.cause, self.number = refusal.real_cause, refusal.number
         self.detail = refusal.detail or ("" if refusal.text == UNIFORM_TEXT else refusal.text)

@@ -1,7 +1,7 @@
-"""The query string of a SCEP request, read as devices write it (RFC 8894 §4.1). PURE.
+"""The query string of a SCEP request, read as devices write it (RFC 8894 §4.1).
 
-Not Django's `request.GET`: devices send raw `+` and `/`, line breaks inside base64, and charsets of
-their own.
+PURE. Django's `request.GET` does not fit: devices send raw `+` and `/`, line breaks inside base64,
+and charsets of their own.
 """
 
 import base64
@@ -25,25 +25,22 @@ _OPERATIONS = {
 
 
 class QueryInvalid(ValueError):
-    """The query cannot be read; the text says what is wrong with it."""
+    """The query cannot be read; the text names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScepQuery:
-    """`operation` in the RFC's spelling, empty where none is given; `message` as percent-decoded
-    bytes.
-    """
+    """`operation` in the RFC's spelling, "" if absent; `message` as percent-decoded bytes."""
 
     operation: str
     message: bytes | None
 
 
 def parse_query(raw: str) -> ScepQuery:
-    """Read a raw query string.
+    """Read a raw query string. Raises QueryInvalid.
 
-    Unknown keys are ignored; an operation given twice, or an unknown one, is refused.
-
-    So are two messages, where the message matters: beside GetCACaps and its like it never does.
+    Unknown keys are ignored; a repeated or unknown operation is refused. Two messages are refused
+    where the message matters, which it never does with GetCACaps and its like.
     """
     values: dict[str, list[bytes]] = {"operation": [], "message": []}
     for part in raw.split("&"):
@@ -60,10 +57,9 @@ def parse_query(raw: str) -> ScepQuery:
 
 
 def decode_message(text: bytes) -> bytes:
-    """Decode the base64 of a GET message: spaces were `+`, line breaks and missing padding do not
-    matter.
+    """Decode the base64 of a GET message: spaces mean `+`; line breaks and padding do not matter.
 
-    Raises QueryInvalid for anything that is not base64 in the standard or the URL-safe alphabet.
+    Raises QueryInvalid for anything but base64 in the standard or the URL-safe alphabet.
     """
     compact = (
         _BLANK.sub(b"", text)

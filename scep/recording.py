@@ -1,4 +1,4 @@
-"""Answer a message, and keep both where there is a reason to (`exchanges.storage`)."""
+"""Answers a message, and stores both if there is a reason (`exchanges.storage`)."""
 
 import time
 from contextlib import suppress

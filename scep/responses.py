@@ -1,6 +1,4 @@
-"""From what the RA says to what goes over the wire: pkiStatus, and the one failInfo table (RFC 8894
-§3.2.1.4).
-"""
+"""Maps the RA's answers to the wire: pkiStatus and the one failInfo table (RFC 8894 §3.2.1.4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,9 +65,7 @@ MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a SUCCESS goes out: what goes with the certificate, by which rules, and under which key
-    to an EC signer.
-    """
+    """The delivery of a SUCCESS: chain, rules, and the wrapping key for an EC signer."""
 
     chain: tuple[bytes, ...] = ()
     rules: MessageRules = STRICT
@@ -77,9 +73,7 @@ class Delivery:
 
 
 def numbered(text: str, number: str) -> str:
-    """Return a failInfoText with the number of the refusal at its end; the text is cut where both
-    do not fit.
-    """
+    """Append the number of the refusal to a failInfoText; the text is cut if both do not fit."""
     end = f" [{number}]" if number else ""
     return text[: MAX_TEXT - len(end)] + end
 
@@ -87,7 +81,7 @@ def numbered(text: str, number: str) -> str:
 def cert_rep_for(
     answer: Certificate | Refusal | None, message: PKIMessage, delivery: Delivery = Delivery()
 ) -> CertRep:
-    """Return the CertRep for an answer of the RA; None is "not yet".
+    """Return the CertRep for an answer of the RA; None means PENDING.
 
     The leaf comes first in a SUCCESS.
     """
@@ -113,9 +107,7 @@ def cert_rep_for(
 
 
 def cert_rep_for_fault(refused: Refused) -> CertRep | None:
-    """Return the CertRep for a message that the codec refused, None where there is nothing to
-    echo.
-    """
+    """Return the CertRep for a message that the codec refused; None if there is nothing to echo."""
     if refused.reply is None:
         return None
     return CertRep(

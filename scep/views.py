@@ -1,5 +1,6 @@
-"""SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects, 200 for whatever a
-CertRep can say.
+"""SCEP over HTTP (RFC 8894 §4): exact content types, no cookies, no redirects.
+
+The status is 200 for everything that a CertRep can express.
 """
 
 import structlog
@@ -34,9 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """Answer any SCEP operation on a profile's address, or on one without a name: the default
-    profile's.
-    """
+    """Answer any SCEP operation on a profile's address, or on the default profile's."""
     if request.method not in ("GET", "HEAD", "POST"):
         return _plain(405, "use GET or POST", Allow="GET, HEAD, POST")
     try:
@@ -67,8 +66,8 @@ def _operate(request: HttpRequest, query: ScepQuery, profile: EnrollmentProfile)
     try:
         return _answer(request, query, profile)
     except RaNotReady:
-        # A CA made by a user who may not make RA keys, or a profile that wants another kind of them
-        # now.
+        # The CA was made by a user who may not make RA keys, or the profile wants another kind of
+        # them now.
         is_split = CertificatesShape(profile.ca_certificates).is_split
         ensure_ra_key(profile.ca, now=timezone.now(), is_split=is_split)
         raise
@@ -97,7 +96,7 @@ def _pki_operation(
 ) -> HttpResponse:
     if (
         request.method == "HEAD"
-    ):  # a safe method must not enroll, and an answer without its body is of no use
+    ):  # a safe method must not enroll, and an answer without its body is useless
         return _plain(405, "use GET or POST for this operation", Allow="GET, POST")
     if request.method == "POST":
         message = request.body
@@ -107,7 +106,7 @@ def _pki_operation(
         raise QueryInvalid("operation is missing" if not query.operation else "message is missing")
     if not message:
         raise Malformed("the message is empty")
-    if len(message) > settings.PORTAL_SCEP_MAX_BYTES:  # by GET; a body was not read
+    if len(message) > settings.PORTAL_SCEP_MAX_BYTES:  # by GET; the body was not read
         return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
     exchange = Exchange(
         profile=profile,
@@ -117,7 +116,7 @@ def _pki_operation(
     )
     try:
         answer = recording.handle_pki_operation(message, exchange, method=request.method or "")
-    except TryLater as busy:  # one text for each cause: which limit it was stands in the audit log
+    except TryLater as busy:  # one text per cause: the audit log names the limit
         return _plain(503, "busy, try again later", **{"Retry-After": str(busy.seconds)})
     return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})
 

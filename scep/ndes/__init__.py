@@ -1,1 +1,1 @@
-"""The page of NDES, for MDMs that read one-time challenges off it."""
+"""The NDES page, from which MDMs read one-time challenges."""

@@ -1,8 +1,8 @@
-"""The page of NDES as its readers know it, byte by byte, and the credentials they send. PURE.
+"""The NDES page, byte for byte as its readers expect it, and the credentials they send.
 
-MDMs look for these sentences with regular expressions (docs/ndes.md), so nothing here is worded
-anew: the phrases, the spaces around `<B>`, and that nothing before the challenge is 16 hexadecimal
-digits in a row.
+PURE. MDMs search for these sentences with regular expressions (docs/ndes.md), so the wording is
+fixed: the phrases, the spaces around `<B>`, and no 16 hexadecimal digits in a row before the
+challenge.
 """
 
 import base64
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 
-#: Longer ones are nobody's; a slow hash is not run over them.
+#: Longer credentials are invalid; no slow hash is computed over them.
 _MAX_HEADER = 1024
 _HEAD = (
     '<HTML><Head><Meta HTTP-Equiv="Content-Type" Content="text/html; charset=UTF-8">'
@@ -32,8 +32,9 @@ class BasicCredentials:
 
 
 def parse_basic(header: str) -> BasicCredentials | None:
-    """Return what an `Authorization` header says, UTF-8 as our 401 asks for; None for anything else
-    than Basic.
+    """Return the credentials in an `Authorization` header; None for anything other than Basic.
+
+    They are UTF-8, as the 401 asks for.
     """
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic" or len(header) > _MAX_HEADER:
@@ -51,8 +52,7 @@ def challenge_page(
 ) -> bytes:
     """Return the page with a fresh challenge.
 
-    The thumbprint is the SHA-256 of the CA certificate; NDES shows MD5, which nobody should compare
-    any more.
+    The thumbprint is the SHA-256 of the CA certificate; NDES shows MD5, which is unsafe to compare.
     """
     minutes = int(lifetime.total_seconds() // 60)
     return _page(
@@ -69,7 +69,7 @@ def challenge_page(
 
 
 def cache_full_page(*, lifetime: timedelta, encoding: str) -> bytes:
-    """Return the page that says that as many challenges wait unused as may."""
+    """Return the page for an account with the maximum of unused challenges."""
     minutes = int(lifetime.total_seconds() // 60)
     return _page(
         "<P> The password cache is full. <P> Network Device Enrollment Service stores unused "
@@ -81,7 +81,7 @@ def cache_full_page(*, lifetime: timedelta, encoding: str) -> bytes:
 
 
 def no_permission_page(*, encoding: str) -> bytes:
-    """Return the page that says that this account gets no challenge."""
+    """Return the page for an account that may not get challenges."""
     return _page(
         "<P> You do not have sufficient permission to enroll with SCEP. Please contact your system "
         "administrator. </P>",

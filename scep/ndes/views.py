@@ -1,6 +1,4 @@
-"""`/certsrv/mscep_admin/`: the page on which NDES shows one-time challenges, for MDMs that read it
-there.
-"""
+"""`/certsrv/mscep_admin/`: the page on which NDES shows one-time challenges to MDMs."""
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -32,8 +30,9 @@ _TRY_AGAIN_SECONDS = "60"
 
 
 def mscep_admin(request: HttpRequest) -> HttpResponse:
-    """Answer each GET or POST of an account with a fresh challenge; a HEAD would make one that
-    nobody sees.
+    """Answer each GET or POST of an account with a fresh challenge.
+
+    HEAD is refused: its challenge would be lost.
     """
     if request.method not in ("GET", "POST"):
         return _plain(405, "use GET", Allow="GET, POST")
@@ -76,9 +75,7 @@ def _told(answer: NdesAnswer) -> HttpResponse:
 
 
 def _content_type(account: NdesAccount) -> str:
-    """`text/html` alone for UTF-16, as IIS sends it: readers know its encoding, and some break on a
-    charset.
-    """
+    """Return `text/html` alone for UTF-16, as IIS does: some readers break on a charset."""
     return "text/html; charset=utf-8" if account.encoding == NdesEncoding.UTF_8 else "text/html"
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 def capabilities(*, renewal: bool, next_ca: bool, legacy: bool) -> bytes:
     """One keyword a line, in an order that real clients read. `legacy` adds 3DES and SHA-1.
 
-    SHA-384 is no keyword of the RFC, but strongSwan before 5.9.11 enrolls with its defaults only
-    when it is listed.
+    SHA-384 is not a keyword of the RFC, but strongSwan before 5.9.11 enrolls with its defaults only
+    if it is listed.
     """
     keywords = [
         ("AES", True),

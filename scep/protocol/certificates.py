@@ -1,8 +1,7 @@
-"""What SCEP needs of a certificate, read from its own bytes without judging the rest.
+"""The few parts of a certificate that SCEP needs, read without judging the rest.
 
 Devices send certificates that strict parsers refuse (X.509 v1, 32-byte serial numbers, unknown
-critical extensions); nothing but the key matters here (RFC 8894 section 2.3), so nothing else is
-looked at.
+critical extensions). Only the key matters here (RFC 8894 section 2.3), so nothing else is checked.
 """
 
 from __future__ import annotations
@@ -50,11 +49,14 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey
 
 
 class UnusableKeyError(ValueError):
-    """The public key is of a kind or size that nothing here verifies with or encrypts to."""
+    """The public key has a kind or size with which the portal cannot verify or encrypt."""
 
 
 def read_certificate(der: bytes) -> SignerCertificate:
-    """Names, serial number and key of an X.509 certificate of any version. Raises Asn1Error."""
+    """Return names, serial number and key of an X.509 certificate of any version.
+
+    Raises Asn1Error.
+    """
     tbs = _tbs_members(der)
     issuer, subject = expect(tbs[2], SEQUENCE).raw, expect(tbs[4], SEQUENCE).raw
     key_algorithm, spki = _read_spki(tbs[5])
@@ -71,14 +73,14 @@ def read_certificate(der: bytes) -> SignerCertificate:
 
 
 def issuer_and_serial(certificate: SignerCertificate) -> bytes:
-    """IssuerAndSerialNumber (RFC 5652 section 10.2.4), copied byte by byte from the certificate."""
+    """Return the IssuerAndSerialNumber (RFC 5652 section 10.2.4), copied from the certificate."""
     return der_sequence(certificate.issuer_der, certificate.serial_der)
 
 
 def read_issuer_and_serial(der: bytes) -> tuple[bytes, bytes]:
-    """The complete Name and INTEGER of an IssuerAndSerialNumber (RFC 5652 section 10.2.4).
+    """Return the complete Name and INTEGER of an IssuerAndSerialNumber. Raises Asn1Error.
 
-    Raises Asn1Error.
+    See RFC 5652 section 10.2.4.
     """
     prescan(der)
     members = sequence(parse_exact(der))
@@ -88,7 +90,7 @@ def read_issuer_and_serial(der: bytes) -> tuple[bytes, bytes]:
 
 
 def subject_key_identifier(der: bytes) -> bytes | None:
-    """The SubjectKeyIdentifier extension of a certificate, if it has one. Raises Asn1Error."""
+    """Return the SubjectKeyIdentifier of a certificate, if it has one. Raises Asn1Error."""
     for member in _tbs_members(der)[6:]:
         if member.tag == _EXTENSIONS_TAG:
             for extension in sequence(explicit(member, _EXTENSIONS_TAG)):
@@ -100,9 +102,9 @@ def subject_key_identifier(der: bytes) -> bytes | None:
 
 @lru_cache(maxsize=512)
 def load_public_key(spki_der: bytes) -> PublicKey:
-    """The RSA or EC key of a SubjectPublicKeyInfo.
+    """Return the RSA or EC key of a SubjectPublicKeyInfo. Raises UnusableKeyError.
 
-    Sizes are bounded before any arithmetic. Raises UnusableKeyError.
+    Sizes are bounded before any arithmetic.
     """
     try:
         algorithm, bits = sequence(parse_exact(spki_der), 2)[:2]
@@ -111,7 +113,7 @@ def load_public_key(spki_der: bytes) -> PublicKey:
             _check_rsa_size(bit_string(bits))
         elif (
             kind != EC_PUBLIC_KEY
-        ):  # also RSA under the name of PSS, which would come past the size
+        ):  # RSA under the name of PSS too, which would otherwise bypass the size check
             raise Asn1Error("neither RSA nor EC")
         return cast("PublicKey", load_der_public_key(spki_der))
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -119,9 +121,7 @@ def load_public_key(spki_der: bytes) -> PublicKey:
 
 
 def _tbs_members(der: bytes) -> list[TLV]:
-    """The members of the TBSCertificate from serialNumber on, whether or not a version stands
-    before it.
-    """
+    """The members of the TBSCertificate from serialNumber on, with or without a version."""
     members = sequence(sequence(parse_exact(der), 1)[0], 6)
     members = members[1:] if members[0].tag == _VERSION_TAG else members
     if len(members) < 6:

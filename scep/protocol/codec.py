@@ -1,8 +1,7 @@
-"""Bytes to PKIMessage, CertRep to bytes: the outer layer of SCEP (RFC 8894 sections 3.1, 3.2 and
-3.3.2).
+"""Decodes PKIMessages and encodes CertReps: the outer layer of SCEP (RFC 8894, 3.1 to 3.3.2).
 
-Checks run from cheap and public to expensive: size and nesting, structure, what an answer must
-echo, digest algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
+Checks run from cheap and public to expensive: size and nesting, structure, the fields an answer
+must echo, digest algorithm, signature, attributes. Nothing is decrypted here (see `envelope`).
 """
 
 from __future__ import annotations
@@ -133,9 +132,9 @@ def encode_cert_rep(
     entropy: Entropy,
     empty_content: EmptyContent = "octets",
 ) -> bytes:
-    """The signed answer as DER. `entropy` gives the sender nonce, the content key and the IV.
+    """Return the signed answer as DER. `entropy` gives sender nonce, content key and IV.
 
-    `empty_content` is the spelling of an answer that delivers nothing (RFC 8894 sections 3.3.2.2
+    `empty_content` is the encoding of an answer that delivers nothing (RFC 8894 sections 3.3.2.2
     and 3.3.2.3).
     """
     content = b""
@@ -170,7 +169,7 @@ def _sealed(rep: CertRep, recipient: SignerCertificate, entropy: Entropy) -> byt
 
 
 def _without_trailing_bytes(message: bytes) -> bytes:
-    """The message without the NUL, CR and LF that some clients append."""
+    """Return the message without the NUL, CR and LF that some clients append."""
     end = prescan_prefix(message)
     if message[end:].strip(_TRAILING):
         raise Asn1Error(f"trailing bytes: {len(message) - end} after the message")
@@ -178,9 +177,9 @@ def _without_trailing_bytes(message: bytes) -> bytes:
 
 
 def _reply_context(signer: SignerInfo, rules: MessageRules) -> ReplyContext:
-    """What an answer echoes.
+    """Return the fields that an answer echoes.
 
-    Without a readable transactionID there is no answer: raises Malformed.
+    Raises Malformed without a readable transactionID: then there is no answer.
     """
     tlv = signer.single(ATTR_TRANSACTION_ID)
     if tlv is None or tlv.tag not in _TEXT_TAGS:
@@ -239,8 +238,9 @@ def _verified_message(
 
 
 def _check_time(signer: SignerInfo, rules: MessageRules) -> None:
-    """signingTime within its bounds, where the profile has any; then it must be there (RFC 8894
-    section 3.2.1.4).
+    """Check signingTime against the profile's bounds, if any (RFC 8894 section 3.2.1.4).
+
+    With bounds the attribute is required.
     """
     if rules.signed_between is None:
         return
@@ -260,7 +260,7 @@ def _check_time(signer: SignerInfo, rules: MessageRules) -> None:
 
 
 def _time(tlv: TLV) -> datetime:
-    """UTCTime or GeneralizedTime to the second, in UTC (RFC 5652 section 11.3).
+    """Parse UTCTime or GeneralizedTime to the second, in UTC (RFC 5652 section 11.3).
 
     Raises Refused badTime.
     """
@@ -268,7 +268,7 @@ def _time(tlv: TLV) -> datetime:
         return datetime.strptime(tlv.value.decode("ascii"), _TIME_FORMS.get(tlv.tag, "")).replace(
             tzinfo=UTC
         )
-    except ValueError as error:  # UnicodeDecodeError is one
+    except ValueError as error:  # UnicodeDecodeError is a ValueError
         text = (
             "signingTime is not readable: UTCTime or GeneralizedTime with seconds and Z is needed"
         )
@@ -276,8 +276,9 @@ def _time(tlv: TLV) -> datetime:
 
 
 def _message_type(signer: SignerInfo) -> MessageType:
-    """A request's messageType: a decimal number without sign or leading zero (RFC 8894 section
-    3.2.1.2).
+    """Return the messageType: a decimal number without sign or leading zero.
+
+    See RFC 8894 section 3.2.1.2.
     """
     tlv = signer.single(ATTR_MESSAGE_TYPE)
     if tlv is None or tlv.tag not in _TEXT_TAGS:

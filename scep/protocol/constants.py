@@ -1,6 +1,4 @@
-"""Numbers and names of SCEP (RFC 8894) and of the CMS parts it uses (RFC 5652), as complete DER
-values.
-"""
+"""Numbers and names of SCEP (RFC 8894) and the parts of CMS it uses (RFC 5652), as DER."""
 
 from __future__ import annotations
 
@@ -11,14 +9,14 @@ from ca.x509.asn1 import DER_NULL, der_oid, der_sequence
 
 DigestName = Literal["sha1", "sha256", "sha384", "sha512"]
 CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "3des-cbc"]
-#: How content that is not there is written: as an OCTET STRING of no octets, or not at all.
+#: Encoding of empty content: as an OCTET STRING without octets, or absent.
 EmptyContent = Literal["octets", "absent"]
 
 
 class MessageType(IntEnum):
     """messageType, RFC 8894 section 3.2.1.2.
 
-    Every other number, 18 of the old drafts included, is an error.
+    Every other number, including 18 of the old drafts, is an error.
     """
 
     CERT_REP = 3
@@ -48,7 +46,7 @@ class FailInfo(IntEnum):
 
     @property
     def spelled(self) -> str:
-        """As the RFC writes it: badCertId."""
+        """The spelling of the RFC, such as badCertId."""
         first, *others = self.name.lower().split("_")
         return first + "".join(map(str.capitalize, others))
 
@@ -180,7 +178,7 @@ MIN_PBKDF2_SALT: Final = 8
 MAX_PBKDF2_SALT: Final = 64
 MAX_PBKDF2_ITERATIONS: Final = 1_000_000  # a third of a second
 
-# AlgorithmIdentifiers as written. Some clients read nothing but these spellings: NULL parameters,
+# AlgorithmIdentifiers as written. Some clients read only these encodings: NULL parameters,
 # rsaEncryption.
 RSA_ENCRYPTION_ALGORITHM: Final = der_sequence(RSA_ENCRYPTION, DER_NULL)
 DIGEST_ALGORITHMS: Final[dict[DigestName, bytes]] = {

@@ -1,10 +1,9 @@
-"""pkcsPKIEnvelope: CMS EnvelopedData around the messageData (RFC 8894 section 3.1, RFC 5652 section
-6).
+"""pkcsPKIEnvelope: CMS EnvelopedData around the messageData (RFC 8894 3.1, RFC 5652 6).
 
-Opening somebody's envelope must not tell what was wrong with it. Facts everybody can read in the
-message (the algorithms named) are refused by name before any decryption; everything after that is
-one refusal, and a content key of the wrong length is replaced by a random one, so that bad RSA
-padding ends like bad content (RFC 3218 section 2.3.2).
+The law for everything here is in `scep.protocol.errors.unreadable`: opening an envelope must not
+tell what was wrong with it. Public facts (the named algorithms) are refused by name before any
+decryption. Every later failure is one refusal, and a content key of the wrong length is replaced by
+a random one, so that bad RSA padding ends like bad content (RFC 3218 section 2.3.2).
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ _OAEP_HASHES: Final = {SHA_1: "sha1"} | {
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """An EnvelopedData taken apart, sizes checked."""
+    """A parsed EnvelopedData, sizes checked."""
 
     recipients: tuple[TLV, ...]
     cipher: CipherName
@@ -107,7 +106,7 @@ def open_envelope(
     entropy: Entropy,
     rules: MessageRules = STRICT,
 ) -> bytes:
-    """The messageData inside, one well-formed BER value. At most one RSA operation is done.
+    """Return the messageData, one well-formed BER value; does at most one RSA operation.
 
     Raises Refused: badAlg for algorithms refused by name, `Unreadable` for everything else. The
     parser of the messageData raises `Unreadable` too for what cannot be parsed.
@@ -142,34 +141,31 @@ def open_content(
 
 
 def answer_cipher(message: PKIMessage, rules: MessageRules = STRICT) -> CipherName:
-    """What the answer to a message is encrypted with: 3DES for 3DES where that is allowed, AES-128
-    for all others.
+    """Return the cipher of an answer: 3DES for 3DES where that is allowed, else AES-128.
 
-    Nothing is decrypted for it: the name of the cipher stands in the open.
+    Nothing is decrypted for it: the cipher's name is public.
     """
     try:
         is_legacy = (
             rules.legacy_algorithms and _read_sealed(message.envelope, rules).cipher == "3des-cbc"
         )
-    except (Refused, Asn1Error):  # of a poll: nobody looked into its envelope before
+    except (Refused, Asn1Error):  # of a poll, whose envelope was not opened before
         is_legacy = False
     return "3des-cbc" if is_legacy else "aes-128-cbc"
 
 
 def addressed_recipient(message: PKIMessage, recipients: Sequence[RecipientT]) -> RecipientT | None:
-    """Which of our keys a message is encrypted to, as it says itself; None where it names none.
+    """Return the key that a message names as its recipient, or None. Nothing is decrypted.
 
-    Nothing is decrypted.
-
-    It is the one that `open_envelope` would use; who signs the answer follows from it, also where
+    `open_envelope` would use the same key. It determines the signer of the answer, also where
     nothing is opened.
     """
     try:
         infos, _ = _read_enveloped(message.envelope)
-        found = _named(_transports(infos), recipients)
+        match = _named(_transports(infos), recipients)
     except (Asn1Error, Refused):
         return None
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def seal_envelope(
@@ -179,8 +175,7 @@ def seal_envelope(
     *,
     entropy: Entropy,
 ) -> bytes:
-    """Encrypt to the RSA key of a certificate: EnvelopedData version 0, issuerAndSerialNumber, PKCS
-    #1 v1.5.
+    """Encrypt to the RSA key of a certificate: EnvelopedData version 0, PKCS #1 v1.5.
 
     Raises UnusableKeyError when the key is not RSA.
     """
@@ -207,7 +202,7 @@ def seal_for_password(
     *,
     entropy: Entropy,
 ) -> bytes:
-    """Encrypt to who knows a password: EnvelopedData version 3 with one PasswordRecipientInfo."""
+    """Encrypt under a password: EnvelopedData version 3 with one PasswordRecipientInfo."""
     content_key = entropy(CIPHER_KEY_BYTES[cipher])
     recipient = encode_password_recipient(content_key, password_key, entropy=entropy)
     encrypted = _encrypted_content(content, content_key, cipher, entropy)
@@ -217,11 +212,9 @@ def seal_for_password(
 
 
 def open_with_password(envelope: bytes, password: str, rules: MessageRules = STRICT) -> bytes:
-    """Decrypt a ContentInfo with EnvelopedData for one password.
+    """Decrypt a ContentInfo with EnvelopedData under one password, for one recipient only.
 
-    Raises Refused badAlg, else Asn1Error.
-
-    One recipient alone: each costs a stretching.
+    Each recipient would cost a key derivation. Raises Refused badAlg, else Asn1Error.
     """
     sealed = _read_sealed(envelope, rules)
     if len(sealed.recipients) != 1:
@@ -244,7 +237,7 @@ def _encrypted_content(content: bytes, key: bytes, cipher: CipherName, entropy: 
 
 
 def _opened(sealed: _Sealed, key: bytes) -> bytes:
-    """The content, one well-formed BER value. Raises Asn1Error."""
+    """Return the content, one well-formed BER value. Raises Asn1Error."""
     decryptor = Cipher(_block_cipher(sealed.cipher, key), CBC(sealed.iv)).decryptor()
     padded = decryptor.update(sealed.ciphertext) + decryptor.finalize()
     count = padded[-1]
@@ -292,7 +285,7 @@ def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
     cipher, iv = _read_cipher(sequence(algorithm, 1), rules)
     body = octets(ciphertext) if ciphertext.tag & ~CONSTRUCTED == _ENCRYPTED_CONTENT_TAG else b""
     size = _block_size(cipher)
-    if content_type.raw != ID_DATA:  # it stands in the open, so its sender may read it
+    if content_type.raw != ID_DATA:  # public, so its sender may read it
         text = (
             f"contentType of the encrypted content is {_type_name(content_type)}: id-data is needed"
         )
@@ -317,24 +310,22 @@ def _read_cipher(algorithm: list[TLV], rules: MessageRules) -> tuple[CipherName,
 
 
 def _choose(infos: Sequence[TLV], recipients: Sequence[Recipient]) -> tuple[list[TLV], Recipient]:
-    """Members of the KeyTransRecipientInfo to decrypt, and the key for it.
+    """Return the KeyTransRecipientInfo to decrypt, and its key.
 
-    That is the first which names one of our keys; or the only one there is, when there is one key:
-    names go stale or are re-encoded on the way.
+    The first that names a key of the profile; or the only one, if there is one key: names go stale
+    or are re-encoded on the way.
     """
     transports = _transports(infos)
-    found = _named(transports, recipients)
-    if found is not None:
-        return found
+    match = _named(transports, recipients)
+    if match is not None:
+        return match
     if len(infos) == len(transports) == len(recipients) == 1:
         return transports[0], recipients[0]
     raise Asn1Error("no recipient is an RA certificate of this CA")
 
 
 def named_recipients(envelope: bytes) -> tuple[bytes, ...]:
-    """Whom an envelope is for, as it says itself: IssuerAndSerialNumber in DER, or a key
-    identifier.
-    """
+    """Return the recipients that an envelope names: IssuerAndSerialNumber or key identifier."""
     try:
         infos, _ = _read_enveloped(envelope)
         rids = [transport[1] for transport in _transports(infos)]
@@ -347,19 +338,19 @@ def named_recipients(envelope: bytes) -> tuple[bytes, ...]:
 
 
 def _type_name(tlv: TLV) -> str:
-    """The name of a content type of CMS, or its dotted form."""
+    """Return the name of a content type of CMS, or its dotted form."""
     return CONTENT_TYPES.get(tlv.raw) or oid(tlv)
 
 
 def _transports(infos: Sequence[TLV]) -> list[list[TLV]]:
-    """The members of each KeyTransRecipientInfo."""
+    """Return the members of each KeyTransRecipientInfo."""
     return [sequence(tlv, 4) for tlv in infos if tlv.tag == SEQUENCE]
 
 
 def _named(
     transports: Sequence[list[TLV]], recipients: Sequence[RecipientT]
 ) -> tuple[list[TLV], RecipientT] | None:
-    """The first KeyTransRecipientInfo that names one of our keys, and that key."""
+    """Return the first KeyTransRecipientInfo that names one of these keys, and the key."""
     for transport in transports:
         for recipient in recipients:
             if _is_for(transport[1], recipient):
@@ -374,7 +365,7 @@ def _is_for(rid: TLV, recipient: Recipient) -> bool:
 
 
 def _read_key_transport(algorithm: list[TLV]) -> str | None:
-    """The OAEP hash, or None for PKCS #1 v1.5. Raises Refused badAlg for anything else."""
+    """Return the OAEP hash, or None for PKCS #1 v1.5. Raises Refused badAlg for anything else."""
     if algorithm[0].raw == RSA_ENCRYPTION:
         return None
     if algorithm[0].raw == RSA_OAEP:
@@ -383,9 +374,7 @@ def _read_key_transport(algorithm: list[TLV]) -> str | None:
 
 
 def _read_oaep(algorithm: list[TLV]) -> str:
-    """RSAES-OAEP-params (RFC 4055 section 4.1): one hash for OAEP and MGF1, SHA-1 or SHA-256, no
-    label.
-    """
+    """RSAES-OAEP-params (RFC 4055 4.1): one hash for OAEP and MGF1 (SHA-1, SHA-256), no label."""
     members = sequence(algorithm[1]) if len(algorithm) > 1 else []
     parameters = {tlv.tag & 0x1F: sequence(explicit(tlv, tlv.tag), 1) for tlv in members}
     hash_oid = parameters[0][0].raw if 0 in parameters else SHA_1

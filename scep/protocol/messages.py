@@ -1,7 +1,4 @@
-"""What a SCEP message says, once nobody has to look at ASN.1 any more.
-
-An inconsistent CertRep cannot exist.
-"""
+"""Decoded SCEP messages; callers need no ASN.1. An inconsistent CertRep cannot exist."""
 
 from __future__ import annotations
 
@@ -17,10 +14,10 @@ Entropy = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class MessageRules:
-    """What a profile makes of messages; the default is the strict one.
+    """A profile's rules for messages; the default is strict.
 
     `legacy_algorithms` accepts SHA-1 and 3DES, never MD5 or DES. `signed_between` are the bounds of
-    signingTime; where it is None, that attribute is not looked at.
+    signingTime; with None that attribute is ignored.
     """
 
     legacy_algorithms: bool = False
@@ -34,10 +31,8 @@ STRICT: Final = MessageRules()
 class SignerCertificate:
     """The certificate whose key signed a message.
 
-    `serial_der` is a complete INTEGER, the names complete Names.
-
-    `spki_der` of an RSA key always has NULL parameters, so that one key has one `spki_sha256`
-    however it was wrapped.
+    `serial_der` is a complete INTEGER, the names are complete Names. `spki_der` of an RSA key
+    always has NULL parameters, so that one key has one `spki_sha256` in any encoding.
     """
 
     der: bytes = field(repr=False)
@@ -52,8 +47,9 @@ class SignerCertificate:
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """What a CertRep has to echo: transactionID as received, tag included, and the sender's nonce
-    (may be empty).
+    """The fields a CertRep echoes: transactionID as received, tag included, and sender nonce.
+
+    The nonce may be empty.
     """
 
     transaction_id: str
@@ -66,9 +62,8 @@ class ReplyContext:
 class PKIMessage:
     """A request whose outer signature has been verified.
 
-    `envelope` is the inner ContentInfo, still encrypted.
-
-    `transaction_id_tlv` is the transactionID as received, tag included.
+    `envelope` is the inner ContentInfo, still encrypted. `transaction_id_tlv` is the transactionID
+    as received, tag included.
     """
 
     message_type: MessageType
@@ -81,7 +76,7 @@ class PKIMessage:
 
     @property
     def reply(self) -> ReplyContext:
-        """What every answer to this message echoes."""
+        """The fields that every answer to this message echoes."""
         return ReplyContext(
             transaction_id=self.transaction_id,
             transaction_id_tlv=self.transaction_id_tlv,
@@ -103,18 +98,16 @@ class Recipient(Protocol):
     @property
     def ski(self) -> bytes: ...
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        """RSA decryption, PKCS #1 v1.5 when `oaep_hash` is None, with implicit rejection of bad
-        padding.
+        """RSA decryption (PKCS #1 v1.5 if `oaep_hash` is None); bad padding is rejected implicitly.
 
-        ValueError only for what everybody may know (wrong length, number too large) and for OAEP.
+        Raises ValueError for public faults only (wrong length, number too large) and for OAEP.
         """
 
 
 class ResponseSigner(Protocol):
-    """The certificate and key that sign a message: PKCS #1 v1.5 or ECDSA over `data` with the
-    digest named.
+    """Certificate and key that sign a message: PKCS #1 v1.5 or ECDSA over `data`.
 
-    The RA's are RSA: every client can verify that, and encrypt to it.
+    The RA's key is RSA: every client can verify that, and encrypt to it.
     """
 
     @property
@@ -124,9 +117,7 @@ class ResponseSigner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PasswordKey:
-    """A wrapping key that was stretched from a challengePassword, and with which salt and count
-    (`password`).
-    """
+    """A wrapping key derived from a challengePassword, with its salt and count (`password`)."""
 
     salt: bytes
     iterations: int
@@ -135,11 +126,10 @@ class PasswordKey:
 
 @dataclass(frozen=True, slots=True)
 class CertRep:
-    """An answer, RFC 8894 section 3.3.2: `fail_info` exactly with FAILURE, something to deliver
-    exactly with SUCCESS.
+    """An answer (RFC 8894 3.3.2): `fail_info` exactly with FAILURE, a delivery with SUCCESS.
 
-    `recipient` is the certificate that signed the request; its RSA key encrypts what is delivered.
-    For a key that cannot do that, `password_key` does.
+    `recipient` is the certificate that signed the request; its RSA key encrypts the delivery. For a
+    key that cannot encrypt, `password_key` does.
     """
 
     reply: ReplyContext

@@ -1,10 +1,8 @@
-"""PasswordRecipientInfo: a content key under a password, for who cannot decrypt with a key (RFC
-8894 section 3.1).
+"""PasswordRecipientInfo: a content key under a password, for keys that cannot decrypt.
 
-The password is the challengePassword. A key is stretched from it (PBKDF2, RFC 8018), and with that
-the content key is wrapped as RFC 3211 section 2.3 says: a length, three octets that check
-themselves, padding, encrypted twice in CBC, so that no octet can be changed without changing all of
-them.
+See RFC 8894 section 3.1. The password is the challengePassword. A wrapping key is derived from it
+(PBKDF2, RFC 8018), and wraps the content key as in RFC 3211 section 2.3: a length, three check
+octets, padding, encrypted twice in CBC, so that changing any octet changes all of them.
 """
 
 from __future__ import annotations
@@ -51,8 +49,8 @@ from scep.protocol.constants import (
 )
 from scep.protocol.messages import Entropy, PasswordKey
 
-#: Of what is written. Measured: 15 ms, and a device's password is stretched once in a process, not
-#: for every answer.
+#: For encoding. Measured: 15 ms; a device's password is stretched once per process, not for every
+#: answer.
 ITERATIONS: Final = 50_000
 SALT_BYTES: Final = 16
 PASSWORD_RECIPIENT_TAG: Final = CONTEXT | CONSTRUCTED | 3
@@ -64,9 +62,7 @@ _VERSION_0: Final = b"\x02\x01\x00"
 
 
 def stretch_password(password: str, *, salt: bytes, iterations: int = ITERATIONS) -> PasswordKey:
-    """The wrapping key of a challengePassword: its UTF-8 octets through PBKDF2 with
-    HMAC-SHA-256.
-    """
+    """Return the wrapping key of a challengePassword (UTF-8): PBKDF2 with HMAC-SHA-256."""
     size = CIPHER_KEY_BYTES[_KEK_CIPHER]
     return PasswordKey(
         salt, iterations, hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations, size)
@@ -93,11 +89,10 @@ def encode_password_recipient(
 
 
 def open_password_recipient(tlv: TLV, password: str) -> bytes:
-    """The content key of a PasswordRecipientInfo.
+    """Return the content key of a PasswordRecipientInfo. Raises Asn1Error.
 
-    Everything is bounded before anything is stretched. Raises Asn1Error.
-
-    A wrong password and a wrapping that was changed look alike.
+    All parameters are bounded before the key derivation. A wrong password and a changed wrapping
+    look the same.
     """
     members = children(expect(tlv, PASSWORD_RECIPIENT_TAG))
     if len(members) != 4 or integer(members[0]) != 0:
@@ -122,10 +117,7 @@ def wrap_key(content_key: bytes, kek: bytes, iv: bytes, *, entropy: Entropy) -> 
 
 
 def unwrap_key(wrapped: bytes, kek: bytes, iv: bytes) -> bytes:
-    """RFC 3211 section 2.3.2.
-
-    Raises Asn1Error for a length that cannot be, and where the check does not hold.
-    """
+    """RFC 3211 section 2.3.2. Raises Asn1Error for an impossible length and a failed check."""
     if len(wrapped) < 2 * AES_BLOCK_BYTES or len(wrapped) % AES_BLOCK_BYTES:
         raise Asn1Error(f"wrapped key of {len(wrapped)} bytes: two blocks or more are needed")
     before, last = wrapped[:-AES_BLOCK_BYTES], wrapped[-AES_BLOCK_BYTES:]
@@ -152,9 +144,7 @@ def _read_wrapping(tlv: TLV) -> tuple[CipherName, bytes]:
 
 
 def _derived(tlv: TLV, password: str, size: int) -> bytes:
-    """PBKDF2-params (RFC 8018 appendix A.2): salt, count, length if given, and a PRF, HMAC-SHA-1 if
-    none is.
-    """
+    """PBKDF2-params (RFC 8018 A.2): salt, count, optional length, PRF (default HMAC-SHA-1)."""
     algorithm, parameters = _two(children(expect(tlv, _DERIVATION_TAG)))
     if algorithm.raw != PBKDF2:
         raise Asn1Error("key derivation: PBKDF2 is needed")

@@ -1,6 +1,4 @@
-"""The client's half of SCEP: requests out, CertReps in (RFC 8894 sections 3.3.1, 3.3.3 and
-3.3.2).
-"""
+"""The client's half of SCEP: encodes requests, decodes CertReps (RFC 8894 3.3.1 to 3.3.3)."""
 
 from __future__ import annotations
 
@@ -53,14 +51,12 @@ _CERT_REP: Final = str(int(MessageType.CERT_REP))
 
 
 class BadCertRep(ScepProtocolError):
-    """An answer that a client must not believe: unreadable, wrongly signed, or not for this
-    request.
-    """
+    """An answer that a client must not trust: unreadable, wrongly signed, or misdirected."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestParameters:
-    """What a client chooses for one message.
+    """The client's choices for one message.
 
     `recipient_certificate_der` is the RA's certificate.
     """
@@ -75,7 +71,7 @@ class RequestParameters:
 
 @dataclass(frozen=True, slots=True)
 class SentRequest:
-    """A request and what its answer must repeat."""
+    """A request, and the fields that its answer must repeat."""
 
     der: bytes = field(repr=False)
     transaction_id: str
@@ -84,8 +80,9 @@ class SentRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCertRep:
-    """A verified answer. `certificates` and `crls` are DER in the order received, empty unless
-    SUCCESS.
+    """A verified answer.
+
+    `certificates` and `crls` are DER in received order, empty unless SUCCESS.
     """
 
     status: PKIStatus
@@ -119,9 +116,7 @@ def encode_request(
 
 @dataclass(frozen=True, slots=True)
 class _Keyring:
-    """What opens an answer: a key that decrypts, or for one that cannot the challengePassword of
-    the request.
-    """
+    """The secret that opens an answer: a decryption key, or the request's challengePassword."""
 
     recipient: Recipient
     password: str | None = field(default=None, repr=False)
@@ -137,10 +132,9 @@ def decode_cert_rep(
     password: str | None = None,
     rules: MessageRules = STRICT,
 ) -> ReceivedCertRep:
-    """Verify an answer to `sent`: signed by a trusted RA certificate, same transactionID, our
-    nonce; open a SUCCESS.
+    """Verify an answer to `sent` (trusted RA signature, transactionID, nonce), and open a SUCCESS.
 
-    With a `password` it is that which opens it, not the recipient's key. Raises BadCertRep.
+    With a `password`, that opens it instead of the recipient's key. Raises BadCertRep.
     """
     try:
         prescan(der)
@@ -150,7 +144,7 @@ def decode_cert_rep(
 
 
 def read_certificates(der: bytes) -> tuple[bytes, ...]:
-    """The certificates of a degenerate SignedData (GetCACert), in the order received.
+    """Return the certificates of a degenerate SignedData (GetCACert), in received order.
 
     Raises BadCertRep.
     """
@@ -162,10 +156,9 @@ def read_certificates(der: bytes) -> tuple[bytes, ...]:
 
 
 def decode_next_certificates(der: bytes, *, trusted: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The certificates of a GetNextCACert answer, signed first by a trusted CA certificate (RFC
-    8894 section 4.7.1).
+    """Return the certificates of a GetNextCACert answer, first signed by a trusted CA.
 
-    What stands beside that signature decides nothing. Raises BadCertRep.
+    See RFC 8894 section 4.7.1. Further signatures decide nothing. Raises BadCertRep.
     """
     try:
         prescan(der)
@@ -218,7 +211,7 @@ def _decode_cert_rep(
 def _opened(envelope: bytes, keyring: _Keyring) -> bytes:
     if keyring.password is not None:
         return open_with_password(envelope, keyring.password, keyring.rules)
-    # A key of the wrong length may become any key here: a client is no decryption oracle for
+    # A key of the wrong length may become any key here: a client is not a decryption oracle for
     # others.
     return open_content(envelope, (keyring.recipient,), bytes, keyring.rules)
 

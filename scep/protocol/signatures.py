@@ -1,6 +1,4 @@
-"""Verification of a SignerInfo (RFC 5652 sections 5.4 and 5.6, RFC 4056 for PSS, RFC 5754 for
-SHA-2).
-"""
+"""Verifies a SignerInfo (RFC 5652 5.4 and 5.6, RFC 4056 for PSS, RFC 5754 for SHA-2)."""
 
 from __future__ import annotations
 
@@ -61,21 +59,21 @@ HASHES: Final[dict[DigestName, hashes.HashAlgorithm]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
-    """How a signature was made: by a key of this kind, PSS when a salt length is given."""
+    """A signature scheme: the kind of key, and PSS if a salt length is given."""
 
     is_rsa: bool
     salt_length: int | None = None
 
 
 def known_digest(signer: SignerInfo, rules: MessageRules) -> DigestName | None:
-    """The digest of a SignerInfo, None for one that is not accepted."""
+    """Return the digest of a SignerInfo, None for one that is not accepted."""
     return DIGESTS.get(signer.digest_oid) or (
         LEGACY_DIGESTS.get(signer.digest_oid) if rules.legacy_algorithms else None
     )
 
 
 def accepted_digest(signer: SignerInfo, rules: MessageRules = STRICT) -> DigestName:
-    """The digest of a SignerInfo. Raises Refused badAlg naming one that is not accepted."""
+    """Return the digest of a SignerInfo. Raises Refused badAlg naming one that is not accepted."""
     name = known_digest(signer, rules)
     if name is None:
         raise Refused(
@@ -86,7 +84,7 @@ def accepted_digest(signer: SignerInfo, rules: MessageRules = STRICT) -> DigestN
 
 
 def check_digest(signer: SignerInfo, content: bytes, digest: DigestName) -> None:
-    """contentType and messageDigest must be there once and fit the content.
+    """Check that contentType and messageDigest occur once and fit the content.
 
     Raises Refused badMessageCheck.
     """
@@ -103,7 +101,7 @@ def check_digest(signer: SignerInfo, content: bytes, digest: DigestName) -> None
 
 
 def check_signature(signer: SignerInfo, certificate: SignerCertificate, digest: DigestName) -> None:
-    """The signature must be made by the certificate's key over the signed attributes.
+    """Verify the signature of the certificate's key over the signed attributes.
 
     Raises Refused, Asn1Error.
     """
@@ -151,7 +149,7 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
         return _Scheme(is_rsa=True)
     if algorithm == RSA_PSS:
         return _read_pss(members, digest)
-    # Whoever may use SHA-1 has said so by the digest algorithm, which has been looked at.
+    # A sender may use SHA-1 only if the digest algorithm, checked before, says so.
     rsa_signatures = LEGACY_RSA_SIGNATURES if digest == "sha1" else RSA_SIGNATURES
     ecdsa_signatures = LEGACY_ECDSA_SIGNATURES if digest == "sha1" else ECDSA_SIGNATURES
     is_rsa = algorithm in rsa_signatures
@@ -166,9 +164,7 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
 
 
 def _read_pss(members: list[TLV], digest: DigestName) -> _Scheme:
-    """RSASSA-PSS-params (RFC 4055 section 3.1): the digest of the message for hash and MGF1, a
-    salt, trailer 1.
-    """
+    """RSASSA-PSS-params (RFC 4055 3.1): the message's digest for hash and MGF1, salt, trailer 1."""
     parameters = _explicit_parameters(members[1]) if len(members) > 1 else {}
     _require_same(_hash_name(parameters.get(0), digest), digest)
     mask = sequence(parameters[1], 2) if 1 in parameters else []

@@ -1,6 +1,4 @@
-"""CMS SignedData around a SCEP message (RFC 5652 section 5), read over the original bytes and
-written as DER.
-"""
+"""CMS SignedData of a SCEP message (RFC 5652 5), read from the original bytes, written as DER."""
 
 from __future__ import annotations
 
@@ -54,8 +52,7 @@ _KEY_IDENTIFIER_TAG: Final = CONTEXT
 
 _MAX_TYPE_DIGITS: Final = 3
 _VERSION_1: Final = b"\x02\x01\x01"
-# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. A present, empty eContent is the spelling that every
-# client tried reads.
+# RFC 8894 3.3.2.2/3 want no pkcsPKIEnvelope. Every client tried reads a present, empty eContent.
 _EMPTY_CONTENTS: Final[dict[EmptyContent, bytes]] = {
     "octets": der_sequence(ID_DATA, der_context(0, b"\x04\x00")),
     "absent": der_sequence(ID_DATA),
@@ -67,7 +64,7 @@ _CONTENT_TYPE_IS_DATA: Final = der_sequence(ATTR_CONTENT_TYPE, der_set(ID_DATA))
 class SignerInfo:
     """One SignerInfo, not verified yet.
 
-    `attributes` maps a complete type OID to all values it has anywhere.
+    `attributes` maps a complete type OID to all its values in any attribute.
     """
 
     sid: TLV
@@ -78,16 +75,15 @@ class SignerInfo:
     attributes: dict[bytes, list[TLV]]
 
     def single(self, oid: bytes) -> TLV | None:
-        """The value of a signed attribute that is there once with one value, else None (RFC 5652
-        section 5.3).
+        """Return the value of a signed attribute that occurs once with one value, else None.
+
+        See RFC 5652 section 5.3.
         """
         values = self.attributes.get(oid, ())
         return values[0] if len(values) == 1 else None
 
     def signed_bytes(self) -> Iterator[bytes]:
-        """What the signature may cover: the attributes as received with the tag of a SET, then in
-        DER order.
-        """
+        """Yield the bytes a signature may cover: attributes as received (tag SET), then sorted."""
         received = self.signed_attributes
         as_received = bytes((SET,)) + received.raw[1:]
         if not received.is_indefinite:
@@ -99,9 +95,9 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class SignedData:
-    """A SignedData taken apart.
+    """A parsed SignedData.
 
-    `content` is None where eContent is absent; `signers` in the order received.
+    `content` is None if eContent is absent; `signers` are in received order.
     """
 
     content_type: bytes
@@ -138,7 +134,7 @@ class OuterLayer:
 
 
 def read_signed_data(der: bytes) -> SignedData:
-    """Take a ContentInfo with SignedData apart, without verifying anything. Raises Asn1Error."""
+    """Parse a ContentInfo with SignedData, without verifying anything. Raises Asn1Error."""
     content_info = sequence(parse_exact(der), 2)
     if content_info[0].raw != ID_SIGNED_DATA:
         raise Asn1Error("content type: SignedData is needed")
@@ -156,10 +152,7 @@ def read_signed_data(der: bytes) -> SignedData:
 
 
 def read_signer_info(tlv: TLV) -> SignerInfo:
-    """Take one SignerInfo with signed attributes apart; unsigned attributes are never looked at.
-
-    Raises Asn1Error.
-    """
+    """Parse one SignerInfo with signed attributes; unsigned ones are ignored. Raises Asn1Error."""
     members = sequence(tlv, 6)
     integer(members[0])
     attributes: dict[bytes, list[TLV]] = {}
@@ -177,10 +170,9 @@ def read_signer_info(tlv: TLV) -> SignerInfo:
 
 
 def find_signer(signed: SignedData, signer: SignerInfo) -> SignerCertificate | None:
-    """The embedded certificate that `sid` names, or the only one there is (its key must verify
-    then).
+    """Return the embedded certificate that `sid` names, or the only one (its key must verify).
 
-    None when there is none, or when two fit. Raises Asn1Error.
+    Returns None without a match, or with two. Raises Asn1Error.
     """
     if len(signed.certificates) > MAX_CERTIFICATES:
         raise Asn1Error(f"{len(signed.certificates)} certificates: at most {MAX_CERTIFICATES}")
@@ -201,8 +193,8 @@ def encode_signed_data(
 ) -> bytes:
     """Sign `content` and the encoded `attributes`; contentType and messageDigest are added.
 
-    The spelling (NULL parameters, rsaEncryption, SignerInfo version 1) is the one that every client
-    tried can read.
+    Every client tried can read this encoding (NULL parameters, rsaEncryption, SignerInfo version
+    1).
     """
     signed = der_sequence(
         _VERSION_1,
@@ -217,11 +209,9 @@ def encode_signed_data(
 
 
 def sign_beside(signed_data: bytes, *, digest: DigestName, signer: ResponseSigner) -> bytes:
-    """Add a signature over the same content after those that are there; they and their order stay.
+    """Add a signature over the same content after the existing ones, which stay. Raises Asn1Error.
 
-    Raises Asn1Error.
-
-    Of a SignedData with certificates and content (RFC 5652 section 5.1).
+    The SignedData must have certificates and content (RFC 5652 section 5.1).
     """
     version, algorithms, encapsulated, certificates, signers = sequence(
         explicit(sequence(parse_exact(signed_data), 2)[1], _EXPLICIT_0), 5

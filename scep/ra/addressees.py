@@ -1,5 +1,6 @@
-"""Which certificate of the portal a client took for the RA certificate: a common reason for
-unreadable envelopes.
+"""Finds the certificate that a client mistook for the RA certificate.
+
+This is a common reason for unreadable envelopes.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,28 +17,26 @@ _RA_PURPOSES = (ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION, ServicePurpose.
 
 
 def mistaken_addressee(message: PKIMessage, profile: EnrollmentProfile) -> str:
-    """Return the name of the certificate that an envelope is for, where it is one of the portal
-    that decrypts nothing.
+    """Return the name of the portal's certificate that an envelope is for but that cannot decrypt.
 
-    Empty where the envelope names a certificate that the portal does not know.
+    Returns "" if the envelope names an unknown certificate.
     """
     known = mistaken_certificates({authority.pk for authority in profile.lineage.authorities()})
     return next((known[rid] for rid in named_recipients(message.envelope) if rid in known), "")
 
 
 def mistaken_certificates(lineage: Collection[int]) -> dict[bytes, str]:
-    """Return the certificates that decrypt nothing for these authorities, by the names that
-    envelopes give them.
+    """Return the certificates that decrypt nothing for these authorities, by names in envelopes.
 
-    That is every CA of the portal, and every RA certificate but those of these authorities that are
-    in use: clients also take one from the address of another profile. Names are
-    IssuerAndSerialNumber in DER, and key identifiers.
+    They are every CA of the portal, and every RA certificate that these authorities do not use:
+    clients also take one from the address of another profile. Names are IssuerAndSerialNumber in
+    DER, and key identifiers.
     """
     return {rid: name for der, name in _mistaken(lineage) for rid in names_of_recipient(der)}
 
 
 def names_of_recipient(certificate_der: bytes) -> tuple[bytes, ...]:
-    """Return the names by which an envelope may call the holder of a certificate."""
+    """Return the names by which an envelope may call the owner of a certificate."""
     try:
         read = read_certificate(certificate_der)
         names = (der_sequence(read.issuer_der, read.serial_der), subject_key_identifier(read.der))

@@ -1,9 +1,8 @@
 """The RA certificates and keys of a CA: they decrypt requests and sign CertReps.
 
-Never the CA's own key.
-
-The RA side makes key and CSR; the signing worker certifies it (`ca.signing.service_keys`). A
-process reads certificates and keys once and looks for newer ones every `FRESH_SECONDS`.
+They are never the CA's own key. The RA side makes key and CSR; the signing worker certifies it
+(`ca.signing.service_keys`). A process reads certificates and keys once and looks for newer ones
+every `FRESH_SECONDS`.
 """
 
 import time
@@ -41,10 +40,8 @@ from scep.protocol.certificates import read_certificate, subject_key_identifier
 from scep.protocol.constants import DigestName
 
 FRESH_SECONDS = 30.0
-AGAIN_SECONDS = 1.0  # messages to keys of others cost one look a second, not one each
-KEY_TYPE = (
-    "rsa:2048"  # every client can encrypt to it, and its private operation is a quarter millisecond
-)
+AGAIN_SECONDS = 1.0  # so that messages to unknown keys cost one look a second, not one each
+KEY_TYPE = "rsa:2048"  # every client can encrypt to it; its private operation takes 0.25 ms
 
 _ALGORITHM: dict[DigestName, str] = {
     "sha256": "rsa-sha256",
@@ -63,14 +60,13 @@ class RaNotReady(Exception):
     """There is no certified RA key for this CA yet."""
 
 
-#: What `RaKeys` raises where no RA key of a CA can be used.
+#: Errors of `RaKeys` when no RA key of a CA can be used.
 RA_UNUSABLE: Final = (RaNotReady, KeyStoreError)
 
 
 @dataclass(frozen=True, slots=True)
 class RaCredential:
-    """One RA certificate with its key, or the two of a split RA: a `Recipient` of requests and a
-    `ResponseSigner`.
+    """One RA certificate with its key, or the two of a split RA: `Recipient` and `ResponseSigner`.
 
     `certificate_der` signs answers; names and `ski` are those of `encryption_der`, to which
     requests are encrypted.
@@ -94,8 +90,9 @@ class RaCredential:
 
     @property
     def certificates(self) -> tuple[bytes, ...]:
-        """What GetCACert gives out: the one that encrypts first, as Apple reads them (two where
-        split).
+        """The certificates for GetCACert: the encrypting one first, as Apple reads them.
+
+        There are two if the RA is split.
         """
         return (
             (self.encryption_der, self.certificate_der)
@@ -109,9 +106,7 @@ class RaCredential:
         return frozenset(read_certificate(der).subject_der for der in self.certificates)
 
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
-        """Decrypt a content-encryption key (implicit rejection: bad padding gives other bytes, no
-        error).
-        """
+        """Decrypt a content key (implicit rejection: bad padding gives other bytes, no error)."""
         return self.key.decrypt_rsa(ciphertext, oaep_hash)
 
     def sign(self, data: bytes, digest: DigestName) -> bytes:
@@ -121,12 +116,10 @@ class RaCredential:
 
 
 def ensure_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:
-    """Return the newest RA key of a CA; make key and CSR where there is none.
+    """Return the newest RA key of a CA; make key and CSR if there is none. Raises KeyStoreError.
 
-    It is usable once certified.
-
-    Locks the authority's row while it makes them: all devices that ask at once get the one key.
-    Raises KeyStoreError.
+    It is usable once certified. Locks the authority's row meanwhile: devices that ask at the same
+    time get the one key.
     """
     known = ra_keys_of(ca, is_split=is_split)
     if known:
@@ -138,8 +131,7 @@ def ensure_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = F
 
 
 def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:
-    """Make an RA key and its CSR beside those there are; for a split RA two: the one that decrypts
-    is returned.
+    """Make another RA key and its CSR; for a split RA two: returns the decrypting one.
 
     Raises KeyStoreError.
     """
@@ -150,16 +142,14 @@ def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = Fal
 
 
 def retire_ra_key(key: ServiceKey, *, now: datetime) -> None:
-    """Use a key, and what signs for it, no more: the row says so first, then the files go."""
+    """Stop using a key and its signing half: mark the row first, then remove the files."""
     with transaction.atomic():
         mark_retired(key, actor=SYSTEM, now=now)
     remove_retired_files()
 
 
 def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
-    """Say of a key, and of what signs for it, that it is used no more, in the caller's
-    transaction.
-    """
+    """Mark a key and its signing half as retired, in the caller's transaction."""
     for half in halves_of(key):
         if not ServiceKey.objects.filter(pk=half.pk, retired_at__isnull=True).update(
             retired_at=now
@@ -175,9 +165,7 @@ def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
 
 
 def remove_retired_files() -> int:
-    """Remove the files of retired keys that are still in this machine's folder; returns how
-    many.
-    """
+    """Remove files of retired keys that remain in this machine's folder; returns how many."""
     removed = 0
     there = {path.name for path in Path(settings.RA_KEY_FOLDER).glob("*.pem")}
     for name in ServiceKey.objects.filter(key_name__in=there, retired_at__isnull=False).values_list(
@@ -197,9 +185,9 @@ class RaKeys:
         self._loaded: dict[UUID, RaCredential] = {}
 
     def of(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
-        """Return the credentials of a CA; raises RaNotReady while there are none.
+        """Return the credentials of a CA. Raises RaNotReady while there are none.
 
-        A key that cannot be opened is left out and logged; KeyStoreError only where no other one is
+        A key that cannot be opened is left out and logged; raises KeyStoreError only if no other is
         left.
         """
         known = self._remembered(ca)
@@ -215,10 +203,10 @@ class RaKeys:
         return credentials
 
     def behind(self, lineage: Lineage) -> tuple[RaCredential, ...]:
-        """Return every credential that a message at a profile may be encrypted to, the current CA's
-        first.
+        """Return every credential that a message at a profile may be encrypted to.
 
-        Raises as `of` for the current CA; another one without a usable RA key is left out.
+        The current CA's come first. Raises as `of` for the current CA; another one without a usable
+        RA key is left out.
         """
         credentials = list(self.of(lineage.current))
         for ca in lineage.authorities()[1:]:
@@ -228,23 +216,21 @@ class RaKeys:
     def offered(
         self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
     ) -> RaCredential:
-        """Return the credential whose certificates GetCACert gives out.
+        """Return the credential whose certificates GetCACert delivers.
 
-        Raises as `of`; RaNotReady for the shape.
-
-        Memory alone never refuses: another process may have made the certificates since this one
-        looked.
+        Raises as `of`; RaNotReady for the shape. A missing entry in memory never refuses alone:
+        another process may have made the certificates since.
         """
-        chosen = self._offered(ca, shape, now=now)
-        if chosen is None:
+        credential = self._offered(ca, shape, now=now)
+        if credential is None:
             self._by_ca.pop(ca.pk, None)
-            chosen = self._offered(ca, shape, now=now)
-        if chosen is None:
+            credential = self._offered(ca, shape, now=now)
+        if credential is None:
             self._by_ca.pop(
                 ca.pk, None
-            )  # what is on its way now is looked for with the next message
+            )  # the next message looks for certificates that are on their way now
             raise RaNotReady(f"CA {ca.name}: its RA certificates for {shape} are not there yet")
-        return chosen
+        return credential
 
     def _offered(
         self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
@@ -255,9 +241,7 @@ class RaKeys:
         return choose_offered(fitting, now=now)
 
     def look_again(self, lineage: Lineage) -> bool:
-        """Forget which keys these CAs have, unless that was read a moment ago; whether something
-        was forgotten.
-        """
+        """Forget the keys of these CAs unless just read; returns whether anything was forgotten."""
         old = time.monotonic() - AGAIN_SECONDS
         stale = [
             ca.pk
@@ -269,7 +253,7 @@ class RaKeys:
         return bool(stale)
 
     def forget(self) -> None:
-        """Read everything afresh next time."""
+        """Read everything again next time."""
         self._by_ca.clear()
         self._loaded.clear()
 
@@ -278,8 +262,9 @@ class RaKeys:
         return known[1] if known is not None and time.monotonic() - known[0] < self._fresh else None
 
     def _beside(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
-        """As `of`, empty where there are none; that is remembered as well: a predecessor's are
-        retired in the end.
+        """As `of`, or empty.
+
+        The empty result is remembered too: a predecessor's keys end retired.
         """
         known = self._remembered(ca)
         if known is not None:
@@ -292,17 +277,17 @@ class RaKeys:
             return ()
 
     def _open(self, rows: Sequence[ServiceKey]) -> tuple[RaCredential, ...]:
-        found: list[RaCredential] = []
+        credentials: list[RaCredential] = []
         fault: KeyStoreError | None = None
         for row in rows:
             try:
-                found.append(self._load(row))
+                credentials.append(self._load(row))
             except KeyStoreError as error:
                 _log.error("ra.key_unusable", ca=row.ca_id, fault=str(error))
                 fault = error
-        if fault is not None and not found:
+        if fault is not None and not credentials:
             raise fault
-        return tuple(found)
+        return tuple(credentials)
 
     def _load(self, row: ServiceKey) -> RaCredential:
         loaded = self._loaded.get(row.pk)

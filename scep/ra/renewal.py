@@ -1,9 +1,7 @@
-"""RA keys in time: made where one is missing, renewed before the certificate ends, retired after
-it.
+"""Maintains RA keys: made when missing, renewed before their certificate ends, then retired.
 
-Runs beside the web, since only there the passphrase of RA keys is known, and not in a device's
-request: that makes the first key where none is there yet, no other. The signing worker certifies
-what is made here.
+Runs next to the web, since only the web knows the passphrase of RA keys, and not in a device's
+request: a request makes only the first key. The signing worker certifies the new keys.
 """
 
 from dataclasses import dataclass
@@ -42,42 +40,41 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RaPolicy:
-    """How long RA certificates live, and when they are renewed
-    (`ca.authorities.ra_certificates.RaLife`).
-    """
+    """Lifetime and renewal of RA certificates (`ca.authorities.ra_certificates.RaLife`)."""
 
     life: timedelta
     renew_before: timedelta | None
 
     @classmethod
     def of_settings(cls) -> "RaPolicy":
-        """Return what PORTAL_RA_DAYS and PORTAL_RA_RENEW_DAYS say."""
+        """Return the policy in PORTAL_RA_DAYS and PORTAL_RA_RENEW_DAYS."""
         return cls(settings.PORTAL_RA_LIFE, settings.PORTAL_RA_RENEW_BEFORE)
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What was done: how many keys were made, how many retired."""
+    """The number of keys made and retired."""
 
     made: int = 0
     retired: int = 0
 
 
 def keep_ra_keys(*, now: datetime) -> Upkeep:
-    """Do what is due for every authority; where a key cannot be written, the fault is logged and
-    the others go on.
+    """Do the due work for every authority.
+
+    If a key cannot be written, the fault is logged and the other authorities continue.
     """
     made = retired = 0
     wanted = _wanted()
-    gone = set(
+    retired_keys = set(
         AuthorityRollover.objects.filter(switched_at__isnull=False).values_list("ca_id", flat=True)
     )
     for ca in CertificateAuthority.objects.order_by("id"):
         for is_split in (False, True):
             keys = ra_keys_of(ca, is_split=is_split)
-            retired += _retire(keys, ca.pk in gone or ca.not_after < now, now=now)
+            retired += _retire(keys, ca.pk in retired_keys or ca.not_after < now, now=now)
             if (
-                ca.pk in gone
+                ca.pk in retired_keys
                 or ca.not_after <= now
                 or not _is_due(keys, ca, (ca.pk, is_split) in wanted, now=now)
             ):
@@ -93,19 +90,19 @@ def keep_ra_keys(*, now: datetime) -> Upkeep:
 
 
 def renew_now(ca: CertificateAuthority, *, now: datetime) -> list[ServiceKey]:
-    """Make the next RA key of each kind that a CA has, due or not. Raises KeyStoreError."""
+    """Make the next RA key of each kind of a CA, whether due or not. Raises KeyStoreError."""
     kinds = [is_split for is_split in (False, True) if ra_keys_of(ca, is_split=is_split)]
     return [make_ra_key(ca, now=now, is_split=is_split) for is_split in kinds or [False]]
 
 
 class RaKeyNeeded(Exception):
-    """This RA certificate cannot be given up; the text says what to do."""
+    """This RA certificate cannot be retired; the text says what to do."""
 
 
 def give_up(
     ca: CertificateAuthority, serial_hex: str, *, reason: str, actor: Actor, now: datetime
 ) -> None:
-    """Use an RA key no more, at once, and revoke its certificates: somebody else may have it.
+    """Stop using a possibly stolen RA key at once, and revoke its certificates.
 
     Raises RaKeyNeeded for the last one of its kind and for an unknown serial number,
     RevocationReasonUnknown.
@@ -140,20 +137,18 @@ def give_up(
 
 
 def _wanted() -> set[tuple[int, bool]]:
-    """Authorities, and whether split, that profiles need RA certificates of; the next CA needs what
-    the current has.
-    """
-    found: set[tuple[int, bool]] = set()
+    """Return authorities (and whether split) whose RA certificates profiles need, next CAs too."""
+    needs: set[tuple[int, bool]] = set()
     ahead = AuthorityRollover.objects.filter(switched_at__isnull=True, cancelled_at__isnull=True)
     following = dict(ahead.values_list("ca_id", "next_ca_id"))
     for ca_id, shape in EnrollmentProfile.objects.values_list(
         "ca_id", "ca_certificates"
     ).distinct():
         is_split = CertificatesShape(shape).is_split
-        found |= {
+        needs |= {
             (pk, kind) for pk in (ca_id, following.get(ca_id, ca_id)) for kind in (False, is_split)
         }
-    return found
+    return needs
 
 
 def _is_due(
@@ -167,7 +162,7 @@ def _is_due(
         return is_wanted
     newest = keys[0]
     if certificates_of(newest) is None or newest.certificate is None:
-        return False  # the signing worker is at it
+        return False  # the signing worker is certifying it
     return is_renewal_due(
         not_before=newest.certificate.not_before,
         not_after=certified_times(newest)[1],
@@ -178,9 +173,7 @@ def _is_due(
 
 
 def _retire(keys: list[ServiceKey], is_over: bool, *, now: datetime) -> int:  # noqa: FBT001 - one fact of several
-    """Retire keys whose certificate has ended and that have a successor, or whose CA was followed
-    or has ended.
-    """
+    """Retire keys that ended and have a successor, or whose CA was replaced or has ended."""
     certified = [key for key in keys if certificates_of(key) is not None]
     over = [key for key in certified if certified_times(key)[1] < now]
     if not is_over:

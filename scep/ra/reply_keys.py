@@ -1,8 +1,7 @@
-"""Keys of answers to devices that cannot decrypt, stretched from their challenge password once for
-each process.
+"""Keys of answers to devices that cannot decrypt, derived from their challenge passwords.
 
-A device that polls after its SUCCESS would otherwise cost a stretching each time, which is as dear
-as ten signatures.
+A process derives a key once: a device that polls after its SUCCESS would otherwise cost a
+derivation each time, as much as ten signatures.
 """
 
 import os
@@ -19,7 +18,7 @@ _MOST = 256
 class ReplyKeys:
     """The last keys of this process, by device and password.
 
-    The passwords themselves are not kept.
+    The passwords themselves are not stored.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -28,21 +27,19 @@ class ReplyKeys:
         self._known: OrderedDict[bytes, PasswordKey] = OrderedDict()
 
     def of(self, signer_spki_sha256: bytes, password: str) -> PasswordKey:
-        """Return the key under which answers to this signer are wrapped; the salt is the device's
-        own.
-        """
+        """Return the key that wraps answers to this signer; the salt is the device's own."""
         mark = sha256(signer_spki_sha256 + password.encode()).digest()
         with self._lock:
             known = self._known.get(mark)
             if known is not None:
                 self._known.move_to_end(mark)
                 return known
-        made = stretch_password(password, salt=os.urandom(SALT_BYTES))
+        password_key = stretch_password(password, salt=os.urandom(SALT_BYTES))
         with self._lock:
-            self._known[mark] = made
+            self._known[mark] = password_key
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
-        return made
+        return password_key
 
 
 reply_keys = ReplyKeys()
