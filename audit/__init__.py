@@ -1,1 +1,1 @@
-"""The log: one closed list of events, and `record` as the only way in. Knows no other package."""
+"""The log: a closed list of events, written only by `record`. Imports no other app."""

@@ -1,4 +1,4 @@
-"""The audit app: facts, and the triggers that keep them."""
+"""The audit app: facts, and the triggers that protect them."""
 
 from django.apps import AppConfig
 

@@ -1,9 +1,8 @@
-"""The canonical form of an audit entry: JSON Canonicalization Scheme (RFC 8785), restricted to what
-we write.
+"""The canonical form of an audit entry: a subset of the JSON Canonicalization Scheme (RFC 8785).
 
-Restricted: no floating-point numbers, integers within ±(2^53 - 1), keys in ASCII (so that their
-order by code point is their order by UTF-16 unit). Within these bounds Python's encoder produces
-exactly the canonical bytes.
+No floating-point numbers, integers within ±(2^53 - 1), keys in ASCII (so that their order by code
+point is their order by UTF-16 unit). Within these limits Python's encoder produces exactly the
+canonical bytes.
 """
 
 import hashlib
@@ -21,11 +20,11 @@ LEAF_PREFIX = b"\x00"  # RFC 6962 §2.1: a leaf is never mistaken for an inner n
 
 
 class NotCanonical(TypeError):
-    """A value that has no canonical form; names the place and the type."""
+    """A value without a canonical form; the text names place and type."""
 
 
 def canonical_json(value: CanonicalValue) -> bytes:
-    """Return the RFC 8785 bytes of `value`; raises NotCanonical where it has none."""
+    """Return the RFC 8785 bytes of `value`. Raises NotCanonical."""
     _check(value, path="$")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8"

@@ -1,4 +1,4 @@
-"""The closed list of what can happen, as `subject:action`, and who can have done it."""
+"""The closed list of events, as `subject:action`, and their actors."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Event(StrEnum):
-    """Every fact the log can hold. A name once used is never reused for something else."""
+    """Every fact the log can hold. A name is never reused for another fact."""
 
     REQUEST_SUBMIT = "request:submit"
     REQUEST_APPROVE = "request:approve"
@@ -97,8 +97,9 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """A value about a person (name, address, free text): the log holds a commitment, a table beside
-    it the value.
+    """A value about a person (name, address, free text): the log holds only a commitment to it.
+
+    The value itself is in the table `AuditPrivateValue`.
     """
 
     value: str
@@ -106,7 +107,7 @@ class Personal:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who did it. `name` is personal; `on_behalf_of` names the officer a command was run for."""
+    """The actor of an event. `name` is personal; `on_behalf_of` names the officer of a command."""
 
     kind: str  # user, device, system, policy, command, ndes-account, token
     identifier: str = ""
@@ -117,7 +118,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What it happened to. `sequence` is set where the caller holds the row lock of it."""
+    """The object of an event. `sequence` is set if the caller holds its row lock."""
 
     kind: str
     identifier: str

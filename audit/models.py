@@ -1,5 +1,20 @@
-"""Append-only facts. Nothing here is ever updated; triggers on both databases and grants repeat
-that.
+"""Append-only facts. No row is ever updated; triggers on both databases and grants enforce it.
+
+Commitments. An entry can never change, but personal data must be erasable on request. So an entry
+does not hold a name, an address or a free text itself: it holds a commitment, SHA-256 over a random
+salt and the value (`audit.log.commitment`). Value and salt are in `AuditPrivateValue`, one row per
+value.
+- While the row exists, anyone can prove that it belongs to the entry: hash it and compare.
+- Deleting the row erases the value. The entry, its leaf hash, and every hash above it stay valid,
+  because they cover only the commitment.
+- The salt has 128 bits from the system's random source. Without it, a commitment to a short value
+  (a user name, an IPv4 address) could be found by trying them all; with an own salt per value,
+  equal values give different commitments, so an erased value cannot be recognised by another entry
+  of the same person.
+- The salt is erased together with its value, never earlier or later. A salt that remained in a
+  backup would make the commitment guessable again, so backups have an end too.
+- Facts that are no personal data (event, subject, cause, digests of keys and certificates) are in
+  the entry in clear text: they must stay readable forever.
 """
 
 from django.db import models
@@ -8,9 +23,9 @@ from database.ids import uuid7
 
 
 class AuditEntry(models.Model):
-    """One fact, written in the transaction of what it tells of.
+    """One fact, written in the transaction of its cause.
 
-    `canonical` are the RFC 8785 bytes that `leaf_hash` covers; the other columns repeat them for
+    `canonical` holds the RFC 8785 bytes that `leaf_hash` covers; the other columns repeat them for
     searching.
     """
 
@@ -49,7 +64,7 @@ class AuditEntry(models.Model):
 class AuditPrivateValue(models.Model):
     """The value behind one commitment of an entry.
 
-    Erasing it leaves the log intact and the value unprovable.
+    Deleting it leaves the log intact and the value unprovable.
     """
 
     entry = models.ForeignKey(AuditEntry, on_delete=models.RESTRICT, related_name="private_values")
@@ -67,11 +82,10 @@ class AuditPrivateValue(models.Model):
 
 
 class RepeatedEvent(models.Model):
-    """Counts what repeats (one address, one cause) within a minute, so that nobody can fill the
-    disk with refusals.
+    """Counts repeats (one address, one cause) within a minute, so that refusals cannot fill a disk.
 
-    The first occurrence is an entry of its own; the rest become one entry with their count once the
-    minute is over.
+    The first occurrence is an entry of its own; the others become one entry with their count once
+    the minute is over.
     """
 
     key = models.CharField(max_length=64)  # SHA-256 of event, subject, address and cause
