@@ -1,6 +1,4 @@
-"""Certificate profiles in Django's admin, each change a new version; authorities and certificates
-to look at.
-"""
+"""Certificate profiles in Django's admin, each change a new version; authorities to look at."""
 
 from typing import Any
 
@@ -21,9 +19,9 @@ _SAN_FIELDS = ("san_kinds", "san_patterns", "san_required")
 
 @admin.register(CertificateProfile)
 class CertificateProfileAdmin(AnyAdmin):
-    """What a certificate contains.
+    """The content of certificates.
 
-    What was approved under an earlier version keeps that version.
+    A request approved under an earlier version keeps that version.
     """
 
     form = CertificateProfileForm
@@ -52,7 +50,7 @@ class CertificateProfileAdmin(AnyAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: CertificateProfile | None = None
     ) -> tuple[str, ...]:
-        """The slug stands in the log, so it stays."""
+        """The slug cannot be changed: the log names it."""
         return ("slug",) if obj else ()
 
     def save_model(
@@ -62,8 +60,9 @@ class CertificateProfileAdmin(AnyAdmin):
         form: Any,
         change: bool,  # noqa: FBT001 - Django's call
     ) -> None:
-        """Save the name, and the rules as a version with its entry; the admin holds the
-        transaction.
+        """Save the name, and the rules as a version with its audit entry.
+
+        The admin holds the transaction.
         """
         super().save_model(request, obj, form, change)
         save_profile_version(obj, form.spec, principal=principal_of(request), now=timezone.now())
@@ -71,7 +70,7 @@ class CertificateProfileAdmin(AnyAdmin):
 
 @admin.register(CertificateAuthority)
 class CertificateAuthorityAdmin(ReadOnlyAdmin):
-    """Authorities are made by command, as the user who signs."""
+    """Authorities are created by command, as the signing user."""
 
     list_display = ("name", "subject", "key_type", "not_after", "paused_at")
     exclude = ("certificate",)

@@ -22,9 +22,9 @@ _NOT_OFFERED: Final = frozenset({"any", "ocsp-signing"})
 _SPEC_FIELDS: Final = tuple(field.name for field in fields(ProfileSpec))
 
 
-def _choice(words: Iterable[str], **options: Any) -> forms.MultipleChoiceField:
+def _choice(values: Iterable[str], **options: Any) -> forms.MultipleChoiceField:
     return forms.MultipleChoiceField(
-        choices=[(word, word) for word in words],
+        choices=[(value, value) for value in values],
         widget=forms.CheckboxSelectMultiple,
         required=False,
         **options,
@@ -38,7 +38,7 @@ def _lines(help_text: str) -> forms.CharField:
 
 
 class CertificateProfileForm(_ProfileForm):
-    """The rules of the current version; saved as a new version."""
+    """The rules of the current version; saving makes a new version."""
 
     validity_days = forms.IntegerField(
         help_text="From 1 to 36500; never longer than the CA's own certificate."
@@ -94,7 +94,7 @@ class CertificateProfileForm(_ProfileForm):
         self.spec = ProfileSpec()
 
     def clean(self) -> dict[str, Any]:
-        """Build the rules; what cannot be is said at its field."""
+        """Build the rules; a fault is reported at its field."""
         data = super().clean() or {}
         if not self.errors:
             try:
@@ -106,43 +106,41 @@ class CertificateProfileForm(_ProfileForm):
 
 
 def _shown(spec: ProfileSpec) -> dict[str, Any]:
-    """The rules as the form's fields show them."""
-    shown: dict[str, Any] = {name: getattr(spec, name) for name in _SPEC_FIELDS}
-    shown["rsa_exponents"] = ", ".join(map(str, spec.rsa_exponents))
-    shown["other_purposes"] = " ".join(
+    """Return the rules as values of the form's fields."""
+    initial: dict[str, Any] = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    initial["rsa_exponents"] = ", ".join(map(str, spec.rsa_exponents))
+    initial["other_purposes"] = " ".join(
         p for p in spec.extended_key_usages if p not in EXTENDED_KEY_USAGE_OIDS
     )
-    shown["subject_patterns"] = "\n".join(
+    initial["subject_patterns"] = "\n".join(
         f"{name}: {pattern}" for name, pattern in spec.subject_patterns.items()
     )
-    shown["san_patterns"] = "\n".join(
+    initial["san_patterns"] = "\n".join(
         f"{kind}: {pattern}" for kind, patterns in spec.san_patterns.items() for pattern in patterns
     )
-    return shown
+    return initial
 
 
 def _read(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The form's values as arguments of ProfileSpec; raises ProfileError for what has no such
-    form.
-    """
-    given = {
+    """Return the form's values as arguments of ProfileSpec. Raises ProfileError."""
+    values = {
         name: tuple(value) if isinstance(value := data[name], list) else value
         for name in _SPEC_FIELDS
     }
-    given["validity_minutes"] = data["validity_minutes"] or 0
+    values["validity_minutes"] = data["validity_minutes"] or 0
     try:
-        given["rsa_exponents"] = tuple(int(part) for part in data["rsa_exponents"].split(","))
+        values["rsa_exponents"] = tuple(int(part) for part in data["rsa_exponents"].split(","))
     except ValueError:
         raise ProfileError(
             f"rsa_exponents {data['rsa_exponents']!r}: numbers with commas are needed"
         ) from None
-    given["extended_key_usages"] = (*data["extended_key_usages"], *data["other_purposes"].split())
-    given["subject_patterns"] = dict(_pairs("subject_patterns", data["subject_patterns"]))
+    values["extended_key_usages"] = (*data["extended_key_usages"], *data["other_purposes"].split())
+    values["subject_patterns"] = dict(_pairs("subject_patterns", data["subject_patterns"]))
     lists: dict[str, list[str]] = {}
     for kind, pattern in _pairs("san_patterns", data["san_patterns"]):
         lists.setdefault(kind, []).append(pattern)
-    given["san_patterns"] = lists
-    return given
+    values["san_patterns"] = lists
+    return values
 
 
 def _pairs(field: str, text: str) -> list[tuple[str, str]]:

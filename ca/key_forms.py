@@ -1,4 +1,4 @@
-"""The form of the block list."""
+"""The forms of the block list."""
 
 from django import forms
 
@@ -7,7 +7,7 @@ from ca.x509.errors import KeyBlockRefused
 
 
 class BlockKeyForm(forms.Form):
-    """A key by its digest, and why it is never certified."""
+    """A key by its digest, and the reason for blocking it."""
 
     spki_sha256 = forms.CharField(
         max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"})
@@ -17,7 +17,7 @@ class BlockKeyForm(forms.Form):
     )
 
     def clean_spki_sha256(self) -> str:
-        """Return the digest as it is kept."""
+        """Return the digest in stored form."""
         try:
             return read_digest(self.cleaned_data["spki_sha256"])
         except KeyBlockRefused as error:
@@ -25,7 +25,7 @@ class BlockKeyForm(forms.Form):
 
 
 class UnblockKeyForm(forms.Form):
-    """A key by its digest, and why it may be certified again."""
+    """A key by its digest, and the reason for unblocking it."""
 
     spki_sha256 = forms.CharField(max_length=200, widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=MAX_REASON)

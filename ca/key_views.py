@@ -1,6 +1,4 @@
-"""The page of the block list: whoever sees requests sees it, administrators of the whole
-organization change it.
-"""
+"""The page of the block list: officers see it, administrators of the organization change it."""
 
 from typing import Final
 
@@ -27,9 +25,7 @@ _METHODS: Final = ["GET", "HEAD", "POST"]
 @require_http_methods(_METHODS)
 @requires(Verb.KEY_VIEW)
 def keys(request: HttpRequest) -> HttpResponse:
-    """Show the block list and, to those who may, the form that adds to it; `?key=` fills the form
-    in.
-    """
+    """Show the block list, and the form that adds to it; `?key=` fills the form in."""
     may_block, is_post = (
         can(person(request), Verb.KEY_BLOCK, BlockedKey()),
         request.method == "POST",

@@ -1,4 +1,4 @@
-"""Celery's door to the CA."""
+"""Celery tasks of the CA."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -10,14 +10,12 @@ from ca.signing.service_keys import certify_service_keys
 
 @shared_task(name="ca.certify_service_keys", ignore_result=True)
 def certify() -> None:
-    """Certify the portal's own keys that wait for it; renewed ones go into GetNextCACert
-    answers.
-    """
+    """Certify the portal's waiting keys, and refresh GetNextCACert answers after renewals."""
     certify_service_keys(now=timezone.now())
     refresh_answers(now=timezone.now())
 
 
 @shared_task(name="ca.issue_crls", ignore_result=True)
 def issue_crls() -> None:
-    """Issue the CRLs that are due."""
+    """Issue the due CRLs."""
     issue_due_crls(now=timezone.now())

@@ -1,5 +1,6 @@
-"""The page of certification authorities; for everybody their certificates and CRLs (RFC 5280
-§4.2.1.13, §4.2.2.1).
+"""The page of authorities; their certificates and CRLs for everyone (RFC 5280 §4.2.1.13).
+
+See RFC 5280 §4.2.2.1 too.
 """
 
 import ssl
@@ -25,35 +26,31 @@ from ca.certificates.crls import crl_is_due, latest_crl
 from ca.models.authorities import AuthorityRollover, CertificateAuthority
 
 _PUBLISHED_FOR = 3600  # seconds a relying party may keep the certificate
-_CRL_FOR = (
-    300  # seconds a cache may keep the CRL: so much later than here a revocation is seen behind it
-)
+_CRL_FOR = 300  # seconds a cache may keep the CRL: its users see a revocation that much later
 
 
 @require_safe
 @requires(Verb.AUTHORITY_VIEW)
 def authorities(request: HttpRequest) -> HttpResponse:
-    """Every authority with what is needed to compare it: names, fingerprints, validity."""
+    """All authorities with the values for comparing them: names, fingerprints, validity."""
     now = timezone.now()
     rows: list[Any] = list(CertificateAuthority.objects.select_related("parent").order_by("name"))
     rollovers = list(AuthorityRollover.objects.select_related("ca", "next_ca").order_by("-id"))
-    for row in rows:  # devices show SHA-1 of a CA certificate to this day; nothing here trusts it
+    for row in rows:  # devices still show SHA-1 of a CA certificate; the portal does not trust it
         row.sha1 = sha1(row.certificate_der, usedforsecurity=False).hexdigest()
         row.crl, row.is_crl_due = latest_crl(row), crl_is_due(row, now=now)
         row.deadlines, row.ra_certificates = (
             deadlines_of(row, now=now),
             ra_certificates_of(row, now=now),
         )
-        row.followed = [found for found in rollovers if found.ca_id == row.pk]
-        row.follows = [found for found in rollovers if found.next_ca_id == row.pk]
+        row.followed = [rollover for rollover in rollovers if rollover.ca_id == row.pk]
+        row.follows = [rollover for rollover in rollovers if rollover.next_ca_id == row.pk]
     return render(request, "ca/authorities.html", {"authorities": rows, "now": now})
 
 
 @require_safe
 def authority_certificate(request: HttpRequest, name: str) -> HttpResponse:
-    """The certificate of an authority, DER, without signing in: relying parties build chains with
-    it.
-    """
+    """The certificate of an authority, DER, without signing in: relying parties build chains."""
     authority = get_object_or_404(CertificateAuthority, name=name)
     headers = {
         "Content-Disposition": f'attachment; filename="{authority.name}.cer"',
@@ -66,9 +63,7 @@ def authority_certificate(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_safe
 def authority_pem(request: HttpRequest, name: str) -> HttpResponse:
-    """The certificate of an authority with its issuers up to the root, PEM: one file for clients
-    that want files.
-    """
+    """The certificate of an authority with its issuers up to the root, as one PEM file."""
     authority = get_object_or_404(
         CertificateAuthority.objects.select_related("parent__parent"), name=name
     )
@@ -84,26 +79,27 @@ def authority_pem(request: HttpRequest, name: str) -> HttpResponse:
 
 @require_safe
 def authority_crl(request: HttpRequest, name: str) -> HttpResponse:
-    """The newest CRL of an authority, DER, without signing in. 404 while there is none; 304 for who
-    has it already.
+    """The newest CRL of an authority, DER, without signing in. 404 while there is none.
+
+    304 if the client has it already.
     """
-    found = latest_crl(get_object_or_404(CertificateAuthority, name=name))
-    if found is None:
+    crl = latest_crl(get_object_or_404(CertificateAuthority, name=name))
+    if crl is None:
         raise Http404
-    etag, modified = quote_etag(str(found.sha256)), int(found.created_at.timestamp())
-    fresh = max(0, min(_CRL_FOR, int((found.next_update - timezone.now()).total_seconds())))
+    etag, modified = quote_etag(str(crl.sha256)), int(crl.created_at.timestamp())
+    fresh = max(0, min(_CRL_FOR, int((crl.next_update - timezone.now()).total_seconds())))
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.crl"',
         "Cache-Control": f"public, max-age={fresh}",
         "ETag": etag,
         "Last-Modified": http_date(modified),
     }
-    known = get_conditional_response(
+    not_modified = get_conditional_response(
         request, etag=etag, last_modified=modified, response=HttpResponse(headers=headers)
     )
-    if known is not None and known.status_code != 200:
-        return known
-    return HttpResponse(found.crl_der, content_type="application/pkix-crl", headers=headers)
+    if not_modified is not None and not_modified.status_code != 200:
+        return not_modified
+    return HttpResponse(crl.crl_der, content_type="application/pkix-crl", headers=headers)
 
 
 @require_POST
@@ -129,8 +125,9 @@ def resume(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _to_pause(request: HttpRequest, name: str) -> CertificateAuthority:
-    """Return the authority; an administrator of a department sees it, and gets 403: it serves other
-    departments too.
+    """Return the authority; administrators of a department see it but get 403.
+
+    It serves other departments too.
     """
     authority = get_object_or_404(CertificateAuthority, name=name)
     if not can(request.user, Verb.AUTHORITY_PAUSE, authority):

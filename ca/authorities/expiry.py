@@ -1,6 +1,6 @@
-"""What ends soon or has ended: certificates of authorities and of the RA, CRLs.
+"""Certificates of authorities and RA, and CRLs, that end soon or have ended.
 
-For the page and for the doctor.
+For the page and the doctor.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _CERTIFIED_WITHIN: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One thing that wants somebody: `warn` soon, `fail` now. `about` is ca, ra or crl."""
+    """A fact for an operator: `warn` soon, `fail` now. `about` is ca, ra or crl."""
 
     about: Literal["ca", "ra", "crl"]
     state: Literal["warn", "fail"]
@@ -26,9 +26,7 @@ class Deadline:
 
 
 def deadlines_of(ca: CertificateAuthority, *, now: datetime) -> list[Deadline]:
-    """Return what is wrong, or soon will be, with the times of an authority; nothing for one that
-    was followed.
-    """
+    """Return the deadlines of an authority that are near or past; none for a replaced one."""
     if AuthorityRollover.objects.filter(ca=ca, switched_at__isnull=False).exists():
         return [] if ca.not_after < now else list(_crl(ca, now=now))
     if ca.not_after < now:

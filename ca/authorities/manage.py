@@ -1,6 +1,4 @@
-"""Certification authorities: made by command as the signing user, paused and resumed by
-administrators.
-"""
+"""Certification authorities: created by command as the signing user, paused by administrators."""
 
 import os
 import re
@@ -33,9 +31,7 @@ SERIAL_ENTROPY = 19
 
 @dataclass(frozen=True, slots=True)
 class AuthorityRequest:
-    """What a new authority is to be: its name here, its subject, its key, its parent (None: a
-    root).
-    """
+    """The data of a new authority: name, subject, key type, and parent (None: a root)."""
 
     name: str
     subject: str
@@ -46,45 +42,45 @@ class AuthorityRequest:
 
 
 def create_authority(
-    wanted: AuthorityRequest, *, actor: Actor, now: datetime
+    order: AuthorityRequest, *, actor: Actor, now: datetime
 ) -> CertificateAuthority:
-    """Make key, certificate and row of a new authority.
+    """Create key, certificate and row of a new authority.
 
     The key is written first: a key without a row does no harm, a row without a key would be
     useless. Raises AuthorityExists, AuthorityUnusable (the parent cannot sign), KeyStoreError,
     CaError (bad name or subject).
     """
-    if not _NAME.fullmatch(wanted.name):
-        raise CaError(f"name {wanted.name!r}: lower-case letters, digits and hyphens, at most 50")
-    if not 1 <= wanted.days <= 36_500:
-        raise CaError(f"days {wanted.days}: between 1 and 36500")
-    if CertificateAuthority.objects.filter(name=wanted.name).exists():
-        raise AuthorityExists(f"an authority named {wanted.name} exists already")
-    subject = parse_subject(wanted.subject)
-    private = key_file.generate(wanted.key_type)
+    if not _NAME.fullmatch(order.name):
+        raise CaError(f"name {order.name!r}: lower-case letters, digits and hyphens, at most 50")
+    if not 1 <= order.days <= 36_500:
+        raise CaError(f"days {order.days}: between 1 and 36500")
+    if CertificateAuthority.objects.filter(name=order.name).exists():
+        raise AuthorityExists(f"an authority named {order.name} exists already")
+    subject = parse_subject(order.subject)
+    private = key_file.generate(order.key_type)
     own = key_file.LoadedKey.of(private)
-    der = _certify(wanted, subject, own, now=now)
-    key_file.write(key_path(f"{wanted.name}.pem"), private, settings.CA_PASSPHRASE())
-    return _store(wanted, str(subject), der, actor=actor, now=now)
+    der = _certify(order, subject, own, now=now)
+    key_file.write(key_path(f"{order.name}.pem"), private, settings.CA_PASSPHRASE())
+    return _store(order, str(subject), der, actor=actor, now=now)
 
 
 def _store(
-    wanted: AuthorityRequest, subject: str, der: bytes, *, actor: Actor, now: datetime
+    order: AuthorityRequest, subject: str, der: bytes, *, actor: Actor, now: datetime
 ) -> CertificateAuthority:
     certificate = x509.load_der_x509_certificate(der)
     with transaction.atomic():
         authority = CertificateAuthority.objects.create(
-            name=wanted.name,
-            parent=wanted.parent,
+            name=order.name,
+            parent=order.parent,
             subject=subject,
             certificate=der,
             certificate_sha256=sha256(der).hexdigest(),
-            key_name=f"{wanted.name}.pem",
-            key_type=wanted.key_type,
+            key_name=f"{order.name}.pem",
+            key_type=order.key_type,
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             created_at=now,
-            is_test=wanted.is_test,
+            is_test=order.is_test,
         )
         record(
             Event.AUTHORITY_CREATE,
@@ -94,8 +90,8 @@ def _store(
             data={
                 "subject": authority.subject,
                 "certificate_sha256": authority.certificate_sha256,
-                "key_type": wanted.key_type,
-                "parent": wanted.parent.name if wanted.parent else "",
+                "key_type": order.key_type,
+                "parent": order.parent.name if order.parent else "",
             },
         )
     return authority
@@ -103,7 +99,7 @@ def _store(
 
 @lru_cache(maxsize=64)
 def issuer_facts(certificate_der: bytes) -> IssuerFacts:
-    """Return what issuance needs of an issuer's certificate; parsed once per process."""
+    """Return the facts about an issuer's certificate that issuance needs, parsed once."""
     return IssuerFacts.from_certificate(certificate_der)
 
 
@@ -115,10 +111,10 @@ def key_path(key_name: str) -> Path:
 
 
 def open_key(authority: CertificateAuthority, *, now: datetime) -> key_file.LoadedKey:
-    """Open the key of an authority that may sign now; raises AuthorityUnusable with the reason.
+    """Open the key of an authority that may sign now. Raises AuthorityUnusable with the reason.
 
-    Checked each time: validity, and that key and certificate belong together. The parsed key stays
-    with the process.
+    Checked each time: validity, and that key and certificate belong together. The process keeps the
+    parsed key.
     """
     issuer = issuer_facts(authority.certificate_der)
     if not issuer.not_before <= now <= issuer.not_after:
@@ -178,13 +174,13 @@ def _set_pause(
 
 
 def _certify(
-    wanted: AuthorityRequest, subject: DistinguishedName, own: key_file.LoadedKey, *, now: datetime
+    order: AuthorityRequest, subject: DistinguishedName, own: key_file.LoadedKey, *, now: datetime
 ) -> bytes:
-    parent = wanted.parent
+    parent = order.parent
     issuer = IssuerFacts.from_certificate(parent.certificate_der) if parent else None
     signer = open_key(parent, now=now) if parent else own
     not_before = now.replace(microsecond=0) - timedelta(hours=1)
-    not_after = not_before + timedelta(days=wanted.days, seconds=-1)
+    not_after = not_before + timedelta(days=order.days, seconds=-1)
     if issuer is not None:
         not_before, not_after = max(not_before, issuer.not_before), min(not_after, issuer.not_after)
     tbs = build_ca_tbs(
@@ -200,7 +196,7 @@ def _certify(
 
 
 def parse_subject(text: str) -> DistinguishedName:
-    """Read the subject of an authority, as CN=Example Root,O=Example. Raises CaError."""
+    """Parse the subject of an authority, such as CN=Example Root,O=Example. Raises CaError."""
     try:
         parsed = x509.Name.from_rfc4514_string(text)
         attributes = [(attribute.oid.dotted_string, str(attribute.value)) for attribute in parsed]

@@ -1,7 +1,7 @@
-"""RA certificates over time: which one is handed out, when the next one is due, which may go.
+"""RA certificates over time: which one is published, when to renew, when to retire.
 
-A new one is handed out some time after it was certified, so that every web process, on every
-machine, can have read its key by then. Older ones go on decrypting and signing until they expire.
+A new one is published some time after it was certified, so that every web process on every machine
+can have read its key by then. Older ones go on decrypting and signing until they expire.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from ca.models.authorities import CertificateAuthority, CertificatesShape
 from ca.models.keys import ServiceKey, ServicePurpose
 
 OFFERED_AFTER: Final = timedelta(hours=1)
-#: A renewed certificate has to last longer than the one before by at least this, or it is no gain.
+#: A renewed certificate must outlast the old one by at least this, or renewing is useless.
 _GAIN: Final = timedelta(hours=1)
 
 
 class Dated(Protocol):
-    """Something certified at a time, good until another."""
+    """A certified key with the times of certification and expiry."""
 
     @property
     def issued_at(self) -> datetime: ...
@@ -30,9 +30,7 @@ D = TypeVar("D", bound=Dated)
 
 
 def choose_offered(newest_first: Sequence[D], *, now: datetime) -> D | None:
-    """Return the one to hand out: the newest that has settled; of those that are all too new, the
-    first one made.
-    """
+    """Return the newest RA certificate that has settled; if all are too new, the oldest."""
     valid = [item for item in newest_first if item.not_after >= now] or list(newest_first[:1])
     settled = [item for item in valid if item.issued_at + OFFERED_AFTER <= now]
     return next(iter(settled or valid[-1:]), None)
@@ -46,20 +44,22 @@ def is_renewal_due(
     now: datetime,
     policy: "RaLife",
 ) -> bool:
-    """Return whether the newest RA certificate should have a successor: too little of its life is
-    left.
+    """Return whether the newest RA certificate needs a successor: too little of its life is left.
 
-    Never where the successor could not last longer, since the CA itself ends.
+    Never if the successor could not last longer, since the CA itself ends.
     """
     if policy.renew_before == timedelta(0):
         return False
-    left = policy.renew_before if policy.renew_before is not None else (not_after - not_before) / 3
-    return now >= not_after - left and min(now + policy.life, ca_not_after) >= not_after + _GAIN
+    margin = (
+        policy.renew_before if policy.renew_before is not None else (not_after - not_before) / 3
+    )
+    return now >= not_after - margin and min(now + policy.life, ca_not_after) >= not_after + _GAIN
 
 
 class RaLife(Protocol):
-    """How long RA certificates live, and how long before their end the next is made: None a third,
-    zero never.
+    """Lifetime of RA certificates, and the time before their end for renewal.
+
+    None means a third of the life, zero means never.
     """
 
     @property
@@ -71,7 +71,7 @@ class RaLife(Protocol):
 def ra_keys_of(ca: CertificateAuthority, *, is_split: bool) -> list[ServiceKey]:
     """Return the RA keys of a CA that are in use or wait for their certificate, newest first.
 
-    Of a split RA those that decrypt; `signing_key` is the other half.
+    Of a split RA, the decrypting ones; `signing_key` is the other half.
     """
     purpose = ServicePurpose.RA_ENCRYPTION if is_split else ServicePurpose.RA
     rows = ServiceKey.objects.filter(ca=ca, purpose=purpose, retired_at__isnull=True)
@@ -81,10 +81,9 @@ def ra_keys_of(ca: CertificateAuthority, *, is_split: bool) -> list[ServiceKey]:
 def ra_key_with(
     ca: CertificateAuthority, serial_hex: str
 ) -> tuple[ServiceKey | None, list[ServiceKey]]:
-    """Return the RA key in use one of whose certificates has this serial number, or None; and what
-    else is certified.
+    """Return the RA key in use with this certificate serial number (or None), and the others.
 
-    The others are those of the same kind, newest first.
+    The others are certified keys of the same kind, newest first.
     """
     for is_split in (False, True):
         keys = [
@@ -101,14 +100,12 @@ def ra_key_with(
 
 
 def halves_of(key: ServiceKey) -> list[ServiceKey]:
-    """Return the key, and of a split RA the one that signs for it."""
+    """Return the key, and the signing half of a split RA."""
     return [key] if key.signing_key is None else [key, key.signing_key]
 
 
 def certificates_of(key: ServiceKey) -> tuple[bytes, ...] | None:
-    """Return the certificates of an RA key, the one that encrypts first; None until all of them are
-    there.
-    """
+    """Return the certificates of an RA key, the encrypting one first; None while one is missing."""
     halves = halves_of(key)
     ders = [half.certificate.der for half in halves if half.certificate is not None]
     return (
@@ -121,19 +118,19 @@ def certificates_of(key: ServiceKey) -> tuple[bytes, ...] | None:
 def offered_certificates(
     ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
 ) -> tuple[bytes, ...] | None:
-    """Return the RA certificates to hand out in this shape, or None where there are none yet."""
+    """Return the published RA certificates in this shape, or None while there are none."""
     ready = [
         _Ready(key)
         for key in ra_keys_of(ca, is_split=shape.is_split)
         if certificates_of(key) is not None
     ]
-    chosen = choose_offered(ready, now=now)
-    return certificates_of(chosen.key) if chosen is not None else None
+    current = choose_offered(ready, now=now)
+    return certificates_of(current.key) if current is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class RaCertificateFacts:
-    """One RA certificate as people read it; the first of a list is the newest of its kind."""
+    """One RA certificate for people; the first of a list is the newest of its kind."""
 
     purpose: str
     serial_hex: str
@@ -144,28 +141,28 @@ class RaCertificateFacts:
 
 def ra_certificates_of(ca: CertificateAuthority, *, now: datetime) -> list[RaCertificateFacts]:
     """Return the RA certificates of a CA that are in use."""
-    found = []
+    facts = []
     for is_split in (False, True):
         ready = [
             _Ready(key)
             for key in ra_keys_of(ca, is_split=is_split)
             if certificates_of(key) is not None
         ]
-        chosen = choose_offered(ready, now=now)
+        current = choose_offered(ready, now=now)
         for item in ready:
             for half in halves_of(item.key):
                 if half.certificate is None:
                     continue
-                found.append(
+                facts.append(
                     RaCertificateFacts(
                         purpose=half.get_purpose_display(),
                         serial_hex=half.certificate.serial_hex,
                         issued_at=item.issued_at,
                         not_after=half.certificate.not_after,
-                        is_given_out=item is chosen,
+                        is_given_out=item is current,
                     )
                 )
-    return found
+    return facts
 
 
 class _Ready:
@@ -177,7 +174,7 @@ class _Ready:
 
 
 def certified_times(key: ServiceKey) -> tuple[datetime, datetime]:
-    """Return when a certified key was complete, and when the first of its certificates ends.
+    """Return the time a certified key was complete, and the first expiry of its certificates.
 
     Raises LookupError for a key without a certificate.
     """

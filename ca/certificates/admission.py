@@ -1,5 +1,4 @@
-"""The one check of a request before a certificate: the profile's rules together with what the CA
-has on record.
+"""The one check of a request before a certificate: the profile's rules and the CA's records.
 
 The door, the officer's page, the inspector and the signing worker all call `review_csr`, so that
 none is laxer.
@@ -19,7 +18,7 @@ from ca.x509.csr import CertificationRequest, decode_csr
 from ca.x509.name_matching import ComparableName, comparable_name
 from ca.x509.names import decode_name
 
-#: Another authority or key changes one of these; neither is ever deleted or changed.
+#: A new authority or key changes one of these; neither is ever deleted or changed.
 _OWN = """
 SELECT a.n, a.low, a.high, k.n, k.low, k.high FROM
 (SELECT COUNT(*) n, MIN(certificate_sha256) low, MAX(certificate_sha256) high
@@ -35,17 +34,14 @@ WHERE spki_sha256 IN ({keys}) AND status IN ('REVOKED', 'ON_HOLD')
 
 
 def review_csr(csr: CertificationRequest, spec: ProfileSpec) -> CsrReview:
-    """Compare a request with a profile, the portal's own names, the block list, and the revoked
-    certificates.
-    """
+    """Check a request against its profile, the portal's names, the block list and revocations."""
     return check_csr(csr, spec, CaRecords(key_record(csr.spki_sha256), reserved_names()))
 
 
 def reserved_names() -> frozenset[ComparableName]:
-    """Return the subjects of every authority and of every key of the portal itself, next ones of a
-    rollover included.
+    """Return the subjects of every authority and every key of the portal, next CAs included.
 
-    Read once per process, and again when there is another authority or key.
+    Read once per process, and again when there is a new authority or key.
     """
     with connection.cursor() as cursor:
         cursor.execute(_OWN)
@@ -65,32 +61,31 @@ def _reserved_names(state: tuple[object, ...]) -> frozenset[ComparableName]:
 
 
 def key_record(spki_sha256: bytes) -> KeyRecord:
-    """Return what is on record about the key with this SHA-256 over its SPKI."""
+    """Return the record of the key with this SHA-256 over its SPKI."""
     return key_records([spki_sha256.hex()])[spki_sha256.hex()]
 
 
 def key_records(keys: Collection[str]) -> Mapping[str, KeyRecord]:
-    """Return what is on record about each of these keys (SHA-256 over the SPKI, hex), in one query
-    for all of them.
+    """Return the record of each of these keys (SHA-256 over the SPKI, hex), in one query.
 
     Every enrollment message asks it: written as SQL, since compiling a query costs more than
     running it.
     """
-    wanted = sorted(set(keys))
-    if not wanted:
+    digests = sorted(set(keys))
+    if not digests:
         return {}
-    statement = _RECORDS.format(keys=", ".join(["%s"] * len(wanted)))
+    statement = _RECORDS.format(keys=", ".join(["%s"] * len(digests)))
     with connection.cursor() as cursor:
-        cursor.execute(statement, [*wanted, *wanted])
+        cursor.execute(statement, [*digests, *digests])
         rows = cursor.fetchall()
     return {
         key: KeyRecord(
-            is_blocked=any(found == key and not serial for found, serial, _ in rows),
+            is_blocked=any(digest == key and not serial for digest, serial, _ in rows),
             revoked=tuple(
                 sorted(
-                    (serial, reason) for found, serial, reason in rows if found == key and serial
+                    (serial, reason) for digest, serial, reason in rows if digest == key and serial
                 )
             ),
         )
-        for key in wanted
+        for key in digests
     }

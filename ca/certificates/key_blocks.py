@@ -1,6 +1,4 @@
-"""The block list of public keys: administrators of the whole organization keep it, by page or by
-command.
-"""
+"""The block list of public keys, kept by administrators of the whole organization."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +21,7 @@ _NOT_YOURS: Final = "Only administrators of the whole organization block keys."
 
 
 def read_digest(text: str) -> str:
-    """Return the SHA-256 of a public key as it is kept, from any usual spelling.
+    """Return the stored form of the SHA-256 of a public key, from any usual spelling.
 
     Raises KeyBlockRefused.
     """
@@ -44,7 +42,7 @@ def block_key(spki_sha256: str, *, reason: str, principal: Principal, now: datet
     _check_right(principal)
     if not 1 <= len(why) <= MAX_REASON:
         raise KeyBlockRefused(
-            f"reason of {len(why)} characters: 1 to {MAX_REASON}; officers read it beside a request"
+            f"reason of {len(why)} characters: 1 to {MAX_REASON}; officers read it with a request"
         )
     entry = BlockedKey(
         spki_sha256=digest,

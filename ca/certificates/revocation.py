@@ -1,8 +1,7 @@
 """Revoke, hold, release: the status of a certificate on record.
 
-The next CRL tells everybody; nothing here signs.
-
-The database repeats the steps in a trigger (`ca.apps.CERTIFICATE_STEPS`).
+The next CRL publishes it; nothing here signs. A trigger in the database repeats the steps
+(`ca.apps.CERTIFICATE_STEPS`).
 """
 
 from collections.abc import Mapping
@@ -16,12 +15,12 @@ from ca.certificates.crls import outdate_crl
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
 from ca.x509.errors import AlreadyRevoked, NotOnHold, NotRevocable, RevocationReasonUnknown
 
-_CHANGED = "Somebody else was faster: this certificate has changed. Nothing was done twice."
+_CHANGED = "Another officer was faster: this certificate has changed. Nothing was done twice."
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Who changes a status, and what the log is told beside the change."""
+    """The author of a status change, and further facts for the log."""
 
     actor: Actor
     department: str
@@ -37,11 +36,10 @@ def revoke(
     invalidity_date: datetime | None = None,
     kind: CertificateKind = CertificateKind.ORDERED,
 ) -> None:
-    """Revoke a certificate of this kind or put it on hold, in the caller's transaction; its CRL is
-    due from now on.
+    """Revoke a certificate of this kind or put it on hold; its CRL is due from now on.
 
-    What was on hold keeps the time since when it is not to be trusted. Raises
-    RevocationReasonUnknown, NotRevocable, AlreadyRevoked.
+    Runs in the caller's transaction. A certificate on hold keeps the time since when it is not
+    trusted. Raises RevocationReasonUnknown, NotRevocable, AlreadyRevoked.
     """
     if reason not in RevocationReason.values:
         allowed = ", ".join(RevocationReason.values)
@@ -67,8 +65,7 @@ def revoke(
 
 
 def release(certificate: Certificate, *, witness: Witness, now: datetime) -> None:
-    """Make a certificate on hold good again, in the caller's transaction; the next CRL does not
-    name it any more.
+    """Release a certificate from hold, in the caller's transaction; the next CRL omits it.
 
     Raises NotRevocable, AlreadyRevoked, NotOnHold.
     """
@@ -112,9 +109,7 @@ def _check_alive(certificate: Certificate, kind: CertificateKind, *, now: dateti
 def _change(
     certificate: Certificate, event: Event, *, witness: Witness, now: datetime, **changes: Any
 ) -> None:
-    """One step of the table as a conditional UPDATE, the CRL out of date, and the entry in the
-    log.
-    """
+    """Take one step of the table: a conditional UPDATE, the CRL outdated, and the audit entry."""
     before = certificate.status
     outdate_crl(certificate.ca_id)
     if Certificate.objects.filter(pk=certificate.pk, status=before).update(**changes) != 1:

@@ -14,9 +14,9 @@ from ca.x509.names import DistinguishedName, NameMalformed, decode_name
 
 
 def certificate_by_fingerprint(der_sha256: bytes) -> Certificate | None:
-    """Return the certificate of ours with this SHA-256 over its DER, or None.
+    """Return the portal's certificate with this SHA-256 over its DER, or None.
 
-    Names and serials prove nothing.
+    Names and serial numbers prove nothing.
     """
     return Certificate.objects.filter(der_sha256=der_sha256.hex()).first()
 
@@ -29,8 +29,9 @@ def authority_by_fingerprint(der_sha256: bytes) -> CertificateAuthority | None:
 def certificate_by_serial(
     issuer_der: bytes, serial_der: bytes, *, cas: Sequence[CertificateAuthority]
 ) -> Certificate | None:
-    """Return the certificate with this issuer (a complete Name) and serial number (a complete
-    INTEGER) of these CAs.
+    """Return the certificate with this issuer (Name) and serial number (INTEGER) of these CAs.
+
+    Both are complete DER values.
     """
     named = [ca for ca in cas if is_named(ca, issuer_der)]
     if not named:
@@ -52,16 +53,12 @@ def has_certificate_of_key(spki_sha256: bytes, *, cas: Sequence[CertificateAutho
 
 
 def subject_of(certificate: Certificate) -> DistinguishedName:
-    """Return the subject as it stands in the certificate; the column holds its beginning, for
-    people.
-    """
+    """Return the subject as encoded in the certificate; the column holds only its beginning."""
     return decode_name(_subject(certificate.tbs_der, is_tbs=True))
 
 
 def sans_of(certificate: Certificate) -> tuple[GeneralName, ...]:
-    """Return the alternative names as they stand in the certificate, of every type; the column is
-    for people.
-    """
+    """Return the alternative names as encoded in the certificate; the column is for people."""
     members = asn1.sequence(asn1.parse_exact(certificate.tbs_der))
     for extension in asn1.sequence(asn1.parse_exact(members[7].value)):
         parts = asn1.sequence(extension, 2)
@@ -71,9 +68,7 @@ def sans_of(certificate: Certificate) -> tuple[GeneralName, ...]:
 
 
 def is_named(authority: CertificateAuthority, name_der: bytes) -> bool:
-    """Whether this complete Name is that of the authority (RFC 5280 §7.1): clients may have encoded
-    it again.
-    """
+    """Whether this complete Name is that of the authority (RFC 5280 §7.1), in any encoding."""
     try:
         return comparable_name(decode_name(name_der)) == _comparable_subject(
             authority.certificate_der
@@ -88,7 +83,7 @@ def _comparable_subject(certificate_der: bytes) -> ComparableName:
 
 
 def _subject(der: bytes, *, is_tbs: bool = False) -> bytes:
-    """The encoded subject of a certificate of ours, which is version 3 (RFC 5280 §4.1)."""
+    """Return the encoded subject of a version 3 certificate of the portal (RFC 5280 §4.1)."""
     outer = asn1.sequence(asn1.parse_exact(der))
     members = outer if is_tbs else asn1.sequence(outer[0])
     return members[5].raw

@@ -1,12 +1,10 @@
-"""Authorities and their rollovers: which CA issues, which one comes next, and what GetNextCACert
-answers.
-"""
+"""Authorities and their rollovers: the issuing CA, the next one, and GetNextCACert answers."""
 
 from django.db import models
 
 
 class CertificatesShape(models.TextChoices):
-    """Which certificates GetCACert and GetNextCACert answer, in this order."""
+    """The certificates in answers to GetCACert and GetNextCACert, in this order."""
 
     RA_CHAIN = "ra+chain", "RA, issuing CA and its parents"
     RA_ISSUING = "ra+issuing", "RA and issuing CA"
@@ -17,7 +15,7 @@ class CertificatesShape(models.TextChoices):
 
     @property
     def is_split(self) -> bool:
-        """Whether two RA certificates take the place of one."""
+        """Whether the RA has two certificates instead of one."""
         return self is CertificatesShape.SPLIT_CHAIN
 
 
@@ -41,8 +39,8 @@ class CertificateAuthority(models.Model):
     created_at = models.DateTimeField()
     paused_at = models.DateTimeField(null=True, blank=True)
     is_test = models.BooleanField(default=False)
-    #: Goes up with each revocation, hold and release, in its transaction: a CRL of an earlier
-    #: version is out of date.
+    #: Counts revocations, holds and releases, in their transactions: a CRL of an earlier version is
+    #: outdated.
     revocation_version = models.PositiveBigIntegerField(default=0, editable=False)
 
     class Meta:
@@ -54,7 +52,7 @@ class CertificateAuthority(models.Model):
 
     @property
     def department_id(self) -> int | None:
-        """None, for `can`: an authority is the whole organization's."""
+        """None, for `can`: an authority belongs to the whole organization."""
         return None
 
     @property
@@ -73,11 +71,10 @@ class CertificateAuthority(models.Model):
 
 
 class AuthorityRollover(models.Model):
-    """One CA taking the place of another: staged, published, switched; or cancelled before the
-    switch.
+    """One CA replacing another: staged, published, switched; or cancelled before the switch.
 
-    Published, GetNextCACert answers and the next CA issues what is enveloped to its RA certificate.
-    Switched, it is the profiles' CA.
+    Once published, GetNextCACert answers, and the next CA issues requests that are encrypted to its
+    RA certificate. Once switched, it is the profiles' CA.
     """
 
     ca = models.ForeignKey(CertificateAuthority, on_delete=models.PROTECT, related_name="rollovers")
@@ -132,14 +129,14 @@ class AuthorityRollover(models.Model):
 class NextCaAnswer(models.Model):
     """A GetNextCACert answer, signed by the current CA.
 
-    The newest one of a rollover and shape is given out.
+    Devices get the newest one of a rollover and shape.
     """
 
     rollover = models.ForeignKey(
         AuthorityRollover, on_delete=models.PROTECT, related_name="answers"
     )
     shape = models.CharField(max_length=11, choices=CertificatesShape.choices)
-    #: Of the certificates inside: a renewed RA certificate makes another answer.
+    #: Digest of the certificates inside: a renewed RA certificate makes another answer.
     content_sha256 = models.CharField(max_length=64)
     der = models.BinaryField()
     sha256 = models.CharField(max_length=64)

@@ -15,9 +15,7 @@ from database.ids import uuid7
 
 
 class TermField(models.CharField):  # type: ignore[type-arg]  # django-stubs: the field's value types are CharField's own
-    """Text that is searched by its beginning: compared byte by byte, so that an index serves
-    `prefix <= term < end`.
-    """
+    """Text searched by its beginning; byte order lets an index serve `prefix <= term < end`."""
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         """Ask PostgreSQL for the C collation; SQLite compares bytes by default."""
@@ -30,7 +28,7 @@ class TermField(models.CharField):  # type: ignore[type-arg]  # django-stubs: th
 class CertificateStatus(models.TextChoices):
     """PREPARED: its bytes are recorded, a signature may exist.
 
-    ABANDONED: given up; its serial counts as revoked.
+    ABANDONED: given up; its serial number counts as revoked.
     """
 
     PREPARED = "PREPARED", "being signed"
@@ -41,9 +39,9 @@ class CertificateStatus(models.TextChoices):
 
 
 class RevocationReason(models.TextChoices):
-    """Why a device's certificate is revoked (RFC 5280 §5.3.1), by the names of the RFC.
+    """Reasons to revoke a device's certificate (RFC 5280 §5.3.1), by the names of the RFC.
 
-    cACompromise and aACompromise are not for devices, removeFromCRL is not for full CRLs.
+    cACompromise and aACompromise do not apply to devices, removeFromCRL not to full CRLs.
     """
 
     KEY_COMPROMISE = "keyCompromise", "key compromise: others may know the private key"
@@ -65,9 +63,7 @@ class RevocationReason(models.TextChoices):
 
 
 class CertificateKind(models.TextChoices):
-    """Why a certificate exists: an order of the RA, or a service of this portal (the SCEP RA
-    certificate).
-    """
+    """The origin of a certificate: an order of the RA, or a service of the portal."""
 
     ORDERED = "ordered", "ordered"
     SERVICE = "service", "service"
@@ -76,8 +72,7 @@ class CertificateKind(models.TextChoices):
 class Certificate(models.Model):
     """Everything this CA prepared or issued, from the moment its to-be-signed bytes were fixed.
 
-    `order_id` is the identifier under which it was ordered (the enrollment request, or the service
-    key).
+    `order_id` identifies its order (the enrollment request, or the service key).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -106,12 +101,12 @@ class Certificate(models.Model):
     der_sha256 = models.CharField(max_length=64, unique=True, null=True)  # noqa: DJ001 - NULL is "not signed yet"; '' would not be unique
     prepared_at = models.DateTimeField()
     issued_at = models.DateTimeField(null=True)
-    #: When it was revoked or, if it was on hold before, put on hold.
+    #: Time of its revocation, or of its hold before.
     revoked_at = models.DateTimeField(null=True, blank=True)
     revocation_reason = models.CharField(
         max_length=20, choices=RevocationReason.choices, blank=True, default=""
     )
-    #: Since when the key or the certificate is known or thought to be bad (RFC 5280 §5.3.2).
+    #: Since when key or certificate is known or suspected to be bad (RFC 5280 §5.3.2).
     invalidity_date = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -175,12 +170,12 @@ class Certificate(models.Model):
 
     @property
     def tbs_der(self) -> bytes:
-        """The to-be-signed bytes, as they were fixed before signing."""
+        """The to-be-signed bytes, fixed before signing."""
         return bytes(self.tbs)
 
     @property
     def certificate_der(self) -> bytes:
-        """The certificate, DER; raises LookupError while there is none."""
+        """The certificate, DER. Raises LookupError while there is none."""
         if self.der is None:
             raise LookupError(
                 f"certificate {self.serial_hex} is {self.status}: it has no signature on record"
@@ -188,14 +183,12 @@ class Certificate(models.Model):
         return bytes(self.der)
 
     def is_deliverable(self, now: datetime) -> bool:
-        """Return whether a device may be given this certificate: issued, not revoked, not on hold,
-        not expired.
-        """
+        """Return whether a device may get it: issued, not revoked, not on hold, not expired."""
         return self.status == CertificateStatus.ISSUED and now <= self.not_after
 
 
 class CertificateTerm(models.Model):
-    """One word by which a certificate is found, exactly or by its beginning, in lower case."""
+    """One search word of a certificate, in lower case; searched exactly or by its beginning."""
 
     certificate = models.ForeignKey(Certificate, on_delete=models.CASCADE, related_name="terms")
     term = TermField(max_length=255)

@@ -1,5 +1,4 @@
-"""Which authorities stand behind an enrollment profile: its CA, the next one once published, and
-those before it.
+"""The authorities behind an enrollment profile: its CA, the published next one, earlier ones.
 
 Read by web and worker; nothing here signs.
 """
@@ -17,8 +16,7 @@ from ca.models.authorities import (
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """The CA that issues, `next` while GetNextCACert answers, and `previous`: those it took the
-    place of, newest first.
+    """The issuing CA, `next` while GetNextCACert answers, and `previous`, newest first.
 
     `rollover` is the published one to `next`.
     """
@@ -37,18 +35,17 @@ class Lineage:
         return any(authority.pk == ca_id for authority in self.authorities())
 
     def issuer_for(self, ca_id: int | None) -> CertificateAuthority:
-        """Return who issues what is enveloped to an RA certificate of this authority (RFC 8894 §5,
-        figure 9).
+        """Return the issuer for requests encrypted to this authority's RA certificate.
 
-        The next CA what is meant for it; the current one everything else, also what was meant for
-        its predecessors. Raises LookupError for an authority that is none of them.
+        See RFC 8894 §5, figure 9. It is the next CA for its own RA, and the current one for
+        everything else, including its predecessors' RAs. Raises LookupError for another authority.
         """
         if ca_id is not None and not self.knows(ca_id):
             raise LookupError(f"authority {ca_id}: not one of the authorities of this profile")
         return self.next if self.next is not None and ca_id == self.next.pk else self.current
 
     def is_ahead(self, ca: CertificateAuthority) -> bool:
-        """Return whether this is the next CA, not the current one yet."""
+        """Return whether this is the next CA."""
         return self.next is not None and ca.pk == self.next.pk
 
 
@@ -74,14 +71,14 @@ def open_rollover(ca: CertificateAuthority) -> AuthorityRollover | None:
 
 
 def predecessors_of(ca: CertificateAuthority) -> Iterator[CertificateAuthority]:
-    """Yield the authorities that this one took the place of, newest first."""
+    """Yield the authorities that this one replaced, newest first."""
     rows = AuthorityRollover.objects.filter(switched_at__isnull=False).select_related(
         "ca__parent__parent"
     )
-    found = rows.filter(next_ca=ca).first()
-    while found is not None:
-        yield found.ca
-        found = rows.filter(next_ca=found.ca).first()
+    rollover = rows.filter(next_ca=ca).first()
+    while rollover is not None:
+        yield rollover.ca
+        rollover = rows.filter(next_ca=rollover.ca).first()
 
 
 def next_answer(rollover: AuthorityRollover, shape: CertificatesShape) -> NextCaAnswer | None:
@@ -92,8 +89,9 @@ def next_answer(rollover: AuthorityRollover, shape: CertificatesShape) -> NextCa
 def shaped(
     ra_certificates: tuple[bytes, ...], ca: CertificateAuthority, shape: CertificatesShape
 ) -> list[bytes]:
-    """Return certificates in the order of GetCACert: RA, issuing CA, parents (RFC 8894
-    §4.2.1.2).
+    """Return certificates in the order of GetCACert: RA, issuing CA, parents.
+
+    See RFC 8894 §4.2.1.2.
     """
     chain = [authority.certificate_der for authority in ca.chain()]
     return [*ra_certificates, *(chain[:1] if shape is CertificatesShape.RA_ISSUING else chain)]

@@ -1,1 +1,1 @@
-"""Where CA keys are used. Web code never imports this room, not even indirectly."""
+"""Signing with CA keys. Web code never imports this room, not even indirectly."""

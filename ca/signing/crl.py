@@ -1,11 +1,9 @@
-"""Full CRLs (RFC 5280 §5): reserve a number, sign, look again, store.
+"""Full CRLs (RFC 5280 §5): reserve a number, sign, lint, store.
 
-Only the signing worker and commands run this.
-
-A CRL is due when a certificate was revoked, put on hold or released since the newest one, and when
-half of that one's life is over. What is stored with its bytes is published. A worker may die at any
-point: the CRL before stays published, and after CRL_LEASE the next run makes another one with a
-higher number.
+Only the signing worker and commands run this. A CRL is due when a certificate was revoked, put on
+hold or released since the newest one, and when half of that one's life is over. A CRL stored with
+its bytes is published. A worker may die at any point: the last CRL stays published, and after
+CRL_LEASE the next run makes another one with a higher number.
 """
 
 from datetime import datetime, timedelta
@@ -35,8 +33,9 @@ KEPT_CRLS: Final = 10
 
 
 def issue_due_crls(*, now: datetime) -> list[CrlIssue]:
-    """Issue what is due, also for paused authorities; one that cannot sign is logged and holds up
-    no other.
+    """Issue due CRLs, also for paused authorities.
+
+    An authority that cannot sign is logged and does not delay the others.
     """
     issued: list[CrlIssue] = []
     for ca in CertificateAuthority.objects.filter(not_before__lte=now, not_after__gte=now).order_by(
@@ -56,14 +55,16 @@ def issue_due_crls(*, now: datetime) -> list[CrlIssue]:
 
 
 def prune_crls(ca: CertificateAuthority, *, now: datetime) -> int:
-    """Drop the bytes of CRLs that were replaced long ago; returns of how many.
+    """Drop the bytes of long replaced CRLs; returns how many.
 
-    The newest KEPT_CRLS of an authority stay whatever their age. Of all stay number, times, digest
-    and log entries.
+    The newest KEPT_CRLS of an authority stay whatever their age. Number, times, digest and audit
+    entries always stay.
     """
     published = CrlIssue.objects.filter(ca=ca, der__isnull=False)
-    kept = published.order_by("-number").values_list("pk", flat=True)[:KEPT_CRLS]
-    old = published.filter(created_at__lt=now - settings.PORTAL_CRL_KEEP).exclude(pk__in=list(kept))
+    newest = published.order_by("-number").values_list("pk", flat=True)[:KEPT_CRLS]
+    old = published.filter(created_at__lt=now - settings.PORTAL_CRL_KEEP).exclude(
+        pk__in=list(newest)
+    )
     with transaction.atomic():
         numbers = sorted(old.values_list("number", flat=True))
         if not numbers:
@@ -82,7 +83,7 @@ def prune_crls(ca: CertificateAuthority, *, now: datetime) -> int:
 def issue_crl(
     ca: CertificateAuthority, *, now: datetime, actor: Actor = SYSTEM, even_if_not_due: bool = False
 ) -> CrlIssue | None:
-    """Issue a CRL; None where none is due any more, because another worker is at it or has done so.
+    """Issue a CRL; returns None if another worker makes it or has made it.
 
     Raises AuthorityUnusable, KeyStoreError, CrlRefused; then nothing new is published.
     """
@@ -111,9 +112,7 @@ def issue_crl(
 def _reserve(
     ca: CertificateAuthority, *, now: datetime, even_if_not_due: bool
 ) -> tuple[CrlIssue, list[RevokedEntry]] | None:
-    """Reserve a number and read what the CRL will say, under the lock that revocations take as
-    well.
-    """
+    """Reserve a number and read the content, under the lock that revocations take too."""
     with transaction.atomic():
         locked = CertificateAuthority.objects.select_for_update(of=("self",), no_key=True).get(
             pk=ca.pk
@@ -143,7 +142,7 @@ def _reserve(
 
 
 def _entries(ca: CertificateAuthority, *, now: datetime, life: timedelta) -> list[RevokedEntry]:
-    """Everything revoked, on hold or given up.
+    """Return everything revoked, on hold or abandoned.
 
     An entry leaves the list only when its certificate has expired, a CRL made after that has named
     it, and one life of a CRL has passed since (RFC 5280 §3.3).
@@ -163,7 +162,7 @@ def _entries(ca: CertificateAuthority, *, now: datetime, life: timedelta) -> lis
     return [
         RevokedEntry(
             serial_number=int(serial, 16),
-            # What was given up never worked: it is bad since the day its bytes were fixed.
+            # An abandoned certificate never worked: it is bad since the day its bytes were fixed.
             revoked_at=prepared_at if status == CertificateStatus.ABANDONED else revoked_at,
             reason=reason,
             invalidity_date=invalidity_date,

@@ -1,4 +1,4 @@
-"""Prepare, sign, record: write down what will be signed, sign exactly that, record the result.
+"""Prepare, sign, record: write down the bytes, sign exactly those, record the result.
 
 `docs/internals/issuance-cycle.md` tells why in this order. Only the signing worker runs this code;
 web code never reaches it.
@@ -43,8 +43,9 @@ from database.statements import insert, update
 
 @dataclass(frozen=True, slots=True)
 class CertificateOrder:
-    """What the RA wants: everything that may go into the certificate, decided; nothing is taken
-    from elsewhere.
+    """The RA's order: everything that may go into the certificate, fully decided.
+
+    Nothing is taken from elsewhere.
     """
 
     order_id: UUID
@@ -59,8 +60,7 @@ class CertificateOrder:
 def prepare_certificate(order: CertificateOrder, *, now: datetime) -> Certificate:
     """Build and lint the to-be-signed bytes; returns an unsaved Certificate.
 
-    Raises CertificateRefused where lint finds fault, AuthorityUnusable where the CA could not sign
-    it.
+    Raises CertificateRefused for a finding of the lint, AuthorityUnusable if the CA could not sign.
     """
     issuer = issuer_facts(order.ca.certificate_der)
     open_key(order.ca, now=now)
@@ -98,7 +98,7 @@ def prepare_certificate(order: CertificateOrder, *, now: datetime) -> Certificat
 
 
 def store_prepared(certificate: Certificate, *, now: datetime) -> None:
-    """Reserve the serial and fix the bytes, in the caller's transaction.
+    """Reserve the serial number and fix the bytes, in the caller's transaction.
 
     From here on a signature may exist.
     """
@@ -113,7 +113,7 @@ def store_prepared(certificate: Certificate, *, now: datetime) -> None:
 
 
 def sign_prepared(certificate: Certificate, *, now: datetime) -> bytes:
-    """Sign the stored bytes, outside any transaction; the same bytes give the same certificate.
+    """Sign the stored bytes, outside any transaction; equal bytes give an equal certificate.
 
     Returns DER.
     """
@@ -164,11 +164,10 @@ def record_issued(certificate: Certificate, der: bytes, *, now: datetime) -> Non
 
 
 def abandon_prepared(certificate: Certificate, *, reason: str, now: datetime) -> None:
-    """Give up a certificate whose bytes are on record, in the caller's transaction; it is never
-    delivered.
+    """Give up a certificate whose bytes are recorded, in the caller's transaction.
 
-    A signature may exist, so the next CRL names the serial number. Raises RecordMismatch unless it
-    is prepared.
+    It is never delivered. A signature may exist, so the next CRL names the serial number. Raises
+    RecordMismatch unless it is prepared.
     """
     outdate_crl(certificate.ca_id)
     as_prepared = {"id": certificate.pk, "status": CertificateStatus.PREPARED}
@@ -187,9 +186,7 @@ def abandon_prepared(certificate: Certificate, *, reason: str, now: datetime) ->
 def prepare_service_certificate(
     service: ServiceKey, csr: CertificationRequest, *, now: datetime
 ) -> Certificate:
-    """Build the certificate of one of the portal's own keys, for its purpose; returns an unsaved
-    Certificate.
-    """
+    """Build the certificate of one of the portal's own keys; returns an unsaved Certificate."""
     issuer = issuer_facts(service.ca.certificate_der)
     serial_number = new_serial_number(os.urandom(SERIAL_ENTROPY))
     period = validity(ProfileSpec(validity_days=settings.PORTAL_RA_LIFE.days), issuer, now)
@@ -242,7 +239,7 @@ def _check_signed(certificate: Certificate, der: bytes) -> None:
 
 
 def _facts(certificate: Certificate) -> dict[str, object]:
-    """What the log says of a certificate when it is prepared and when it is issued."""
+    """Return the facts for the log when a certificate is prepared and when it is issued."""
     return {
         "order": str(certificate.order_id),
         "ca": certificate.ca.name,

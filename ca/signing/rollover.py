@@ -1,9 +1,8 @@
-"""CA rollover where keys are opened: stage the next CA, publish it, cancel.
+"""CA rollover with open keys: stage the next CA, publish it, cancel.
 
-Signing worker and commands only.
-
-What GetNextCACert answers is signed here with the current CA's key (RFC 8894 §4.7.1) and stored;
-the web gives out stored bytes. The switch needs no key: `approvals.profiles.rollovers`.
+Signing worker and commands only. The answer to GetNextCACert is signed here with the current CA's
+key (RFC 8894 §4.7.1) and stored; the web delivers stored bytes. The switch needs no key:
+`approvals.profiles.rollovers`.
 """
 
 from datetime import datetime
@@ -31,32 +30,33 @@ _log = structlog.get_logger(__name__)
 
 
 def stage_rollover(
-    ca: CertificateAuthority, wanted: AuthorityRequest, *, actor: Actor, now: datetime
+    ca: CertificateAuthority, order: AuthorityRequest, *, actor: Actor, now: datetime
 ) -> AuthorityRollover:
-    """Make the CA that is to follow `ca`, and note that it does; nothing changes for devices yet.
+    """Create the CA that will follow `ca`, and record that; devices notice nothing yet.
 
-    Raises RolloverRefused, and what `create_authority` raises.
+    Raises RolloverRefused, and the errors of `create_authority`.
     """
-    taken = (
+    open_rollovers = (
         AuthorityRollover.objects.filter(ca=ca, cancelled_at__isnull=True)
         .select_related("next_ca")
         .first()
     )
-    if taken is not None:
+    if open_rollovers is not None:
         raise RolloverRefused(
-            f"CA {ca.name}: its rollover to {taken.next_ca.name} is {taken.stage}; one at a time"
+            f"CA {ca.name}: its rollover to {open_rollovers.next_ca.name} is "
+            f"{open_rollovers.stage}; one at a time"
         )
-    if wanted.is_test != ca.is_test:
+    if order.is_test != ca.is_test:
         raise RolloverRefused(
             f"CA {ca.name}: a test CA is followed by a test CA, and no other by one"
         )
-    subject = str(parse_subject(wanted.subject))
+    subject = str(parse_subject(order.subject))
     if CertificateAuthority.objects.filter(subject=subject).exists():
         raise RolloverRefused(
             f"subject {subject}: a CA has it already, and devices tell CAs by their names: take "
             "another"
         )
-    following = create_authority(wanted, actor=actor, now=now)
+    following = create_authority(order, actor=actor, now=now)
     try:
         with transaction.atomic():
             rollover = AuthorityRollover.objects.create(ca=ca, next_ca=following, staged_at=now)
@@ -76,12 +76,10 @@ def publish_rollover(
     actor: Actor,
     now: datetime,
 ) -> None:
-    """Sign what GetNextCACert answers and let it answer; from here on the next CA issues what is
-    meant for it.
+    """Sign and publish the GetNextCACert answers; the next CA then issues for its own RA.
 
-    `needed` are the shapes of the CA's profiles. Raises RolloverRefused where the next CA is not
-    ready for them, or the rollover is not staged; AuthorityUnusable where the current CA cannot
-    sign.
+    `needed` are the shapes of the CA's profiles. Raises RolloverRefused if the next CA is not ready
+    for them, or the rollover is not staged; AuthorityUnusable if the current CA cannot sign.
     """
     answers = list(_new_answers(rollover, now=now))
     for shape in sorted(needed - {CertificatesShape(answer.shape) for answer in answers}):
@@ -99,8 +97,8 @@ def publish_rollover(
 def cancel_rollover(rollover: AuthorityRollover, *, actor: Actor, now: datetime) -> None:
     """Give up a rollover before its switch. Raises RolloverRefused after it.
 
-    A next CA that was published may have requests waiting: it is paused, so that it issues nothing
-    any more unless somebody resumes it.
+    A published next CA may have waiting requests: it is paused, so that it issues nothing until an
+    administrator resumes it.
     """
     before = rollover.stage
     with transaction.atomic():
@@ -118,14 +116,15 @@ def cancel_rollover(rollover: AuthorityRollover, *, actor: Actor, now: datetime)
 
 
 def refresh_answers(*, now: datetime) -> int:
-    """Sign GetNextCACert answers anew where the next CA's RA certificate was renewed; returns how
-    many.
+    """Sign GetNextCACert answers again after the next CA's RA certificate was renewed.
+
+    Returns how many.
     """
     signed = 0
-    offered = AuthorityRollover.objects.filter(
+    published = AuthorityRollover.objects.filter(
         published_at__isnull=False, switched_at__isnull=True, cancelled_at__isnull=True
     )
-    for rollover in offered.select_related("ca", "next_ca__parent__parent"):
+    for rollover in published.select_related("ca", "next_ca__parent__parent"):
         try:
             answers = list(_new_answers(rollover, now=now))
         except (CaError, KeyStoreError) as error:
@@ -139,10 +138,8 @@ def refresh_answers(*, now: datetime) -> int:
 
 
 def _new_answers(rollover: AuthorityRollover, *, now: datetime) -> list[NextCaAnswer]:
-    """Sign, outside any transaction, what is not on record yet: an answer for each shape the next
-    CA is ready for.
-    """
-    found = []
+    """Sign missing answers, outside any transaction: one per shape the next CA is ready for."""
+    answers = []
     for shape in CertificatesShape:
         ra_certificates = offered_certificates(rollover.next_ca, shape, now=now)
         if ra_certificates is None:
@@ -159,7 +156,7 @@ def _new_answers(rollover: AuthorityRollover, *, now: datetime) -> list[NextCaAn
             algorithm=key.signature_algorithm,
             sign=key.sign,
         )
-        found.append(
+        answers.append(
             NextCaAnswer(
                 rollover=rollover,
                 shape=shape,
@@ -169,7 +166,7 @@ def _new_answers(rollover: AuthorityRollover, *, now: datetime) -> list[NextCaAn
                 created_at=now,
             )
         )
-    return found
+    return answers
 
 
 def _store(answers: list[NextCaAnswer], *, actor: Actor, now: datetime) -> None:

@@ -1,8 +1,7 @@
-"""Certify the portal's own keys: their users make key and CSR, the signing worker makes the
-certificate.
+"""Certifies the portal's own keys: their users make key and CSR, the signing worker signs.
 
-A service certificate goes through prepare, sign and record like any other; a worker that dies in
-between resumes.
+A service certificate goes through prepare, sign and record like any other; after a death in between
+the next run resumes.
 """
 
 from datetime import datetime
@@ -28,9 +27,9 @@ _log = structlog.get_logger(__name__)
 
 
 def certify_service_keys(*, now: datetime) -> int:
-    """Certify every service key that has no certificate yet; returns how many.
+    """Certify every service key without a certificate; returns how many.
 
-    A CA that cannot sign is logged; of one that has ended nothing is expected.
+    A CA that cannot sign is logged; one that has ended is skipped.
     """
     certified = 0
     waiting = ServiceKey.objects.filter(certificate__isnull=True, ca__not_after__gte=now)

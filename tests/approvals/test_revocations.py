@@ -256,7 +256,7 @@ def test_the_log_tells_who_what_and_why_and_a_refusal_changes_nothing(
 def test_the_slower_of_two_officers_changes_nothing(world: World, certificate: Certificate) -> None:
     stale = Certificate.objects.get(pk=certificate.pk)
     take_back(world, certificate)
-    with pytest.raises(AlreadyRevoked, match="Somebody else was faster"), transaction.atomic():
+    with pytest.raises(AlreadyRevoked, match="Another officer was faster"), transaction.atomic():
         revoke(stale, reason="keyCompromise", witness=Witness(SYSTEM, "", {}), now=now())
     certificate.refresh_from_db()
     assert certificate.revocation_reason == "superseded"
