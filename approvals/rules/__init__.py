@@ -1,4 +1,4 @@
-"""Pure rules of the RA: states, policy, what a door hands in, what it refuses.
+"""Pure rules of the RA: states, policy, decoded submissions, errors.
 
 No framework, no clock, no database.
 """

@@ -1,7 +1,7 @@
-"""What a one-time challenge is bound to, and whether a request keeps to it (VU#971035). PURE.
+"""The binding of a one-time challenge, and whether a request keeps to it (VU#971035).
 
-A leaked challenge must be worth nothing elsewhere: whatever a request claims beyond the binding
-makes it worthless.
+PURE. A leaked challenge must be worthless elsewhere: a request that claims anything beyond the
+binding is refused.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_NETWORKS: Final = 100
 MAX_SUBJECT: Final = 1000
 MAX_COMMON_NAME: Final = 255
 MAX_SERIAL_NUMBER: Final = 64
-#: What names a device or a person. Cisco's devices take the last two for their host name and
+#: Attributes that name a device or a person. Cisco's devices use the last two for host name and
 #: address.
 _NAMING_ATTRIBUTES: Final = frozenset(
     {"CN", "UID", "emailAddress", "unstructuredName", "unstructuredAddress"}
@@ -40,9 +40,7 @@ Attributes = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a request says of its requester: names in the subject, the subject, alternative names,
-    the address.
-    """
+    """The claims of a request: names in the subject, the subject, alternative names, address."""
 
     names: frozenset[str]
     subject: Attributes
@@ -52,11 +50,10 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a challenge is good for; what is empty binds nothing.
+    """The purpose of a challenge; empty parts do not restrict it.
 
-    `sans` are written `kind:value`, networks in CIDR.
-
-    The constructor takes what `normalized` made.
+    `sans` are written `kind:value`, networks in CIDR. The constructor takes the output of
+    `normalized`.
     """
 
     common_name: str = ""
@@ -73,8 +70,8 @@ class Binding:
     def fault(self, claims: Claims) -> Cause | None:
         """Return why a request with these claims may not use the challenge, None if it may.
 
-        A name beside the ones bound is refused wherever it stands, and so is a request that has
-        none of them.
+        A further name is refused wherever it stands, and so is a request that has none of the bound
+        names.
         """
         if self.networks and not is_address_allowed(claims.address, self.networks):
             return Cause.CHALLENGE_FOREIGN_ADDRESS
@@ -103,7 +100,7 @@ class Binding:
 
 
 def claims_of(submission: Submission) -> Claims:
-    """Return what a submission claims, in the form in which bindings are compared."""
+    """Return the claims of a submission, in the form in which bindings are compared."""
     csr = submission.csr
     return Claims(
         names=frozenset(
@@ -116,7 +113,7 @@ def claims_of(submission: Submission) -> Claims:
 
 
 def names_of(csr: CertificationRequest) -> list[str]:
-    """Every name the requester claims: in the subject, and alternative names."""
+    """Return every name the requester claims: in the subject, and alternative names."""
     in_subject = [
         attribute.value
         for attribute in csr.subject.attributes
@@ -133,10 +130,7 @@ def normalized(
     sans: Iterable[str] = (),
     networks: Iterable[str] = (),
 ) -> Binding:
-    """Return a binding in the form in which it is kept.
-
-    Raises ChallengeInvalid naming what cannot be one.
-    """
+    """Return a binding in stored form. Raises ChallengeInvalid naming the invalid part."""
     common_name, subject, serial_number = (
         common_name.strip(),
         subject.strip(),
@@ -165,42 +159,40 @@ def normalized(
 
 
 def parse_subject(text: str) -> Attributes:
-    """Read a subject as people write it, `CN=r1.example, O=Example`; values come back folded.
+    """Parse a subject such as `CN=r1.example, O=Example`; values are case-folded.
 
-    A comma or backslash in a value is written after a backslash. Raises ChallengeInvalid naming the
+    A comma or backslash in a value is escaped by a backslash. Raises ChallengeInvalid naming the
     part.
     """
     return tuple(map(_attribute, _parts(text)))
 
 
 def written_subject(attributes: Iterable[tuple[str, str]]) -> str:
-    """Write a subject as `parse_subject` reads it."""
+    """Write a subject in the form that `parse_subject` reads."""
     return ", ".join(f"{name}=" + re.sub(r"([\\,])", r"\\\1", value) for name, value in attributes)
 
 
 def folded(value: str) -> str:
-    """Return a name as it is compared: A to Z like a to z (RFC 5280 §7.1); nothing else is like
-    anything else.
-    """
+    """Return a name for comparison: only A to Z are folded to a to z (RFC 5280 §7.1)."""
     return value.translate(_LOWER)
 
 
 def _parts(text: str) -> list[str]:
-    return [part for part in (found[1] for found in _COMMA.finditer(text)) if part.strip()]
+    return [part for part in (match[1] for match in _COMMA.finditer(text)) if part.strip()]
 
 
 def _attribute(part: str) -> tuple[str, str]:
-    found = _PART.fullmatch(part)
-    if found is None or not found[2].strip():
+    match = _PART.fullmatch(part)
+    if match is None or not match[2].strip():
         raise ChallengeInvalid(
             f"subject: {part.strip()!r} is not NAME=VALUE, write it like CN=r1.example, O=Example"
         )
-    name = _ATTRIBUTES.get(found[1].lower()) or _NAME_OF.get(found[1])
-    if name is None and "." not in found[1]:
+    name = _ATTRIBUTES.get(match[1].lower()) or _NAME_OF.get(match[1])
+    if name is None and "." not in match[1]:
         raise ChallengeInvalid(
-            f"subject: attribute {found[1]!r} is not known, write its number (OID)"
+            f"subject: attribute {match[1]!r} is not known, write its number (OID)"
         )
-    return name or found[1], folded(re.sub(r"\\(.)", r"\1", found[2].strip()))
+    return name or match[1], folded(re.sub(r"\\(.)", r"\1", match[2].strip()))
 
 
 def _serials(attributes: Attributes) -> set[str]:
@@ -208,7 +200,7 @@ def _serials(attributes: Attributes) -> set[str]:
 
 
 def _sorted(attributes: Attributes) -> list[tuple[str, str]]:
-    """In whatever order: people and libraries write subjects from either end."""
+    """Sort the attributes: people and libraries write subjects from either end."""
     return sorted(attributes)
 
 
@@ -222,7 +214,7 @@ def _checked_san(text: str) -> str:
         name = general_name(kind.lower(), value.strip())
     except ValueError as error:
         raise ChallengeInvalid(f"alternative name {text!r}: {error}") from error
-    # Whether it is issued is the profile's word: a pattern may admit what is not for everybody.
+    # The profile decides about issuing: a pattern may admit a name that is not for everyone.
     fault = general_name_fault(
         general_name(name.kind, folded(name.value)) if name.kind == "dns" else name, None
     )
@@ -240,8 +232,8 @@ def _checked_network(text: str) -> str:
         ) from error
 
 
-def _limited(found: Iterable[str], limit: int, what: str) -> tuple[str, ...]:
-    values = tuple(found)
+def _limited(items: Iterable[str], limit: int, what: str) -> tuple[str, ...]:
+    values = tuple(items)
     if len(values) > limit:
         raise ChallengeInvalid(f"{len(values)} {what}: at most {limit}")
     return values
@@ -258,7 +250,7 @@ def _value_of(san: str) -> str:
 
 
 def described(binding: Binding, group: str = "") -> Sequence[str]:
-    """Return the binding as phrases for people; nothing bound, nothing said."""
+    """Return the binding as phrases for people; empty if nothing is bound."""
     return [
         *([f"name {binding.common_name}"] if binding.common_name else []),
         *([f"subject {binding.subject}"] if binding.subject else []),

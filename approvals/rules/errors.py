@@ -1,6 +1,4 @@
-"""What the RA refuses: one closed list of causes, and the exceptions that carry facts to the
-doors.
-"""
+"""The closed list of the RA's refusals: causes for the log, and exceptions with facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +8,9 @@ from uuid import UUID
 
 
 class Cause(StrEnum):
-    """Why a message got a refusal.
+    """Causes of refused messages.
 
-    The audit entry holds the cause; what a device reads is `Refusal.text`.
+    The audit entry holds the cause; the device gets `Refusal.text`.
     """
 
     NETWORK = "network not allowed"
@@ -66,25 +64,24 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal that was committed: `text` and `number` are for the device, the rest for the log
-    only.
+    """A committed refusal: `text` and `number` are for the device, the rest for the log only.
 
-    `codes` say which rules were broken; refusals are counted as one where cause and codes are the
-    same. One with `retry_after` is not final: the door answers that it is busy, and `text` too is
-    for the log only.
+    `codes` name the broken rules; refusals with equal cause and codes are counted together. One
+    with `retry_after` is not final: the door answers that it is busy, and `text` too is for the log
+    only.
     """
 
     cause: Cause
     text: str
     detail: str = ""
-    challenge: UUID | None = None  # the one on record that was presented in vain
+    challenge: UUID | None = None  # the presented challenge on record, which was refused
     retry_after: timedelta | None = None
     codes: tuple[str, ...] = ()
     number: str = ""  # of `approvals.records.refusal_numbers`
 
     @property
     def real_cause(self) -> str:
-        """The cause as the log names it: with the codes of the rules that were broken."""
+        """The cause as the log names it: with the codes of the broken rules."""
         return f"{self.cause.value}: {', '.join(self.codes)}" if self.codes else self.cause.value
 
 
@@ -93,7 +90,7 @@ class Overtaken(Exception):
 
 
 class ApprovalsError(Exception):
-    """Anything a use case says no to; `str()` is a sentence for the person who asked."""
+    """A use case refuses; `str()` is a sentence for the person who asked."""
 
 
 class Invalid(ApprovalsError):
@@ -132,21 +129,19 @@ class NotPermitted(ApprovalsError):
 
 
 class AlreadyDecided(ApprovalsError):
-    """Somebody else was faster, or the request is past the point."""
+    """Another officer was faster, or the request cannot be decided any more."""
 
 
 class RequestChanged(ApprovalsError):
-    """The request is not any more what the officer saw."""
+    """The request has changed since the officer saw it."""
 
 
 class OwnChallenge(ApprovalsError):
-    """Who made a challenge does not approve the request that used it."""
+    """The author of a challenge may not approve the request that used it."""
 
 
 class KeyRefused(ApprovalsError):
-    """The key of the request, or the one that signed it, is never certified: blocked, or revoked as
-    compromised.
-    """
+    """The request's key, or its signer's, is blocked or was revoked as compromised."""
 
 
 class ChallengeInvalid(Invalid):
@@ -162,7 +157,7 @@ class ReasonMissing(ApprovalsError):
 
 
 class NotValidated(ApprovalsError):
-    """The challenge is one that a service has to confirm, and it has not."""
+    """The validation service has not confirmed the challenge."""
 
 
 class NothingToRetry(ApprovalsError):

@@ -1,7 +1,7 @@
-"""Who decides: a pure function from facts to a verdict. PURE.
+"""The policy: a pure function from facts to a ruling.
 
-Deny when in doubt: what is not granted here is refused; only `Ruling.APPROVE` lets a request pass
-without an officer.
+PURE. Deny when in doubt: everything that is not granted here is refused; only `Ruling.APPROVE` lets
+a request pass without an officer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,19 +14,18 @@ from approvals.rules.errors import Cause, Refusal
 from ca.x509.findings import Finding
 from ca.x509.text import shortened
 
-# Before a challenge was accepted every refusal reads the same: it must not tell a stranger what
-# would have helped.
+# Before a challenge was accepted, all refusals look the same: they must give an attacker no hint.
 UNIFORM_TEXT = "request not permitted"
 RENEWAL_WINDOW = timedelta(days=30)
-#: A device that met a cap asks again after this time: open requests end by decisions of people.
+#: A device that met a cap asks again after this time: people close open requests by deciding.
 FULL_RETRY = timedelta(minutes=5)
 _RESERVED_SHARE = 10
-#: Codes of broken rules by which refusals are told apart in the log.
+#: Number of codes of broken rules that tell refusals apart in the log.
 MAX_CODES = 2
 
 
 class Ruling(StrEnum):
-    """What happens to a request that is not refused."""
+    """The result for a request that is not refused."""
 
     APPROVE = "approve"
     ASK_OFFICER = "ask an officer"
@@ -34,7 +33,7 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the policy looks at, gathered by the use case."""
+    """The input of the policy, gathered by the use case."""
 
     approval: str  # manual, automatic
     challenge: str  # none, static, one-time, webhook, intune
@@ -44,13 +43,13 @@ class Facts:
     max_open_requests: int
     open_from_address: int
     max_open_per_address: int
-    has_list: bool = False  # a list of expected devices stands instead of a challenge
-    is_listed_by_name: bool = False  # and the device is on it, with the name it asks for
+    has_list: bool = False  # a list of expected devices replaces the challenge
+    is_listed_by_name: bool = False  # and the device is on it, with the requested name
     renewal: Ruling | None = (
-        None  # of `evaluate_renewal`; it stands instead of challenge and approval
+        None  # the result of `evaluate_renewal`, which replaces challenge and approval
     )
     challenge_awaited: bool = (
-        False  # somebody else is asked: the request may wait, and nothing more
+        False  # a service must confirm the challenge: the request may only wait
     )
     is_known_transaction: bool = False  # it passed the caps when it was new
     is_known_network: bool = (
@@ -61,9 +60,9 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class RenewalPolicy:
-    """What an enrollment profile says of renewals (RFC 8894 §2.5).
+    """The renewal policy of an enrollment profile (RFC 8894 §2.5).
 
-    A window of zero: at any time while it is valid.
+    A window of zero: at any time while the certificate is valid.
     """
 
     mode: str = "off"  # off, automatic, officer
@@ -75,13 +74,11 @@ class RenewalPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RenewalFacts:
-    """What is known of the renewed certificate, and of what is to follow it."""
+    """Facts about the renewed certificate and its successor."""
 
-    is_device: bool  # a certificate that was ordered, not one of the portal itself
+    is_device: bool  # ordered by a device, not one of the portal's own
     is_same_profile: bool
-    is_same_ca: (
-        bool  # or one it took the place of; a profile may have been given a foreign one since
-    )
+    is_same_ca: bool  # or a CA it replaced; a profile may have been given a foreign one since
     status: str  # of the renewed certificate: ISSUED, ON_HOLD, REVOKED
     not_before: datetime
     not_after: datetime
@@ -91,9 +88,7 @@ class RenewalFacts:
 
 
 def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
-    """Return whether a client address is in one of the networks (CIDR); with no networks, every
-    address is.
-    """
+    """Return whether a client address is in one of the networks (CIDR); always without networks."""
     if not networks:
         return True
     try:
@@ -107,7 +102,7 @@ def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
 
 
 def evaluate(facts: Facts) -> Ruling | Refusal:
-    """Return the ruling on a request whose challenge has been looked at, or the refusal."""
+    """Return the ruling on a request whose challenge was checked, or the refusal."""
     has_right = facts.challenge_satisfied or facts.challenge_awaited or facts.renewal is not None
     is_open = facts.challenge == "none" and (facts.approval == "manual" or facts.has_list)
     if not has_right and not is_open:
@@ -126,7 +121,7 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
 
 
 def _refuse_content(facts: Facts) -> Refusal | None:
-    """Whether the request breaks a rule or a cap; the text names it."""
+    """Refuse a request that breaks a rule or a cap; the text names it."""
     if facts.refusals:
         sentences = "; ".join(finding.text for finding in facts.refusals)
         return Refusal(Cause.POLICY, sentences, codes=_codes(facts.refusals))
@@ -134,9 +129,9 @@ def _refuse_content(facts: Facts) -> Refusal | None:
 
 
 def _refuse_crowd(facts: Facts) -> Refusal | None:
-    """Whether a cap on open requests is reached.
+    """Refuse when a cap on open requests is reached.
 
-    It says nothing about the request, so the device may ask again.
+    This says nothing about the request, so the device may ask again.
     """
     most = (
         facts.max_open_requests if facts.is_known_network else unreserved(facts.max_open_requests)
@@ -151,27 +146,26 @@ def _refuse_crowd(facts: Facts) -> Refusal | None:
 
 
 def unreserved(max_open_requests: int) -> int:
-    """Return how many requests may be open before only known networks open more: a tenth is kept
-    for them.
+    """Return the number of open requests above which only known networks open more.
+
+    A tenth of the maximum is reserved for them.
     """
     return max_open_requests - max_open_requests // _RESERVED_SHARE
 
 
 def _codes(refusals: Sequence[Finding]) -> tuple[str, ...]:
-    """The first few codes, each once: a sender who chose among all sets of faults could fill the
-    log.
-    """
+    """Return the first few codes, each once: a sender that varies its faults could fill the log."""
     return tuple(sorted({finding.code for finding in refusals})[:MAX_CODES])
 
 
 def evaluate_renewal(
     policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime
 ) -> Ruling | Refusal:
-    """Return the ruling on a renewal, or the refusal; its text may name the fault, since the old
-    key was proved.
+    """Return the ruling on a renewal, or the refusal.
 
-    Whoever changes names (where that is allowed at all) or renews the same certificate a second
-    time meets an officer, whatever the profile decides alone.
+    Its text may name the fault, since the old key was proved. Changed names (where allowed at all)
+    and a second renewal of the same certificate need an officer, whatever the profile decides
+    alone.
     """
     refusal = _refuse_renewed(policy, facts, now=now) or _refuse_successor(policy, facts, now=now)
     if refusal is not None:
@@ -184,7 +178,7 @@ def evaluate_renewal(
 def changed_names(
     *, subject: str | None, added: Iterable[str], left_out: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return what differs, as phrases. `subject` is the new one, None where it is the old one."""
+    """Return the differences as phrases. `subject` is the new one, None if it is unchanged."""
     changes = [] if subject is None else [f"subject {subject}"]
     changes += [f"{shortened(name)} added" for name in added]
     changes += [f"{shortened(name)} left out" for name in left_out]
@@ -192,7 +186,7 @@ def changed_names(
 
 
 def _refuse_renewed(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) -> Refusal | None:
-    """Whether the certificate that signed is one that renews at all (RFC 8894 §2.3)."""
+    """Refuse a signer certificate that cannot be renewed (RFC 8894 §2.3)."""
     if not facts.is_device:
         return Refusal(
             Cause.SIGNER_NO_DEVICE, "the certificate that signs the message is not a device's"
@@ -241,7 +235,7 @@ def _refuse_state(policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime) 
 def _refuse_successor(
     policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime
 ) -> Refusal | None:
-    """Whether what is asked for may follow the renewed certificate, and now."""
+    """Refuse content that may not follow the renewed certificate, or not now."""
     opens_at = facts.not_after - policy.window
     if policy.window and now < opens_at:
         return Refusal(Cause.RENEWAL_TOO_EARLY, f"too early to renew: from {_time(opens_at)} on")

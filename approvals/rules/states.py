@@ -1,7 +1,7 @@
-"""The states of an enrollment request, as data: one table, read by one function. PURE.
+"""The states of an enrollment request, as data: one table, read by one function.
 
-The database repeats the table in a trigger (`approvals.apps`): no other program can take a step
-that is not here.
+PURE. The database repeats the table in a trigger (`approvals.apps`): no other program can take a
+step that is not here.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an enrollment request is."""
+    """The state of an enrollment request."""
 
     PENDING = "PENDING"  # waits for officers, also between the decisions of a quorum
     APPROVED = "APPROVED"  # decided, nothing prepared yet
@@ -18,12 +18,12 @@ class State(StrEnum):
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
     WITHDRAWN = "WITHDRAWN"
-    #: Refused after the approval, by policy, lint or a barred key; an officer decides again.
+    #: Refused after the approval by policy, lint or a barred key; an officer decides again.
     FAILED = "FAILED"
 
 
 class Step(StrEnum):
-    """What moves a request from one state to the next."""
+    """The step from one state to the next."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -73,7 +73,7 @@ class StepNotAllowed(Exception):
 
 
 def next_state(state: State, step: Step) -> State:
-    """Return the state after `step`; raises StepNotAllowed where the table has none."""
+    """Return the state after `step`. Raises StepNotAllowed if the table has none."""
     try:
         return TRANSITIONS[state, step]
     except KeyError:
