@@ -1,1 +1,1 @@
-"""Configurations to paste into a device, the key that signs them, the clients that were tried."""
+"""Device configurations to paste, the key that signs them, and the tested clients."""

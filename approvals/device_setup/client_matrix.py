@@ -1,6 +1,4 @@
-"""What the published run of real clients has seen: `interop.json`, written by `./portal interop`
-with its document.
-"""
+"""The published test run of real clients: `interop.json`, written by `./portal interop`."""
 
 import json
 from dataclasses import dataclass
@@ -13,16 +11,14 @@ _FILE: Final = Path(__file__).with_name("interop.json")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one client did in one scenario, in a few words."""
+    """The result of one client in one scenario, in a few words."""
 
     client: str
     text: str
 
     @property
     def tone(self) -> str:
-        """How it is shown: `good`, `bad` for a refusal, `quiet` where the client does not go that
-        way.
-        """
+        """Its tone on pages: `good`, `bad` for a refusal, `quiet` for an unsupported scenario."""
         if self.text in {"no", "not run"}:
             return "quiet"
         return "bad" if self.text.startswith(("refused", "**")) else "good"
@@ -30,7 +26,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One thing that was tried with every client."""
+    """One test of every client."""
 
     title: str
     outcomes: tuple[Outcome, ...]
@@ -38,7 +34,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a client does not go some ways."""
+    """The reason why a client does not support some scenarios."""
 
     client: str
     scenarios: tuple[str, ...]
@@ -47,7 +43,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class RunByHand:
-    """A client that is no part of the run, and what was seen when somebody ran it."""
+    """A client outside the automatic run, and the result of a run by hand."""
 
     client: str
     when: str
@@ -56,7 +52,7 @@ class RunByHand:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRun:
-    """The whole run: clients with their versions, and what each of them did."""
+    """The whole run: clients with their versions, and their results."""
 
     platform: str
     clients: tuple[str, ...]
@@ -67,19 +63,19 @@ class PublishedRun:
 
 @cache
 def published_run() -> PublishedRun:
-    """Read the run that came with this version."""
-    seen = json.loads(_FILE.read_text())
-    clients = tuple(seen["clients"])
+    """Read the run shipped with this version."""
+    document = json.loads(_FILE.read_text())
+    clients = tuple(document["clients"])
     return PublishedRun(
-        platform=seen["platform"],
+        platform=document["platform"],
         clients=clients,
         scenarios=tuple(
             Scenario(row["title"], tuple(map(Outcome, clients, row["outcomes"])))
-            for row in seen["scenarios"]
+            for row in document["scenarios"]
         ),
         reasons=tuple(
             Reason(item["client"], tuple(item["scenarios"]), item["reason"])
-            for item in seen["reasons"]
+            for item in document["reasons"]
         ),
-        by_hand=tuple(RunByHand(**item) for item in seen["by_hand"]),
+        by_hand=tuple(RunByHand(**item) for item in document["by_hand"]),
     )

@@ -1,7 +1,6 @@
-"""The key that signs device configurations: made by the web, certified by the signing worker, one
-for each CA.
+"""The key that signs device configurations: one per CA, made by the web, certified by the worker.
 
-It lies beside the RA keys, since the same processes use it, and its certificate serves for CMS
+It is stored with the RA keys, since the same processes use it, and its certificate serves for CMS
 signatures alone.
 """
 
@@ -28,7 +27,7 @@ from database.ids import uuid7
 from keys import file as key_file
 from keys.errors import KeyStoreError
 
-KEY_TYPE: Final = "rsa:2048"  # what every device verifies
+KEY_TYPE: Final = "rsa:2048"  # every device verifies it
 RENEWED_BEFORE: Final = timedelta(days=30)
 _SIGNATURE: Final = "rsa-sha256"
 
@@ -36,19 +35,16 @@ _log = structlog.get_logger(__name__)
 
 
 class _Life(NamedTuple):
-    """How long certificates of the portal's own keys live, and how long before their end this one
-    is renewed.
-    """
+    """Lifetime and renewal of certificates of the portal's own keys."""
 
     life: timedelta
     renew_before: timedelta
 
 
 def ensure_configuration_key(ca: CertificateAuthority, *, now: datetime) -> ServiceKey:
-    """Return the newest key of a CA; make key and CSR where there is none, or its certificate ends
-    soon.
+    """Return the newest key of a CA; make key and CSR if there is none, or its end is near.
 
-    Raises KeyStoreError where the key cannot be written.
+    Raises KeyStoreError if the key cannot be written.
     """
     rows = ServiceKey.objects.filter(ca=ca, purpose=ServicePurpose.CONFIGURATION)
     newest = rows.select_related("certificate").order_by("-id").first()
@@ -89,8 +85,7 @@ def ensure_configuration_key(ca: CertificateAuthority, *, now: datetime) -> Serv
 
 
 def sign_configuration(ca: CertificateAuthority, content: bytes, *, now: datetime) -> bytes | None:
-    """Return `content` inside a CMS signature of this CA's configuration key, or None while there
-    is no such key.
+    """Return `content` in a CMS signature of this CA's configuration key, or None without one.
 
     `ca` is as read with its parents. The first call makes the key; it can be used once the worker
     has certified it.
@@ -129,10 +124,9 @@ def _certified(ca: CertificateAuthority, *, now: datetime) -> ServiceKey | None:
 
 
 def _ends_soon(service: ServiceKey, ca: CertificateAuthority, *, now: datetime) -> bool:
-    """A key that still waits for its certificate does not, nor one whose successor could not last
-    longer.
+    """Whether the certificate ends soon and a successor would last longer. Revoked counts as ended.
 
-    A certificate that was revoked has ended.
+    A key that still waits for its certificate does not end soon.
     """
     certificate = service.certificate
     if certificate is None:

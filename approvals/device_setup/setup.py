@@ -1,6 +1,4 @@
-"""Configurations for the devices of a profile: which names are asked for, which challenge goes in,
-what is signed.
-"""
+"""Configurations for the devices of a profile: names, challenge, signature."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +37,7 @@ from ca.x509.names import build_name
 from database.encryption import Secret
 
 PLACEHOLDER_NAME: Final = "device.example"
-#: The profile that `./portal up` makes in an empty portal, to be tried on the same machine.
+#: The profile that `./portal up` creates in an empty portal, to try on the same machine.
 DEMO_PROFILE: Final = "demo"
 LIFETIMES: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1), "7d": timedelta(days=7)}
 
@@ -54,7 +52,7 @@ class AddressRefused(ProfileInvalid):
 
 @dataclass(frozen=True, slots=True)
 class WantedNames:
-    """What was typed: a common name, an organization, alternative names; all may be empty."""
+    """The typed names: common name, organization, alternative names; all may be empty."""
 
     common_name: str = ""
     organization: str = ""
@@ -62,13 +60,13 @@ class WantedNames:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was typed, so that a placeholder stands for it."""
+        """Whether no name was typed, so that placeholders are used."""
         return not (self.common_name or self.organization or self.alternative_names)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whose configuration a challenge is made for."""
+    """The device whose configuration gets a challenge."""
 
     profile: EnrollmentProfile
     client: Client
@@ -76,18 +74,18 @@ class Recipient:
     lifetime: timedelta = field(default=LIFETIMES["1h"])
 
 
-def check_wanted(profile: EnrollmentProfile, wanted: WantedNames) -> Names:
-    """Return the names to ask for; placeholders where nothing was typed.
+def check_wanted(profile: EnrollmentProfile, typed: WantedNames) -> Names:
+    """Return the names for the device; placeholders if none was typed.
 
     Raises NamesRefused with every fault that the profile would find.
     """
     spec = _spec(profile)
-    if wanted.is_empty:
+    if typed.is_empty:
         return _placeholders(spec)
-    pairs = [("O", wanted.organization), ("CN", wanted.common_name)]
+    pairs = [("O", typed.organization), ("CN", typed.common_name)]
     subject = tuple((name, value) for name, value in pairs if value)
     try:
-        sans = tuple(read_alternative_name(text) for text in wanted.alternative_names)
+        sans = tuple(read_alternative_name(text) for text in typed.alternative_names)
     except ValueError as error:
         raise NamesRefused(str(error)) from error
     faults = [
@@ -101,7 +99,7 @@ def check_wanted(profile: EnrollmentProfile, wanted: WantedNames) -> Names:
 
 
 def address_fault(profile: EnrollmentProfile, client: Client | None = None) -> str:
-    """Return why this portal's address is none for a device, empty where it is one.
+    """Return why a device cannot use this portal's address, or "".
 
     The test client and the demo profile are for this machine, where localhost is right.
     """
@@ -119,7 +117,7 @@ def address_fault(profile: EnrollmentProfile, client: Client | None = None) -> s
 
 
 def check_address(profile: EnrollmentProfile, client: Client) -> None:
-    """Raises AddressRefused where a configuration would send devices to themselves."""
+    """Raise AddressRefused if a configuration would send devices to themselves."""
     fault = address_fault(profile, client)
     if fault:
         raise AddressRefused(fault)
@@ -128,11 +126,10 @@ def check_address(profile: EnrollmentProfile, client: Client) -> None:
 def configuration_facts(
     profile: EnrollmentProfile, names: Names, secret: Secret | None = None
 ) -> ConfigurationFacts:
-    """Return what the configurations of a profile are made of.
+    """Return the facts for the configurations of a profile.
 
-    Without `secret` a placeholder stands for a challenge.
-
-    A static challenge is never written: a page that shows it is not the place to hand it out.
+    Without `secret` a placeholder replaces the challenge. A static challenge is never written: this
+    page is not the place to reveal it.
     """
     spec = _spec(profile)
     wants_none = profile.challenge == ChallengePolicy.NONE
@@ -162,7 +159,7 @@ def configuration_facts(
 def create_configuration_challenge(
     recipient: Recipient, *, principal: Principal, now: datetime
 ) -> Secret:
-    """Make a one-time challenge that goes into one configuration, bound to its names.
+    """Create a one-time challenge for one configuration, bound to its names.
 
     Records that a configuration with a challenge was handed out, beside the challenge itself.
     Raises NotPermitted for who may not make challenges here, ChallengeInvalid for a profile
@@ -193,8 +190,9 @@ def create_configuration_challenge(
 def signed_mobileconfig(
     profile: EnrollmentProfile, facts: ConfigurationFacts, *, now: datetime
 ) -> tuple[bytes, bool]:
-    """Return Apple's configuration profile, and whether it is signed: it is not until the worker
-    certified the key.
+    """Return Apple's configuration profile, and whether it is signed.
+
+    It is unsigned until the worker has certified the key.
     """
     content = mobileconfig(facts)
     signed = sign_configuration(profile.ca, content, now=now)
@@ -202,7 +200,7 @@ def signed_mobileconfig(
 
 
 def _check_expressible(recipient: Recipient) -> None:
-    """Before a challenge is made: one whose configuration cannot be written would be lost."""
+    """Check before creating a challenge: without a writable configuration it would be lost."""
     if not recipient.client.takes_challenge:
         raise ProfileInvalid(
             f"{recipient.client.name}: brings a challenge of its own, none is made for it"
@@ -215,7 +213,7 @@ def _check_expressible(recipient: Recipient) -> None:
 
 
 def _order(recipient: Recipient) -> ChallengeOrder:
-    """One challenge, bound to the names typed; to none where placeholders stand for them."""
+    """Order one challenge, bound to the typed names; unbound for placeholders."""
     names = recipient.names
     order = ChallengeOrder(
         recipient.profile, lifetime=recipient.lifetime, origin=ChallengeOrigin.CONFIGURATION

@@ -1,4 +1,4 @@
-"""Which addresses lead nowhere from a device: names and numbers of the machine that reads them."""
+"""Addresses that a device cannot reach: names and numbers of its own machine."""
 
 import ipaddress
 import socket
@@ -16,8 +16,9 @@ _OWN_NAMES: Final = (
 
 
 def names_this_machine(url: str) -> bool:
-    """Whether the host of an address is the reader's own machine: localhost (RFC 6761 §6.3),
-    loopback, unspecified.
+    """Whether the host of an address is the reader's machine: localhost, loopback, unspecified.
+
+    See RFC 6761 §6.3.
     """
     host = (urlsplit(url).hostname or "").rstrip(".").lower()
     if host in _OWN_NAMES or host.endswith(".localhost"):
@@ -27,9 +28,7 @@ def names_this_machine(url: str) -> bool:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is, also in the short forms that clients read (127.1, 0x7f000001);
-    None for a name.
-    """
+    """Return the host as an address, also from short forms (127.1, 0x7f000001); None for a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,5 +1,6 @@
-"""Apple's configuration profile with a SCEP payload (`com.apple.security.scep`), for iOS, iPadOS,
-macOS and tvOS.
+"""Apple's configuration profile with a SCEP payload, for iOS, iPadOS, macOS and tvOS.
+
+The payload type is `com.apple.security.scep`.
 """
 
 import plistlib
@@ -29,17 +30,14 @@ _KINDS: Final = {
 
 
 def polling(facts: ConfigurationFacts) -> Polling:
-    """How often the device asks; it gives up with an error afterwards, and does not go on by
-    itself.
-    """
+    """The interval of the device's polls; afterwards it gives up with an error."""
     return facts.polling.within(most=600, times=1440)
 
 
 def mobileconfig(facts: ConfigurationFacts) -> bytes:
-    """The configuration profile as an XML property list, not signed. Raises NotExpressible.
+    """Return the configuration profile as an unsigned XML property list. Raises NotExpressible.
 
-    Its identifiers follow from address and subject: installed again, it takes the place of the one
-    before.
+    Its identifiers follow from address and subject: a second installation replaces the first.
     """
     identifier = ".".join(
         [*reversed((urlsplit(facts.url).hostname or "portal").split(".")), "scep", facts.profile]
@@ -57,7 +55,7 @@ def mobileconfig(facts: ConfigurationFacts) -> bytes:
 
 
 def apple(facts: ConfigurationFacts) -> Configuration:
-    """The same as steps, for whoever installs the file."""
+    """Return the same as steps for the person who installs the file."""
     waits = polling(facts)
     fields = (
         ("URL", facts.url),

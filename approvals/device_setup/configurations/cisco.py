@@ -1,6 +1,6 @@
 """Cisco IOS, IOS-XE and ASA.
 
-Their enrollment commands are older than this portal; none was tried on a device here.
+Their enrollment commands are older than this portal; they were not tested on a device.
 """
 
 from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
@@ -124,9 +124,11 @@ def _asa_trustpoint(facts: ConfigurationFacts) -> str:
 
 
 def _only_one(facts: ConfigurationFacts) -> tuple[str, ...]:
-    left = [name for kind in ("dns", "ip") for name in facts.names.values(kind)[1:]]
+    unused = [name for kind in ("dns", "ip") for name in facts.names.values(kind)[1:]]
     return (
-        (f"One name of a kind goes into the request; left out: {', '.join(left)}.",) if left else ()
+        (f"One name of a kind goes into the request; left out: {', '.join(unused)}.",)
+        if unused
+        else ()
     )
 
 

@@ -1,4 +1,4 @@
-"""The clients there are configurations for: one table, read by the pages and the command."""
+"""The clients with configurations: one table, read by the pages and the command."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,21 +20,19 @@ NOT_TRIED: Final = "Written from the vendor's documentation; no device was at ha
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client: `slug` is its part of the address, `evidence` says how far the configuration was
-    tried.
-    """
+    """One client: `slug` is its part of the address, `evidence` tells how it was tested."""
 
     slug: str
     name: str
     group: str
     evidence: str
     render: Callable[[ConfigurationFacts], Configuration]
-    #: False where the client brings a challenge of its own.
+    #: False for a client with its own challenge.
     takes_challenge: bool = True
 
     @property
     def is_apple(self) -> bool:
-        """Whether there is a file to download beside the text."""
+        """Whether there is a file to download in addition to the text."""
         return self.slug == APPLE
 
 

@@ -1,4 +1,4 @@
-"""What every configuration is made of: the address, the authorities, the names, the challenge.
+"""The facts in every configuration: address, authorities, names, challenge.
 
 Values only.
 """
@@ -15,14 +15,14 @@ from ca.x509.text import visible
 
 Digest = Literal["SHA-256", "SHA-1", "MD5"]
 DIGESTS: Final[tuple[Digest, ...]] = ("SHA-256", "SHA-1", "MD5")
-#: Stands where a challenge belongs that is not known, or not to be shown.
+#: Placeholder for a challenge that is unknown or hidden.
 PLACEHOLDER: Final = "CHALLENGE"
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
 KEY_SIZES: Final = (2048, 3072, 4096, 8192)
 
 
 class NotExpressible(ValueError):
-    """A value that this client's language cannot hold; the text says which, and what to do."""
+    """A value that this client's language cannot express; the text names it and what to do."""
 
     def __init__(self, subject: str, value: str, fault: str) -> None:
         super().__init__(f"{subject} '{visible(value)}': {fault}")
@@ -30,9 +30,9 @@ class NotExpressible(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AuthorityFacts:
-    """One CA certificate, with the digests that devices show of it.
+    """One CA certificate, with the digests that devices show.
 
-    Nothing here trusts SHA-1 or MD5.
+    The portal does not trust SHA-1 or MD5.
     """
 
     name: str
@@ -52,45 +52,44 @@ class AuthorityFacts:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a device is to ask for: subject attributes in their order, alternative names as (kind,
-    value).
-    """
+    """The names for a device: subject attributes in order, alternative names as (kind, value)."""
 
     subject: tuple[tuple[str, str], ...]
     sans: tuple[tuple[str, str], ...] = ()
 
     @property
     def common_name(self) -> str:
-        """The first CN, empty where there is none."""
+        """The first CN, or ""."""
         return next((value for name, value in self.subject if name == "CN"), "")
 
     def values(self, kind: str) -> tuple[str, ...]:
         """The alternative names of one kind."""
-        return tuple(value for found, value in self.sans if found == kind)
+        return tuple(value for name_kind, value in self.sans if name_kind == kind)
 
     def attribute(self, name: str) -> str:
-        """The first subject attribute of this name, empty where there is none."""
-        return next((value for found, value in self.subject if found == name), "")
+        """The first subject attribute of this name, or ""."""
+        return next((value for attribute, value in self.subject if attribute == name), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How often a device should ask again: every `interval` seconds, `count` times."""
+    """The polling of a device: every `interval` seconds, `count` times."""
 
     interval: int
     count: int
 
     def within(self, *, least: int = 1, most: int, times: int) -> "Polling":
-        """The same wait inside a client's bounds: multiples of `least` up to `most` seconds, at
-        most `times` polls.
+        """Return the same wait within a client's limits.
+
+        The interval is a multiple of `least` up to `most` seconds, with at most `times` polls.
         """
-        wanted = self.interval * self.count
-        enough = max(self.interval, -(-wanted // times))
+        total = self.interval * self.count
+        enough = max(self.interval, -(-total // times))
         interval = min(-(-enough // least) * least, most)
-        return Polling(interval, min(times, max(1, wanted // interval)))
+        return Polling(interval, min(times, max(1, total // interval)))
 
 
-#: A day in which an officer decides, and a quarter of an hour for what the policy decides at once.
+#: A day for an officer's decision, and a quarter of an hour for a decision by policy.
 FOR_OFFICERS: Final = Polling(60, 1440)
 FOR_POLICY: Final = Polling(15, 60)
 
@@ -99,9 +98,8 @@ FOR_POLICY: Final = Polling(15, 60)
 class ConfigurationFacts:
     """Everything a renderer may write.
 
-    `authorities` begin with the issuing CA and end with the root.
-
-    `challenge` is the text to write, None where the profile wants none.
+    `authorities` begin with the issuing CA and end with the root. `challenge` is the text to write,
+    None if the profile has none.
     """
 
     url: str
@@ -114,7 +112,7 @@ class ConfigurationFacts:
     is_one_time: bool = False
     renews: bool = False
     takes_legacy: bool = False
-    #: Whether GetCACert gives out two RA certificates, the one that encrypts first; and whether the
+    #: Whether GetCACert delivers two RA certificates, the encrypting one first; and whether the
     #: root.
     is_split: bool = False
     gives_root: bool = True
@@ -137,7 +135,7 @@ class ConfigurationFacts:
 
     @property
     def key_bits(self) -> int:
-        """The smallest RSA key the profile takes: what old devices and TPMs can make."""
+        """The smallest RSA key of the profile: old devices and TPMs can make it."""
         return self.key_sizes[0]
 
     @property
@@ -146,14 +144,14 @@ class ConfigurationFacts:
 
     @property
     def label(self) -> str:
-        """A name for trustpoints, keys and files: lower-case letters, digits and hyphens, at most
-        32 characters.
+        """A name for trustpoints, keys and files: at most 32 lower-case letters, digits,
+        hyphens.
         """
         return f"portal-{self.profile}"[:32].rstrip("-")
 
     @property
     def url_with_port(self) -> str:
-        """The address with its port written out, as some devices want it."""
+        """The address with an explicit port, as some devices want it."""
         parts = urlsplit(self.url)
         if parts.port is not None:
             return self.url
@@ -163,7 +161,7 @@ class ConfigurationFacts:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do: a sentence, and what to paste or to enter.
+    """One step: a sentence, and the text to paste or enter.
 
     `fields` are names and values of a form.
     """
@@ -175,7 +173,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A fingerprint as this client shows or takes it."""
+    """A fingerprint in the form that this client shows or accepts."""
 
     authority: str
     digest: Digest
@@ -184,7 +182,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What one client needs, in the order in which it is done."""
+    """The configuration of one client, in the order of its steps."""
 
     steps: tuple[Step, ...]
     compare: tuple[Comparison, ...] = ()
@@ -200,7 +198,5 @@ class Configuration:
 
 
 def key_sizes(least: int, most: int) -> tuple[int, ...]:
-    """The usual RSA key sizes within the bounds of a profile; the lower bound alone where none of
-    them fits.
-    """
+    """The usual RSA key sizes within a profile's bounds; the lower bound alone if none fits."""
     return tuple(size for size in KEY_SIZES if least <= size <= most) or (least,)

@@ -1,6 +1,6 @@
 """Junos, PAN-OS, FortiOS and RouterOS.
 
-Written from the vendors' manuals; none was tried on a device here.
+Written from the vendors' manuals; not tested on a device.
 """
 
 from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
@@ -226,7 +226,7 @@ def _fortigate_warnings(facts: ConfigurationFacts) -> tuple[str, ...]:
 
 
 def routeros(facts: ConfigurationFacts) -> Configuration:
-    """Commands of RouterOS; it polls until it is answered."""
+    """Commands of RouterOS; it polls until it gets an answer."""
     names, label = facts.names, facts.label
     kinds = {"dns": "DNS", "ip": "IP", "email": "email"}
     sans = listed(((f"{kinds[kind]}:", value) for kind, value in names.sans if kind in kinds), ",")

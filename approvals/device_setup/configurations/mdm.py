@@ -5,8 +5,8 @@ from typing import Final
 from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
 from approvals.device_setup.configurations.writing import fingerprints, printable
 
-#: What the names below look like: Intune writes the security identifier of a device or person as a
-#: tag (RFC 4151).
+#: The form of the names below: Intune writes the security identifier of a device or person as a tag
+#: (RFC 4151).
 INTUNE_PATTERNS: Final = (
     "IntuneDeviceId://[0-9A-Fa-f-]{36}",
     "tag:microsoft[.]com,2022-09-14:sid:S-1-[0-9-]+",

@@ -8,8 +8,7 @@ _KINDS = ("dns", "ip", "email", "uri", "upn")
 
 
 def read_alternative_name(text: str) -> GeneralName:
-    """Read `dns:r1.example`, or a bare name whose kind is plain: an IP address, mailbox@domain,
-    scheme://…, a host.
+    """Parse `dns:r1.example`, or a name of obvious kind: IP, mailbox@domain, scheme://…, host.
 
     Raises ValueError naming the text.
     """

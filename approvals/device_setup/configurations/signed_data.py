@@ -1,6 +1,4 @@
-"""CMS SignedData around a configuration (RFC 5652 §5): content inside, one RSA signature,
-certificates beside it.
-"""
+"""CMS SignedData around a configuration (RFC 5652 §5): content, certificates, one RSA signature."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -30,7 +28,7 @@ def sign_content(
 ) -> bytes:
     """Return the signed content as DER. `chain` begins with the signer's certificate.
 
-    `sign` makes an RSA signature, PKCS #1 v1.5 with SHA-256, over the bytes it is given.
+    `sign` makes an RSA signature, PKCS #1 v1.5 with SHA-256, over its argument.
     """
     attributes = [
         _attribute(_CONTENT_TYPE, _DATA),

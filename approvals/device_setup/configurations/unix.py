@@ -1,4 +1,4 @@
-"""Command lines: strongSwan's pki, certmonger, sscep, and this portal's own test client."""
+"""Command lines: strongSwan's pki, certmonger, sscep, and the portal's own test client."""
 
 from typing import Final
 
@@ -29,10 +29,10 @@ _OPENSSL_KINDS: Final = {"dns": "DNS", "ip": "IP", "email": "email", "uri": "URI
 
 
 def strongswan(facts: ConfigurationFacts) -> Configuration:
-    """`pki --scep` of strongSwan 5.9.8 and newer; root, issuing CA and RA go to ca.der, ca-1.der,
-    ra.der.
+    """`pki --scep` of strongSwan 5.9.8 and newer; files are ca.der, ca-1.der and ra.der.
 
-    Of two RA certificates the one that signs goes to ra.der, the one that encrypts to ra-2.der.
+    They hold root, issuing CA and RA. Of two RA certificates the signing one goes to ra.der, the
+    encrypting one to ra-2.der.
     """
     url = shell(facts.url, "address")
     steps = (
@@ -136,11 +136,10 @@ def _certmonger_request(facts: ConfigurationFacts) -> list[str]:
 
 
 def sscep(facts: ConfigurationFacts) -> Configuration:
-    """`sscep` with a CSR of OpenSSL; GetCACert gives ca.crt-0 (RA), ca.crt-1 (issuing CA) and so
-    on.
+    """`sscep` with a CSR of OpenSSL; GetCACert writes ca.crt-0 (RA), ca.crt-1 (issuing CA) etc.
 
-    `-c` is what verifies answers, which the RA signs; where another RA certificate encrypts, it
-    comes first.
+    `-c` verifies answers, which the RA signs; where another RA certificate encrypts, it comes
+    first.
     """
     polling, url = facts.polling, shell(facts.url, "address")
     request = f"openssl req -new -newkey rsa:{facts.key_bits} -nodes -sha256 -config device.cnf"
@@ -212,7 +211,7 @@ def _request_config(facts: ConfigurationFacts) -> str:
 
 
 def own_client(facts: ConfigurationFacts) -> Configuration:
-    """`./portal demo`: to try a profile without a device."""
+    """`./portal demo`: tries a profile without a device."""
     names = facts.names
     name = names.common_name or next((value for _, value in names.sans), "device")
     steps = []

@@ -1,8 +1,6 @@
 """Windows: the settings of its SCEP client for an MDM (SyncML), and PowerShell over CertEnroll.
 
-Not tried here.
-
-certreq has no SCEP: it speaks to Microsoft's own enrollment services only.
+Not tested on a device. certreq has no SCEP: it speaks to Microsoft's own enrollment services only.
 """
 
 from typing import Final

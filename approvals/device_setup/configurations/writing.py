@@ -1,9 +1,8 @@
-"""Values in other languages: quoted where the language has a quotation that holds, refused where it
-has none.
+"""Values in other languages: quoted where quoting is safe, else refused.
 
-Consoles of network devices differ in what they do with quotes, backslashes, `$` and `?`, and nobody
-publishes a grammar. So a console gets letters, digits and a few signs that mean nothing to any of
-them; the rest is refused with a sentence.
+Consoles of network devices differ in their treatment of quotes, backslashes, `$` and `?`, and
+publish no grammar. So a console gets letters, digits and a few signs without special meaning; the
+rest is refused with a sentence.
 """
 
 import re
@@ -25,7 +24,7 @@ _LINE: Final = re.compile(r"[A-Za-z0-9._@:/+=*~&(),' -]*")
 _NAME: Final = re.compile(
     r"[A-Za-z0-9._@:*~&()'-](?:[A-Za-z0-9._@:*~&()' -]*[A-Za-z0-9._@:*~&()'-])?"
 )
-#: Mean something in the text form of a distinguished name, in one client or another.
+#: Special characters in the text form of a distinguished name, in at least one client.
 _DN_SIGNS: Final = frozenset(',+="<>;\\/#')
 #: PowerShell takes typographic quotes for plain ones.
 _CURLY: Final = frozenset("\u2018\u2019\u201a\u201b\u201c\u201d\u201e")
@@ -62,7 +61,7 @@ def console_name(names: Names) -> str:
 
 
 def plain_name(names: Names, separator: str = ",") -> str:
-    """Return the subject as text for clients that know no escapes in it. Raises NotExpressible."""
+    """Return the subject as text for clients without escapes. Raises NotExpressible."""
     for attribute, value in names.subject:
         printable(value, attribute)
         if _DN_SIGNS & set(value) or value != value.strip():
@@ -75,9 +74,9 @@ def plain_name(names: Names, separator: str = ",") -> str:
 def listed(values: Iterable[tuple[str, str]], separator: str) -> str:
     """Return prefixed values in one text.
 
-    Raises NotExpressible for a value that would be taken for two.
+    Raises NotExpressible for a value that would be read as two.
     """
-    written = []
+    entries = []
     for prefix, value in values:
         if separator in printable(value, "alternative name"):
             raise NotExpressible(
@@ -85,8 +84,8 @@ def listed(values: Iterable[tuple[str, str]], separator: str) -> str:
                 value,
                 f"this client takes '{separator}' for the start of the next name",
             )
-        written.append(prefix + value)
-    return separator.join(written)
+        entries.append(prefix + value)
+    return separator.join(entries)
 
 
 def printable(value: str, subject: str) -> str:
@@ -105,9 +104,7 @@ def shell(value: str, subject: str) -> str:
 
 
 def command(*arguments: str) -> str:
-    """Return a shell command over several lines, options with their values together; arguments are
-    quoted already.
-    """
+    """Return a shell command over several lines, options with their values; already quoted."""
     lines: list[str] = []
     for argument in arguments:
         if lines and len(lines[-1]) + len(argument) < 96:
@@ -118,9 +115,7 @@ def command(*arguments: str) -> str:
 
 
 def openssl(value: str, subject: str) -> str:
-    """Return a value of an OpenSSL configuration file (config(5)): no variables, quotes or comments
-    in it.
-    """
+    """Return a value of an OpenSSL configuration file (config(5)) without special characters."""
     return re.sub(r"""([\\$"'#])""", r"\\\1", printable(value, subject))
 
 
@@ -142,8 +137,9 @@ def xml(value: str, subject: str) -> str:
 
 
 def cannot_ask(facts: ConfigurationFacts, client: str, *kinds: str) -> tuple[str, ...]:
-    """Return a warning about alternative names that this client's commands cannot ask for; `kinds`
-    are those it can.
+    """Return a warning about alternative names that this client cannot request.
+
+    `kinds` are those it can.
     """
     others = [f"{kind}:{value}" for kind, value in facts.names.sans if kind not in kinds]
     if not others:
@@ -152,23 +148,25 @@ def cannot_ask(facts: ConfigurationFacts, client: str, *kinds: str) -> tuple[str
 
 
 def fingerprints(
-    facts: ConfigurationFacts, wanted: Iterable[tuple[str, Digest, str]], *, root: bool = False
+    facts: ConfigurationFacts, formats: Iterable[tuple[str, Digest, str]], *, root: bool = False
 ) -> tuple[Comparison, ...]:
-    """Return fingerprints of the issuing CA (or the root): `wanted` are what it is called, the
-    digest, the grouping.
+    """Return fingerprints of the issuing CA (or the root).
+
+    `formats` are label, digest and grouping of each.
     """
     authority = facts.root if root else facts.issuing
     return tuple(
         Comparison(
-            f"{called}: {authority.name}", digest, grouped(authority.digests[digest], grouping)
+            f"{label}: {authority.name}", digest, grouped(authority.digests[digest], grouping)
         )
-        for called, digest, grouping in wanted
+        for label, digest, grouping in formats
     )
 
 
 def grouped(digest: str, grouping: str) -> str:
-    """Return a hexadecimal digest as `plain`, `PLAIN`, `colons`, `COLONS` or `WORDS` (eights, as
-    Cisco shows them).
+    """Return a hexadecimal digest as `plain`, `PLAIN`, `colons`, `COLONS` or `WORDS`.
+
+    WORDS are groups of eight, as Cisco shows them.
     """
     text = digest.upper() if grouping.isupper() else digest
     size = {"plain": len(text), "colons": 2, "words": 8}[grouping.lower()]
