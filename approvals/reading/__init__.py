@@ -1,1 +1,1 @@
-"""What pages ask about requests: lists, search, counts, the timeline. Writes nothing."""
+"""Queries of pages about requests: lists, search, counts, the timeline. Read-only."""

@@ -1,6 +1,4 @@
-"""What the pages ask of requests: lists by keyset, search by beginnings, counts with a lid, signing
-health.
-"""
+"""Queries of pages about requests: keyset lists, prefix search, limited counts, signing health."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +20,10 @@ from database import moments
 
 PAGE_SIZE: Final = 50
 COUNT_LID: Final = 1000
-#: Matches of a search up to which they are looked up one by one; beyond, the list is walked and
-#: each row is asked.
+#: Number of matches up to which a search looks them up one by one; above, it walks the list and
+#: checks each row.
 _FEW_MATCHES: Final = 500
-#: How long something due may lie before the pages say so; the sweep rings each few seconds.
+#: Time after which pages report due work as late; the sweep rings every few seconds.
 STALLED_AFTER: Final = timedelta(seconds=60)
 
 M = TypeVar("M", bound=Model)
@@ -33,9 +31,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
-    """One page of a list, and the keys from which the neighboring pages start (None: there is
-    none).
-    """
+    """One page of a list, and the keys where the neighboring pages start (None: there is none)."""
 
     rows: list[M]
     previous: str | None
@@ -44,7 +40,7 @@ class Page(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number that was not counted beyond a lid: `str()` is "17" or "1,000+"."""
+    """A number with an upper limit for counting: `str()` is "17" or "1,000+"."""
 
     value: int
     is_capped: bool
@@ -55,7 +51,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class SigningHealth:
-    """Whether what was approved gets signed. `sentence` is empty while all is well."""
+    """Whether approved requests get signed. `sentence` is empty while all is well."""
 
     waiting: Count
     oldest_due_at: datetime | None
@@ -70,8 +66,7 @@ def paginate(
     newest_first: bool = True,
     size: int = PAGE_SIZE,
 ) -> Page[M]:
-    """Return the page after or before a key (`?after=ID`, `?before=ID`); an unusable key means the
-    first page.
+    """Return the page after or before a key (`?after=ID`, `?before=ID`), else the first page.
 
     Keys are version 7 UUIDs, which sort by time; no page counts or skips rows.
     """
@@ -81,50 +76,51 @@ def paginate(
     key = before if backwards else after
     if key is not None:
         rows = rows.filter(pk__lt=key) if descending else rows.filter(pk__gt=key)
-    found = list(rows.order_by("-pk" if descending else "pk")[: size + 1])
-    has_more, found = len(found) > size, found[:size]
+    page_rows = list(rows.order_by("-pk" if descending else "pk")[: size + 1])
+    has_more, page_rows = len(page_rows) > size, page_rows[:size]
     if backwards:
-        found.reverse()
-    first, last = (str(found[0].pk), str(found[-1].pk)) if found else (None, None)
+        page_rows.reverse()
+    first, last = (str(page_rows[0].pk), str(page_rows[-1].pk)) if page_rows else (None, None)
     has_previous = has_more if backwards else after is not None
-    return Page(found, first if has_previous else None, last if has_more or backwards else None)
+    return Page(page_rows, first if has_previous else None, last if has_more or backwards else None)
 
 
 def count(rows: QuerySet[M]) -> Count:
-    """Count rows, but never more than COUNT_LID + 1 of them."""
-    found = rows.order_by().values("pk")[: COUNT_LID + 1].count()
-    return Count(min(found, COUNT_LID), found > COUNT_LID)
+    """Count rows, but at most COUNT_LID + 1 of them."""
+    number = rows.order_by().values("pk")[: COUNT_LID + 1].count()
+    return Count(min(number, COUNT_LID), number > COUNT_LID)
 
 
 def search(rows: QuerySet[M], terms: type[Model], owner: str, text: str) -> QuerySet[M]:
-    """Return the rows that have a word beginning with `text`, or equal to it where `text` stands in
-    double quotes.
+    """Return the rows with a word that begins with `text`, or equals it in double quotes.
 
-    Both ways use an index: few matches are looked up by key; with many, the list is walked in its
-    order and stops at the page's end.
+    Both ways use an index: few matches are looked up by key; with many, the list is walked in order
+    until the page is full.
     """
-    wanted, exact = text.strip(), False
-    if len(wanted) > 2 and wanted[0] == wanted[-1] == '"':
-        wanted, exact = wanted[1:-1], True
-    words = {word for word in (normalize_term(wanted), wanted.strip().lower()) if word}
-    if not words:
+    query, exact = text.strip(), False
+    if len(query) > 2 and query[0] == query[-1] == '"':
+        query, exact = query[1:-1], True
+    prefixes = {prefix for prefix in (normalize_term(query), query.strip().lower()) if prefix}
+    if not prefixes:
         return rows
     matches = Q()
-    for word in words:
-        matches |= Q(term=word) if exact else Q(term__gte=word, term__lt=word + LAST_CHARACTER)
-    found = terms._default_manager.filter(matches)  # noqa: SLF001 - Django's documented name for a model's manager
-    keys = list(found.values_list(owner, flat=True)[: _FEW_MATCHES + 1])
+    for prefix in prefixes:
+        matches |= (
+            Q(term=prefix) if exact else Q(term__gte=prefix, term__lt=prefix + LAST_CHARACTER)
+        )
+    match_count = terms._default_manager.filter(matches)  # noqa: SLF001 - Django's documented name for a model's manager
+    keys = list(match_count.values_list(owner, flat=True)[: _FEW_MATCHES + 1])
     if len(keys) <= _FEW_MATCHES:
         return rows.filter(pk__in=set(keys))
-    return rows.filter(Exists(found.filter(**{owner: OuterRef("pk")})))
+    return rows.filter(Exists(match_count.filter(**{owner: OuterRef("pk")})))
 
 
 def requests_of(
     user: User, verb: Verb = Verb.REQUEST_VIEW, *, with_self_tests: bool = False
 ) -> QuerySet[EnrollmentRequest]:
-    """Return the requests the user may do `verb` to, without the bytes that lists do not show.
+    """Return the requests to which the user may do `verb`, without bytes that lists do not show.
 
-    Requests of self-tests have a place of their own: they are left out unless asked for.
+    Requests of self-tests have their own page and are left out by default.
     """
     rows = EnrollmentRequest.objects.filter(within(user, verb, "profile__department_id")).defer(
         "csr"
@@ -136,20 +132,20 @@ def requests_of(
 
 
 def without_self_tests(rows: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
-    """Leave out what the self-test asks for.
+    """Leave out requests of self-tests.
 
-    The few profiles are looked up once, so that no index is given up.
+    The few profiles are looked up first, so that the index stays usable.
     """
     return rows.exclude(profile__in=EnrollmentProfile.objects.filter(for_self_test=True))
 
 
 def certificates_without_self_tests(rows: QuerySet[Certificate]) -> QuerySet[Certificate]:
-    """Leave out what the CAs of self-tests issued; they issue nothing else."""
+    """Leave out certificates of self-test CAs, which issue nothing else."""
     return rows.exclude(ca__in=EnrollmentProfile.objects.filter(for_self_test=True).values("ca_id"))
 
 
 def seen_keys(requests: Sequence[EnrollmentRequest]) -> set[str]:
-    """Return which keys of these requests have a certificate of ours, under whatever name."""
+    """Return the keys of these requests that have a certificate of the portal, under any name."""
     keys = {request.csr_spki_sha256 for request in requests}
     own = {request.certificate_id for request in requests if request.certificate_id}
     rows = Certificate.objects.filter(spki_sha256__in=keys).exclude(pk__in=own)
@@ -162,12 +158,11 @@ def oldest(rows: QuerySet[EnrollmentRequest]) -> datetime | None:
 
 
 def signing_health(now: datetime) -> SigningHealth:
-    """Return whether approved requests become certificates; paused profiles and authorities do not
-    count as waiting.
+    """Return whether approved requests become certificates.
 
-    The oldest due request alone decides: each attempt moves a request's next one into the future,
-    so what lies due was not looked at. When the last certificate was signed says nothing about the
-    rest, and may bear any time.
+    Paused profiles and authorities do not count as waiting. The oldest due request alone decides:
+    each attempt moves a request's next one into the future, so a due one was not looked at. The
+    time of the last certificate says nothing about the others.
     """
     waiting = EnrollmentRequest.objects.filter(
         due(now=now),

@@ -1,6 +1,4 @@
-"""A request's or certificate's life as sentences, from the audit entries about it, with comments
-and addresses.
-"""
+"""The life of a request or certificate in sentences, from its audit entries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from audit.models import AuditEntry
 
 LIMIT: Final = 200
 
-#: What a person reads for an event, and the tone of its mark.
+#: The sentence for an event, and the tone of its mark.
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Event.REQUEST_SUBMIT: ("Request arrived", ""),
     Event.REQUEST_APPROVE: ("Approved", "good"),
@@ -112,7 +110,7 @@ _QUIET_KEYS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One entry as a person reads it. `details` are name and value pairs."""
+    """One entry for people. `details` are name and value pairs."""
 
     id: str
     at: datetime
@@ -123,16 +121,14 @@ class Moment:
     address: str
     evidence: str
     comment: str
-    account_changes: str  # of the person who acted, by others, shortly before
+    account_changes: str  # of the acting person, by others, shortly before
     details: tuple[tuple[str, str], ...]
     subject_kind: str
     subject_id: str
 
 
 def timeline_of(request: EnrollmentRequest) -> list[Moment]:
-    """Return what happened to a request and its certificate, oldest first, the newest LIMIT entries
-    of it.
-    """
+    """Return the newest LIMIT entries about a request and its certificate, oldest first."""
     about = Q(subject_kind="request", subject_id=str(request.pk))
     if (
         request.certificate_id
@@ -143,15 +139,13 @@ def timeline_of(request: EnrollmentRequest) -> list[Moment]:
 
 
 def moments_about(kind: str, identifier: object) -> list[Moment]:
-    """Return what happened to one subject, oldest first, the newest LIMIT entries of it."""
+    """Return the history of one subject, oldest first, the newest LIMIT entries of it."""
     about = AuditEntry.objects.filter(subject_kind=kind, subject_id=str(identifier))
     return moments(about.order_by("-id")[:LIMIT])[::-1]
 
 
 def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[Moment]:
-    """Return entries as a person reads them, with the private values that still exist, in the order
-    given.
-    """
+    """Return entries for people, in the given order, with the private values that still exist."""
     if isinstance(entries, QuerySet):
         entries = list(entries.prefetch_related("private_values"))
     return [_moment(entry) for entry in entries]
@@ -188,18 +182,18 @@ def _who(entry: AuditEntry, private: Mapping[str, str]) -> str:
 
 
 def _details(data: Mapping[str, object], private: Mapping[str, str]) -> list[tuple[str, str]]:
-    found = []
+    pairs = []
     for key, value in data.items():
         text = private.get(f"data.{key}", "") or _plain(value)
         if text and key not in _QUIET_KEYS:
-            found.append((_name_of(key, data), text))
-    return found
+            pairs.append((_name_of(key, data), text))
+    return pairs
 
 
 def _name_of(key: str, data: Mapping[str, object]) -> str:
-    """What a page calls a fact.
+    """Return the page's name of a fact.
 
-    Version 0.1.0 wrote the key of a database row where the version's number stands now.
+    Version 0.1.0 wrote the key of a database row in place of the version's number.
     """
     if key == "profile_version" and "profile_sha256" not in data:
         return "database row of the profile version"
@@ -207,7 +201,7 @@ def _name_of(key: str, data: Mapping[str, object]) -> str:
 
 
 def _plain(value: object) -> str:
-    """A value as text; a commitment whose value was erased is left out, an empty value too."""
+    """Return a value as text, or None for an empty value and for an erased commitment."""
     if isinstance(value, dict) or value in ("", None, []):
         return ""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
