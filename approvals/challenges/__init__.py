@@ -1,3 +1,1 @@
-"""Challenges of the portal: one-time, static, in lists; who is locked out, which devices may
-ask.
-"""
+"""Challenges of the portal: one-time, static, lists; lock-outs and expected devices."""

@@ -1,4 +1,4 @@
-"""Device groups: made, filled from a CSV list, and asked who never called."""
+"""Device groups: created, filled from a CSV list, and listed by missing devices."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ _BATCH: Final = 1000
 def create_group(
     slug: str, *, department: Department | None, principal: Principal, now: datetime
 ) -> DeviceGroup:
-    """Make an empty group. Raises NotPermitted, ChallengeInvalid for a name that exists."""
+    """Create an empty group. Raises NotPermitted, ChallengeInvalid for an existing name."""
     group = DeviceGroup(slug=slug, department=department, created_at=now)
     _may(principal, group)
     try:
@@ -46,9 +46,7 @@ def create_group(
 def add_devices(group: DeviceGroup, content: bytes, *, principal: Principal, now: datetime) -> int:
     """Add the devices of a CSV list, all or none; returns how many were new.
 
-    Those known already are left alone.
-
-    Raises ListInvalid naming every row at fault, NotPermitted.
+    Known devices stay unchanged. Raises ListInvalid naming every faulty row, NotPermitted.
     """
     _may(principal, group)
     devices: dict[tuple[str, str, str], ExpectedDevice] = {}
@@ -84,7 +82,7 @@ def remove_silent(group: DeviceGroup, *, principal: Principal, now: datetime) ->
 
 
 def write_silent(group: DeviceGroup) -> bytes:
-    """Return who never called as CSV, in the form in which a list is read."""
+    """Return the devices that never enrolled as CSV, in the form of an input list."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -107,7 +105,7 @@ def _device(
     group: DeviceGroup, row: Mapping[str, str], *, added_by: User | None, now: datetime
 ) -> ExpectedDevice:
     mac = row.get("mac", "")
-    found = ExpectedDevice(
+    device = ExpectedDevice(
         group=group,
         serial_number=_short(folded(row.get("serial_number", "")), 64, "serial number"),
         mac=(normalized_mac(mac) or "") if mac else "",
@@ -118,15 +116,15 @@ def _device(
         added_at=now,
         added_by=added_by,
     )
-    if mac and not found.mac:
+    if mac and not device.mac:
         raise ChallengeInvalid(
             f"MAC address {mac!r}: twelve hexadecimal digits, as 00:1b:44:11:3a:b7"
         )
-    if not (found.serial_number or found.mac or found.name):
+    if not (device.serial_number or device.mac or device.name):
         raise ChallengeInvalid("give a serial number, a MAC address or a name")
-    if found.not_before and found.not_after and found.not_after <= found.not_before:
+    if device.not_before and device.not_after and device.not_after <= device.not_before:
         raise ChallengeInvalid("not_after: not later than not_before")
-    return found
+    return device
 
 
 def _short(text: str, limit: int, what: str) -> str:

@@ -1,7 +1,7 @@
-"""Whether a request comes from a device that is expected: by serial number, MAC address and name.
+"""Whether a request comes from an expected device: by serial number, MAC address and name.
 
-None of the three is a secret. A listed device is one that may ask; each enrolls once, and what a
-list promises to an automatic profile is bound to a name (ADR).
+None of the three is secret. A listed device may ask; each enrolls once, and an automatic profile
+approves only the listed name (ADR).
 """
 
 import re
@@ -28,7 +28,7 @@ _SERIALS: Final = ("serialNumber", "unstructuredName")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list says of a request: the device it is, or the cause why it is none of them."""
+    """The result of a list for a request: its device, or the cause of no match."""
 
     group: DeviceGroup
     device: ExpectedDevice | None = None
@@ -36,13 +36,11 @@ class Listing:
 
     @property
     def is_named(self) -> bool:
-        """Whether the list says under which name the device may ask: an automatic approval needs
-        that.
-        """
+        """Whether the list gives the device's name: an automatic approval needs that."""
         return self.device is not None and bool(self.device.name)
 
     def finding(self) -> Finding:
-        """Return what an officer reads."""
+        """Return the finding for officers."""
         if self.device is None:
             return Finding("warn", "not-expected", f"list {self.group.slug}: {self.cause}")
         note = f" ({self.device.note})" if self.device.note else ""
@@ -51,30 +49,29 @@ class Listing:
 
 def normalized_mac(text: str) -> str | None:
     """Return the twelve digits of a MAC address in any usual spelling, None for anything else."""
-    found = text.strip().lower()
-    return re.sub(r"[:.-]", "", found) if _MAC.fullmatch(found) else None
+    digits = text.strip().lower()
+    return re.sub(r"[:.-]", "", digits) if _MAC.fullmatch(digits) else None
 
 
 def find_listed(group: DeviceGroup, submission: Submission, *, now: datetime) -> Listing:
-    """Return the device of the list that a request comes from, and may ask now; or why it is
-    none.
-    """
-    found = _matching(group, submission)
-    causes = [_fault(device, now=now) for device in found]
-    for device, cause in zip(found, causes, strict=True):
+    """Return the listed device of a request that may enroll now, or the cause of no match."""
+    matches = _matching(group, submission)
+    causes = [_fault(device, now=now) for device in matches]
+    for device, cause in zip(matches, causes, strict=True):
         if cause is None:
             return Listing(group, device)
     return Listing(group, cause=causes[0] if causes else Cause.NOT_LISTED)
 
 
 def is_member(group: DeviceGroup, submission: Submission) -> bool:
-    """Whether the request comes from a device of the group, whenever and however often."""
+    """Whether the request comes from a device of the group, at any time and any number of times."""
     return bool(_matching(group, submission))
 
 
 def use_listing(device: ExpectedDevice, *, request: EnrollmentRequest, now: datetime) -> None:
-    """Note that an expected device has called; where a parallel request was faster, the whole
-    attempt is undone.
+    """Record that an expected device enrolled; if a parallel request was faster, raise.
+
+    The whole attempt is then rolled back.
     """
     rows = ExpectedDevice.objects.filter(pk=device.pk, used_by=device.used_by_id)
     if not rows.update(used_by=request, used_at=now):
@@ -87,9 +84,11 @@ def _matching(group: DeviceGroup, submission: Submission) -> list[ExpectedDevice
     serials = {folded(a.value) for a in csr.subject.attributes if a.name in _SERIALS}
     macs = {mac for mac in map(normalized_mac, texts) if mac}
     names = {folded(name) for name in names_of(csr)}
-    wanted = Q(serial_number__in=_some(serials)) | Q(mac__in=_some(macs)) | Q(name__in=_some(names))
+    condition = (
+        Q(serial_number__in=_some(serials)) | Q(mac__in=_some(macs)) | Q(name__in=_some(names))
+    )
     rows = (
-        ExpectedDevice.objects.filter(wanted, group=group)
+        ExpectedDevice.objects.filter(condition, group=group)
         .select_related("used_by")
         .order_by("id")[:100]
     )
@@ -107,21 +106,17 @@ def _matching(group: DeviceGroup, submission: Submission) -> list[ExpectedDevice
 
 
 def _other_serials(row: ExpectedDevice, claims: Claims) -> list[str]:
-    """What stands as serialNumber in the subject and is neither the row's serial number nor its MAC
-    address.
-    """
-    found = [
+    """Return serialNumber values in the subject that are not of the row (serial number, MAC)."""
+    others = [
         value
         for name, value in claims.subject
         if name == "serialNumber" and value != row.serial_number
     ]
-    return [value for value in found if normalized_mac(value) != row.mac]
+    return [value for value in others if normalized_mac(value) != row.mac]
 
 
 def _is_named(row: ExpectedDevice, claims: Claims) -> bool:
-    """Whether the request asks for the name of the row and for none beside it; its serial number is
-    none.
-    """
+    """Whether the request asks only for the name of the row; serial numbers do not count."""
     names = claims.names - ({row.serial_number} - {row.name})
     return Binding(common_name=row.name).fault(replace(claims, names=names)) is None
 
@@ -137,5 +132,5 @@ def _fault(device: ExpectedDevice, *, now: datetime) -> Cause | None:
 
 
 def _some(values: Iterable[str]) -> list[str]:
-    """What may be looked up: PostgreSQL knows no text with NUL, so no list has one."""
+    """Return the values that can be looked up: PostgreSQL text cannot contain NUL."""
     return sorted(value for value in values if value and "\0" not in value)[:100]

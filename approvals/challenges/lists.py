@@ -1,8 +1,7 @@
-"""Lists of one-time challenges: one CSV in, checked as a whole before anything is made, one CSV
-out, once.
+"""Lists of one-time challenges: one CSV in, checked as a whole, one CSV out, once.
 
-A cell with several values has them apart by blanks. Nothing of the result is kept: it is in the
-caller's hands only.
+Several values in one cell are separated by blanks. The result is not stored: only the caller has
+it.
 """
 
 import csv
@@ -42,9 +41,7 @@ Progress = Callable[[int], None]
 
 
 class ListInvalid(ApprovalsError):
-    """A list from which nothing was made: `faults` are sentences, each with the number of its
-    row.
-    """
+    """A refused list; `faults` are sentences, each with its row number."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -63,9 +60,9 @@ class ListedChallenge:
 def read_list(
     content: bytes, *, profile: EnrollmentProfile, lifetime: timedelta
 ) -> list[ChallengeOrder]:
-    """Return the orders of a CSV list.
+    """Return the orders of a CSV list. Raises ListInvalid naming every fault.
 
-    `lifetime` is for rows without one. Raises ListInvalid naming every fault.
+    `lifetime` applies to rows without their own.
     """
     orders: list[ChallengeOrder] = []
     faults: list[str] = []
@@ -93,24 +90,22 @@ def make_list(
     now: datetime,
     progress: Progress = lambda _: None,
 ) -> list[ListedChallenge]:
-    """Make every challenge of a list, all or none; `progress` is told the number of rows done."""
-    made: list[ListedChallenge] = []
+    """Create every challenge of a list, all or none; `progress` gets the number of rows done."""
+    created: list[ListedChallenge] = []
     with transaction.atomic():
         for number, order in enumerate(orders, start=1):
             ((challenge, secret),) = create_challenges(order, principal=principal, now=now)
             made.append(ListedChallenge(number, challenge, secret))
             progress(number)
-    return made
+    return created
 
 
-def write_list(made: Sequence[ListedChallenge]) -> bytes:
-    """Return the result as CSV, UTF-8 with a byte order mark, no cell of which a spreadsheet takes
-    for a formula.
-    """
+def write_list(created: Sequence[ListedChallenge]) -> bytes:
+    """Return the result as CSV, UTF-8 with a byte order mark, without formulas for spreadsheets."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["row", "challenge", "expires_at", "id", *COLUMNS[:-1]])
-    for item in made:
+    for item in created:
         row = item.challenge
         sans = {kind: " ".join(_of_kind(row.sans, kind)) for kind in SAN_COLUMNS}
         bound = [
@@ -137,21 +132,21 @@ def harmless(cell: str) -> str:
 
 
 def _meant(cell: str) -> str:
-    """Return what stood in a cell before `harmless`, so that a list of ours can be read back."""
+    """Return the content of a cell before `harmless`, so that the portal can read its own lists."""
     text = cell.strip()
     return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
 
 
 def read_lifetime(text: str) -> timedelta:
-    """Read `90s`, `30m`, `1h` or `7d`. Raises ChallengeInvalid."""
-    found = _LIFETIME.fullmatch(text.strip())
-    if found is None:
+    """Parse `90s`, `30m`, `1h` or `7d`. Raises ChallengeInvalid."""
+    match = _LIFETIME.fullmatch(text.strip())
+    if match is None:
         raise ChallengeInvalid(f"lifetime {text!r}: write it like 90s, 30m, 1h or 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def read_table(content: bytes, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield the rows of a CSV file by their line number, headings as in `columns`.
+    """Yield the rows of a CSV file with their line numbers, headings as in `columns`.
 
     Raises ListInvalid.
     """
@@ -188,8 +183,8 @@ def _check_headings(headings: Sequence[str], columns: Sequence[str]) -> None:
     foreign = [name for name in headings if name not in columns]
     doubled = {name for name in headings if headings.count(name) > 1}
     if not headings or foreign:
-        shown = ", ".join(map(repr, foreign[:5])) or "none"
-        raise ListInvalid([f"row 1: headings {shown} not known, there are {', '.join(columns)}"])
+        names = ", ".join(map(repr, foreign[:5])) or "none"
+        raise ListInvalid([f"row 1: headings {names} not known, there are {', '.join(columns)}"])
     if doubled:
         raise ListInvalid([f"row 1: heading {', '.join(sorted(doubled))} stands there twice"])
 

@@ -1,14 +1,12 @@
-"""Guessing challenges: failures are counted per network and profile; past a limit no challenge is
-checked for a while.
+"""Limits on guessing challenges, per network and profile: above them no challenge is checked.
 
-The counts stand in the database: no cache or broker that is gone opens the door. While challenges
+The counts are in the database: losing a cache or broker does not open the door. While challenges
 are not checked, a right and a wrong one get the same answer, "try again later". Polls, known
-transactions and renewals never come here.
+transactions and renewals are not affected.
 
-Only challenges that could be guessed lock a whole profile: static ones, NDES' (64 bits), and what a
-webhook knows. Each other kind has 128 bits or more. A lock against guessing those would protect
-nothing and would be a lever for anybody with a few networks, so many failures of them raise an
-alarm only.
+Only guessable challenges lock a whole profile: static ones, those of NDES (64 bits), and those of a
+webhook. All other kinds have at least 128 bits. A lock against guessing those would protect nothing
+and would let anyone with a few networks block the profile, so many failures only raise an alarm.
 """
 
 import re
@@ -35,20 +33,19 @@ from database import moments
 WINDOW = timedelta(minutes=10)
 LOCKED_FOR = timedelta(minutes=15)
 KEPT_FOR = timedelta(days=1)
-#: Rows that count a whole profile: what could be guessed, and what could not. No network reads like
-#: these.
+#: Keys of rows that count a whole profile, for guessable and other challenges. No network has such
+#: a name.
 _EVERYWHERE = ""
 _UNGUESSABLE = "*"
-#: A challenge of NDES as `approvals.challenges.onetime` makes it. No challenge of another length
-#: can match one.
+#: The form of an NDES challenge made by `approvals.challenges.onetime`. A challenge of another
+#: length cannot match one.
 _NDES_FORM: Final = re.compile(r"[0-9A-F]{16}")
 
 
 def is_guessable(profile: EnrollmentProfile, presented: str) -> bool:
     """Return whether a challenge of this form could be guessed at this profile.
 
-    The form alone decides, never the worth of the challenge: the answer must not tell a right one
-    from a wrong one.
+    The form alone decides, never whether the challenge is right: the answer must not reveal that.
     """
     if profile.challenge == ChallengePolicy.ONE_TIME:
         return _NDES_FORM.fullmatch(presented) is not None
@@ -60,9 +57,7 @@ def is_guessable(profile: EnrollmentProfile, presented: str) -> bool:
 def lock_end(
     profile: EnrollmentProfile, address: str, presented: str, *, now: datetime
 ) -> datetime | None:
-    """Return until when a challenge of this form from this address is not to be checked; None: it
-    is checked now.
-    """
+    """Return until when such a challenge from this address is not checked; None: check it now."""
     if _is_exempt(profile, address):
         return None
     places = [network_of(address), *([_EVERYWHERE] if is_guessable(profile, presented) else [])]
@@ -76,8 +71,9 @@ def lock_end(
 def note_failure(
     profile: EnrollmentProfile, address: str, *, cause: Cause, now: datetime, presented: str = ""
 ) -> None:
-    """Count a challenge that failed, in the transaction of the refusal; lock at the limit, with one
-    entry and alarm.
+    """Count a failed challenge, in the transaction of the refusal; lock at the limit.
+
+    A lock writes one audit entry and one alarm.
     """
     if cause is Cause.CHALLENGE_MISSING or _is_exempt(profile, address):
         return
@@ -111,37 +107,33 @@ def unlock(profile: EnrollmentProfile, *, principal: Principal, now: datetime) -
 
 
 def locks_of(profile: EnrollmentProfile, *, now: datetime) -> list[FailedChallenges]:
-    """Return the locks that hold now, the one of the whole profile first."""
+    """Return the current locks, the one of the whole profile first."""
     rows = FailedChallenges.objects.filter(_holds(now), profile=profile)
     return list(rows.order_by("address")[:100])
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete counts that matter no more; returns how many."""
+    """Delete outdated counts; returns how many."""
     old = Q(since__lte=now - KEPT_FOR) | Q(since__gt=now + moments.TOLERANCE)
     return FailedChallenges.objects.filter(~_holds(now), old).delete()[0]
 
 
 def _holds(now: datetime) -> Q:
-    """A lock that is not over; one that lasts longer than a lock can was set under a clock that was
-    ahead.
-    """
+    """Filter for locks that are not over; one longer than possible was set by a clock ahead."""
     return Q(locked_until__isnull=False) & moments.ahead("locked_until", now=now, span=LOCKED_FOR)
 
 
 def _is_exempt(profile: EnrollmentProfile, address: str) -> bool:
-    """An MDM's proxy asks for all its devices from one address: networks that the profile names are
-    never locked.
-    """
+    """Whether the profile exempts this network: an MDM's proxy asks for all its devices."""
     return bool(profile.lock_exempt_networks) and is_address_allowed(
         address, profile.lock_exempt_networks
     )
 
 
 def _count(profile: EnrollmentProfile, where: str, *, now: datetime) -> int:
-    """Count one more and return how many there are.
+    """Count one more and return the number.
 
-    Of several that are the first at once one makes the row.
+    Of several first failures at the same time one creates the row.
     """
     rows = FailedChallenges.objects.filter(profile_id=profile.pk, address=where)
     lately = moments.within("since", now=now, span=WINDOW)

@@ -1,8 +1,7 @@
 """Challenge passwords (RFC 8894 §2.4, §7.3): one-time ones as keyed hashes, static ones encrypted.
 
-The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): who reads only the database learns
-no challenge. In the CSRs that are kept, the challenge presented is overwritten
-(`ca.x509.csr.stored_der`).
+The key comes from outside the database (`PORTAL_CHALLENGE_KEY`): a copy of the database reveals no
+challenge. In stored CSRs the presented challenge is overwritten (`ca.x509.csr.stored_der`).
 """
 
 import base64
@@ -52,16 +51,15 @@ MAX_CREATED_FOR = 150
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """What a presented challenge is worth: satisfied, or the cause why not, or nobody knows yet
-    (`is_awaited`).
+    """The result of checking a challenge: satisfied, a cause, or still unknown (`is_awaited`).
 
-    `challenge` is to be marked as redeemed; `presented` is the one-time challenge on record,
-    whatever it is worth; `static` is the static one that fitted.
+    `challenge` is to be marked as redeemed; `presented` is the one-time challenge on record, valid
+    or not; `static` is the matching static one.
     """
 
     satisfied: bool
     cause: Cause | None = None
-    is_awaited: bool = False  # a service has to be asked: `approvals.records.validation_gate`
+    is_awaited: bool = False  # a service must confirm it: `approvals.records.validation_gate`
     challenge: ChallengePassword | None = field(default=None, repr=False)
     presented: ChallengePassword | None = field(default=None, repr=False)
     static: StaticChallenge | None = field(default=None, repr=False)
@@ -69,8 +67,7 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class ChallengeOrder:
-    """How many one-time challenges to make, for how long, for whom, and bound to what (empty: to
-    nothing).
+    """An order of one-time challenges: number, lifetime, purpose and binding (empty: unbound).
 
     `subject` is a common name, `subject_dn` a whole subject like `CN=r1.example, O=Example`, `sans`
     are written `kind:value`, `networks` in CIDR or as one address.
@@ -89,10 +86,7 @@ class ChallengeOrder:
     origin: ChallengeOrigin = ChallengeOrigin.COMMAND
 
     def check(self) -> Binding:
-        """Return what each is to be bound to.
-
-        Raises ChallengeInvalid for an order that cannot be.
-        """
+        """Return the binding of each challenge. Raises ChallengeInvalid for an invalid order."""
         if self.profile.challenge != ChallengePolicy.ONE_TIME:
             kind = self.profile.get_challenge_display()
             raise ChallengeInvalid(
@@ -120,7 +114,7 @@ class ChallengeOrder:
 def create_challenges(
     order: ChallengeOrder, *, principal: Principal, now: datetime
 ) -> list[tuple[ChallengePassword, Secret]]:
-    """Make one-time challenges; the clear texts are returned here and nowhere else.
+    """Create one-time challenges; the clear texts are returned here and stored nowhere.
 
     The person behind the principal, also one for whom a command or an interface acts, will not be
     able to approve a request that uses them. Raises NotPermitted where they may not make them;
@@ -186,9 +180,9 @@ def withdraw_challenge(
 ) -> ChallengePassword:
     """Make a one-time challenge worthless before it is used.
 
-    Raises NotPermitted, ChallengeInvalid where it was used or withdrawn already.
+    Raises NotPermitted, ChallengeInvalid if it was used or withdrawn already.
     """
-    found = (
+    challenge = (
         ChallengePassword.objects.select_related("profile__department")
         .filter(pk=challenge_id)
         .first()
@@ -201,7 +195,7 @@ def withdraw_challenge(
         )
     with transaction.atomic():
         unused = ChallengePassword.objects.filter(
-            pk=found.pk, redeemed_at__isnull=True, withdrawn_at__isnull=True
+            pk=challenge.pk, redeemed_at__isnull=True, withdrawn_at__isnull=True
         )
         if not unused.update(withdrawn_at=now, withdrawn_by=principal.user):
             raise ChallengeInvalid(f"challenge {challenge_id}: used or withdrawn already")
@@ -209,21 +203,21 @@ def withdraw_challenge(
             Event.CHALLENGE_WITHDRAW,
             actor=principal.actor,
             now=now,
-            subject=Subject.of("challenge", found.pk),
-            data={"profile": found.profile.slug},
-            department=department_of(found.profile),
+            subject=Subject.of("challenge", challenge.pk),
+            data={"profile": challenge.profile.slug},
+            department=department_of(challenge.profile),
         )
     found.withdrawn_at, found.withdrawn_by = now, principal.user
     return found
 
 
 def is_made_by(user: User, request: EnrollmentRequest) -> bool:
-    """Whether this person made the one-time challenge that opened the request."""
+    """Whether this person created the one-time challenge that opened the request."""
     return ChallengePassword.objects.filter(redeemed_by=request.pk, created_by=user.pk).exists()
 
 
 def keyed_hash(profile: EnrollmentProfile, text: str) -> str:
-    """Return the HMAC-SHA256 under which a one-time challenge of this profile is found, hex."""
+    """Return the stored HMAC-SHA256 of a one-time challenge of this profile, hex."""
     return hmac.new(
         settings.CHALLENGE_KEY(), f"one-time\0{profile.pk}\0{text}".encode(), sha256
     ).hexdigest()
@@ -232,11 +226,10 @@ def keyed_hash(profile: EnrollmentProfile, text: str) -> str:
 def check_challenge(
     profile: EnrollmentProfile, submission: Submission, *, now: datetime
 ) -> Redemption:
-    """Return what the challenge in a submission is worth.
+    """Check the challenge in a submission. Nothing is consumed: `redeem` does that later.
 
-    One that is bound serves only what it is bound to: a name beside it, in the subject or as an
-    alternative name, makes it worthless. Nothing is consumed: `redeem` does that together with the
-    opening of the request.
+    A bound challenge serves only its binding: a further name, in the subject or as an alternative
+    name, makes it invalid. `redeem` runs together with the opening of the request.
     """
     presented = submission.csr.challenge_password
     match profile.challenge:
@@ -255,9 +248,7 @@ def check_challenge(
 
 
 def redeem(challenge: ChallengePassword, *, request: EnrollmentRequest, now: datetime) -> bool:
-    """Mark a one-time challenge as used by `request`; returns False when somebody else was
-    faster.
-    """
+    """Mark a one-time challenge as used by `request`; returns False if it is used up."""
     unused = ChallengePassword.objects.filter(
         pk=challenge.pk, redeemed_by__isnull=True, withdrawn_at__isnull=True, expires_at__gt=now
     )
@@ -265,7 +256,7 @@ def redeem(challenge: ChallengePassword, *, request: EnrollmentRequest, now: dat
 
 
 def note_static_use(challenge: StaticChallenge, *, request: EnrollmentRequest) -> None:
-    """Write down which static challenge opened a request, in the caller's transaction."""
+    """Record which static challenge opened a request, in the caller's transaction."""
     insert(StaticUse(request=request, challenge=challenge))
 
 
@@ -282,28 +273,28 @@ def _check_static(profile: EnrollmentProfile, presented: str, *, now: datetime) 
 def _check_one_time(
     profile: EnrollmentProfile, presented: str, submission: Submission, *, now: datetime
 ) -> Redemption:
-    found = (
+    challenge = (
         ChallengePassword.objects.select_related("group")
         .filter(keyed_hash=keyed_hash(profile, presented))
         .first()
     )
-    cause = _fault(found, submission, now=now)
+    cause = _fault(challenge, submission, now=now)
     if cause is not None:
-        return Redemption(satisfied=False, cause=cause, presented=found)
-    return Redemption(satisfied=True, challenge=found, presented=found)
+        return Redemption(satisfied=False, cause=cause, presented=challenge)
+    return Redemption(satisfied=True, challenge=challenge, presented=challenge)
 
 
 def _fault(
-    found: ChallengePassword | None, submission: Submission, *, now: datetime
+    challenge: ChallengePassword | None, submission: Submission, *, now: datetime
 ) -> Cause | None:
-    if found is None:
+    if challenge is None:
         return Cause.CHALLENGE_WRONG
-    if found.redeemed_at is not None:
+    if challenge.redeemed_at is not None:
         return Cause.CHALLENGE_USED
-    if found.withdrawn_at is not None:
+    if challenge.withdrawn_at is not None:
         return Cause.CHALLENGE_WITHDRAWN
-    if found.expires_at <= now:
+    if challenge.expires_at <= now:
         return Cause.CHALLENGE_EXPIRED
-    if found.group is not None and not is_member(found.group, submission):
+    if challenge.group is not None and not is_member(challenge.group, submission):
         return Cause.CHALLENGE_FOREIGN_GROUP
-    return found.binding.fault(claims_of(submission)) if found.binding else None
+    return challenge.binding.fault(claims_of(submission)) if challenge.binding else None

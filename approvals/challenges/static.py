@@ -1,9 +1,7 @@
-"""Static challenges of profiles: set, rotated with an overlap, revealed, and reminded of when they
-grow old.
+"""Static challenges of profiles: set, rotated with an overlap, revealed, reminded of.
 
-They are kept encrypted under a key from outside the database (`PORTAL_CHALLENGE_KEY`). Everybody
-who knows one may ask in its profile, so each has an age, and what it opened is on record
-(`StaticUse`).
+They are stored encrypted under a key from outside the database (`PORTAL_CHALLENGE_KEY`). Everyone
+who knows one may ask in its profile, so each has an age, and its uses are recorded (`StaticUse`).
 """
 
 import hmac
@@ -32,18 +30,18 @@ MAX_LENGTH = 255
 MAX_OVERLAP = timedelta(days=365)
 REMIND_AGAIN = timedelta(days=30)
 _PURPOSE = "static challenges"
-_REMEMBERED = 100  # rotations back
+_REMEMBERED = 100  # number of earlier rotations
 
 
 def match_static(
     profile: EnrollmentProfile, presented: str, *, now: datetime
 ) -> StaticChallenge | None:
-    """Return the static challenge of the profile that `presented` is, among those taken now."""
+    """Return the accepted static challenge of the profile that equals `presented`."""
     return _match(profile, presented, taken(profile, now=now))
 
 
 def was_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> bool:
-    """Whether `presented` was a static challenge of the profile and is taken no more."""
+    """Whether `presented` is an earlier static challenge of the profile, not accepted any more."""
     over = StaticChallenge.objects.filter(profile=profile, retires_at__lte=now).order_by("-id")[
         :_REMEMBERED
     ]
@@ -51,9 +49,7 @@ def was_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> 
 
 
 def taken(profile: EnrollmentProfile, *, now: datetime) -> list[StaticChallenge]:
-    """Return the static challenges that open requests now: the current one first, then those in
-    their overlap.
-    """
+    """Return the accepted static challenges: the current one, then those in their overlap."""
     rows = StaticChallenge.objects.filter(
         Q(retires_at__isnull=True) | Q(retires_at__gt=now), profile=profile
     )
@@ -61,7 +57,7 @@ def taken(profile: EnrollmentProfile, *, now: datetime) -> list[StaticChallenge]
 
 
 def current(profile: EnrollmentProfile) -> StaticChallenge | None:
-    """Return the static challenge that devices are to be given."""
+    """Return the static challenge for new devices."""
     return StaticChallenge.objects.filter(profile=profile, retires_at__isnull=True).first()
 
 
@@ -81,8 +77,7 @@ def set_static(
     now: datetime,
     overlap: timedelta = timedelta(0),
 ) -> StaticChallenge:
-    """Make `text` the static challenge of a profile at once; the one before it is taken until
-    `overlap` from now.
+    """Make `text` the static challenge of a profile; the old one is accepted during the overlap.
 
     Raises NotPermitted, and ChallengeInvalid for a weak text, the same one again or an overlap out
     of bounds.
@@ -102,7 +97,7 @@ def put_static(
     now: datetime,
     overlap: timedelta = timedelta(0),
 ) -> StaticChallenge:
-    """Do what `set_static` does for a caller that has asked for the permission already."""
+    """As `set_static`, for a caller that has checked the permission."""
     check_static(text)
     with transaction.atomic():
         EnrollmentProfile.objects.select_for_update(no_key=True).get(pk=profile.pk)
@@ -151,13 +146,13 @@ def end_overlap(*, challenge_id: UUID, principal: Principal, now: datetime) -> N
 def reveal_static(*, challenge_id: UUID, principal: Principal, now: datetime) -> Secret:
     """Return the clear text of a static challenge, with an entry of who saw it.
 
-    Raises NotPermitted, ChallengeInvalid where the key is not the one it was kept under.
+    Raises NotPermitted, ChallengeInvalid if it was encrypted under another key.
     """
     row = _load(challenge_id, principal, Verb.CHALLENGE_REVEAL)
     text = _clear_text(row.profile, row)
     if text is None:
         raise ChallengeInvalid(
-            "static challenge: PORTAL_CHALLENGE_KEY is not the key it was kept under, set it anew"
+            "static challenge: it was encrypted with another PORTAL_CHALLENGE_KEY, set it again"
         )
     with transaction.atomic():
         _record(Event.CHALLENGE_REVEAL, row, principal, now=now)
@@ -171,28 +166,26 @@ def is_old(row: StaticChallenge, *, now: datetime) -> bool:
 
 
 def warnings_of(profile: EnrollmentProfile, *, now: datetime) -> list[tuple[str, str]]:
-    """Return what to warn of wherever the profile is shown, as (tone, sentence); nothing without a
-    static challenge.
-    """
+    """Return warnings about the profile's static challenge, as (tone, sentence)."""
     if profile.challenge != ChallengePolicy.STATIC:
         return []
-    found = []
+    warnings = []
     if profile.approval == ApprovalMode.AUTOMATIC:
         text = (
-            "Static challenge and automatic approval: whoever knows one word gets a certificate, "
+            "Static challenge and automatic approval: everyone who knows it gets a certificate, "
             "and nobody looks."
         )
-        found.append(("error", text))
+        warnings.append(("error", text))
     else:
-        found.append(
-            ("warn", "Static challenge: whoever knows it may ask in the name of any device.")
+        warnings.append(
+            ("warn", "Static challenge: everyone who knows it may ask in the name of any device.")
         )
     row = current(profile)
     if row is None:
-        found.append(("error", "There is no static challenge: nothing is accepted. Set one."))
+        warnings.append(("error", "There is no static challenge: nothing is accepted. Set one."))
     elif is_old(row, now=now):
         days = (now - row.created_at).days
-        found.append(
+        warnings.append(
             (
                 "warn",
                 (
@@ -202,13 +195,11 @@ def warnings_of(profile: EnrollmentProfile, *, now: datetime) -> list[tuple[str,
                 ),
             )
         )
-    return found
+    return warnings
 
 
 def overdue(*, now: datetime) -> list[StaticChallenge]:
-    """Return the current static challenges in use that are old, and that nobody was reminded of
-    lately.
-    """
+    """Return current static challenges that are old and without a recent reminder."""
     days: int = settings.PORTAL_STATIC_CHALLENGE_DAYS
     if not days:
         return []
@@ -224,13 +215,13 @@ def overdue(*, now: datetime) -> list[StaticChallenge]:
 def _match(
     profile: EnrollmentProfile, presented: str, rows: Iterable[StaticChallenge]
 ) -> StaticChallenge | None:
-    """All are looked at, each in constant time."""
-    found = None
+    """Compare with every one, each in constant time."""
+    match = None
     for row in rows:
         known = _clear_text(profile, row)
         if known is not None and hmac.compare_digest(known.encode(), presented.encode()):
-            found = row
-    return found
+            match = row
+    return match
 
 
 def _load(challenge_id: UUID, principal: Principal, verb: Verb) -> StaticChallenge:
@@ -245,7 +236,7 @@ def _load(challenge_id: UUID, principal: Principal, verb: Verb) -> StaticChallen
 
 
 def _clear_text(profile: EnrollmentProfile, row: StaticChallenge) -> str | None:
-    """The text, None where the key is not the one it was kept under."""
+    """Return the clear text, or None if it was encrypted under another key."""
     plain = unseal(_PURPOSE, profile.slug, bytes(row.sealed))
     return plain.decode() if plain is not None else None
 

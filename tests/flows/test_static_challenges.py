@@ -216,7 +216,7 @@ def test_static_and_automatic_is_warned_of_loudly_wherever_the_profile_stands(
     pages = ["/profiles/", "/profiles/kiosks/static/", f"/requests/{request.pk}/"]
     for page in pages:
         assert (
-            "whoever knows one word gets a certificate"
+            "everyone who knows it gets a certificate"
             in signed_in(charlie).get(page).content.decode()
         ), page
 
