@@ -1,1 +1,1 @@
-"""Challenges that another service knows: the questions, the worker that asks, the answers."""
+"""Challenges that another service checks: the questions, the worker that asks, the answers."""

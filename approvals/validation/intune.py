@@ -1,6 +1,4 @@
-"""Ask Microsoft Intune whether its challenge belongs to a request, and tell it what became of the
-request.
-"""
+"""Asks Microsoft Intune whether a challenge belongs to a request, and reports the outcome."""
 
 import time
 from dataclasses import dataclass, field
@@ -19,13 +17,13 @@ from outbound.http import HttpReply, call
 from outbound.targets import CallRules, read_allowed_host
 
 SECONDS: Final = 5.0  # for all calls of one question together
-_EARLY: Final = 300.0  # seconds before its end a token is made anew
+_EARLY: Final = 300.0  # seconds before its end a token is renewed
 _DISCOVERED: Final = 6 * 3600.0
 
 
 @dataclass(slots=True)
 class _Known:
-    """What one process remembers of a tenant; nothing of it is worth more than asking again."""
+    """The cache of one process about a tenant; everything can be requested again."""
 
     tokens: dict[str, tuple[str, float]] = field(default_factory=dict, repr=False)
     address: str = ""
@@ -52,14 +50,14 @@ class IntuneClient:
         return self._post(messages.VALIDATE, body, question)
 
     def report(self, question: Question, outcome: Outcome, *, now: datetime) -> None:
-        """Tell what became of a request; Intune's console shows it."""
+        """Report the outcome of a request; Intune's console shows it."""
         path, body = messages.notification_body(question, outcome, settings.PORTAL_CALLER)
         answer = self._post(path, body, question)
         if answer.code != "Success":
             raise NoAnswer(f"{messages.OF}: does not take the notice: {answer.code}")
 
     def probe(self, profile: str, *, now: datetime) -> str:
-        """Sign in and look the service up, afresh; returns a sentence."""
+        """Sign in and look the service up again; returns a sentence."""
         self._forget()
         self._deadline = time.monotonic() + SECONDS
         address = self._service_address()
@@ -69,8 +67,9 @@ class IntuneClient:
         return f"signed in, and found the validation service at {urlsplit(address).hostname}"
 
     def _post(self, path: str, body: bytes, question: Question) -> Answer:
-        """Send one action; what does not answer is looked up again the next time, with a new
-        token.
+        """Send one action; after a failure the next call looks the service up again.
+
+        It also gets a new token then.
         """
         self._deadline = time.monotonic() + SECONDS
         try:
@@ -132,9 +131,7 @@ class IntuneClient:
 
 
 def rules() -> CallRules:
-    """Return what may be called for Intune: its three addresses and where Graph says that its
-    service is.
-    """
+    """Return the allowed targets for Intune: its three addresses, and the one named by Graph."""
     urls = (settings.PORTAL_INTUNE_LOGIN_URL, settings.PORTAL_INTUNE_GRAPH_URL)
     own = tuple(read_allowed_host(url.removeprefix("https://")) for url in urls)
     return CallRules(
@@ -143,5 +140,5 @@ def rules() -> CallRules:
 
 
 def forget_all() -> None:
-    """Remember nothing of any tenant."""
+    """Forget all tenants."""
     _known.clear()

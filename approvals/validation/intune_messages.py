@@ -1,6 +1,6 @@
-"""Microsoft Intune's validation service for third-party CAs: bodies, answers, error codes. PURE.
+"""Microsoft Intune's validation service for third-party CAs: bodies, answers, error codes.
 
-Behaviour as in Microsoft's published samples (repository microsoft/Intune-Resource-Access, folder
+PURE. Behaves as Microsoft's published samples (repository microsoft/Intune-Resource-Access, folder
 CsrValidation).
 """
 
@@ -28,13 +28,13 @@ API_VERSION: Final = "2018-02-20"
 VALIDATE: Final = "ScepActions/validateRequest"
 SUCCESS: Final = "ScepActions/successNotification"
 FAILURE: Final = "ScepActions/failureNotification"
-#: The application under which Graph lists Intune's services; the same in each tenant.
+#: The application under which Graph lists Intune's services; equal in all tenants.
 DISCOVERY: Final = "v1.0/servicePrincipals/appId=0000000a-0000-0000-c000-000000000000/endpoints"
 MAX_DESCRIPTION: Final = 255
 #: CERTSRV_E_ADMIN_DENIED_REQUEST of Windows: the administrator of the CA denied the request.
 REFUSED_HRESULT: Final = 0x80094014
 
-#: What Intune says no with, in words for officers. Any other word is no answer: the request waits.
+#: Intune's refusals, in words for officers. Any other code is no answer: the request waits.
 REASONS: Final[Mapping[str, str]] = {
     "CertificateRequestDecodingFailed": "Intune could not read the certificate request",
     "ChallengePasswordMissing": "there is no challenge in the certificate request",
@@ -77,19 +77,19 @@ def token_form(client_id: str, secret: str, scope: str) -> bytes:
 
 
 def token_path(tenant: str) -> str:
-    """Return where a tenant's tokens are made, below the sign-in address."""
+    """Return the path of a tenant's tokens, below the sign-in address."""
     return f"{quote(tenant, safe='')}/oauth2/v2.0/token"
 
 
 def read_token(status: int, body: bytes) -> tuple[str, float]:
-    """Return a token and for how many seconds it is good.
+    """Return a token and its lifetime in seconds.
 
-    Raises NoAnswer with the error's word (RFC 6749 §5.2).
+    Raises NoAnswer with the error code (RFC 6749 §5.2).
     """
     if status != 200:
         raise NoAnswer(f"{OF}: no token, HTTP {status}{_error_of(body)}")
-    found = read_object(body, of=f"{OF} sign-in")
-    token, seconds = found.get("access_token"), found.get("expires_in", 0)
+    document = read_object(body, of=f"{OF} sign-in")
+    token, seconds = document.get("access_token"), document.get("expires_in", 0)
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
         raise NoAnswer(f"{OF}: the sign-in answered without a token")
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
@@ -99,7 +99,7 @@ def read_token(status: int, body: bytes) -> tuple[str, float]:
 def read_service_address(status: int, body: bytes) -> str:
     """Return the address of the validation service from Graph's list.
 
-    Raises NoAnswer where it is not there.
+    Raises NoAnswer if it is missing.
     """
     if status != 200:
         raise NoAnswer(
@@ -123,19 +123,21 @@ def validate_body(question: Question, caller: str) -> bytes:
 
 
 def notification_body(question: Question, outcome: Outcome, caller: str) -> tuple[str, bytes]:
-    """Return where to send, and what, so that Intune's console shows what became of the request."""
+    """Return path and body of the report that shows a request's outcome in Intune's console."""
     if not outcome.is_issued:
-        said = {
+        notification = {
             "hResult": REFUSED_HRESULT,
             "errorDescription": (outcome.reason or "refused")[:MAX_DESCRIPTION],
         }
-        return FAILURE, json.dumps({"notification": _about(question, caller) | said}).encode()
+        return FAILURE, json.dumps(
+            {"notification": _about(question, caller) | notification}
+        ).encode()
     end = (
         outcome.not_after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         if outcome.not_after
         else ""
     )
-    said = {
+    notification = {
         "certificateThumbprint": sha1(outcome.certificate_der, usedforsecurity=False)
         .hexdigest()
         .upper(),
@@ -145,7 +147,7 @@ def notification_body(question: Question, outcome: Outcome, caller: str) -> tupl
         "caConfiguration": outcome.authority,
         "certificateAuthority": outcome.authority,
     }
-    return SUCCESS, json.dumps({"notification": _about(question, caller) | said}).encode()
+    return SUCCESS, json.dumps({"notification": _about(question, caller) | notification}).encode()
 
 
 def headers(token: str, identifier: str, caller: str) -> dict[str, str]:
@@ -161,23 +163,24 @@ def headers(token: str, identifier: str, caller: str) -> dict[str, str]:
 
 
 def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
-    """Read what Intune says of a request or of a notice.
+    """Read Intune's answer about a request or a report.
 
-    Raises NoAnswer for a word that is not known.
-
-    Where the challenge that it is about is repeated, it is left out.
+    Raises NoAnswer for an unknown code. A repeated challenge is removed from its text.
     """
     if status != 200:
         raise NoAnswer(f"{OF}: HTTP {status}")
-    found = read_object(body, of=OF)
-    code, said = found.get("code"), text_of(found.get("errorDescription"), challenge=challenge)
+    document = read_object(body, of=OF)
+    code, description = (
+        document.get("code"),
+        text_of(document.get("errorDescription"), challenge=challenge),
+    )
     if code == "Success":
         return Answer(Word.ALLOW, code="Success")
     if isinstance(code, str) and code in REASONS:
         return Answer(
             Word.DENY,
             code=code,
-            reason=f"{REASONS[code]}. {said}".strip(". ") if said else REASONS[code],
+            reason=f"{REASONS[code]}. {description}".strip(". ") if description else REASONS[code],
         )
     raise NoAnswer(
         f"{OF}: unknown answer {text_of(code, challenge=challenge)[:64] or 'without a code'}"
@@ -193,14 +196,12 @@ def _about(question: Question, caller: str) -> dict[str, object]:
 
 
 def _error_of(body: bytes) -> str:
-    """The error's word of RFC 6749, which is no secret; a description may hold anything and is left
-    out.
-    """
+    """Return the error code of RFC 6749; a description may hold anything and is left out."""
     try:
-        word = read_object(body, of=OF).get("error")
+        code = read_object(body, of=OF).get("error")
     except NoAnswer:
         return ""
-    return f" ({text_of(word)[:64]})" if text_of(word) else ""
+    return f" ({text_of(code)[:64]})" if text_of(code) else ""
 
 
 def joined(base: str, path: str) -> str:

@@ -1,4 +1,7 @@
-"""What is asked about a challenge that somebody else knows, and what the answer is worth. PURE."""
+"""Questions to services about challenges, and their answers.
+
+PURE.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,18 +16,16 @@ MAX_REASON = 300
 
 
 class Word(StrEnum):
-    """What a validation service says about a request."""
+    """The answers of a validation service about a request."""
 
     ALLOW = "allow"
-    ASK = "ask"  # the challenge is right, but an officer decides, whatever the profile says
+    ASK = "ask"  # the challenge is right, but an officer decides, whatever the profile allows
     DENY = "deny"
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a service said: `code` is a word of its own for it, `reason` a sentence; both for
-    officers and the log.
-    """
+    """The answer of a service: `code` and `reason` (a sentence) are for officers and the log."""
 
     word: Word
     code: str = ""
@@ -33,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request, as a service is told of it."""
+    """One request, as a service gets it."""
 
     request_id: str
     profile: str
@@ -51,9 +52,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request that a service validated: a certificate, or a refusal with its
-    reason.
-    """
+    """The outcome of a validated request: a certificate, or a refusal with its reason."""
 
     certificate_der: bytes = field(default=b"", repr=False)
     serial_hex: str = ""
@@ -70,37 +69,35 @@ class Outcome:
 def read_object(body: bytes, *, of: str) -> Mapping[str, object]:
     """Return the JSON object in `body`.
 
-    Raises NoAnswer for anything else, and for a name that stands there twice.
+    Raises NoAnswer for anything else, and for a repeated name.
     """
     try:
-        found = json.loads(
+        document = json.loads(
             body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
         )
     except (ValueError, RecursionError):
         raise NoAnswer(f"{of}: the answer is not JSON as expected") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise NoAnswer(f"{of}: the answer is not a JSON object")
-    return found
+    return document
 
 
 def text_of(value: object, *, challenge: str = "") -> str:
-    """Return what a service wrote as text for people: short, one line, nothing hidden in it; empty
-    for other types.
+    """Return a service's text for people: short, one line, nothing hidden; "" for other types.
 
-    It goes on record; the challenge that it repeats does not, and is left out before anything is
-    cut.
+    It is stored, so a repeated challenge is removed before anything is cut.
     """
     if not isinstance(value, str):
         return ""
-    said = value.replace(challenge, "…") if challenge else value
-    return visible(" ".join(said[: 2 * MAX_REASON].split()))[:MAX_REASON]
+    text = value.replace(challenge, "…") if challenge else value
+    return visible(" ".join(text[: 2 * MAX_REASON].split()))[:MAX_REASON]
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a name stands twice in an object")
-    return found
+    return members
 
 
 def _no_constant(name: str) -> object:

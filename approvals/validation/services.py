@@ -1,4 +1,4 @@
-"""Whom a profile asks about challenges it does not know itself: set, kept sealed, tried out."""
+"""Validation services of profiles: set, stored encrypted, tested."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +28,7 @@ MAX_FAULT: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class ServiceOrder:
-    """Whom to ask. `secret` None keeps the one on record; `reports` is always on for Intune."""
+    """The service to ask. `secret` None keeps the stored one; `reports` is always on for Intune."""
 
     kind: str
     url: str = ""
@@ -40,7 +40,7 @@ class ServiceOrder:
 
 
 class Client(Protocol):
-    """What can be asked; each method raises NoAnswer."""
+    """The client of a service; each method raises NoAnswer."""
 
     def validate(self, question: Question, *, now: datetime) -> Answer: ...
 
@@ -52,7 +52,7 @@ class Client(Protocol):
 def keep_service(
     profile: EnrollmentProfile, order: ServiceOrder, *, principal: Principal, now: datetime
 ) -> ValidationService:
-    """Write down whom a profile asks, with its entry, in the caller's transaction.
+    """Store the service of a profile with its audit entry, in the caller's transaction.
 
     Raises ProfileInvalid.
     """
@@ -87,7 +87,7 @@ def keep_service(
 
 
 def service_facts(service: ValidationService) -> dict[str, object]:
-    """Return what the log says of a service: everything but the secret."""
+    """Return the facts of a service for the log: everything but the secret."""
     return {
         "kind": service.kind,
         "url": service.url,
@@ -99,33 +99,26 @@ def service_facts(service: ValidationService) -> dict[str, object]:
 
 
 def service_of(profile: EnrollmentProfile) -> ValidationService | None:
-    """Return whom a profile asks, None where nobody is set, or where it is of another kind than the
-    challenges.
-    """
+    """Return the profile's service; None without one, or if it is of another kind."""
     service = ValidationService.objects.filter(pk=profile.pk).first()
     return service if service is not None and service.kind == profile.challenge else None
 
 
 def host_of(service: ValidationService) -> str:
-    """Return who is asked, as people and the log read it."""
+    """Return the host of a service, for people and the log."""
     if service.kind == ServiceKind.INTUNE:
         return f"Microsoft Intune, {service.tenant}"
     return urlsplit(service.url).netloc
 
 
 def asked_by(profile: EnrollmentProfile) -> str:
-    """Return who is asked about the challenges of a profile, empty where nobody is.
-
-    The service should be loaded.
-    """
+    """Return the host of a profile's service, or "". The service should be loaded."""
     service = getattr(profile, "validation_service", None)
     return host_of(service) if service is not None and service.kind == profile.challenge else ""
 
 
 def client_of(service: ValidationService, profile: EnrollmentProfile) -> Client:
-    """Return what asks it. Raises NoAnswer where the secret does not open: the challenge key is
-    another one.
-    """
+    """Return the client of a service. Raises NoAnswer if its secret needs another challenge key."""
     sealed = unseal(_PURPOSE, profile.slug, bytes(service.sealed_secret))
     if sealed is None:
         raise NoAnswer(
@@ -146,16 +139,14 @@ def note_answer(service: ValidationService, *, now: datetime) -> None:
 
 
 def note_fault(service: ValidationService, fault: str, *, now: datetime) -> None:
-    """Remember for people what was wrong the last time."""
+    """Remember the last fault for people."""
     ValidationService.objects.filter(pk=service.pk).update(
         last_fault_at=now, last_fault=fault[:MAX_FAULT]
     )
 
 
 def order_probe(profile: EnrollmentProfile, *, now: datetime) -> bool:
-    """Ask for a test by the worker, which may call outside where the web may not; False where there
-    is no service.
-    """
+    """Order a test by the worker (the web may not call outside); False without a service."""
     return ValidationService.objects.filter(pk=profile.pk).update(probe_due_at=now) == 1
 
 

@@ -1,6 +1,4 @@
-"""Ask a webhook whether a challenge belongs to a request, and tell it what became of the
-request.
-"""
+"""Asks a webhook whether a challenge belongs to a request, and reports the outcome."""
 
 from datetime import datetime
 from typing import Final
@@ -27,17 +25,17 @@ class WebhookClient:
     def validate(self, question: Question, *, now: datetime) -> Answer:
         """Ask about one request.
 
-        The same question may come again: receivers know it by `request`.
+        The same question may come again: receivers recognize it by `request`.
         """
         reply = self._send(messages.validate_body(question), now=now)
         return messages.read_answer(reply.status, reply.body, challenge=question.challenge)
 
     def report(self, question: Question, outcome: Outcome, *, now: datetime) -> None:
-        """Tell what became of a request; any status from 200 to 299 will do."""
+        """Report the outcome of a request; any status from 200 to 299 is fine."""
         self._expect_taken(self._send(messages.outcome_body(question, outcome), now=now))
 
     def probe(self, profile: str, *, now: datetime) -> str:
-        """Send a signed message about nothing; returns a sentence about the answer."""
+        """Send a signed test message; returns a sentence about the answer."""
         self._expect_taken(self._send(messages.probe_body(profile), now=now))
         return "took the signed test message"
 
@@ -52,9 +50,7 @@ class WebhookClient:
 
 
 def rules() -> CallRules:
-    """Return what the operator allows webhooks to call: nothing unless `PORTAL_WEBHOOK_HOSTS` names
-    it.
-    """
+    """Return the allowed targets of webhooks: none unless `PORTAL_WEBHOOK_HOSTS` names them."""
     return CallRules(hosts=settings.PORTAL_WEBHOOK_HOSTS, networks=settings.PORTAL_WEBHOOK_NETWORKS)
 
 

@@ -1,4 +1,4 @@
-"""The signed webhook: JSON bodies, their signature, and answers read strictly.
+"""The signed webhook: JSON bodies, their signature, and strict reading of answers.
 
 PURE. `docs/mdm.md` is the contract.
 """
@@ -22,9 +22,7 @@ from approvals.validation.messages import (
 from outbound.errors import NoAnswer
 
 VERSION: Final = 1
-FRESH_SECONDS: Final = (
-    300  # a receiver refuses what is older: a message that somebody copied is worth nothing later
-)
+FRESH_SECONDS: Final = 300  # a receiver refuses older messages: a copied message is worthless later
 SIGNATURE: Final = "X-Portal-Signature"
 IDENTIFIER: Final = "X-Portal-Id"
 TIMESTAMP: Final = "X-Portal-Timestamp"
@@ -35,9 +33,7 @@ Body = dict[str, object]
 
 
 def probe_body(profile: str) -> Body:
-    """Return the message of a test: a receiver checks the signature and answers `allow` or anything
-    else.
-    """
+    """Return the test message: a receiver checks the signature and may answer anything."""
     return {"kind": "probe", "profile": profile}
 
 
@@ -47,7 +43,7 @@ def validate_body(question: Question) -> Body:
 
 
 def outcome_body(question: Question, outcome: Outcome) -> Body:
-    """Return what became of a request that the receiver had allowed."""
+    """Return the report of a request that the receiver had allowed."""
     if not outcome.is_issued:
         return _about("refused", question) | {"reason": outcome.reason}
     certificate = {
@@ -80,45 +76,46 @@ def encode(
 
 
 def signature_of(data: bytes, secret: str) -> str:
-    """Return the signature of a body: HMAC-SHA256 (RFC 2104) under the UTF-8 bytes of the secret,
-    in hex.
-    """
+    """Return the signature of a body: HMAC-SHA256 (RFC 2104) under the secret in UTF-8, in hex."""
     return hmac.new(secret.encode(), data, sha256).hexdigest()
 
 
 def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
-    """Read `{"action": "allow" | "deny" | "ask", "reason": …}`, or step-ca's `{"allow": true,
-    "error": {…}}`.
+    """Read `{"action": "allow" | "deny" | "ask", "reason": …}`, or step-ca's `{"allow": true}`.
 
-    Raises NoAnswer for another status than 200 and for anything that is not exactly one answer: it
-    decides nothing. Where the challenge that was asked about is repeated, it is left out.
+    Raises NoAnswer for another status than 200, and for anything other than exactly one answer. A
+    repeated challenge is removed from its text.
     """
     if status != 200:
         raise NoAnswer(f"{OF}: HTTP {status}")
-    found = read_object(body, of=OF)
-    if ("action" in found) == ("allow" in found):
+    document = read_object(body, of=OF)
+    if ("action" in document) == ("allow" in document):
         raise NoAnswer(f'{OF}: the answer has to have either "action" or "allow"')
-    return _by_action(found, challenge) if "action" in found else _by_allow(found, challenge)
-
-
-def _by_action(found: Mapping[str, object], challenge: str) -> Answer:
-    words = {word.value: word for word in Word}
-    action = found["action"]
-    if not isinstance(action, str) or action not in words:
-        raise NoAnswer(f'{OF}: "action" has to be one of {", ".join(words)}')
-    return Answer(
-        words[action], code=action, reason=text_of(found.get("reason", ""), challenge=challenge)
+    return (
+        _by_action(document, challenge) if "action" in document else _by_allow(document, challenge)
     )
 
 
-def _by_allow(found: Mapping[str, object], challenge: str) -> Answer:
-    allow = found["allow"]
+def _by_action(document: Mapping[str, object], challenge: str) -> Answer:
+    actions = {verb.value: verb for verb in Word}
+    action = document["action"]
+    if not isinstance(action, str) or action not in actions:
+        raise NoAnswer(f'{OF}: "action" has to be one of {", ".join(actions)}')
+    return Answer(
+        actions[action],
+        code=action,
+        reason=text_of(document.get("reason", ""), challenge=challenge),
+    )
+
+
+def _by_allow(document: Mapping[str, object], challenge: str) -> Answer:
+    allow = document["allow"]
     if not isinstance(allow, bool):
         raise NoAnswer(f'{OF}: "allow" has to be true or false')
-    error = found.get("error")
-    said = error if isinstance(error, dict) else {}
-    code = text_of(said.get("code"), challenge=challenge) or ("allow" if allow else "deny")
-    reason = text_of(said.get("message"), challenge=challenge)
+    error = document.get("error")
+    details = error if isinstance(error, dict) else {}
+    code = text_of(details.get("code"), challenge=challenge) or ("allow" if allow else "deny")
+    reason = text_of(details.get("message"), challenge=challenge)
     return Answer(Word.ALLOW if allow else Word.DENY, code=code[:64], reason=reason)
 
 

@@ -1,10 +1,9 @@
-"""Ask validation services about challenges, decide by what they say, and tell them what became of
-the request.
+"""Asks validation services about challenges, decides by their answers, reports outcomes.
 
 Runs in the default worker, which opens no CA key. The service is asked outside of any transaction;
 its answer is one transaction with everything that belongs to it. A task may be delivered twice,
-late or not at all: the claim (one conditional UPDATE) lets one worker ask, and a worker that dies
-leaves a lease that ends. A service may be asked twice.
+late or not at all: the claim (one conditional UPDATE) lets one worker ask, and the lease of a dead
+worker ends. A service may be asked twice.
 """
 
 import time
@@ -54,7 +53,7 @@ from ca.x509.csr import decode_csr
 from database.clock import database_now
 from outbound.errors import NoAnswer
 
-BUDGET: Final = 10.0  # seconds of one task; what is left then is rung for again
+BUDGET: Final = 10.0  # seconds of one task; the remaining requests are rung for again
 TELL_OFFICERS_AT: Final = 4  # attempts: about ten seconds of silence
 _NOT_ASKED: Final = "nobody is set whom to ask: ./portal validation set"
 
@@ -72,7 +71,7 @@ class CsrNotKept(NoAnswer):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One claimed validation, with the service of its profile, if there is one."""
+    """One claimed validation, with the service of its profile, if any."""
 
     validation: Validation
     request: EnrollmentRequest
@@ -84,9 +83,9 @@ class _Work:
 
 
 def validate_requests(request_ids: Sequence[UUID]) -> int:
-    """Do what is due for these requests; returns how many were dealt with.
+    """Do the due work for these requests; returns how many were handled.
 
-    A service that does not answer is asked once in a task: the others of its profile stay due.
+    A service that does not answer is asked once per task: the others of its profile stay due.
     """
     end = time.monotonic() + BUDGET
     silent: set[int] = set()
@@ -104,7 +103,7 @@ def validate_requests(request_ids: Sequence[UUID]) -> int:
 
 
 def probe_services() -> int:
-    """Try the services that somebody wants tried; returns how many."""
+    """Run the ordered tests of services; returns how many."""
     services = list(
         ValidationService.objects.filter(probe_due_at__isnull=False).select_related(
             "profile__department"
@@ -116,9 +115,7 @@ def probe_services() -> int:
 
 
 def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None:
-    """Take the lease of what is due; None where it is not, where another worker has it, or nobody
-    would answer.
-    """
+    """Take the lease of a due validation; None if it is leased or its service is silent."""
     related = (
         "request__profile__department",
         "request__profile_version",
@@ -140,7 +137,7 @@ def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None
     service = service_of(validation.request.profile)
     is_known = (
         service is not None and service.kind == validation.kind
-    )  # the profile may ask another kind by now
+    )  # the profile may use another kind by now
     return _Work(validation, validation.request, service if is_known else None)
 
 
@@ -148,7 +145,7 @@ def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None
 
 
 def _ask(work: _Work) -> bool:
-    """Ask about one challenge and decide; returns False where the service did not answer."""
+    """Ask about one challenge and decide; returns False if the service did not answer."""
     now = database_now()
     try:
         client, question = _client(work), _question(work, now=now)
@@ -182,9 +179,7 @@ def _record_asked(work: _Work, *, now: datetime) -> None:
 
 
 def _question(work: _Work, *, now: datetime) -> Question:
-    """Build the question from the CSR as it came, the only place where its challenge still
-    stands.
-    """
+    """Build the question from the CSR as received, the only place that still has its challenge."""
     request = work.request
     der = kept_csr(request.pk, now=now)
     if der is None:
@@ -207,9 +202,7 @@ def _question(work: _Work, *, now: datetime) -> Question:
 
 
 def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
-    """Write the answer down and do what follows from it, in one transaction; nothing if the lease
-    went to another.
-    """
+    """Store the answer and its consequences, in one transaction; nothing if the lease was lost."""
     reports = work.service is not None and work.service.reports
     is_denied = answer.word is Word.DENY
     with transaction.atomic():
@@ -239,11 +232,13 @@ def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
 
 
 def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> None:
-    """Decide by policy where that is the profile's way; else the officers hear of it."""
+    """Decide by policy if the profile allows it; else notify the officers."""
     if answer.word is Word.DENY:
         facts = {"cause": "challenge denied by the validation service", "code": answer.code}
         reject_by_policy(request, data=facts, now=now)
-        if request.challenge == ChallengePolicy.WEBHOOK:  # nobody guesses what Intune encrypts
+        if (
+            request.challenge == ChallengePolicy.WEBHOOK
+        ):  # Intune's challenges are encrypted: guessing is impossible
             note_failure(request.profile, request.address, cause=Cause.CHALLENGE_WRONG, now=now)
         ring_for_validations([request.pk])
     elif fault := key_fault(request):
@@ -257,9 +252,7 @@ def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> Non
 
 
 def _may_pass(request: EnrollmentRequest, answer: Answer) -> bool:
-    """Whether the policy approves alone: the service allows it, the profile does, and nothing is
-    left to an officer.
-    """
+    """Whether the policy approves alone: service and profile allow it, and no finding objects."""
     is_automatic = request.profile.approval == ApprovalMode.AUTOMATIC
     return answer.word is Word.ALLOW and is_automatic and not open_questions(request)
 
@@ -315,7 +308,7 @@ def _postpone(work: _Work, error: NoAnswer, *, now: datetime) -> None:
 
 
 def _report(work: _Work) -> bool:
-    """Tell the service what became of the request; returns False where it did not take it."""
+    """Report the outcome to the service; returns False if it was not accepted."""
     now = database_now()
     try:
         _client(work).report(_question(work, now=now), _outcome(work), now=now)
@@ -376,9 +369,7 @@ def _note_answer(work: _Work, *, now: datetime) -> None:
 
 
 def _release(request: EnrollmentRequest) -> None:
-    """Forget the CSR, unless the answer to the device is encrypted with its challenge: its key
-    cannot decrypt.
-    """
+    """Delete the CSR, unless its challenge encrypts the answer to a device that cannot decrypt."""
     if request.key_description.startswith("RSA "):
         discard_csr(request.pk)
 
@@ -389,11 +380,12 @@ def _locked(request: EnrollmentRequest) -> EnrollmentRequest:
 
 
 def _change(work: _Work, changes: Mapping[str, object]) -> bool:
-    """Write to the validation if the claim still holds: nobody else has counted an attempt
-    since.
-    """
-    seen = work.validation
+    """Update the validation if the claim still holds: no other worker has counted an attempt."""
+    validation = work.validation
     mine = Validation.objects.filter(
-        pk=seen.pk, attempts=seen.attempts, state=seen.state, report=seen.report
+        pk=validation.pk,
+        attempts=validation.attempts,
+        state=validation.state,
+        report=validation.report,
     )
     return mine.update(**changes) == 1

@@ -472,7 +472,7 @@ def test_a_profile_is_switched_to_a_webhook_and_its_log_has_no_secret(
 def test_a_service_that_was_set_for_another_kind_of_challenge_is_not_asked() -> None:
     ValidationService.objects.update(kind="intune", url="", tenant="contoso.example", client_id="x")
     assert enroll().status is PKIStatus.PENDING
-    assert "nobody is set" in Validation.objects.get().fault
+    assert "no service is set" in Validation.objects.get().fault
 
 
 def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
@@ -485,7 +485,7 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
     )
     set_service(phones, wanted, principal=PORTAL, now=now())
     work()
-    assert Validation.objects.get().fault.startswith("nobody is set whom to ask")
+    assert Validation.objects.get().fault.startswith("no service is set")
     assert ValidationService.objects.get().last_fault == ""
 
 
