@@ -1,6 +1,4 @@
-"""Challenges as objects, from the making to the requests that used them: one-time ones and static
-ones.
-"""
+"""Challenges as objects, from creation to the requests that used them: one-time and static."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +13,7 @@ from database.ids import uuid7
 
 
 class ChallengeOrigin(models.TextChoices):
-    """Through what a challenge was made."""
+    """The door through which a challenge was created."""
 
     PAGE = "page", "a page"
     COMMAND = "command", "a command"
@@ -26,14 +24,14 @@ class ChallengeOrigin(models.TextChoices):
 
 
 class ChallengePassword(models.Model):
-    """A one-time challenge: kept as a keyed hash, redeemed once, by the request it authorizes."""
+    """A one-time challenge: stored as a keyed hash, redeemed once, by the request it authorizes."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     profile = models.ForeignKey(
         EnrollmentProfile, on_delete=models.PROTECT, related_name="challenges"
     )
     keyed_hash = models.CharField(max_length=64, unique=True)
-    # what it is bound to, approvals.rules.bindings; nothing: any request at this profile
+    # its binding, approvals.rules.bindings; empty: any request at this profile
     subject = models.CharField(
         max_length=255, blank=True, help_text="The common name it is bound to, if any."
     )
@@ -52,7 +50,7 @@ class ChallengePassword(models.Model):
     group = models.ForeignKey(
         DeviceGroup, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
-    # where it comes from
+    # its origin
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_by_name = models.CharField(
@@ -65,7 +63,7 @@ class ChallengePassword(models.Model):
         max_length=13, choices=ChallengeOrigin.choices, default=ChallengeOrigin.COMMAND
     )
     expires_at = models.DateTimeField()
-    # what became of it
+    # its use
     redeemed_at = models.DateTimeField(null=True)
     redeemed_by = models.OneToOneField(
         "EnrollmentRequest", on_delete=models.PROTECT, null=True, related_name="challenge_password"
@@ -104,7 +102,7 @@ class ChallengePassword(models.Model):
 
     @property
     def binding(self) -> Binding:
-        """What it is bound to."""
+        """Its binding."""
         return Binding(
             common_name=self.subject,
             subject=self.subject_dn,
@@ -114,7 +112,7 @@ class ChallengePassword(models.Model):
         )
 
     def phrases(self) -> Sequence[str]:
-        """What it is bound to, as phrases for people."""
+        """Its binding, as phrases for people."""
         return described(self.binding, self.group.slug if self.group else "")
 
     def state_at(self, now: datetime) -> str:
@@ -127,9 +125,7 @@ class ChallengePassword(models.Model):
 
 
 class StaticChallenge(models.Model):
-    """A static challenge of a profile, encrypted: the current one, or one before it, taken until
-    `retires_at`.
-    """
+    """An encrypted static challenge: the current one, or an earlier one until `retires_at`."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     profile = models.ForeignKey(
@@ -168,9 +164,7 @@ class StaticChallenge(models.Model):
 
 
 class StaticUse(models.Model):
-    """Which static challenge opened a request: a row beside the request, so that no row is written
-    twice.
-    """
+    """The static challenge that opened a request; an own table, so that no row is written twice."""
 
     request = models.OneToOneField(
         "EnrollmentRequest", on_delete=models.PROTECT, primary_key=True, related_name="static_use"
@@ -185,7 +179,7 @@ class StaticUse(models.Model):
 
 
 class AlarmKind(models.TextChoices):
-    """What people are told of that is not about one request."""
+    """Notices to people that are not about one request."""
 
     STATIC_OLD = "static-old", "a static challenge is old"
     LOCKED = "locked", "challenges are not checked any more"
@@ -195,9 +189,7 @@ class AlarmKind(models.TextChoices):
 
 
 class Alarm(models.Model):
-    """A notice about a profile, written in the transaction that gives the reason; a worker mails
-    it.
-    """
+    """A notice about a profile, written in the transaction of its reason; a worker mails it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=12, choices=AlarmKind.choices)
@@ -222,8 +214,9 @@ class Alarm(models.Model):
 
 
 class FailedChallenges(models.Model):
-    """How often challenges failed lately at a profile, from one network, or from all
-    (`approvals.challenges.lockouts`).
+    """Counts failed challenges at a profile, per network or in total.
+
+    See `approvals.challenges.lockouts`.
     """
 
     profile = models.ForeignKey(

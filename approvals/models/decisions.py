@@ -1,4 +1,4 @@
-"""Decisions: who decided what, on which facts, as a document that is written once."""
+"""Decisions: the officer, the facts, and a document that is written once."""
 
 from django.db import models
 
@@ -9,7 +9,7 @@ from database.ids import uuid7
 
 
 class Verdict(models.TextChoices):
-    """What an officer, or the policy, said."""
+    """The decision of an officer, or of the policy."""
 
     APPROVE = "approve", "approved"
     REJECT = "reject", "rejected"
@@ -18,7 +18,7 @@ class Verdict(models.TextChoices):
 class Decision(models.Model):
     """One verdict on one request in one round.
 
-    `document` is what was decided on, canonical; it never changes.
+    `document` is the canonical form of the facts; it never changes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

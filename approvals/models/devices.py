@@ -1,4 +1,4 @@
-"""Device groups: lists of devices that are expected, and which of them have called."""
+"""Device groups: lists of expected devices, and which of them enrolled."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,9 +8,7 @@ from database.ids import uuid7
 
 
 class DeviceGroup(models.Model):
-    """A named list of expected devices: who may ask without a challenge, or what challenges are
-    bound to.
-    """
+    """A named list of expected devices; they enroll without a challenge, or challenges name it."""
 
     slug = models.SlugField(unique=True)
     department = models.ForeignKey(Department, on_delete=models.PROTECT, null=True, blank=True)
@@ -21,8 +19,9 @@ class DeviceGroup(models.Model):
 
 
 class ExpectedDevice(models.Model):
-    """One device that is expected: known by serial number, MAC address and name, as far as given;
-    it enrolls once.
+    """One expected device, known by serial number, MAC address and name as far as given.
+
+    It enrolls once.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

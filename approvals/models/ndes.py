@@ -1,4 +1,4 @@
-"""The accounts by which an MDM fetches challenges the way it fetches them from Microsoft's NDES."""
+"""The accounts with which MDMs fetch challenges as from Microsoft's NDES."""
 
 from datetime import timedelta
 
@@ -16,9 +16,9 @@ MAX_UNUSED = 1000
 
 
 class NdesEncoding(models.TextChoices):
-    """In which bytes the page is sent.
+    """The encoding of the page.
 
-    IIS sends UTF-16 and names no charset; scrapers are written for that.
+    IIS sends UTF-16 without a charset; programs that read the page expect that.
     """
 
     UTF_16 = "utf-16le", "UTF-16, as Windows sends it"
@@ -40,7 +40,7 @@ class NdesAccount(models.Model):
     profile = models.ForeignKey(
         EnrollmentProfile, on_delete=models.PROTECT, related_name="ndes_accounts"
     )
-    owner = models.CharField(max_length=150)  # whom to ask about it: a person, a team, a system
+    owner = models.CharField(max_length=150)  # its contact: a person, a team, a system
     networks = models.JSONField(default=list, blank=True)
     max_unused = models.PositiveSmallIntegerField(
         default=5, validators=[MinValueValidator(1), MaxValueValidator(MAX_UNUSED)]
@@ -74,12 +74,12 @@ class NdesAccount(models.Model):
         return self.name
 
     def digest_of(self, password: str) -> str:
-        """Return what `digest` is for this password."""
+        """Return the `digest` of this password."""
         return keyed_digest("NDES accounts", self.pk.hex, password)
 
 
 class NdesChallenge(models.Model):
-    """Which account fetched a challenge."""
+    """The account that fetched a challenge."""
 
     challenge = models.OneToOneField(
         ChallengePassword, on_delete=models.PROTECT, primary_key=True, related_name="ndes_challenge"

@@ -1,14 +1,10 @@
-"""Rows by which processes and machines know of each other: one for each process kind, queue and
-secret.
-"""
+"""Rows by which processes and machines know each other: per process kind, queue and secret."""
 
 from django.db import models
 
 
 class Pulse(models.Model):
-    """The last sign of life of a kind of process on a machine, or of a queue whose tasks get
-    done.
-    """
+    """The last sign of life of a process kind on a machine, or of a working queue."""
 
     name = models.CharField(max_length=120, primary_key=True)
     at = models.DateTimeField()
@@ -21,7 +17,7 @@ class Pulse(models.Model):
 class SecretFingerprint(models.Model):
     """A salted scrypt digest of a shared secret, written by the first process that had it.
 
-    It serves to compare.
+    It serves for comparison.
     """
 
     name = models.CharField(

@@ -1,6 +1,4 @@
-"""What a program ordered with a token: which challenges, and by which key it can ask for the answer
-again.
-"""
+"""Orders of programs with a token: the challenges, and the key for repeating the order."""
 
 from django.db import models
 
@@ -12,9 +10,8 @@ from database.ids import uuid7
 class ApiOrder(models.Model):
     """One order of challenges.
 
-    With a key of the client, a repeat finds it instead of making others.
-
-    The clear texts are kept nowhere, so a repeat is told what was made and not the texts.
+    With a key of the client, a repeat finds it instead of creating others. The clear texts are not
+    stored, so a repeat gets the challenges without the texts.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -35,7 +32,7 @@ class ApiOrder(models.Model):
 
 
 class ApiChallenge(models.Model):
-    """Which order a challenge was made by."""
+    """The order that created a challenge."""
 
     challenge = models.OneToOneField(
         ChallengePassword, on_delete=models.PROTECT, primary_key=True, related_name="api_challenge"

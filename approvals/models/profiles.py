@@ -1,4 +1,4 @@
-"""Enrollment profiles: one enrollment address each, and how one may ask there."""
+"""Enrollment profiles: one enrollment address each, with its rules."""
 
 from datetime import timedelta
 
@@ -15,14 +15,14 @@ from ca.models.profiles import CertificateProfile
 
 
 class ApprovalMode(models.TextChoices):
-    """Who says yes."""
+    """Who approves: an officer or the policy."""
 
     MANUAL = "manual", "an officer decides"
     AUTOMATIC = "automatic", "approved by policy"
 
 
 class ChallengePolicy(models.TextChoices):
-    """What a requester must know. `none` goes only with manual approval."""
+    """The required challenge. `none` goes only with manual approval."""
 
     NONE = "none", "no challenge"
     STATIC = "static", "one static challenge"
@@ -31,20 +31,19 @@ class ChallengePolicy(models.TextChoices):
     INTUNE = "intune", "checked by Microsoft Intune"
 
 
-#: Challenges that somebody else knows: a service is asked, `approvals.models.validations` holds
-#: what it said.
+#: A service checks these challenges; `approvals.models.validations` holds its answers.
 VALIDATED = frozenset({ChallengePolicy.WEBHOOK, ChallengePolicy.INTUNE})
 
 
 class Unlisted(models.TextChoices):
-    """What a device gets that is not on the list of expected devices."""
+    """The treatment of devices that are not on the list of expected devices."""
 
     REFUSE = "refuse", "a refusal"
     OFFICER = "officer", "an officer decides"
 
 
 class OnDuplicate(models.TextChoices):
-    """What a new transaction of a key with a valid certificate gets."""
+    """The treatment of a new transaction of a key with a valid certificate."""
 
     REDELIVER = "redeliver", "the same certificate again"
     PENDING = "pending", "a new request"
@@ -52,7 +51,7 @@ class OnDuplicate(models.TextChoices):
 
 
 class RenewalMode(models.TextChoices):
-    """Who says yes to a renewal."""
+    """Who approves a renewal."""
 
     OFF = "off", "no renewal"
     AUTOMATIC = "automatic", "renewed by policy"
@@ -60,16 +59,14 @@ class RenewalMode(models.TextChoices):
 
 
 class ChangedNames(models.TextChoices):
-    """What a renewal gets that asks for other names than its certificate has."""
+    """The treatment of a renewal with other names than its certificate."""
 
     REFUSE = "refuse", "a refusal"
     OFFICER = "officer", "an officer decides"
 
 
 class NameConflicts(models.TextChoices):
-    """What a request gets for a name that another key has already: waiting, or with a valid
-    certificate.
-    """
+    """The treatment of a name that another key has, in an open request or valid certificate."""
 
     OFFICER = "officer", "an officer decides"
     REFUSE = "refuse", "a refusal"
@@ -77,21 +74,21 @@ class NameConflicts(models.TextChoices):
 
 
 class ReplyChain(models.TextChoices):
-    """What goes to a device with its certificate."""
+    """The certificates sent to a device with its own."""
 
     LEAF = "leaf", "the certificate alone"
     CHAIN = "chain", "the certificate, then its CAs"
 
 
 class EmptyContentForm(models.TextChoices):
-    """How an answer that delivers nothing says so."""
+    """The encoding of an answer that delivers nothing."""
 
     OCTETS = "octets", "content of no octets"
     ABSENT = "absent", "no content"
 
 
 class EnrollmentProfile(models.Model):
-    """How one may ask for a certificate: its slug is the SCEP URL `/scep/<slug>/`."""
+    """The rules of one enrollment address: its slug is the SCEP URL `/scep/<slug>/`."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)

@@ -17,7 +17,7 @@ _OPEN = sorted(OPEN_STATES)
 
 
 class EnrollmentRequest(models.Model):
-    """One wish for a certificate, through any door.
+    """One request for a certificate, through any door.
 
     Its state changes only by `approvals.records.transitions.advance`.
     """
@@ -35,15 +35,15 @@ class EnrollmentRequest(models.Model):
     )
     version = models.PositiveIntegerField(default=1)
     round = models.PositiveIntegerField(default=1)
-    # what was asked
-    csr = models.BinaryField()  # a challenge password in it is overwritten: ca.x509.csr.stored_der
+    # the request
+    csr = models.BinaryField()  # its challenge password is overwritten: ca.x509.csr.stored_der
     csr_sha256 = models.CharField(max_length=64)
     csr_spki_sha256 = models.CharField(max_length=64)
     signer_spki_sha256 = models.CharField(max_length=64)
     signer_certificate = models.BinaryField()
     content_sha256 = models.CharField(
         max_length=64
-    )  # subject, key and requested extensions: what makes a repeat
+    )  # subject, key and requested extensions: equal for repeats
     subject = models.CharField(max_length=1000)
     common_name = models.CharField(max_length=255, blank=True)
     names = models.JSONField(default=list)  # subject alternative names as shown
@@ -59,7 +59,7 @@ class EnrollmentRequest(models.Model):
     challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices)
     submitted_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    # what became of it
+    # the result
     decided_at = models.DateTimeField(null=True)
     effective_at = models.DateTimeField(null=True)
     reason = models.TextField(blank=True)  # of a refusal; reaches the device as failInfoText
@@ -73,8 +73,7 @@ class EnrollmentRequest(models.Model):
     )
     finished_at = models.DateTimeField(null=True)
 
-    #: Whether the message that is being answered opened it; every other message about it is a poll
-    #: or a repeat.
+    #: Whether the current message opened it; every other message about it is a poll or a repeat.
     was_opened_now = False
 
     class Meta:
@@ -130,12 +129,12 @@ class EnrollmentRequest(models.Model):
 
     @property
     def csr_der(self) -> bytes:
-        """The PKCS #10 bytes as they are kept, a challenge password overwritten."""
+        """The stored PKCS #10 bytes, a challenge password overwritten."""
         return bytes(self.csr)
 
 
 class RequestTerm(models.Model):
-    """One word by which a request is found, exactly or by its beginning, in lower case."""
+    """One search word of a request, in lower case; searched exactly or by its beginning."""
 
     request = models.ForeignKey(EnrollmentRequest, on_delete=models.CASCADE, related_name="terms")
     term = TermField(max_length=255)
@@ -150,9 +149,7 @@ class RequestTerm(models.Model):
 
 
 class RequestName(models.Model):
-    """One name that a request asks for, as SHA-256 of its comparable form: who else asks for it is
-    looked up here.
-    """
+    """One requested name, as SHA-256 of its comparable form: finds others that ask for it."""
 
     request = models.ForeignKey(
         EnrollmentRequest, on_delete=models.CASCADE, related_name="asked_names", db_index=False
@@ -173,11 +170,24 @@ class RequestName(models.Model):
 
 
 class EnrollmentTransaction(models.Model):
-    """One SCEP transaction (RFC 8894 §3.2.1.1): known by profile, transactionID and the key that
-    signs its messages.
+    """One SCEP transaction (RFC 8894 §3.2.1.1), with the key that identifies its device.
 
-    And by the certificate it renews, if any: clients renew with the transactionID, key and CSR they
-    enrolled with.
+    The transaction key. A transaction is identified by four things together: enrollment profile,
+    transactionID, SHA-256 of the public key that *signed* the message, and the certificate it
+    renews, if any.
+    - The transactionID alone identifies nothing. The client chooses it: some use a constant or a
+      counter, many derive it from the key, and everyone who saw one message can repeat it.
+      Answering a poll by it would give one device's state, or certificate, to another.
+    - The signer's certificate is no identity either. It is mostly self-signed, and some clients
+      make a new one for each message. Its name and serial number are free text. Its key is proven
+      by the signature of each message, also in a poll, which contains no CSR and is not decrypted.
+    - The key is digested in one normal form (NULL parameters for RSA), so that a client that
+      encodes it differently stays the same device.
+    - Clients renew with the transactionID, key and CSR they enrolled with. The renewed certificate
+      keeps a renewal apart from the enrollment before it.
+    A poll signed by another key gets exactly the answer of an unknown transaction; the log has the
+    real cause. The key in the CSR is another column of the request (`csr_spki_sha256`): it limits
+    each key to one open request per profile. ADR 5 has the reasons.
     """
 
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
@@ -208,7 +218,7 @@ class EnrollmentTransaction(models.Model):
 
 
 class KeptCsr(models.Model):
-    """A CSR as it came, challenge password included, for as long as somebody still needs it.
+    """A CSR as received, challenge password included, stored while it is needed.
 
     See `approvals.records.stored_csrs`.
     """
@@ -224,9 +234,7 @@ class KeptCsr(models.Model):
 
 
 class RefusalNumber(models.Model):
-    """What the number of a refusal stands for: the entry of the log, the request it is about, or
-    both.
-    """
+    """The meaning of a refusal number: the audit entry, the request, or both."""
 
     number = models.CharField(max_length=9, db_index=True)  # as 4711-2093
     profile = models.ForeignKey(EnrollmentProfile, on_delete=models.PROTECT, related_name="+")
@@ -241,9 +249,7 @@ class RefusalNumber(models.Model):
 
 
 class PollRecord(models.Model):
-    """How often and from where a waiting device asked; written in batches, never part of the
-    log.
-    """
+    """Polls of a waiting device: number, time, address; written in batches, never in the log."""
 
     request = models.OneToOneField(
         EnrollmentRequest, on_delete=models.CASCADE, primary_key=True, related_name="polls"
@@ -258,7 +264,7 @@ class PollRecord(models.Model):
 
 
 class OutboxMessage(models.Model):
-    """A notice to send, written in the transaction that gives the reason; a worker sends it."""
+    """A notice to send, written in the transaction of its reason; a worker sends it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(

@@ -1,6 +1,4 @@
-"""Challenges that somebody else knows: whom a profile asks about them, and what was said of a
-request.
-"""
+"""Challenges that a service checks: the service of a profile, and its answer to each request."""
 
 from django.db import models
 
@@ -8,14 +6,14 @@ from approvals.models.profiles import EnrollmentProfile
 
 
 class ServiceKind(models.TextChoices):
-    """Who is asked. The names are those of the challenge policies."""
+    """The kind of service. The names are those of the challenge policies."""
 
     WEBHOOK = "webhook", "signed webhook"
     INTUNE = "intune", "Microsoft Intune"
 
 
 class ValidationState(models.TextChoices):
-    """What is known of a challenge. Only `allowed` lets a request be approved."""
+    """The state of a challenge. Only `allowed` lets a request be approved."""
 
     WAITING = "waiting", "not asked yet"
     UNREACHABLE = "unreachable", "no answer"
@@ -24,7 +22,7 @@ class ValidationState(models.TextChoices):
 
 
 class ReportState(models.TextChoices):
-    """Whether the service has to be told what became of the request."""
+    """Whether the outcome of the request must be reported to the service."""
 
     NONE = "none", "nothing to report"
     OWED = "owed", "to be reported"
@@ -36,7 +34,7 @@ UNDECIDED = (ValidationState.WAITING, ValidationState.UNREACHABLE)
 
 
 class ValidationService(models.Model):
-    """Whom one profile asks, and with which secret.
+    """The service of one profile, and its secret.
 
     The secret is sealed (`database.encryption`) and never shown.
     """
@@ -52,16 +50,16 @@ class ValidationService(models.Model):
     tenant = models.CharField(max_length=100, blank=True)  # of Intune, with client_id
     client_id = models.CharField(max_length=100, blank=True)
     sealed_secret = models.BinaryField(editable=False)
-    reports = models.BooleanField(default=False)  # tell it what became of each request
+    reports = models.BooleanField(default=False)  # report the outcome of each request
     delivers_after_report = models.BooleanField(
         default=False
-    )  # no certificate to the device before it was told
+    )  # deliver no certificate before it was reported
     changed_at = models.DateTimeField()
-    # what was heard of it, for people; never decides anything
+    # last news of the service, for people; never decides anything
     last_answer_at = models.DateTimeField(null=True)
     last_fault_at = models.DateTimeField(null=True)
     last_fault = models.CharField(max_length=300, blank=True)
-    probe_due_at = models.DateTimeField(null=True)  # somebody wants to see it tried
+    probe_due_at = models.DateTimeField(null=True)  # a test was ordered
 
     class Meta:
         constraints = [
@@ -81,9 +79,7 @@ class ValidationService(models.Model):
 
 
 class Validation(models.Model):
-    """What the service of its profile says of one request's challenge, and whether it knows the
-    outcome.
-    """
+    """The service's answer about one request's challenge, and the state of the report."""
 
     request = models.OneToOneField(
         "EnrollmentRequest", on_delete=models.PROTECT, primary_key=True, related_name="validation"
@@ -91,7 +87,7 @@ class Validation(models.Model):
     kind = models.CharField(max_length=10, choices=ServiceKind.choices)
     challenge_hash = models.CharField(
         max_length=64
-    )  # keyed: tells another challenge from the same one again
+    )  # keyed: tells another challenge from the same one
     state = models.CharField(
         max_length=11, choices=ValidationState.choices, default=ValidationState.WAITING
     )
