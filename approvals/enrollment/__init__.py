@@ -1,1 +1,1 @@
-"""From a decoded message to a request: submit, repeat, poll, renew, fetch again."""
+"""From a decoded message to a request: submit, repeat, poll, renew, retrieve."""

@@ -1,4 +1,4 @@
-"""What a device that waits is told: the certificate, a refusal, or "not yet"."""
+"""Answers to a waiting device: the certificate, a refusal, or PENDING."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -33,26 +33,24 @@ def get_enrollment(
 ) -> EnrollmentRequest | KnownTransaction | Refusal:
     """Return the request of a transaction to the key that opened it; unread while it waits.
 
-    Any other key gets exactly the answer of an unknown transaction (RFC 8894 §3.3.3, §4.4); it is
-    logged as what it is.
+    Any other key gets exactly the answer of an unknown transaction (RFC 8894 §3.3.3, §4.4); the log
+    has the real cause.
     """
     known = newest_transaction(profile, transaction_id, signer_spki_sha256)
     if known is not None:
         return known if known.state in WAITING_STATES else known.load(profile)
-    taken = EnrollmentTransaction.objects.filter(
+    transactions = EnrollmentTransaction.objects.filter(
         profile_id=profile.pk, transaction_id=transaction_id
     ).first()
-    subject = Subject.of("request", taken.request_id) if taken else None
-    cause = "poll signed by another key" if taken else _UNKNOWN.cause.value
+    subject = Subject.of("request", transactions.request_id) if transactions else None
+    cause = "poll signed by another key" if transactions else _UNKNOWN.cause.value
     data: dict[str, object] = {"text": _UNKNOWN.text, "transaction_id": transaction_id}
     number = record_refusal(profile, cause, address=address, now=now, subject=subject, data=data)
-    return replace(_UNKNOWN, number=number, detail=cause if taken else "")
+    return replace(_UNKNOWN, number=number, detail=cause if transactions else "")
 
 
 def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Refusal | None:
-    """Return what a requester is told: the certificate, a refusal, or None for "not yet" (RFC 8894
-    §3.3.2).
-    """
+    """Return the certificate, a refusal, or None for PENDING (RFC 8894 §3.3.2)."""
     match State(request.state):
         case State.ISSUED:
             certificate = request.certificate

@@ -1,4 +1,4 @@
-"""The facts about a new request, and what the policy makes of them."""
+"""The facts about a new request, and the ruling of the policy."""
 
 from datetime import datetime
 
@@ -19,8 +19,7 @@ from approvals.rules.policy import (
     unreserved,
 )
 
-#: Of a challenge that was one. Leaving it out would serve as well, so whoever repeats it gains
-#: nothing.
+#: For a used challenge. Leaving it out has the same effect, so repeating it gains nothing.
 _NO_MATTER_IN_A_RENEWAL = (
     Cause.CHALLENGE_MISSING,
     Cause.CHALLENGE_USED,
@@ -30,10 +29,10 @@ _NO_MATTER_IN_A_RENEWAL = (
 
 
 def check_presented_challenge(attempt: Attempt, *, now: datetime) -> onetime.Redemption | Refusal:
-    """Return what the challenge is worth, or a refusal for a while where none is checked now.
+    """Check the challenge; return a temporary refusal while none is checked.
 
-    A renewal needs none, and clients repeat the one they enrolled with: what is not checked then
-    stands for none.
+    A renewal needs none, and clients repeat the one they enrolled with: an unchecked one counts as
+    none.
     """
     submission, profile = attempt.submission, attempt.profile
     presented = submission.csr.challenge_password
@@ -54,7 +53,7 @@ def check_presented_challenge(attempt: Attempt, *, now: datetime) -> onetime.Red
 
 
 def listing_of(attempt: Attempt, *, now: datetime) -> Listing | None:
-    """Return what the list of expected devices says.
+    """Return the result of the list of expected devices.
 
     A renewal has shown a certificate and is on no list.
     """
@@ -71,11 +70,11 @@ def rule(assessment: Assessment, attempt: Attempt, *, now: datetime) -> Ruling |
     submission, profile = attempt.submission, attempt.profile
     if listing is not None and listing.cause is not None and profile.unlisted == Unlisted.REFUSE:
         return Refusal(listing.cause, UNIFORM_TEXT)
-    said = (
+    result = (
         evaluate_renewal(renewals.policy_of(profile), renewal.facts, now=now) if renewal else None
     )
-    if isinstance(said, Refusal):
-        return said
+    if isinstance(result, Refusal):
+        return result
     number = open_requests.count(profile)
     facts = Facts(
         approval=profile.approval,
@@ -90,7 +89,7 @@ def rule(assessment: Assessment, attempt: Attempt, *, now: datetime) -> Ruling |
         max_open_per_address=profile.max_open_per_address,
         has_list=listing is not None,
         is_listed_by_name=listing is not None and listing.is_named,
-        renewal=said,
+        renewal=result,
         is_known_transaction=attempt.known is not None,
         is_known_network=_may_use_reserve(attempt, number),
     )
@@ -98,9 +97,7 @@ def rule(assessment: Assessment, attempt: Attempt, *, now: datetime) -> Ruling |
 
 
 def _may_use_reserve(attempt: Attempt, open_number: int) -> bool:
-    """Whether the places kept for known networks are open to this; asked only where the others are
-    taken.
-    """
+    """Whether the reserve for known networks is open to this; asked only if the rest is used up."""
     if attempt.renewed is not None:
         return True
     is_needed = open_number >= unreserved(attempt.profile.max_open_requests)

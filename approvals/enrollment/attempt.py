@@ -1,4 +1,4 @@
-"""One enrollment message at a profile, with everything that is known before a request opens."""
+"""One enrollment message at a profile, with all facts before a request opens."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,7 @@ from ca.models.certificates import Certificate
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A submission at a profile, the certificate it renews, if any, and its transaction as known
-    before.
-    """
+    """A submission at a profile, the certificate it renews, if any, and its known transaction."""
 
     submission: Submission
     profile: EnrollmentProfile
@@ -29,12 +27,13 @@ class Attempt:
         return self.profile.lineage.issuer_for(self.submission.addressed_ca)
 
     def is_same(self, request: EnrollmentRequest) -> bool:
-        """Whether a request asks for the same: content, and the next CA where that is meant."""
+        """Whether a request asks for the same content, and for the next CA if that is meant."""
         return request.content_sha256 == self.content and not self.goes_ahead_of(request)
 
     def goes_ahead_of(self, request: EnrollmentRequest) -> bool:
-        """Whether this asks the next CA for what the current one was asked for (RFC 8894 §5, figure
-        9).
+        """Whether this asks the next CA for content that the current one was asked for.
+
+        See RFC 8894 §5, figure 9.
         """
         return request.ca_id != self.issuer.pk and self.profile.lineage.is_ahead(self.issuer)
 

@@ -1,8 +1,7 @@
-"""Caps on open requests, counted cheaply: a cap protects the queue, it need not be exact to the
-last row.
+"""Caps on open requests, counted cheaply: a cap protects the queue and need not be exact.
 
-Counts are at most `FRESH_SECONDS` old, plus what this process opened since. Addresses are counted
-by network.
+Counts are at most `FRESH_SECONDS` old, plus the requests that this process opened since. Addresses
+are counted by network.
 """
 
 import time
@@ -19,7 +18,7 @@ _OPEN = sorted(OPEN_STATES)
 
 
 class OpenCounter:
-    """Open requests per (profile, network); the network "" stands for all of a profile.
+    """Open requests per (profile, network); the network "" stands for the whole profile.
 
     One per process.
     """
@@ -29,9 +28,7 @@ class OpenCounter:
         self._counts: OrderedDict[tuple[int, str], tuple[float, int]] = OrderedDict()
 
     def count(self, profile: EnrollmentProfile, address: str = "") -> int:
-        """Return the number of open requests of the profile, or of the network of one address
-        within it.
-        """
+        """Return the number of open requests of the profile, or of one address's network in it."""
         network = network_of(address)
         key = (profile.pk, network)
         known = self._counts.get(key)
@@ -56,7 +53,7 @@ class OpenCounter:
                 self._counts[key] = (known[0], known[1] + 1)
 
     def forget(self) -> None:
-        """Count afresh next time."""
+        """Count again next time."""
         self._counts.clear()
 
 

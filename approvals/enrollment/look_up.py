@@ -1,8 +1,7 @@
-"""Find what a message is about in one statement, before any row is loaded.
+"""Finds the transaction of a message in one statement, before any row is loaded.
 
-Most messages are new requests, for which there is nothing to load, or polls of waiting devices, for
-which the state is all that is needed. Compiling these queries anew for each message would cost more
-than running them.
+Most messages are new requests, without anything to load, or polls of waiting devices, which need
+only the state. Compiling these queries for each message would cost more than running them.
 """
 
 from collections.abc import Sequence
@@ -46,7 +45,7 @@ WHERE profile_id = %s AND csr_spki_sha256 = %s AND state IN ({states}) ORDER BY 
 
 @dataclass(frozen=True, slots=True)
 class KnownTransaction:
-    """A transaction on record, the request it points to, and that request's state."""
+    """A transaction on record, its request, and that request's state."""
 
     transaction_pk: int
     request_id: UUID
@@ -64,8 +63,9 @@ def find_transaction(
     *,
     renewed: Certificate | None,
 ) -> KnownTransaction | None:
-    """Return the transaction of this profile, transactionID, signer key and renewed certificate (or
-    none), or None.
+    """Return the transaction of this profile, transactionID, signer key and renewed certificate.
+
+    Returns None if there is none.
     """
     key: list[int | str] = [profile.pk, transaction_id, signer_spki_sha256.hex()]
     if renewed is None:
@@ -78,9 +78,7 @@ def find_transaction(
 def newest_transaction(
     profile: EnrollmentProfile, transaction_id: str, signer_spki_sha256: bytes
 ) -> KnownTransaction | None:
-    """Return the one a poll is about: of this transactionID and signer key the newest, enrollment
-    or renewal.
-    """
+    """Return the transaction of a poll: the newest with this transactionID and signer key."""
     return _known(_NEWEST, [profile.pk, transaction_id, signer_spki_sha256.hex()])
 
 
@@ -109,12 +107,10 @@ def load_request(request_id: UUID, profile: EnrollmentProfile) -> EnrollmentRequ
 
 
 class ProfileCache:
-    """Enrollment profiles with their CAs as read before, as long as the row has not changed since.
+    """Enrollment profiles with their CAs, cached until their row changes. One per process.
 
-    One per process.
-
-    A whole row is compared, and where the CA stands in its rollover, so that a change takes effect
-    with the next message, whoever made it.
+    A whole row is compared, and the CA's stage of rollover, so that any change takes effect with
+    the next message.
     """
 
     def __init__(self) -> None:
@@ -133,9 +129,7 @@ class ProfileCache:
         return known[1]
 
     def default(self) -> EnrollmentProfile | None:
-        """Return the profile that is marked as the default; where none is, the only one there is
-        beside test ones.
-        """
+        """Return the default profile; without one, the only profile that is not a test."""
         with connection.cursor() as cursor:
             cursor.execute(_DEFAULT)
             rows = cursor.fetchall()
@@ -143,7 +137,7 @@ class ProfileCache:
         return self.get(rows[0][0]) if is_clear else None
 
     def forget(self) -> None:
-        """Read everything afresh next time."""
+        """Read everything again next time."""
         self._known.clear()
 
 
@@ -156,5 +150,5 @@ def _load_profile(slug: str) -> EnrollmentProfile:
 
 
 def _uuid(value: object) -> UUID:
-    """A UUID as PostgreSQL gives it, or from SQLite's text."""
+    """Return a UUID from PostgreSQL's value or SQLite's text."""
     return value if isinstance(value, UUID) else UUID(str(value))

@@ -1,8 +1,7 @@
-"""What is written down when a request opens: the request, its search terms, its transaction, the
-challenge used up.
+"""The writes when a request opens: request, search terms, transaction, used challenge.
 
 Everything happens in the caller's transaction; the unique constraints decide between equal messages
-at once.
+at the same time.
 """
 
 from dataclasses import dataclass, field
@@ -36,9 +35,7 @@ from database.statements import insert
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A submission that has been looked at: what the certificate profile says, and what gives it
-    the right to ask.
-    """
+    """A checked submission: the findings of the certificate profile, and its authorization."""
 
     submission: Submission
     review: CsrReview
@@ -66,7 +63,7 @@ class Assessment:
         return bool(self.review.needs_officer) or any(names)
 
     def findings(self) -> list[Finding]:
-        """Return everything that was remarked, what an officer has to look at first."""
+        """Return all findings, those for officers first."""
         renewal = self.renewal.findings() if self.renewal else ()
         remarks = [
             *self.review.findings,
@@ -80,7 +77,7 @@ class Assessment:
 def write_request(
     assessment: Assessment, *, profile: EnrollmentProfile, now: datetime
 ) -> EnrollmentRequest:
-    """Insert a request with its search terms and its entry, in the caller's transaction."""
+    """Insert a request with its search terms and audit entry, in the caller's transaction."""
     submission, review = assessment.submission, assessment.review
     csr = submission.csr
     request = EnrollmentRequest(
@@ -118,21 +115,21 @@ def write_request(
 
 
 def _proof(assessment: Assessment, profile: EnrollmentProfile) -> str:
-    """The kind of challenge that gives this request its right, or will; a renewal needs none."""
+    """Return the kind of challenge that authorizes this request; a renewal needs none."""
     redemption = assessment.redemption
     is_awaited = redemption.is_awaited and assessment.renewal is None
     return profile.challenge if redemption.satisfied or is_awaited else ChallengePolicy.NONE
 
 
 def _add_terms(request: EnrollmentRequest, submission: Submission) -> None:
-    words = [
+    terms = [
         submission.transaction_id,
         submission.address,
         request.csr_spki_sha256,
         sha256(submission.signer_certificate_der).hexdigest(),
         *names_of(submission.csr),
     ]
-    insert(*(RequestTerm(request=request, term=term) for term in normalized_terms(words)))
+    insert(*(RequestTerm(request=request, term=term) for term in normalized_terms(terms)))
 
 
 def _record_submission(
@@ -164,9 +161,7 @@ def _record_submission(
 
 
 def use_up(assessment: Assessment, request: EnrollmentRequest, *, now: datetime) -> None:
-    """Write down what gave a request the right to be opened, and use it up: a one-time challenge, a
-    place on a list.
-    """
+    """Record and consume the authorization of a request: a challenge, or a place on a list."""
     redemption, listing = assessment.redemption, assessment.listing
     if listing is not None and listing.device is not None:
         use_listing(listing.device, request=request, now=now)
@@ -177,9 +172,7 @@ def use_up(assessment: Assessment, request: EnrollmentRequest, *, now: datetime)
 
 
 def _redeem(challenge: ChallengePassword, request: EnrollmentRequest, *, now: datetime) -> None:
-    """Use up the challenge; where a parallel message was faster, the whole attempt is undone and
-    looked at again.
-    """
+    """Use up the challenge; if a parallel message was faster, raise, so that all is retried."""
     if not onetime.redeem(challenge, request=request, now=now):
         raise Overtaken("a parallel message used the challenge")
     record(
@@ -200,11 +193,11 @@ def join_transaction(
     renewed: Certificate | None,
     now: datetime,
 ) -> None:
-    """Let the transaction of a message point to this request from now on."""
+    """Point the transaction of a message to this request."""
     if known is not None:
         EnrollmentTransaction.objects.filter(pk=known.transaction_pk).update(request=request)
         return
-    opened = EnrollmentTransaction(
+    transaction_row = EnrollmentTransaction(
         profile_id=request.profile_id,
         transaction_id=submission.transaction_id,
         signer_spki_sha256=submission.signer_spki_sha256.hex(),
@@ -212,7 +205,7 @@ def join_transaction(
         request=request,
         opened_at=now,
     )
-    insert(opened)
+    insert(transaction_row)
 
 
 def _common_name(csr: CertificationRequest) -> str:

@@ -1,4 +1,4 @@
-"""How often waiting devices ask: counted in memory, written in batches, never part of the log.
+"""Counts polls of waiting devices: in memory, written in batches, never part of the log.
 
 A process that dies loses at most the last second of counts; nothing depends on them.
 """
@@ -40,9 +40,9 @@ class PollCounter:
         self._flushed = time.monotonic()
 
     def note(self, request_id: UUID, *, address: str, now: datetime) -> None:
-        """Count one poll; now and then the caller writes what has gathered.
+        """Count one poll; now and then the caller writes the collected counts.
 
-        No device is kept waiting for a count.
+        No device waits for a count.
         """
         with self._lock:
             count = self._counts.get(request_id)
@@ -66,13 +66,13 @@ class PollCounter:
             )
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the collected counts."""
         with self._lock:
             counts, self._counts = self._counts, {}
         self._write(counts)
 
     def forget(self) -> None:
-        """Drop what has gathered."""
+        """Drop the collected counts."""
         with self._lock:
             self._counts = {}
 
@@ -99,7 +99,7 @@ class PollCounter:
             PollRecord.objects.bulk_create(fresh, ignore_conflicts=True)
             for request_id in sorted(
                 known
-            ):  # in one order everywhere: two processes never wait for each other
+            ):  # one order everywhere: two processes never wait for each other
                 count = counts[request_id]
                 PollRecord.objects.filter(pk=request_id).update(
                     count=F("count") + count.number,

@@ -1,7 +1,7 @@
-"""Renewal (RFC 8894 §2.3, §2.5): which certificate a message renews, and what is known about it.
+"""Renewal (RFC 8894 §2.3, §2.5): the renewed certificate of a message, and facts about it.
 
-A certificate is ours because its bytes are on record, never because of its issuer's name and its
-serial number: these can be written into anything.
+A certificate is the portal's because its bytes are on record, never because of its issuer's name
+and its serial number: anyone can write these into a certificate.
 """
 
 from dataclasses import dataclass
@@ -42,35 +42,35 @@ _TAKEN_STATES = sorted({*OPEN_STATES, State.ISSUED})
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A certificate that a message renews, with what the policy looks at."""
+    """The certificate that a message renews, with the facts for the policy."""
 
     certificate: Certificate
     facts: RenewalFacts
 
     def findings(self) -> tuple[Finding, ...]:
-        """What an officer should know before deciding."""
-        found = [
+        """Return the findings for officers."""
+        findings = [
             info(
                 "renewal",
                 f"renews certificate {self.certificate.serial_hex}, {_end(self.certificate)}",
             )
         ]
-        found += [
+        findings += [
             warn("renewal-changed", f"differs from the renewed certificate: {text}")
             for text in self.facts.changes
         ]
         if self.facts.is_renewed_already:
-            found.append(
+            findings.append(
                 warn(
                     "renewed-already",
                     "the certificate was renewed before: another request is open or issued",
                 )
             )
-        return tuple(found)
+        return tuple(findings)
 
 
 def policy_of(profile: EnrollmentProfile) -> RenewalPolicy:
-    """Return what a profile says of renewals."""
+    """Return the renewal policy of a profile."""
     return RenewalPolicy(
         mode=profile.renewal_mode,
         window=profile.renewal_window,
@@ -83,8 +83,7 @@ def policy_of(profile: EnrollmentProfile) -> RenewalPolicy:
 def find_renewed(
     submission: Submission, *, profile: EnrollmentProfile
 ) -> Certificate | Refusal | None:
-    """Return the certificate that a message renews, None for an enrollment, or a refusal of its
-    signer.
+    """Return the certificate that a message renews, None for an enrollment, or a refusal.
 
     The signature of the message proves the certificate's key; the CSR's own signature proves the
     new one (§7.6).
@@ -95,9 +94,9 @@ def find_renewed(
         return _NO_DEVICE
     if not submission.signer_is_self_issued:
         fingerprint = sha256(der).digest()
-        found = certificate_by_fingerprint(fingerprint)
-        if found is not None:
-            return found
+        certificate = certificate_by_fingerprint(fingerprint)
+        if certificate is not None:
+            return certificate
         if authority_by_fingerprint(fingerprint) is not None:
             return _NO_DEVICE
         claimed = certificate_by_serial(
@@ -117,9 +116,9 @@ def look_at(
     *,
     profile: EnrollmentProfile,
 ) -> Renewal:
-    """Gather what the policy looks at.
+    """Gather the facts for the policy.
 
-    Locks the request that the certificate was ordered by, so that of two renewals at once the
+    Locks the request that ordered the certificate, so that of two renewals at the same time the
     second sees the first.
     """
     orders = EnrollmentRequest.objects.select_for_update(no_key=True).filter(
@@ -144,11 +143,9 @@ def look_at(
 
 
 def _changes(certificate: Certificate, review: CsrReview) -> tuple[str, ...]:
-    """Compare the names that would be issued with those in the certificate, as parsed (RFC 5280
-    §7.1).
+    """Compare the names to be issued with those in the certificate, as parsed (RFC 5280 §7.1).
 
-    The whole subjectAltName counts, of every type; one of a type that is not read never passes
-    `review`.
+    The whole subjectAltName counts, of every type; one of an unknown type never passes `review`.
     """
     if certificate.kind != CertificateKind.ORDERED:
         return ()

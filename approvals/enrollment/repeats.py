@@ -1,4 +1,4 @@
-"""Whether a message repeats a request that is known, by its transaction or by its key."""
+"""Whether a message repeats a known request, by its transaction or by its key."""
 
 from datetime import datetime
 
@@ -21,13 +21,11 @@ from database import moments
 
 
 def may_ask_again(request: EnrollmentRequest, attempt: Attempt, *, now: datetime) -> bool:
-    """Return whether a known transaction may open a new request instead of getting the answer of
-    the old one.
+    """Return whether a known transaction may open a new request instead of getting its answer.
 
     After a refusal: once `refused_ttl` has passed, or at once with a fresh one-time challenge or,
-    where a service knows the challenges, with another one than before. After issuance: for other
-    content or the next CA, or with a fresh one-time challenge when the certificate is not valid any
-    more.
+    with a validation service, with a different challenge. After issuance: for other content or the
+    next CA, or with a fresh one-time challenge when the certificate is not valid any more.
     """
     state, submission = State(request.state), attempt.submission
     if state in REFUSED_STATES:
@@ -50,10 +48,10 @@ def may_ask_again(request: EnrollmentRequest, attempt: Attempt, *, now: datetime
 def _has_fresh_one_time(
     request: EnrollmentRequest, submission: Submission, *, now: datetime
 ) -> bool:
-    """Whether a new one-time challenge came in a known transaction.
+    """Whether a known transaction brought a new one-time challenge.
 
-    The one that opened the request is only repeated; any other that opens nothing has failed as in
-    a new transaction, though the device reads the answer it knows.
+    The one that opened the request is only repeated; any other invalid one counts as failed, as in
+    a new transaction, though the device gets the known answer.
     """
     profile, presented = request.profile, submission.csr.challenge_password or ""
     if profile.challenge != ChallengePolicy.ONE_TIME:
@@ -94,11 +92,10 @@ def answer_known(
 
 
 def find_by_key(attempt: Attempt, *, now: datetime) -> EnrollmentRequest | Refusal | None:
-    """Meet the open request or the valid certificate of this key again, under whatever
-    transactionID it came.
+    """Return the open request or the valid certificate of this key, under any transactionID.
 
-    A renewal meets only a renewal of the same certificate: it is never a repeat of the enrollment
-    before it.
+    A renewal matches only a renewal of the same certificate: it never repeats the enrollment before
+    it.
     """
     for request in requests_of_key(attempt.profile, attempt.submission.csr.spki_sha256):
         is_same = attempt.is_same(request) and attempt.may_meet(request)

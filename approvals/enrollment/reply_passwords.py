@@ -1,9 +1,8 @@
-"""The challenge passwords that answers are encrypted with, for devices whose key cannot decrypt
-(RFC 8894 §3.1).
+"""Challenge passwords that encrypt answers, for devices whose key cannot decrypt.
 
-A poll has no challenge in it, so the CSR of the request is kept for it
-(`approvals.records.stored_csrs`). A message that has one replaces what was kept: the device knows
-best which challenge it used last, and its key signed both.
+See RFC 8894 §3.1. A poll contains no challenge, so the CSR of the request is stored for it
+(`approvals.records.stored_csrs`). A newer message with a challenge replaces the stored CSR: the
+device knows best which challenge it used last, and its key signed both.
 """
 
 from dataclasses import replace
@@ -23,15 +22,16 @@ _GONE = Refusal(
     "the password that encrypts the answer is not kept any more: send the certificate request "
     "again, not a poll",
 )
-#: After an answer went out: a device that lost it polls again within minutes.
+#: After an answer was sent: a device that lost it polls again within minutes.
 KEPT_AFTER_DELIVERY = timedelta(hours=24)
-#: Beyond the time that officers have: for signing, and for a device that is switched off.
+#: In addition to the officers' time: for signing, and for a device that is switched off.
 KEPT_AFTER_EXPIRY = timedelta(days=7)
 
 
 def keep_password(request: EnrollmentRequest, submission: Submission, *, now: datetime) -> None:
-    """Keep the CSR of a message for the answers to come, in the caller's transaction; nothing for a
-    refused request.
+    """Store the CSR of a message for later answers, in the caller's transaction.
+
+    Nothing is stored for a refused request.
     """
     if (
         State(request.state) in REFUSED_STATES
@@ -44,11 +44,10 @@ def keep_password(request: EnrollmentRequest, submission: Submission, *, now: da
 
 
 def take_password(request: EnrollmentRequest, *, address: str, now: datetime) -> str | Refusal:
-    """Return the challenge password of the newest message of a request, or a refusal that is on
-    record.
+    """Return the challenge password of a request's newest message, or a recorded refusal.
 
-    From the first delivery on, it is kept for a day: after that a device sends its request again,
-    challenge included.
+    After the first delivery it is kept for a day; then a device sends its request again, challenge
+    included.
     """
     der = kept_csr(request.pk, now=now)
     password = (

@@ -22,9 +22,7 @@ _TEXT = "no such certificate"
 
 @dataclass(frozen=True, slots=True)
 class CertificateQuery:
-    """Which certificate is wanted, by complete Name and INTEGER, and who signed the message that
-    asks for it.
-    """
+    """The requested certificate, by complete Name and INTEGER, and the signer of the message."""
 
     issuer_der: bytes = field(repr=False)
     serial_der: bytes
@@ -37,24 +35,27 @@ class CertificateQuery:
 def get_certificate(
     query: CertificateQuery, *, profile: EnrollmentProfile, now: datetime
 ) -> Certificate | Refusal:
-    """Return a valid certificate of this profile to its holder, with an entry; everybody else
-    learns nothing.
+    """Return a valid certificate of this profile to its holder, recorded; others learn nothing.
 
     Its holder signs with its key, or with another valid certificate of the same profile and
     subject.
     """
-    found = certificate_by_serial(
+    certificate = certificate_by_serial(
         query.issuer_der, query.serial_der, cas=profile.lineage.authorities()
     )
-    if found is None or not _is_of(found, profile):
+    if certificate is None or not _is_of(certificate, profile):
         return _refuse(Cause.CERTIFICATE_UNKNOWN, query, profile=profile, now=now)
-    if not _is_holder(query, found, profile=profile, now=now):
-        return _refuse(Cause.CERTIFICATE_FOREIGN, query, profile=profile, now=now, found=found)
-    if not found.is_deliverable(now) or holds_back(found.order_id):
-        return _refuse(Cause.CERTIFICATE_UNAVAILABLE, query, profile=profile, now=now, found=found)
+    if not _is_holder(query, certificate, profile=profile, now=now):
+        return _refuse(
+            Cause.CERTIFICATE_FOREIGN, query, profile=profile, now=now, certificate=certificate
+        )
+    if not certificate.is_deliverable(now) or holds_back(certificate.order_id):
+        return _refuse(
+            Cause.CERTIFICATE_UNAVAILABLE, query, profile=profile, now=now, certificate=certificate
+        )
     signer = query.signer_spki_sha256.hex()
-    record_pickup(found, profile=profile, signer=signer, address=query.address, now=now)
-    return found
+    record_pickup(certificate, profile=profile, signer=signer, address=query.address, now=now)
+    return certificate
 
 
 def _is_of(certificate: Certificate, profile: EnrollmentProfile) -> bool:
@@ -62,14 +63,14 @@ def _is_of(certificate: Certificate, profile: EnrollmentProfile) -> bool:
 
 
 def _is_holder(
-    query: CertificateQuery, found: Certificate, *, profile: EnrollmentProfile, now: datetime
+    query: CertificateQuery, certificate: Certificate, *, profile: EnrollmentProfile, now: datetime
 ) -> bool:
-    if query.signer_spki_sha256.hex() == found.spki_sha256:
+    if query.signer_spki_sha256.hex() == certificate.spki_sha256:
         return True
     signer = certificate_by_fingerprint(sha256(query.signer_certificate_der).digest())
     if signer is None or not signer.is_deliverable(now) or not _is_of(signer, profile):
         return False
-    return comparable_name(subject_of(signer)) == comparable_name(subject_of(found))
+    return comparable_name(subject_of(signer)) == comparable_name(subject_of(certificate))
 
 
 def _refuse(
@@ -78,9 +79,9 @@ def _refuse(
     *,
     profile: EnrollmentProfile,
     now: datetime,
-    found: Certificate | None = None,
+    certificate: Certificate | None = None,
 ) -> Refusal:
-    subject = Subject.of("certificate", found.pk) if found else None
+    subject = Subject.of("certificate", certificate.pk) if certificate else None
     data: dict[str, object] = {"text": _TEXT, **({"detail": query.detail} if query.detail else {})}
     number = record_refusal(
         profile, cause.value, address=query.address, now=now, subject=subject, data=data

@@ -1,8 +1,7 @@
 """Submit: a decoded enrollment message opens a request, repeats one, or is refused.
 
-A refusal that has to be remembered is a committed fact with an audit entry and comes back as a
-`Refusal`; exceptions are our own faults. The caller opens no transaction: each use case has its
-own.
+A refusal to be remembered is a committed fact with an audit entry and is returned as a `Refusal`;
+exceptions are faults of the portal. The caller opens no transaction: each use case has its own.
 """
 
 from datetime import datetime
@@ -40,12 +39,12 @@ from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
 from ca.models.certificates import Certificate
 
-#: A certificate of ours signs for another key; any other signer must hold the requested one (RFC
-#: 8894 §2.3).
+#: A certificate of the portal signs for another key; any other signer must hold the requested one
+#: (RFC 8894 §2.3).
 _OTHER_KEY = Refusal(
     Cause.SIGNER_KEY, "the message must be signed with the key of the certificate request"
 )
-#: Messages of one device may arrive at once: the one that was overtaken is tried again as a repeat.
+#: Messages of one device may arrive at the same time: the overtaken one is tried again as a repeat.
 _TRIES = 3
 _NO_PASSWORD = Refusal(
     Cause.ANSWER_WITHOUT_KEY,
@@ -59,8 +58,8 @@ def submit_enrollment(
 ) -> EnrollmentRequest | Refusal:
     """Answer an enrollment message: the request it opened or repeats, or a refusal.
 
-    Two equal messages at once open one request: the unique constraints decide, the slower one is
-    answered as a repeat.
+    Two equal messages at the same time open one request: the unique constraints decide, the slower
+    one is answered as a repeat.
     """
     for _ in range(_TRIES - 1):
         try:
@@ -154,7 +153,7 @@ def _refuse_challenge(
 ) -> Refusal:
     """Count the failed challenge and refuse.
 
-    Raises Overtaken where a parallel message of this device has just used the challenge.
+    Raises Overtaken if a parallel message of this device has just used the challenge.
     """
     submission, profile = attempt.submission, attempt.profile
     if cause is Cause.CHALLENGE_USED and _was_overtaken(attempt):
@@ -180,7 +179,7 @@ def _follow(ruling: Ruling, attempt: Attempt, request: EnrollmentRequest, *, now
 def _await_validation(attempt: Attempt, request: EnrollmentRequest, *, now: datetime) -> None:
     """Let a worker ask the service about the challenge.
 
-    Officers hear of the request once the challenge is confirmed.
+    Officers are notified once the challenge is confirmed.
     """
     csr = attempt.submission.csr
     validation_gate.open_validation(
@@ -194,12 +193,10 @@ def _await_validation(attempt: Attempt, request: EnrollmentRequest, *, now: date
 
 
 def _was_overtaken(attempt: Attempt) -> bool:
-    """Whether the same message, sent at the same time, has opened the transaction since this one
-    looked for it.
-    """
+    """Whether the same message, sent in parallel, opened the transaction since the look-up."""
     submission = attempt.submission
     signer = submission.signer_spki_sha256
-    found = find_transaction(
+    newest = find_transaction(
         attempt.profile, submission.transaction_id, signer, renewed=attempt.renewed
     )
-    return attempt.known is None and found is not None
+    return attempt.known is None and newest is not None
