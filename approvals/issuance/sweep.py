@@ -1,8 +1,6 @@
-"""The sweep: whatever is due is rung for again, whatever ran out expires.
+"""The sweep: rings again for everything due, and expires overdue requests.
 
-It makes every lost ring harmless.
-
-Called from beat and from each worker; a lease lets one of them do it at a time.
+It makes every lost ring harmless. Beat and each worker call it; a lease selects one of them.
 """
 
 from dataclasses import dataclass
@@ -37,10 +35,9 @@ _EXPIRIES = 200
 _VALIDATIONS = 100  # more than that wait for a service that does not answer
 
 
-#: What is done now and then: name of the lease, task, queue, seconds between two rings. Not by
-#: beat, which waits by the wall clock and keeps its times in a file: after a clock was set back it
-#: sends nothing for as long as the step was, a restart notwithstanding. The workers sweep by
-#: themselves, whatever beat does.
+#: Regular chores: name of the lease, task, queue, seconds between two rings. Beat does not ring for
+#: them: it waits by the wall clock and keeps its times in a file, so after a clock was set back it
+#: sends nothing for as long as the step was, even after a restart. The workers sweep by themselves.
 CHORES = (
     ("certify", "ca.certify_service_keys", "signing", 10),
     ("crls", "ca.issue_crls", "signing", 30),
@@ -51,7 +48,7 @@ CHORES = (
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep found; `ran` is False when another process did it a moment ago."""
+    """The result of a sweep; `ran` is False when another process did it a moment ago."""
 
     ran: bool
     rung: int = 0
@@ -60,7 +57,7 @@ class SweepResult:
 
 
 def sweep(*, every: timedelta = EVERY) -> SweepResult:
-    """Do one sweep unless one was begun within `every`."""
+    """Run one sweep unless one was begun within `every`."""
     now = acquire("sweep", length=every * 0.8)
     if now is None:
         return SweepResult(ran=False)
@@ -73,8 +70,8 @@ def sweep(*, every: timedelta = EVERY) -> SweepResult:
     if waiting:
         ring_now(waiting)
     _ring_for_chores()
-    asked = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
-    ring_for_validations_now(list(asked.values_list("pk", flat=True)[:_VALIDATIONS]))
+    validations = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
+    ring_for_validations_now(list(validations.values_list("pk", flat=True)[:_VALIDATIONS]))
     discard_overdue(now=now)
     forget_old(now=now)
     throttle.forget_old(now=now)
@@ -86,9 +83,7 @@ def sweep(*, every: timedelta = EVERY) -> SweepResult:
 
 
 def _ring_for_chores() -> None:
-    """Ring for what is done now and then; each has a lease of its own, so that a stepped clock
-    stops none of them.
-    """
+    """Ring for regular chores; each has its own lease, so that a stepped clock stops none."""
     for name, task, queue, seconds in CHORES:
         if acquire(f"chore {name}", length=timedelta(seconds=seconds) * 0.8) is not None:
             ring_for(task, queue=queue)
@@ -99,7 +94,7 @@ def _ring_for_chores() -> None:
 
 
 def remind_of_static(*, now: datetime) -> int:
-    """Alarm administrators of static challenges that are old; returns of how many."""
+    """Alarm administrators about old static challenges; returns how many."""
     rows = overdue(now=now)
     for row in rows:
         with transaction.atomic():
