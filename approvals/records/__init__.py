@@ -1,4 +1,4 @@
-"""Small writes and reads that every use case shares: transitions, documents, facts about refusals.
+"""Small writes and reads shared by all use cases: transitions, documents, refusals.
 
-May touch models and rules; knows no use case.
+May touch models and rules; imports no use case.
 """

@@ -1,9 +1,7 @@
 """Keys that are never certified: blocked, or of a certificate revoked for key compromise.
 
-Asked at every door.
-
-Two keys of a request count: its own, and the one that signed it, since the certificate to renew may
-be in the hands of a thief.
+Checked at every door. Two keys of a request count: its own, and its signer's, since the certificate
+to renew may be in the hands of a thief.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +13,13 @@ from approvals.rules.errors import Cause, Refusal
 from approvals.rules.submission import Submission
 from ca.certificates.admission import key_records
 
-#: The sender has the private key. Why the key is barred stands in the log, for officers and
-#: administrators.
+#: The sender has the private key. The log has the reason, for officers and administrators.
 _TEXT: Final = "this key must not be certified: enroll with a new key"
 
 
 def refuse_key(submission: Submission) -> Refusal | None:
-    """Return the refusal of a message whose requested or signing key is never certified; repeats
-    included.
+    """Return the refusal of a message with a barred key (requested or signing); also for
+    repeats.
     """
     keys = dict.fromkeys((submission.csr.spki_sha256.hex(), submission.signer_spki_sha256.hex()))
     records = key_records(keys)
@@ -34,9 +31,7 @@ def refuse_key(submission: Submission) -> Refusal | None:
 
 
 def key_faults(requests: Sequence[EnrollmentRequest]) -> Mapping[UUID, str]:
-    """Return, for each request, why no certificate may be issued for its keys, read afresh; empty
-    where it may.
-    """
+    """Return, for each request, why its keys cannot be certified, read again; "" if they can."""
     records = key_records({key for request in requests for key in _keys_of(request)})
     return {
         request.pk: next(filter(None, (records[key].fault for key in _keys_of(request))), "")

@@ -1,6 +1,4 @@
-"""Decisions as documents: what was decided on, in canonical form, written once, verified before
-anything is signed.
-"""
+"""Decisions as documents: the facts in canonical form, written once, verified before signing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +33,7 @@ DOCUMENT_VERSION = 1
 
 
 class DecisionInvalid(Exception):
-    """A stored decision does not carry what is about to be signed; names the fault."""
+    """A stored decision does not cover the certificate to be signed; names the fault."""
 
 
 def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
@@ -58,11 +56,9 @@ def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
 def reject_by_policy(
     request: EnrollmentRequest, *, data: Mapping[str, object], now: datetime
 ) -> None:
-    """Reject a request without an officer, with a Decision row of its own, in the caller's
-    transaction.
+    """Reject a request without an officer, with its own Decision row, in the caller's transaction.
 
-    The device reads the text that tells a stranger nothing; `data` of the entry has the real
-    reason.
+    The device gets the uniform text; `data` of the audit entry has the real reason.
     """
     write_decision(request, Verdict.REJECT, principal=POLICY, comment="", view_sha256="", now=now)
     advance(
@@ -107,7 +103,7 @@ def write_decision(
 
 
 def _document(decision: Decision, view_sha256: str) -> bytes:
-    """What was decided on, by whom and how, in canonical form."""
+    """Return the facts, the officer and the evidence, in canonical form."""
     request = decision.request
     return canonical_json(
         {
@@ -139,9 +135,7 @@ def _document(decision: Decision, view_sha256: str) -> bytes:
 
 
 def _documented_changes(decision: Decision) -> dict[str, list[dict[str, str]]]:
-    """The marks of a decision; a person who made a change stands there by identifier, as the
-    officer does.
-    """
+    """Return the account changes of a decision; their authors appear by identifier."""
     facts = [
         {
             **{name: change[name] for name in ("change", "kind", "at", "detail")},
@@ -153,7 +147,7 @@ def _documented_changes(decision: Decision) -> dict[str, list[dict[str, str]]]:
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:
-    """Return what the audit entry says of a decision."""
+    """Return the audit facts of a decision."""
     return {
         "decision": str(decision.pk),
         "document_sha256": decision.document_sha256,
@@ -164,9 +158,7 @@ def decision_facts(decision: Decision) -> dict[str, object]:
 
 
 def change_facts(changes: Sequence[Mapping[str, str]]) -> dict[str, object]:
-    """Return what an audit entry says of changes that others made to the officer's account shortly
-    before.
-    """
+    """Return the audit facts of recent changes by others to the officer's account."""
     return {"account_changes": Personal("; ".join(map(sentence, changes)))} if changes else {}
 
 
@@ -189,9 +181,7 @@ def refuse_changed_account(
 
 
 def open_questions(request: EnrollmentRequest) -> tuple[str, ...]:
-    """Return what an officer has to look at: as remarked when the request came, and as the CA's
-    records say now.
-    """
+    """Return findings for an officer: those of submission, and those of the CA's records now."""
     review = review_csr(
         read_stored_csr(request.csr_der), resolve_version(request.profile_version_id)
     )
@@ -200,11 +190,10 @@ def open_questions(request: EnrollmentRequest) -> tuple[str, ...]:
 
 
 def verify_decisions(request: EnrollmentRequest) -> None:
-    """Check that stored decisions approve exactly this request; raises DecisionInvalid naming the
-    first fault.
+    """Check that stored decisions approve exactly this request. Raises DecisionInvalid.
 
-    Done by the signing worker from the stored documents, so that a changed row cannot get something
-    else signed.
+    The signing worker checks the stored documents, so that a changed row cannot get something else
+    signed. The error names the first fault.
     """
     if fault := missing_validation(request):
         raise DecisionInvalid(f"the challenge is not confirmed: {fault}")
@@ -228,9 +217,7 @@ def verify_decisions(request: EnrollmentRequest) -> None:
 
 
 def _verify_policy(request: EnrollmentRequest) -> None:
-    """Whether the policy may still decide alone: the profile as it is now, the renewed certificate
-    as it is now.
-    """
+    """Check that the policy may still decide alone: the profile and renewed certificate as now."""
     renewed = request.renews
     mode = request.profile.renewal_mode if renewed else request.profile.approval
     if mode != "automatic":
@@ -255,9 +242,7 @@ def _verify_policy(request: EnrollmentRequest) -> None:
 
 
 def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
-    """Check that one stored decision approves exactly this request; raises DecisionInvalid naming
-    the first fault.
-    """
+    """Check that one stored decision approves exactly this request. Raises DecisionInvalid."""
     document = bytes(decision.document)
     if sha256(document).hexdigest() != decision.document_sha256:
         raise DecisionInvalid(f"decision {decision.pk}: the document does not have its digest")

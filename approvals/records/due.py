@@ -1,5 +1,22 @@
-"""When a worker should look at an approved request: the lease, the next attempt, and how long each
-may be.
+"""When a worker should process an approved request: the lease, the next attempt, their limits.
+
+Lease against version. A request that is being signed has a lease (`lease_until`) and a version, and
+they answer different questions.
+- The lease saves work. It tells other workers that one is at it, so that they skip the request
+  instead of repeating lint and signature. It is only a time in a row: a worker can be slower than
+  its lease, and a clock can be set, so two workers may both think that they hold it.
+- The version decides. Every step of a request is one UPDATE that names the version it has read and
+  raises it (`transitions.advance`, `issue._take`). Of two workers that read the same version, one
+  UPDATE matches a row; the other matches none, and its worker stores nothing. Taking the lease
+  raises the version too, so a worker whose lease was taken over cannot record, even if it finishes
+  first.
+- Losing this race is harmless, since both workers sign the same stored bytes
+  (`ca.signing.issuance`).
+So nothing may be written because "the lease is mine": check the version in the same statement. And
+a lease is never extended by its holder: a hanging worker would keep a request forever.
+
+A lease or attempt further ahead than it can be was written under a clock that was ahead, and is
+void (`database.moments`). Read the clock after the row, else a fresh lease looks too long.
 """
 
 from datetime import datetime, timedelta
@@ -17,16 +34,12 @@ MAX_DELAY: Final = 600  # seconds
 
 
 def backoff(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: 5 s doubled each time, at most ten
-    minutes.
-    """
+    """Return the wait after so many attempts: 5 s doubled each time, at most ten minutes."""
     return timedelta(seconds=min(5 * 2 ** max(attempts - 1, 0), MAX_DELAY))
 
 
 def is_due(request: EnrollmentRequest, *, now: datetime) -> bool:
-    """Return whether a worker should look at it now; a lease or attempt further ahead than it can
-    be is void.
-    """
+    """Return whether a worker should process it now; an impossibly late moment is void."""
     if (
         request.next_attempt_at is None
         or request.quarantined_at is not None
@@ -44,27 +57,25 @@ def is_due(request: EnrollmentRequest, *, now: datetime) -> bool:
 def is_leased(request: EnrollmentRequest, *, now: datetime) -> bool:
     """Return whether a worker is at it.
 
-    Read `now` after the row: then no living lease looks longer than LEASE.
+    Read `now` after the row: then no valid lease looks longer than LEASE.
     """
     return not moments.is_over(request.lease_until, now=now, span=LEASE)
 
 
 def due(*, now: datetime) -> Q:
-    """Return the filter for approved requests that a worker should look at, leased or not; the rule
-    of `is_due`.
-    """
+    """Return the filter for approved requests to process, leased or not; the rule of `is_due`."""
     waits = [LEASE + backoff(attempts) for attempts in range(MAX_ATTEMPTS + 1)]
     latest = Value(now + waits[0] + moments.TOLERANCE, DateTimeField()) + F("profile__undo_window")
     is_void = Q(next_attempt_at__gt=ExpressionWrapper(latest, output_field=DateTimeField()))
     fresh = Q(attempts=0) & (
         Q(next_attempt_at__lte=now) | is_void
     )  # its time is when the decision takes effect
-    tried = Q(attempts__gt=0) & moments.attempt_is_due(now=now, waits=waits)
+    retry_due = Q(attempts__gt=0) & moments.attempt_is_due(now=now, waits=waits)
     return Q(state__in=[State.APPROVED, State.ISSUING], quarantined_at__isnull=True) & (
-        fresh | tried
+        fresh | retry_due
     )
 
 
 def free(*, now: datetime) -> Q:
-    """Return the filter for requests that no worker is at."""
+    """Return the filter for requests without a worker."""
     return Q(lease_until__isnull=True) | moments.over("lease_until", now=now, span=LEASE)

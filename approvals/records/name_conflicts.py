@@ -1,9 +1,7 @@
-"""Two keys for one name: another request that waits for it, or a valid certificate that has it.
+"""Two keys for one name: another open request, or a valid certificate, in the same profile.
 
-Within one profile.
-
-A renewal is no other key: the certificates before it in its lineage do not count. All is read by
-index, from the table of names, so that a profile of many requests costs no more than a small one.
+A renewal is not another key: the earlier certificates of its lineage do not count. All reads use an
+index on the table of names, so that a profile of many requests costs no more than a small one.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -27,7 +25,7 @@ from database.statements import insert
 
 WAITING: Final = "name-waiting"
 ACTIVE: Final = "name-active"
-#: Of the rows looked at for a page, and the certificates of a lineage: bounds, not rules.
+#: Limits for the rows read for a page, and for the certificates of a lineage.
 _MOST_ROWS: Final = 2000
 _MOST_STEPS: Final = 50
 _SEVERITY: Final[Mapping[str, Callable[[str, str], Finding]]] = {
@@ -43,7 +41,7 @@ _TEXT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class NameCheck:
-    """The names of a request (SHA-256 and as shown), and what is to be said about them."""
+    """The names of a request (SHA-256 and as shown), and the findings about them."""
 
     names: Mapping[str, str]
     findings: tuple[Finding, ...] = ()
@@ -51,7 +49,7 @@ class NameCheck:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Who asks for which names; `own` is its request, None before there is one."""
+    """A key and its requested names; `own` is its request, None before there is one."""
 
     profile_id: int
     key: str
@@ -62,7 +60,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """Who has a name: a request that is open, or issued with a certificate that is valid."""
+    """Another owner of a name: a request that is open, or issued with a valid certificate."""
 
     profile_id: int
     name: str
@@ -84,25 +82,26 @@ def check_names_in_use(
     renewed: Certificate | None,
     now: datetime,
 ) -> NameCheck:
-    """Return the names of a request that has come, with a finding for each kind of conflict, as the
-    profile says.
+    """Return the names of a new request, with a finding for each kind of conflict.
+
+    The profile sets the severity.
     """
     names = identities(review.subject, review.sans)
-    asked = _Asked(profile.pk, csr.spki_sha256.hex(), names, renewed.pk if renewed else None)
-    (conflicts,) = _conflicts([asked], now=now)
+    query = _Asked(profile.pk, csr.spki_sha256.hex(), names, renewed.pk if renewed else None)
+    (conflicts,) = _conflicts([query], now=now)
     find = _SEVERITY[profile.name_conflicts]
-    shown = {item.code: names[item.name] for item in conflicts}
+    names_by_code = {item.code: names[item.name] for item in conflicts}
     return NameCheck(
         names,
         tuple(
             find(code, f"name '{shortened(name)}': {_TEXT[code]}")
-            for code, name in sorted(shown.items())
+            for code, name in sorted(names_by_code.items())
         ),
     )
 
 
 def keep_names(request: EnrollmentRequest, check: NameCheck) -> None:
-    """Write down the names of a request, in the caller's transaction."""
+    """Store the names of a request, in the caller's transaction."""
     insert(
         *(
             RequestName(request=request, profile_id=request.profile_id, name=name)
@@ -112,29 +111,26 @@ def keep_names(request: EnrollmentRequest, check: NameCheck) -> None:
 
 
 def earlier_conflicts(request: EnrollmentRequest) -> tuple[str, ...]:
-    """Return, as sentences, which earlier request or certificate has a name of this one, where the
-    profile minds.
+    """Return, as sentences, earlier requests or certificates with one of these names.
 
-    For the moment before signing: of two requests that came at once, neither saw the other at the
-    door.
+    For the moment before signing: of two requests that came at the same time, neither saw the other
+    at the door.
     """
     if request.profile.name_conflicts == NameConflicts.ALLOW:
         return ()
-    found = _conflicts(_asked_by([request]), now=request.decided_at or request.submitted_at)
-    codes = {item.code for items in found for item in items if item.request_id < request.pk}
+    conflicts = _conflicts(_asked_by([request]), now=request.decided_at or request.submitted_at)
+    codes = {item.code for items in conflicts for item in items if item.request_id < request.pk}
     return tuple(f"its name: {_TEXT[code]}" for code in sorted(codes))
 
 
 def conflicts_of(
     requests: Sequence[EnrollmentRequest], *, now: datetime
 ) -> Mapping[UUID, tuple[str, ...]]:
-    """Return the codes of the conflicts that each open request has now; a few queries for a whole
-    page.
-    """
-    asked = _asked_by([request for request in requests if request.state in OPEN_STATES])
+    """Return the codes of the current conflicts of each open request; few queries per page."""
+    queries = _asked_by([request for request in requests if request.state in OPEN_STATES])
     return {
         item.own: tuple(sorted({other.code for other in others}))
-        for item, others in zip(asked, _conflicts(asked, now=now), strict=True)
+        for item, others in zip(queries, _conflicts(queries, now=now), strict=True)
         if item.own is not None
     }
 
@@ -152,25 +148,25 @@ def _asked_by(requests: Sequence[EnrollmentRequest]) -> list[_Asked]:
     ]
 
 
-def _conflicts(asked: Sequence[_Asked], *, now: datetime) -> list[list[_Other]]:
-    names = {name for item in asked for name in item.names}
+def _conflicts(queries: Sequence[_Asked], *, now: datetime) -> list[list[_Other]]:
+    names = {name for item in queries for name in item.names}
     if not names:
-        return [[] for _ in asked]
+        return [[] for _ in queries]
     valid = [CertificateStatus.ISSUED, CertificateStatus.ON_HOLD]
     active = Q(request__certificate__status__in=valid, request__certificate__not_after__gte=now)
     rows = RequestName.objects.filter(
         Q(request__state__in=sorted(OPEN_STATES)) | (Q(request__state=State.ISSUED) & active),
-        profile_id__in={item.profile_id for item in asked},
+        profile_id__in={item.profile_id for item in queries},
         name__in=names,
     )
-    if len(asked) == 1:
-        rows = rows.exclude(request__csr_spki_sha256=asked[0].key)
+    if len(queries) == 1:
+        rows = rows.exclude(request__csr_spki_sha256=queries[0].key)
     columns = ("profile_id", "name", "request_id", "request__state", "request__csr_spki_sha256")
     others = [
         _Other(*row) for row in rows.values_list(*columns, "request__certificate_id")[:_MOST_ROWS]
     ]
-    lineages = _lineages({item.renews_id for item in asked if item.renews_id}) if others else {}
-    return [[other for other in others if _is_against(other, item, lineages)] for item in asked]
+    lineages = _lineages({item.renews_id for item in queries if item.renews_id}) if others else {}
+    return [[other for other in others if _is_against(other, item, lineages)] for item in queries]
 
 
 def _is_against(other: _Other, item: _Asked, lineages: Mapping[UUID, Collection[UUID]]) -> bool:
@@ -182,11 +178,9 @@ def _is_against(other: _Other, item: _Asked, lineages: Mapping[UUID, Collection[
 
 
 def _lineages(certificates: Iterable[UUID]) -> dict[UUID, set[UUID]]:
-    """For each certificate that is renewed, itself and all that it was renewed from; one query for
-    a generation.
-    """
-    found = {certificate: {certificate} for certificate in certificates}
-    oldest = {certificate: certificate for certificate in found}
+    """Return each certificate with all its predecessors; one query per generation."""
+    lineages = {certificate: {certificate} for certificate in certificates}
+    oldest = {certificate: certificate for certificate in lineages}
     for _ in range(_MOST_STEPS):
         rows = EnrollmentRequest.objects.filter(
             certificate__in=set(oldest.values()), renews__isnull=False
@@ -200,5 +194,5 @@ def _lineages(certificates: Iterable[UUID]) -> dict[UUID, set[UUID]]:
         if not oldest:
             break
         for one, last in oldest.items():
-            found[one].add(last)
-    return found
+            lineages[one].add(last)
+    return lineages

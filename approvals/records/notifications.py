@@ -1,6 +1,4 @@
-"""The outbox: a notice is a row in the transaction that gives the reason for it; a worker sends
-it.
-"""
+"""The outbox: a notice is a row in the transaction of its reason; a worker sends it."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,14 +18,12 @@ from database.ids import since
 from database.statements import insert
 
 MAX_ATTEMPTS = 8
-#: How long to wait for the mail server after so many attempts.
+#: Pause after each failed attempt to reach the mail server.
 WAITS = (
     timedelta(0),
     *(timedelta(seconds=min(30 * 2**number, 3600)) for number in range(1, MAX_ATTEMPTS)),
 )
-GATHER = timedelta(
-    seconds=60
-)  # one mail a minute and officer at most, however many requests come in
+GATHER = timedelta(seconds=60)  # one mail a minute and officer at most, for any number of requests
 NO_RECIPIENT = "not sent: no officer with a mail address"
 _BATCH = 500
 
@@ -35,8 +31,9 @@ _log = structlog.get_logger(__name__)
 
 
 def notify(kind: str, request: EnrollmentRequest, *, now: datetime) -> None:
-    """Write a notice to the request's officers into the outbox, in the caller's transaction; none
-    of a self-test.
+    """Write a notice to the request's officers into the outbox, in the caller's transaction.
+
+    Self-tests send none.
     """
     if request.profile.for_self_test:
         return
@@ -44,11 +41,11 @@ def notify(kind: str, request: EnrollmentRequest, *, now: datetime) -> None:
 
 
 def deliver_due(*, now: datetime) -> int:
-    """Send what is due, one mail per officer; returns the number of notices dealt with.
+    """Send the due notices, one mail per officer; returns the number of notices handled.
 
     A notice that reached no officer stays due with a growing delay, at most MAX_ATTEMPTS times; one
-    that reached some is done. A crash between sending and noting it sends a notice twice: never not
-    at all.
+    that reached any officer is done. A crash between sending and recording sends a notice twice:
+    never not at all.
     """
     due = list(
         OutboxMessage.objects.filter(moments.attempt_is_due(now=now, waits=WAITS))
@@ -67,16 +64,14 @@ def deliver_due(*, now: datetime) -> int:
 
 
 def _sent_lately(now: datetime) -> bool:
-    """Whether a notice of the last minute was sent; keys sort by time, so that older rows are not
-    looked at.
-    """
+    """Whether a notice of the last minute was sent; keys sort by time, so few rows are read."""
     lately = moments.within("created_at", now=now, span=GATHER)
     rows = OutboxMessage.objects.filter(lately, pk__gte=since(now - GATHER))
     return rows.filter(outcome="sent", next_attempt_at__isnull=True).exists()
 
 
 def _send_all(due: list[OutboxMessage], *, now: datetime) -> int:
-    """Send each officer their mail; a fault with one address holds up no other."""
+    """Send each officer their mail; a fault with one address does not affect the others."""
     reached: set[UUID] = set()
     faults: dict[UUID, str] = {}
     for address, messages in _by_officer(due).items():

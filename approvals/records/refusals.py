@@ -1,4 +1,4 @@
-"""Refusals and deliveries as facts: committed with their real reason, counted where they repeat."""
+"""Refusals and deliveries as facts: committed with their real reason; repeats are counted."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,7 +26,7 @@ from ca.models.certificates import Certificate
 
 @dataclass(frozen=True, slots=True)
 class Unplanned:
-    """How often a message ran into an exception that nobody planned, and into which one last."""
+    """The number of unexpected exceptions, and the last of them."""
 
     count: int
     newest: str = ""
@@ -43,7 +43,7 @@ def refused(
 ) -> Refusal:
     """Commit a refusal with its real reason, and return it with its number.
 
-    The device reads `text` and `number`, unless it is to try again later.
+    The device gets `text` and `number`, unless it is to try again later.
     """
     number = record_refusal(
         profile,
@@ -66,7 +66,7 @@ def refused(
 
 
 def facts_of(submission: Submission) -> dict[str, object]:
-    """Return what the log keeps of a refused submission."""
+    """Return the log's facts of a refused submission."""
     csr = submission.csr
     names = [f"{name.kind}:{name.value}" for name in csr.requested_sans[:10]]
     return {
@@ -96,12 +96,11 @@ def record_refusal(
     subject: Subject | None = None,
     data: dict[str, object] | None = None,
 ) -> str:
-    """Record a refusal, counted where it repeats within a minute, and return the number that the
-    device reads.
+    """Record a refusal, counting repeats within a minute; return the number for the device.
 
-    `data` may name the number where the answer is that of a request; else it follows from the
-    `text` in `data`, and a refusal that is counted has the number of the first, whose text may have
-    had other values in it. There is none where the device is to try again later: it reads no text.
+    `data` may contain the number if the answer is that of a request; else it follows from the
+    `text` in `data`, and a counted refusal has the number of the first, whose text may have had
+    other values in it. There is none if the device is to try again later: it gets no text.
     """
     facts = {"profile": profile.slug, **(data or {})}
     text = str(facts.get("text", ""))
@@ -132,7 +131,7 @@ def record_refusal(
 
 
 def told_again(request: EnrollmentRequest, refusal: Refusal, *, now: datetime) -> Refusal:
-    """Return the refusal that a request ended in with the number that it has each time."""
+    """Return a request's final refusal with its constant number."""
     number = number_of_request(request.pk)
     keep_told_number(number, request.profile, request.pk, now=now)
     return replace(refusal, number=number)
@@ -146,8 +145,7 @@ def refuse_message(
     now: datetime,
     data: dict[str, object] | None = None,
 ) -> str:
-    """Record that a door refused a message before it became a submission (bad signature, bad
-    algorithm, …).
+    """Record a refusal before there was a submission (bad signature, bad algorithm, …).
 
     Returns the number of the refusal.
     """
@@ -157,9 +155,7 @@ def refuse_message(
 def record_unplanned(
     slug: str, fault: str, message_sha256: str, *, address: str, now: datetime
 ) -> None:
-    """Record that a message made us fail: the class of the exception and a digest of the message,
-    nothing of either.
-    """
+    """Record an unexpected exception: its class and the digest of the message, without content."""
     with transaction.atomic():
         record_repeated(
             Event.MESSAGE_FAULT,
@@ -171,7 +167,7 @@ def record_unplanned(
 
 
 def unplanned_since(moment: datetime) -> Unplanned:
-    """Count what `record_unplanned` wrote down since then, repeats included."""
+    """Count the faults that `record_unplanned` recorded since then, repeats included."""
     entries = AuditEntry.objects.filter(event=Event.MESSAGE_FAULT, at__gte=moment).order_by("-id")
     open_counts = RepeatedEvent.objects.filter(
         first_entry__event=Event.MESSAGE_FAULT, minute__gte=moment
@@ -185,7 +181,7 @@ def unplanned_since(moment: datetime) -> Unplanned:
 
 
 def record_delivery(request: EnrollmentRequest, *, address: str, now: datetime) -> None:
-    """Record that a device was handed its certificate; repeats within a minute are counted."""
+    """Record that a device got its certificate; repeats within a minute are counted."""
     if request.certificate is None:
         raise LookupError(f"request {request.pk} has no certificate to deliver")
     signer = request.signer_spki_sha256
@@ -202,9 +198,7 @@ def record_pickup(
     address: str,
     now: datetime,
 ) -> None:
-    """Record that a certificate was handed to the holder of the key `signer` (SHA-256 of its SPKI,
-    hex).
-    """
+    """Record a delivery to the holder of the key `signer` (SHA-256 of its SPKI, hex)."""
     with transaction.atomic():
         record_repeated(
             Event.CERTIFICATE_DELIVER,

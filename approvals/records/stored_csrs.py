@@ -1,8 +1,8 @@
-"""CSRs with their challenge password, kept encrypted while the password is still needed.
+"""CSRs with their challenge password, stored encrypted while the password is needed.
 
-Two may need it after the first message: a validation service that is asked later, and the answer to
-a device whose key cannot decrypt, which is encrypted with the password (RFC 8894 §3.1). Everybody
-else reads the stored CSR, in which the password is overwritten.
+Two parties may need it after the first message: a validation service that is asked later, and the
+answer to a device whose key cannot decrypt, which is encrypted with the password (RFC 8894 §3.1).
+All other code reads the stored CSR, in which the password is overwritten.
 """
 
 from datetime import datetime
@@ -20,37 +20,34 @@ _PURPOSE = "kept CSRs"
 
 
 def keep_csr(request: EnrollmentRequest, der: bytes, *, until: datetime) -> None:
-    """Keep the CSR of a request as it came, in the caller's transaction, at the longest until the
-    time named.
+    """Store the CSR of a request as received, in the caller's transaction, until the given time.
 
-    What was kept of this request before is replaced.
+    It replaces an earlier one of this request.
     """
-    kept = {"sealed": seal(_PURPOSE, str(request.pk), der), "kept_until": until}
-    KeptCsr.objects.update_or_create(request=request, defaults=kept)
+    values = {"sealed": seal(_PURPOSE, str(request.pk), der), "kept_until": until}
+    KeptCsr.objects.update_or_create(request=request, defaults=values)
 
 
 def kept_csr(request_id: UUID, *, now: datetime) -> bytes | None:
-    """Return the CSR of a request as it came, DER; None where it was not kept or its time is
-    over.
-    """
+    """Return the CSR of a request as received, DER; None if it is not stored or expired."""
     row = KeptCsr.objects.filter(pk=request_id, kept_until__gt=now).first()
     return unseal(_PURPOSE, str(request_id), bytes(row.sealed)) if row else None
 
 
 def discard_csr(request_id: UUID) -> None:
-    """Forget the CSR of one request: nobody needs its challenge password any more."""
+    """Delete the CSR of one request: its challenge password is not needed any more."""
     KeptCsr.objects.filter(pk=request_id).delete()
 
 
 def shorten(request_id: UUID, *, until: datetime) -> None:
-    """Keep the CSR of one request no longer than this; never longer than was said before."""
+    """Keep the CSR of one request no longer than this; never longer than before."""
     KeptCsr.objects.filter(pk=request_id, kept_until__gt=until).update(kept_until=until)
 
 
 def discard_overdue(*, now: datetime) -> int:
-    """Forget every CSR whose time is over or whose request was refused for good; returns how many.
+    """Delete every CSR that has expired or whose request was finally refused; returns how many.
 
-    A refusal that a validation service has still to hear of needs it.
+    A refusal that must still be reported to a validation service keeps it.
     """
     in_effect = Q(request__effective_at__isnull=True) | _takes_effect(now)
     untold = Q(request__validation__report=ReportState.OWED)
@@ -59,9 +56,7 @@ def discard_overdue(*, now: datetime) -> int:
 
 
 def _takes_effect(now: datetime) -> Q:
-    """A decision takes effect after the window of its profile; a moment further ahead is of a clock
-    that was ahead.
-    """
+    """Whether a decision has passed its profile's window, or is impossibly far ahead."""
     latest = Value(now + moments.TOLERANCE, DateTimeField()) + F("request__profile__undo_window")
     is_void = Q(request__effective_at__gt=ExpressionWrapper(latest, output_field=DateTimeField()))
     return Q(request__effective_at__lte=now) | is_void

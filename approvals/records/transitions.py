@@ -1,5 +1,6 @@
-"""The one mutator of an enrollment request: a step of the table, as a conditional UPDATE, with its
-audit entry.
+"""The one mutator of an enrollment request: a step of the table, with its audit entry.
+
+A step is a conditional UPDATE.
 """
 
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ def advance(
     as_read = {"id": request.pk, "state": before, "version": request.version}
     if update(EnrollmentRequest, where=as_read, changes=changes, count_up="version") != 1:
         raise AlreadyDecided(
-            "Somebody else was faster: this request has changed. Nothing was done twice."
+            "Another officer was faster: this request has changed. Nothing was done twice."
         )
     request.version += 1
     for name, value in changes.items():
@@ -76,7 +77,5 @@ def advance(
 
 
 def department_of(profile: EnrollmentProfile) -> str:
-    """Return the slug under which auditors of a department find entries about this profile; empty:
-    it has none.
-    """
+    """Return the department slug of audit entries about this profile, or ""."""
     return profile.department.slug if profile.department else ""

@@ -1,8 +1,7 @@
-"""Challenges that a service has to confirm: opened with the request, and the gate that nothing
-passes unconfirmed.
+"""Challenges that a service must confirm, and the gate that no unconfirmed request passes.
 
-Deny when in doubt: a request whose challenge is of this kind is approved by nobody unless there is
-a row that says `allowed`. `approvals.validation.worker` asks the services.
+Deny when in doubt: a request with such a challenge can only be approved if its row says `allowed`.
+`approvals.validation.worker` asks the services.
 """
 
 import hmac
@@ -23,7 +22,7 @@ from approvals.rules.states import REFUSED_STATES, State
 from database import moments
 from database.statements import insert
 
-#: For the notice of the outcome, which needs the CSR and may come late.
+#: For the report of the outcome, which needs the CSR and may come late.
 KEPT_AFTER_EXPIRY = timedelta(days=7)
 LEASE: Final = timedelta(seconds=30)  # of a worker that asks a service
 MAX_DELAY: Final = 600  # seconds
@@ -33,7 +32,7 @@ _FINISHED = sorted({State.ISSUED, *REFUSED_STATES})
 
 
 def is_validated_elsewhere(request: EnrollmentRequest) -> bool:
-    """Return whether somebody else has to confirm the challenge of this request."""
+    """Return whether a service must confirm the challenge of this request."""
     return request.challenge in VALIDATED
 
 
@@ -45,9 +44,7 @@ def open_validation(
     challenge: str,
     now: datetime,
 ) -> None:
-    """Write down that the challenge is to be confirmed, in the transaction that opens the
-    request.
-    """
+    """Record that the challenge must be confirmed, in the transaction that opens the request."""
     insert(
         Validation(
             request=request,
@@ -61,16 +58,14 @@ def open_validation(
 
 
 def challenge_hash(profile: EnrollmentProfile, challenge: str) -> str:
-    """Return the HMAC-SHA256 by which a challenge is known again, hex."""
+    """Return the HMAC-SHA256 that recognises a challenge, hex."""
     return hmac.new(
         settings.CHALLENGE_KEY(), f"validated\0{profile.pk}\0{challenge}".encode(), sha256
     ).hexdigest()
 
 
 def is_another_challenge(request: EnrollmentRequest, presented: str | None) -> bool:
-    """Return whether a device comes with another challenge than the one this request was opened
-    with.
-    """
+    """Return whether a device presents another challenge than the one of this request."""
     validation = validation_of(request)
     if validation is None or not presented:
         return False
@@ -80,14 +75,14 @@ def is_another_challenge(request: EnrollmentRequest, presented: str | None) -> b
 
 
 def validation_of(request: EnrollmentRequest) -> Validation | None:
-    """Return what is known of the challenge; None where there is nothing to confirm, or no row
-    (which denies).
+    """Return the validation of a request; None if none is needed, or its row is missing
+    (denies).
     """
     return getattr(request, "validation", None) if is_validated_elsewhere(request) else None
 
 
 def state_of(request: EnrollmentRequest) -> str:
-    """Return the state of its validation as a word, empty where nothing has to be confirmed."""
+    """Return the state of its validation, "" if none is needed."""
     if not is_validated_elsewhere(request):
         return ""
     validation = validation_of(request)
@@ -95,7 +90,7 @@ def state_of(request: EnrollmentRequest) -> str:
 
 
 def missing_validation(request: EnrollmentRequest) -> str:
-    """Return the sentence why the request must not be approved, empty where it may be."""
+    """Return the sentence why the request must not be approved, "" if it may."""
     match state_of(request):
         case "" | ValidationState.ALLOWED:
             return ""
@@ -132,10 +127,9 @@ def require_reopenable(request: EnrollmentRequest) -> None:
 
 
 def closed_for_good(request: EnrollmentRequest) -> str:
-    """Return the sentence why a refused request cannot be opened again, empty where it can.
+    """Return the sentence why a refused request cannot be reopened, "" if it can.
 
-    Nobody confirmed its challenge, or who did was told that it is over and takes no other word for
-    it.
+    The challenge was never confirmed, or the service already has the final outcome.
     """
     validation = validation_of(request)
     if validation is None or validation.state == ValidationState.DENIED:
@@ -150,10 +144,7 @@ def closed_for_good(request: EnrollmentRequest) -> str:
 
 
 def holds_back(request_id: UUID | None) -> bool:
-    """Return whether the certificate waits until the service was told of it, and it was not.
-
-    Read afresh.
-    """
+    """Return whether the certificate waits for a report to the service. Reads again."""
     rows = Validation.objects.filter(
         pk=request_id,
         report__in=[ReportState.OWED, ReportState.GIVEN_UP],
@@ -163,7 +154,7 @@ def holds_back(request_id: UUID | None) -> bool:
 
 
 def is_moving(request: EnrollmentRequest) -> bool:
-    """Return whether a worker is about to do what the device's answer depends on. Read afresh."""
+    """Return whether a worker is about to change the device's answer. Reads again."""
     if not is_validated_elsewhere(request):
         return False
     if request.state == State.PENDING:
@@ -172,9 +163,7 @@ def is_moving(request: EnrollmentRequest) -> bool:
 
 
 def due(now: datetime) -> Q:
-    """Return the filter for validations that a worker should look at: a question to ask, or an
-    outcome to report.
-    """
+    """Return the filter for validations to process: a question to ask, or an outcome to report."""
     asks = Q(state__in=UNDECIDED, request__state=State.PENDING, request__expires_at__gt=now)
     reports = Q(report=ReportState.OWED, request__state__in=_FINISHED)
     free = Q(lease_until__isnull=True) | moments.over("lease_until", now=now, span=LEASE)
@@ -183,9 +172,7 @@ def due(now: datetime) -> Q:
 
 
 def backoff(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: 1 s doubled each time, at most ten
-    minutes.
-    """
+    """Return the wait after so many attempts: 1 s doubled each time, at most ten minutes."""
     return timedelta(
         seconds=min(2 ** max(attempts - 1, 0), MAX_DELAY) if attempts < 20 else MAX_DELAY
     )

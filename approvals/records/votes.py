@@ -15,9 +15,7 @@ from approvals.rules.states import State
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """How many approvals a request has in its round, how many it needs, and whether the viewer has
-    voted in it.
-    """
+    """The approvals of a request in its round, the number needed, and the viewer's own vote."""
 
     count: int
     needed: int
@@ -25,7 +23,7 @@ class Votes:
 
     @property
     def short(self) -> str:
-        """Return "1/2"; empty where one officer is enough."""
+        """Return "1/2"; "" if one officer is enough."""
         return f"{self.count}/{self.needed}" if self.needed > 1 else ""
 
     def __str__(self) -> str:
@@ -35,15 +33,13 @@ class Votes:
 def votes_on(
     requests: Iterable[EnrollmentRequest], viewer: User | None = None
 ) -> dict[UUID, Votes]:
-    """Return the votes on each of `requests` that waits for a decision, by its key; one query at
-    most.
-    """
+    """Return the votes on each of the waiting `requests`, by key; one query at most."""
     waiting = [request for request in requests if request.state == State.PENDING]
-    asked = [request.pk for request in waiting if request.profile.required_approvals > 1]
+    keys = [request.pk for request in waiting if request.profile.required_approvals > 1]
     officers: dict[UUID, list[UUID | None]] = defaultdict(list)
-    if asked:
+    if keys:
         rows = Decision.objects.filter(
-            request__in=asked, round=F("request__round"), verdict=Verdict.APPROVE
+            request__in=keys, round=F("request__round"), verdict=Verdict.APPROVE
         )
         for request_id, officer_id in rows.values_list("request_id", "officer_id"):
             officers[request_id].append(officer_id)
