@@ -1,4 +1,4 @@
-"""What keeps the processes together: leases, signs of life, the doorbell, alarms.
+"""Cooperation of processes: leases, signs of life, the doorbell, alarms.
 
 May touch models; decides nothing about a request.
 """

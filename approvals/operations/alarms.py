@@ -1,7 +1,6 @@
-"""Alarms: what administrators and officers are told by mail that is not about one request.
+"""Alarms: mail to administrators and officers that is not about one request.
 
-As with other notices the row is written in the transaction that gives the reason, and a worker
-sends it.
+As with other notices, the row is written in the transaction of its reason, and a worker sends it.
 """
 
 from collections import defaultdict
@@ -20,7 +19,7 @@ from database import moments
 from database.statements import insert
 
 MAX_ATTEMPTS = 8
-#: How long to wait for the mail server after so many attempts.
+#: Pause after each failed attempt to reach the mail server.
 WAITS = (
     timedelta(0),
     *(timedelta(seconds=min(30 * 2**number, 3600)) for number in range(1, MAX_ATTEMPTS)),
@@ -46,10 +45,9 @@ def raise_alarm(kind: AlarmKind, profile: EnrollmentProfile, text: str, *, now: 
 
 
 def deliver_alarms(*, now: datetime) -> int:
-    """Mail what is due, one mail per person; returns the number of alarms dealt with.
+    """Mail the due alarms, one mail per person; returns the number of alarms handled.
 
-    One that reached nobody for a fault of the mail server is tried again, at most MAX_ATTEMPTS
-    times.
+    An alarm that failed for a fault of the mail server is retried, at most MAX_ATTEMPTS times.
     """
     due = list(
         Alarm.objects.filter(moments.attempt_is_due(now=now, waits=WAITS))
@@ -71,7 +69,7 @@ def deliver_alarms(*, now: datetime) -> int:
     _finish([alarm for alarm in due if alarm.pk in sent], "sent")
     _finish(
         [alarm for alarm in due if alarm.pk not in sent | faults.keys()],
-        "not sent: nobody with a mail address",
+        "not sent: no recipient has a mail address",
     )
     for alarm in due:
         if alarm.pk in faults.keys() - sent:
@@ -85,11 +83,13 @@ def _by_person(alarms: list[Alarm]) -> dict[str, list[Alarm]]:
     grouped: dict[str, list[Alarm]] = defaultdict(list)
     for alarm in alarms:
         roles, department = _ROLES[AlarmKind(alarm.kind)], alarm.profile.department_id
-        found = {email for email, role, of in people if role in roles and of in (None, department)}
+        addresses = {
+            email for email, role, of in people if role in roles and of in (None, department)
+        }
         owner = alarm.profile.owner
         if owner is not None and owner.is_active and owner.email:
-            found.add(owner.email)
-        for address in found:
+            addresses.add(owner.email)
+        for address in addresses:
             grouped[address].append(alarm)
     return grouped
 

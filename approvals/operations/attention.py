@@ -1,9 +1,7 @@
-"""Requests that do not go on by themselves: counted, and told to administrators when they begin and
-when they end.
+"""Requests that are stuck: counted, and reported to administrators at beginning and end.
 
-A request that was put off is due again only later, so a look at the due ones alone finds all well a
-moment after each failed attempt. What was written down about the attempt stays until the
-certificate exists.
+A postponed request is due only later, so a look at the due ones alone finds all well a moment after
+each failed attempt. The recorded fault stays until the certificate exists.
 """
 
 from datetime import datetime, timedelta
@@ -20,7 +18,7 @@ from approvals.models.validations import ReportState, Validation, ValidationStat
 from approvals.operations.alarms import raise_alarm
 from approvals.rules.states import State
 
-#: No alarm follows the end of another one of the profile sooner: a fault that comes and goes is one
+#: Minimum time between the end of one alarm of a profile and the next: a recurring fault is one
 #: story.
 QUIET: Final = timedelta(minutes=15)
 _KINDS: Final = (AlarmKind.ATTENTION, AlarmKind.RECOVERED)
@@ -28,20 +26,17 @@ _LID: Final = 1000
 
 
 def needs_attention() -> Q:
-    """Return the filter for requests that do not go on by themselves, or that another system holds
-    up.
+    """Return the filter for stuck requests, including those that another system delays.
 
-    Approved ones that did not become a certificate, and those whose validation service does not
-    answer: about the challenge, or to the news of the certificate.
+    They are approved ones that did not become a certificate, and those whose validation service
+    does not answer: about the challenge, or to the report of the certificate.
     """
     signing = Q(state__in=[State.APPROVED, State.ISSUING]) & ~Q(last_fault="")
     return Q(state=State.FAILED) | signing | Q(pk__in=_held_up())
 
 
 def _held_up() -> list[UUID]:
-    """Keys, looked up beforehand: as a part of the query they would make it walk through every
-    request.
-    """
+    """Return keys, looked up first: as a subquery they would make it walk all requests."""
     silent = Q(state=ValidationState.UNREACHABLE, request__state=State.PENDING)
     untold = Q(report__in=[ReportState.OWED, ReportState.GIVEN_UP], request__state=State.ISSUED)
     rows = Validation.objects.filter(silent | untold).exclude(fault="")
@@ -49,14 +44,12 @@ def _held_up() -> list[UUID]:
 
 
 def in_need() -> QuerySet[EnrollmentRequest]:
-    """Return the requests that need attention, without those of self-tests."""
+    """Return the requests that need attention, without self-tests."""
     return EnrollmentRequest.objects.filter(needs_attention(), profile__for_self_test=False)
 
 
 def signing_fault() -> str:
-    """Return why an approved request is not signed, of those that an attempt failed for; empty if
-    there is none.
-    """
+    """Return the fault of an approved request whose signing failed, or ""."""
     stuck = EnrollmentRequest.objects.filter(
         state__in=[State.APPROVED, State.ISSUING], profile__for_self_test=False
     )
@@ -67,8 +60,9 @@ def signing_fault() -> str:
 
 
 def tell_administrators(*, now: datetime) -> int:
-    """Raise an alarm for each profile whose requests began to need attention, or no longer do;
-    returns how many.
+    """Raise an alarm for each profile whose requests began or stopped needing attention.
+
+    Returns how many.
     """
     needing = dict(in_need().order_by().values_list("profile").annotate(Count("pk")))
     newest = Alarm.objects.filter(profile=OuterRef("pk"), kind__in=_KINDS).order_by("-pk")

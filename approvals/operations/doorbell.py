@@ -1,9 +1,8 @@
-"""Ring the workers. The database is the queue; a lost ring costs seconds, because the sweep rings
-again.
+"""Rings the workers. The database is the queue; a lost ring costs seconds: the sweep rings again.
 
-Tasks are sent by name, so that no use case imports a task. A silent or dead broker must never hold
-an officer's click: one attempt, one-second timeouts (settings), and after a failure nobody in this
-process tries again for a while.
+Tasks are sent by name, so that no use case imports a task. A silent or dead broker must never delay
+an officer's click: one attempt, one-second timeouts (settings), and after a failure this process
+does not try again for a while.
 """
 
 import time
@@ -20,15 +19,13 @@ from redis.exceptions import RedisError
 BATCH = 50  # one task per request issues about 290 certificates/s, batches of 50 about 3,000/s
 _ASKED_AT_ONCE = 10
 QUIET_AFTER_FAILURE = 30.0  # seconds
-EXPIRES = (
-    60  # seconds; the sweep rings again, so a worker that was away need not hear all the old bells
-)
+EXPIRES = 60  # seconds; the sweep rings again, so a worker that was away need not process old bells
 
 _log = structlog.get_logger(__name__)
 
 
 class Breaker:
-    """Remembers that the broker failed a moment ago.
+    """Remembers a recent failure of the broker.
 
     One per process; a race costs one more attempt.
     """
@@ -38,7 +35,7 @@ class Breaker:
         self._closed_until = 0.0
 
     def send(self, task: str, *, queue: str, **arguments: str | Sequence[str]) -> bool:
-        """Send one task, or not; returns whether the broker took it.
+        """Send one task; returns whether the broker accepted it.
 
         Never raises for a broker that is away.
         """
@@ -57,63 +54,56 @@ _breaker = Breaker()
 
 
 def ring(request_ids: Sequence[UUID]) -> None:
-    """Ask the signing worker to look at these requests, once the transaction is committed; at once
-    outside of one.
+    """Ask the signing worker to process these requests, after the commit of the transaction.
+
+    Without a transaction it rings at once.
     """
     if request_ids:
         transaction.on_commit(partial(ring_now, list(request_ids)), robust=True)
 
 
 def ring_now(request_ids: Sequence[UUID]) -> bool:
-    """Send the requests in batches of BATCH; returns whether the broker took all of them."""
-    taken = True
+    """Send the requests in batches of BATCH; returns whether the broker accepted all of them."""
+    accepted = True
     for start in range(0, len(request_ids), BATCH):
         batch = [str(request_id) for request_id in request_ids[start : start + BATCH]]
-        taken = (
+        accepted = (
             _breaker.send("approvals.issue_certificates", queue="signing", request_ids=batch)
-            and taken
+            and accepted
         )
-    return taken
+    return accepted
 
 
 def ring_for_validations(request_ids: Sequence[UUID]) -> None:
-    """Ask the default worker to ask the validation services about these requests, once the
-    transaction is committed.
-    """
+    """Ask the default worker to validate these requests, after the commit of the transaction."""
     if request_ids:
         transaction.on_commit(partial(ring_for_validations_now, list(request_ids)), robust=True)
 
 
 def ring_for_validations_now(request_ids: Sequence[UUID]) -> bool:
-    """Send them in small batches, since each may wait for somebody else; returns whether the broker
-    took all.
-    """
-    taken = True
+    """Send them in small batches, since each may wait; returns whether the broker accepted all."""
+    accepted = True
     for start in range(0, len(request_ids), _ASKED_AT_ONCE):
         batch = [str(request_id) for request_id in request_ids[start : start + _ASKED_AT_ONCE]]
-        taken = (
+        accepted = (
             _breaker.send("approvals.validate_requests", queue="default", request_ids=batch)
-            and taken
+            and accepted
         )
-    return taken
+    return accepted
 
 
 def ring_for_probes() -> None:
-    """Ask the default worker to try the validation services that somebody wants tried."""
+    """Ask the default worker to run the ordered tests of validation services."""
     transaction.on_commit(
         partial(_breaker.send, "approvals.probe_services", queue="default"), robust=True
     )
 
 
 def ring_for_crls() -> None:
-    """Ask the signing worker for the CRLs that are due, once the transaction is committed; at once
-    outside of one.
-    """
+    """Ask the signing worker for due CRLs, after the commit of the transaction."""
     transaction.on_commit(partial(_breaker.send, "ca.issue_crls", queue="signing"), robust=True)
 
 
 def ring_for(task: str, *, queue: str, **arguments: str) -> None:
-    """Ask a worker for one task of another app, once the transaction is committed; at once outside
-    of one.
-    """
+    """Ask a worker for one task of another app, after the commit of the transaction."""
     transaction.on_commit(partial(_breaker.send, task, queue=queue, **arguments), robust=True)

@@ -1,6 +1,4 @@
-"""Named leases: one process of all does a thing at a time, and a process that died holds up the
-others for seconds.
-"""
+"""Named leases: one process at a time does a chore, and a dead one delays the others by seconds."""
 
 from datetime import datetime, timedelta
 
@@ -10,13 +8,12 @@ from database.clock import database_now
 
 
 def acquire(name: str, *, length: timedelta) -> datetime | None:
-    """Acquire the named lease if it is free, and return the database's time; None while another
-    process has it.
+    """Acquire the named lease if it is free, and return the database's time; else None.
 
     Leases expire; they are never released. One that ends further ahead than its own length is void
     (`database.moments`). The row is read before the clock, and changed only if it is still as read.
     So a lease that another process takes in between never looks too long, and of two processes that
-    find the same one free or void, one gets it.
+    see the same one as free or void, one gets it.
     """
     row, _ = Lease.objects.get_or_create(name=name, defaults={"held_until": database_now()})
     now = database_now()

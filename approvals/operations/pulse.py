@@ -1,9 +1,8 @@
-"""Signs of life: each process writes one now and then, and learns by that whether the database
-takes writes.
+"""Signs of life: each process writes one regularly, and so learns if the database takes writes.
 
-A row for each kind of process on each machine, and one for each queue, written by a task that went
-through the broker. So a worker that lives and does nothing shows as well: its process is fresh, its
-queue is old.
+There is a row for each kind of process on each machine, and one for each queue, written by a task
+that went through the broker. So a worker that is alive but idle shows too: its process is fresh,
+its queue is old.
 """
 
 import os
@@ -25,10 +24,10 @@ from database.availability import write_fault
 
 #: Seconds between two writes of one process.
 EVERY: Final = 10.0
-#: What a sign of life is old after; and what no one asks about any more.
+#: Age at which a sign of life is old, and at which it is deleted.
 FRESH: Final = timedelta(seconds=90)
 KEPT: Final = timedelta(days=1)
-#: Bytes that must be free where SQLite's database lies: below, some writes fit and others do not.
+#: Free bytes that SQLite's disk needs: with less, some writes fit and others do not.
 LEAST_ROOM: Final = 16 * 1024 * 1024
 _PATIENCE: Final = 2  # seconds for one write
 QUEUES: Final = ("signing", "default")
@@ -41,7 +40,7 @@ def process_name(kind: str) -> str:
 
 
 def queue_name(queue: str) -> str:
-    """Return the name under which a queue's tasks leave their sign."""
+    """Return the name of a queue's sign of life."""
     return f"{_QUEUE}{queue}"
 
 
@@ -55,9 +54,7 @@ class Beat:
         self._fault = ""
 
     def write(self, kind: str, *, now: datetime) -> str:
-        """Write it if it is time, and return what was wrong with the newest write; empty if
-        nothing.
-        """
+        """Write it if it is time; returns the fault of the newest write, or ""."""
         with self._lock:
             if self._clock() - self._written_at < self._every:
                 return self._fault
@@ -68,7 +65,7 @@ class Beat:
         return fault
 
     def forget(self) -> None:
-        """Write afresh next time."""
+        """Write again next time."""
         with self._lock:
             self._written_at = float("-inf")
 
@@ -77,19 +74,19 @@ beat = Beat()
 
 
 def sign_queue(queue: str, *, now: datetime) -> None:
-    """Leave the sign of a queue: this runs as one of its tasks. Raises DatabaseError."""
+    """Write the sign of a queue: runs as one of its tasks. Raises DatabaseError."""
     _upsert(queue_name(queue), now=now)
 
 
 def forget_gone(*, now: datetime) -> int:
-    """Delete signs of machines that are gone, and of a clock that was ahead; returns how many."""
+    """Delete signs of removed machines, and of a clock that was ahead; returns how many."""
     rows = Pulse.objects.exclude(at__gt=now - KEPT, at__lte=now + FRESH)
     return rows.delete()[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A sign of life; `age` is negative where the clock that wrote it was ahead."""
+    """A sign of life; `age` is negative if the clock that wrote it was ahead."""
 
     name: str
     age: timedelta
@@ -97,7 +94,7 @@ class Sign:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is of now."""
+        """Whether it is recent."""
         return -FRESH < self.age < FRESH
 
 
@@ -110,7 +107,7 @@ def signs(*, now: datetime) -> dict[str, Sign]:
 
 
 def room() -> int | None:
-    """Return the bytes that are free for SQLite's database; None where a server has it."""
+    """Return the free bytes for SQLite's database; None for a server."""
     if connection.vendor != "sqlite":
         return None
     folder = Path(str(connection.settings_dict["NAME"])).absolute().parent
@@ -140,9 +137,7 @@ def _upsert(name: str, *, now: datetime) -> None:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Let a write wait for a lock for moments only: who asks whether the portal is ready must get
-    an answer.
-    """
+    """Limit the wait for a lock to moments: a readiness check must get an answer."""
     connection.ensure_connection()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -161,9 +156,7 @@ def _patience() -> Iterator[None]:
 
 
 def _reset(statement: str) -> None:
-    """Give the connection its own patience back; one that broke meanwhile is closed, and the next
-    has it.
-    """
+    """Restore the connection's own timeout; a broken one is closed, and the next has it."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement)

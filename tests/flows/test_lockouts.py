@@ -536,7 +536,7 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_one_to_nobody_is_not(
     for text in ("three", "four"):
         raise_alarm(AlarmKind.LOCKED, printers, text, now=now())
     deliver_alarms(now=now())
-    assert Alarm.objects.latest("id").outcome == "not sent: nobody with a mail address"
+    assert Alarm.objects.latest("id").outcome == "not sent: no recipient has a mail address"
 
 
 def raising(*_: object, **__: object) -> None:
