@@ -31,7 +31,7 @@ else:
 
 
 class NetworksField(forms.CharField):
-    """Networks, one a line."""
+    """Networks, one per line."""
 
     widget = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
@@ -39,7 +39,7 @@ class NetworksField(forms.CharField):
         return "\n".join(value) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        """Return a list; a network that is none is named."""
+        """Return a list; an invalid network is named."""
         networks = str(value or "").split()
         for network in networks:
             try:
@@ -50,9 +50,7 @@ class NetworksField(forms.CharField):
 
 
 class EnrollmentProfileForm(_ProfileForm):
-    """Everything about a profile; the static challenge is typed in, kept encrypted and never shown
-    again.
-    """
+    """All settings of a profile; a typed static challenge is encrypted and never shown again."""
 
     networks = NetworksField(
         required=False, help_text="In CIDR form, one a line; empty: from anywhere."
@@ -77,7 +75,7 @@ class EnrollmentProfileForm(_ProfileForm):
         fields = "__all__"
 
     def clean(self) -> dict[str, Any]:
-        """Keep a static challenge that was typed in; the static kind needs one."""
+        """Keep a typed static challenge; the static kind needs one."""
         data = super().clean() or {}
         typed = data.get("new_static_challenge")
         if typed:
@@ -100,9 +98,7 @@ class EnrollmentProfileForm(_ProfileForm):
         return data
 
     def _check_service(self, challenge: str) -> None:
-        """Challenges that a service knows need the service, which has a secret and is set by
-        command.
-        """
+        """Challenges of a service need the service, whose secret is set by command."""
         known = getattr(self.instance, "validation_service", None) if self.instance.pk else None
         if challenge in VALIDATED and (known is None or known.kind != challenge):
             self.add_error(
@@ -112,7 +108,7 @@ class EnrollmentProfileForm(_ProfileForm):
 
 @admin.register(EnrollmentProfile)
 class EnrollmentProfileAdmin(AnyAdmin):
-    """How one may ask. Paused and resumed on the page of profiles, with one click."""
+    """The settings of enrollment. Profiles are paused and resumed on their own page."""
 
     form = EnrollmentProfileForm
     list_display = ("slug", "name", "ca", "approval", "challenge", "department", "paused_at")
@@ -181,7 +177,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: EnrollmentProfile | None = None
     ) -> tuple[str, ...]:
-        """The slug is the address in every device, so it stays."""
+        """The slug cannot be changed: it is the address in every device."""
         return ("slug",) if obj else ()
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -194,7 +190,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
         form: Any,
         change: bool,  # noqa: FBT001 - Django's call
     ) -> None:
-        """Save with its entry; the admin holds the transaction."""
+        """Save with the audit entry; the admin holds the transaction."""
         if not change:
             obj.created_at = timezone.now()
         known_by = KnownBy(form.cleaned_data.get("new_static_challenge") or None)
@@ -209,7 +205,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
 
 @admin.register(EnrollmentRequest)
 class EnrollmentRequestAdmin(ReadOnlyAdmin):
-    """Requests; the queue and the history show more."""
+    """Requests; queue and history show more."""
 
     list_display = ("subject", "state", "profile", "submitted_at")
     list_select_related = ("profile",)
@@ -218,7 +214,7 @@ class EnrollmentRequestAdmin(ReadOnlyAdmin):
 
 @admin.register(Decision)
 class DecisionAdmin(ReadOnlyAdmin):
-    """Decisions, as they were recorded."""
+    """Decisions, as recorded."""
 
     list_display = ("decided_at", "verdict", "officer", "evidence")
     list_select_related = ("officer",)
@@ -227,7 +223,7 @@ class DecisionAdmin(ReadOnlyAdmin):
 
 @admin.register(ChallengePassword)
 class ChallengePasswordAdmin(ReadOnlyAdmin):
-    """One-time challenges: whom they were for and what became of them, never the secret."""
+    """One-time challenges: purpose and use, never the secret."""
 
     list_display = (
         "profile",

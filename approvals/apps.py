@@ -16,7 +16,7 @@ _REQUEST = "approvals_enrollmentrequest"
 UNDECIDED_WORDS = (
     "waiting",
     "unreachable",
-)  # an answer is never taken back: approvals.models.validations
+)  # an answer is final: approvals.models.validations
 
 TRIGGERS = (
     allowed_steps(_REQUEST, "state", ((old, new) for (old, _), new in TRANSITIONS.items())),

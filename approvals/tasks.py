@@ -1,4 +1,4 @@
-"""Celery's door: ids in, rows read again, state checked, safe to run twice.
+"""Celery tasks of the RA: ids in, rows read again, state checked, safe to run twice.
 
 No retries: the sweep rings again.
 """
@@ -18,19 +18,19 @@ from approvals.validation import worker
 
 @shared_task(name="approvals.issue_certificates", ignore_result=True)
 def issue_certificates(*, request_ids: list[str]) -> None:
-    """Sign what is due of these requests."""
+    """Sign the due ones of these requests."""
     issue.issue_certificates([UUID(request_id) for request_id in request_ids])
 
 
 @shared_task(name="approvals.sweep", ignore_result=True)
 def run_sweep() -> None:
-    """Ring again for what is due, expire what ran out."""
+    """Ring again for due work, expire overdue requests."""
     sweep()
 
 
 @shared_task(name="approvals.deliver_notices", ignore_result=True)
 def deliver_notices() -> None:
-    """Send what is in the outbox."""
+    """Send the notices in the outbox."""
     notifications.deliver_due(now=timezone.now())
     alarms.deliver_alarms(now=timezone.now())
     deliver_account_notices(now=timezone.now())
@@ -38,17 +38,17 @@ def deliver_notices() -> None:
 
 @shared_task(name="approvals.sign_queue", ignore_result=True)
 def sign_queue(*, of: str) -> None:
-    """Show that tasks of a queue arrive and get done."""
+    """Prove that tasks of a queue arrive and run."""
     pulse.sign_queue(of, now=timezone.now())
 
 
 @shared_task(name="approvals.validate_requests", ignore_result=True)
 def validate_requests(*, request_ids: list[str]) -> None:
-    """Ask the validation services about these requests, or tell them what became of them."""
+    """Ask the validation services about these requests, or report their outcomes."""
     worker.validate_requests([UUID(request_id) for request_id in request_ids])
 
 
 @shared_task(name="approvals.probe_services", ignore_result=True)
 def probe_services() -> None:
-    """Try the validation services that somebody wants tried."""
+    """Run the ordered tests of validation services."""
     worker.probe_services()

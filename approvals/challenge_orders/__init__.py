@@ -1,1 +1,1 @@
-"""Challenges for programs: ordered over REST, or read off the page of NDES."""
+"""Challenges for programs: ordered over REST, or read from the NDES page."""

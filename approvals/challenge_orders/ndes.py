@@ -1,9 +1,8 @@
-"""One-time challenges for an MDM that fetches them the way it fetches them from NDES: a name, a
-password, a page.
+"""One-time challenges for MDMs that fetch them as from NDES: name, password, page.
 
-Each refusal is recorded with its real cause, counted where it repeats. Passwords have 160 bits: a
-right one is known by its digest before anything else, so that wrong ones from its network or at its
-name keep no MDM out.
+Each refusal is recorded with its real cause; repeats are counted. Passwords have 160 bits: the
+right one is recognised by its digest before anything else, so that wrong ones from its network or
+for its name never lock an MDM out.
 """
 
 import hmac
@@ -27,17 +26,17 @@ from audit.events import Actor, Event, Personal, Subject
 from audit.log import record_repeated
 from database.encryption import Secret
 
-#: Wrong names or passwords in a minute, from one network and for one name; further wrong ones are
-#: told to wait.
+#: Wrong names or passwords a minute, from one network and for one name; above that, clients must
+#: wait.
 WRONG_A_MINUTE = 10
 _FROM_NETWORK = Limit("ndes from", WRONG_A_MINUTE, timedelta(minutes=1))
 _OF_NAME = Limit("ndes of", WRONG_A_MINUTE, timedelta(minutes=1))
 
 
 class NdesRefusal(StrEnum):
-    """Why there is no challenge.
+    """Causes for which no challenge is created.
 
-    The first four read alike to whoever asked, but for the pause of the last of them.
+    The client cannot tell the first four apart, except for the pause of the last of them.
     """
 
     UNKNOWN_NAME = "unknown name"
@@ -54,7 +53,7 @@ _GUESSES = (NdesRefusal.UNKNOWN_NAME, NdesRefusal.WRONG_PASSWORD, NdesRefusal.NE
 
 @dataclass(frozen=True, slots=True)
 class NdesCredentials:
-    """What somebody presents, and from where."""
+    """The presented credentials, and the address they come from."""
 
     name: str
     password: str = field(repr=False)
@@ -63,7 +62,7 @@ class NdesCredentials:
 
 @dataclass(frozen=True, slots=True)
 class NdesAnswer:
-    """A fresh challenge or why there is none, and the account where the password was right."""
+    """A fresh challenge or a refusal, and the account if the password was right."""
 
     account: NdesAccount | None = None
     secret: Secret | None = None
@@ -71,10 +70,10 @@ class NdesAnswer:
 
 
 def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
-    """Make a challenge for the account whose name and password these are.
+    """Create a challenge for the account with this name and password.
 
     A wrong name costs the time of a wrong password. The slow hash is computed outside of any
-    transaction, so that no lock waits for it, and not at all for a password whose digest is known.
+    transaction, so that no lock waits for it, and never for a password whose digest is known.
     """
     account = (
         NdesAccount.objects.select_related("profile__ca", "profile__department")
@@ -84,10 +83,10 @@ def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
     refusal = _look_at(presented, account, now=now)
     if account is None or refusal is not None:
         return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
-    made = _make(account, presented, now=now)
-    if isinstance(made, NdesRefusal):
-        return _refuse(presented, made, account, now=now)
-    return NdesAnswer(account=account, secret=made)
+    result = _make(account, presented, now=now)
+    if isinstance(result, NdesRefusal):
+        return _refuse(presented, result, account, now=now)
+    return NdesAnswer(account=account, secret=result)
 
 
 def _look_at(
@@ -131,10 +130,9 @@ def _state(account: NdesAccount) -> NdesRefusal | None:
 def _make(
     account: NdesAccount, presented: NdesCredentials, *, now: datetime
 ) -> Secret | NdesRefusal:
-    """Make a challenge, unless as many wait as may, or the account has changed while the password
-    was looked at.
+    """Create a challenge, unless the maximum is reached or the account has changed meanwhile.
 
-    The lock on the account keeps two from being the last.
+    The lock on the account prevents two from both being the last.
     """
     principal = Principal(
         kind=PrincipalKind.ACCOUNT,
@@ -158,7 +156,7 @@ def _make(
 
 
 def unused(account: NdesAccount, *, now: datetime) -> int:
-    """Return how many challenges of the account could still be used."""
+    """Return how many challenges of the account can still be used."""
     return NdesChallenge.objects.filter(
         account=account,
         challenge__redeemed_at__isnull=True,
@@ -172,7 +170,7 @@ def _refuse(
 ) -> NdesAnswer:
     """Record the real cause.
 
-    A guess has no subject, so that guesses at several names count as one address's.
+    A guess has no subject, so that guesses at several names count for one address.
     """
     is_guess = refusal in _GUESSES or refusal is NdesRefusal.TOO_MANY_TRIES
     is_over = refusal is NdesRefusal.TOO_MANY_TRIES

@@ -1,4 +1,4 @@
-"""NDES accounts: made, given a new password, disabled. The password is random, and shown once."""
+"""NDES accounts: created, given a new password, disabled. The password is random and shown once."""
 
 import re
 import secrets
@@ -20,15 +20,13 @@ from audit.events import Actor, Event, Personal, Subject
 from audit.log import record
 from database.encryption import Secret
 
-_PASSWORD_BYTES = 20  # 160 random bits: not to be guessed, whatever the limits
+_PASSWORD_BYTES = 20  # 160 random bits: guessing is hopeless, even without limits
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@\\-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class NdesAccountOrder:
-    """What a new account is to be: `owner` is whom to ask; `max_unused` challenges wait at a time,
-    for `lifetime`.
-    """
+    """A new account: `owner` is its contact; up to `max_unused` challenges wait for `lifetime`."""
 
     name: str
     profile: EnrollmentProfile
@@ -42,7 +40,7 @@ class NdesAccountOrder:
 def create_ndes_account(
     order: NdesAccountOrder, *, principal: Principal, now: datetime
 ) -> tuple[NdesAccount, Secret]:
-    """Make an account; its password is returned here and nowhere else.
+    """Create an account; its password is returned here and stored nowhere.
 
     Raises NdesAccountInvalid naming the field.
     """
@@ -79,7 +77,7 @@ def create_ndes_account(
 def replace_password(account: NdesAccount, *, principal: Principal, now: datetime) -> Secret:
     """Give an account a new password and return it; the old one is worth nothing from now on.
 
-    Raises NdesAccountInvalid for an account that is disabled.
+    Raises NdesAccountInvalid for a disabled account.
     """
     password = _random_password()
     with transaction.atomic():
@@ -97,7 +95,7 @@ def replace_password(account: NdesAccount, *, principal: Principal, now: datetim
 def disable_ndes_account(account: NdesAccount, *, principal: Principal, now: datetime) -> bool:
     """Take an account its right for good; returns False if it had none any more.
 
-    Challenges that it fetched stay good until their end: a device may be on its way with one.
+    Its unused challenges stay valid until their end: a device may be using one now.
     """
     with transaction.atomic():
         if not NdesAccount.objects.filter(pk=account.pk, disabled_at__isnull=True).update(

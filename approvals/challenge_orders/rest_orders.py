@@ -1,4 +1,4 @@
-"""Challenges that a program orders with a token: made once, however often the order is repeated."""
+"""Challenges that a program orders with a token: created once, even if the order is repeated."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,14 +19,14 @@ from database.encryption import Secret
 
 
 class KeyUsedOtherwise(ApprovalsError):
-    """The Idempotency-Key came with another order before."""
+    """The Idempotency-Key was used with another order before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who orders: a token that was checked, and its principal.
 
-    `key` is the client's Idempotency-Key, empty: none.
+    `key` is the client's Idempotency-Key, or "".
     """
 
     token: ApiToken
@@ -38,7 +38,7 @@ class Caller:
 class Ordered:
     """The challenges of an order.
 
-    `secret` is None where the order is a repeat: the texts were shown before.
+    `secret` is None for a repeated order: the texts were shown before.
     """
 
     challenges: list[tuple[ChallengePassword, Secret | None]]
@@ -46,11 +46,10 @@ class Ordered:
 
 
 def order_challenges(order: ChallengeOrder, *, caller: Caller, now: datetime) -> Ordered:
-    """Make the challenges of an order, or find those that the same key ordered before.
+    """Create the challenges of an order, or find those that the same key ordered before.
 
-    Two equal orders at once make one: the unique constraint decides, the slower one is answered as
-    a repeat. Raises NotPermitted, ChallengeInvalid, and KeyUsedOtherwise where the key came with
-    another order.
+    Two equal orders at once create one: the unique constraint decides, the slower one is answered
+    as a repeat. Raises NotPermitted, ChallengeInvalid, KeyUsedOtherwise.
     """
     if not token_may(caller.token, Verb.CHALLENGE_CREATE, order.profile):
         raise NotPermitted(
@@ -78,24 +77,24 @@ def _make(
     )
     made = create_challenges(order, principal=caller.principal, now=now)
     ApiChallenge.objects.bulk_create(
-        ApiChallenge(challenge=challenge, order=row) for challenge, _ in made
+        ApiChallenge(challenge=challenge, order=row) for challenge, _ in created
     )
-    return [(challenge, secret) for challenge, secret in made]
+    return [(challenge, secret) for challenge, secret in created]
 
 
 def _find(caller: Caller, content: str) -> Ordered | None:
     if not caller.key:
         return None
-    found = ApiOrder.objects.filter(token=caller.token, key_sha256=_key(caller)).first()
-    if found is None:
+    order_row = ApiOrder.objects.filter(token=caller.token, key_sha256=_key(caller)).first()
+    if order_row is None:
         return None
-    if found.content_sha256 != content:
+    if order_row.content_sha256 != content:
         raise KeyUsedOtherwise(
             "Idempotency-Key: it came with another order before, use a new key for a new order"
         )
-    rows = ChallengePassword.objects.filter(api_challenge__order=found).order_by("id")
-    shown = rows.select_related("profile", "group", "redeemed_by")
-    return Ordered([(challenge, None) for challenge in shown], is_repeat=True)
+    rows = ChallengePassword.objects.filter(api_challenge__order=order_row).order_by("id")
+    challenges = rows.select_related("profile", "group", "redeemed_by")
+    return Ordered([(challenge, None) for challenge in challenges], is_repeat=True)
 
 
 def _key(caller: Caller) -> str:
@@ -103,7 +102,7 @@ def _key(caller: Caller) -> str:
 
 
 def _content(order: ChallengeOrder) -> str:
-    """What makes two orders equal, as a digest."""
+    """Return the digest by which two orders are equal."""
     return sha256(
         canonical_json(
             {

@@ -1,1 +1,1 @@
-"""Decisions of officers: approve, reject, revoke, and the digest of what the officer saw."""
+"""Decisions of officers: approve, reject, revoke, and the digest of the page the officer saw."""

@@ -1,4 +1,4 @@
-"""Decide on many requests at once: each on its own, with a result for each."""
+"""Decides on many requests at once: each on its own, with its own result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from approvals.rules.errors import (
 
 @dataclass(frozen=True, slots=True)
 class DecisionResult:
-    """What became of one row of a bulk decision."""
+    """The result of one row of a bulk decision."""
 
     request_id: UUID
     done: bool
@@ -33,12 +33,11 @@ def decide_many(
     comment: str,
     now: datetime,
 ) -> list[DecisionResult]:
-    """Decide on each of `items` (request, digest of what was seen) on its own; returns the result
-    of each, in order.
+    """Decide on each of `items` (request, digest of the page) on its own; returns all results.
 
-    One that cannot be decided does not hold up the others. The bell rings once per batch. Where the
-    database goes away, what was decided before stands, and the results say from which request on
-    nothing is known.
+    Results are in order. A request that cannot be decided does not affect the others. The bell
+    rings once per batch. If the database goes away, earlier decisions stand, and the results tell
+    from which request on the result is unknown.
     """
     decide: Callable[..., Decision] = (
         record_approval if verdict == Verdict.APPROVE else reject_request
@@ -65,8 +64,9 @@ def decide_many(
 
 
 def cut_short(rest: Sequence[UUID]) -> list[DecisionResult]:
-    """Return the results of requests at which, and after which, the database went away: the first
-    may be done.
+    """Return the results from the request at which the database went away.
+
+    The first of them may be done.
     """
     first = "The database went away: look whether this one was done before it is tried again."
     texts = [first, *["The database went away: not tried."] * (len(rest) - 1)]

@@ -1,8 +1,8 @@
-"""An officer says yes or no. Pages, commands and the API are doors to these functions.
+"""An officer approves or rejects. Pages, commands and the API are doors to these functions.
 
-Each decision is one transaction: permission, the decision with what was seen, the state, the audit
-entry. The bell of the worker rings after the commit. Two officers at once get one decision: the
-conditional UPDATE lets one through.
+Each decision is one transaction: permission, the decision with the digest of the page, the state,
+the audit entry. The bell of the worker rings after the commit. Two officers at the same time make
+one decision: the conditional UPDATE lets one through.
 """
 
 from datetime import datetime
@@ -60,10 +60,9 @@ def approve_request(
 ) -> Decision:
     """Record an approval; with the last one needed, order the certificate and ring.
 
-    `view_sha256` is the digest of what the officer had on the screen; a request that has changed
-    since is not decided on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted,
-    NotValidated, KeyRefused, and OwnChallenge for the person who made the one-time challenge that
-    opened the request.
+    `view_sha256` is the digest of the officer's page; a request that has changed since is not
+    decided on (RequestChanged). Raises NotPermitted, AlreadyDecided, AlreadyVoted, NotValidated,
+    KeyRefused, and OwnChallenge for the author of the one-time challenge that opened the request.
     """
     decision = record_approval(
         request_id=request_id,
@@ -86,7 +85,7 @@ def reject_request(
 ) -> Decision:
     """Record a rejection; its reason reaches the device.
 
-    Raises ReasonMissing, and what `approve_request` does.
+    Raises ReasonMissing, and the errors of `approve_request`.
     """
     reason = comment.strip()[:MAX_COMMENT]
     if not reason:
@@ -119,9 +118,7 @@ def reject_request(
 
 
 def outcome_of(decision: Decision) -> str:
-    """Return what a decision did: "approved", "rejected", or "1 of 2 approvals" while more officers
-    are needed.
-    """
+    """Return the result of a decision: "approved", "rejected", or "1 of 2 approvals"."""
     votes = votes_on([decision.request]).get(decision.request_id)
     return decision.get_verdict_display() if votes is None else str(votes)
 
@@ -134,10 +131,9 @@ def reopen_request(
     now: datetime,
     view_sha256: str | None = None,
 ) -> None:
-    """Put a refused or failed request before the officers again, in a new round of decisions.
+    """Return a refused or failed request to the officers, in a new round of decisions.
 
-    Raises NotValidated, and RequestChanged where the request is not as `view_sha256` says it was
-    seen.
+    Raises NotValidated, and RequestChanged if the request differs from `view_sha256`.
     """
     with transaction.atomic():
         request = load_for_decision(request_id, principal, now=now)
@@ -172,9 +168,7 @@ def reopen_request(
 
 
 def _return_transaction(request: EnrollmentRequest) -> None:
-    """Let the device's transaction point here again where it went on to a request that was refused
-    as well.
-    """
+    """Point the device's transaction to this request again if its later request was refused too."""
     EnrollmentTransaction.objects.filter(
         profile_id=request.profile_id,
         transaction_id=request.transaction_id,
@@ -187,7 +181,7 @@ def _return_transaction(request: EnrollmentRequest) -> None:
 def record_approval(
     *, request_id: UUID, principal: Principal, comment: str, view_sha256: str | None, now: datetime
 ) -> Decision:
-    """Do what `approve_request` does, and leave the bell to the caller."""
+    """As `approve_request`, without ringing."""
     with transaction.atomic():
         request = load_for_decision(request_id, principal, now=now)
         if principal.user is not None and is_made_by(principal.user, request):
@@ -223,15 +217,13 @@ def record_approval(
 def _record_vote(
     request: EnrollmentRequest, decision: Decision, *, actor: Actor, votes: int, now: datetime
 ) -> None:
-    """Record an approval that is not the last one needed; the row moves so that others see a
-    change.
-    """
+    """Record an approval that is not the last; the version moves so that others see a change."""
     rows = EnrollmentRequest.objects.filter(
         pk=request.pk, version=request.version, state=State.PENDING
     )
     if not rows.update(version=F("version") + 1):
         raise AlreadyDecided(
-            "Somebody else was faster: this request has changed. Nothing was done twice."
+            "Another officer was faster: this request has changed. Nothing was done twice."
         )
     record(
         Event.REQUEST_APPROVE,

@@ -1,4 +1,4 @@
-"""Let the worker try again at once what it could not sign."""
+"""Orders an immediate retry of signing."""
 
 from datetime import datetime
 from uuid import UUID

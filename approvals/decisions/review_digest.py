@@ -1,6 +1,4 @@
-"""Everything an officer needs to judge a request, and the digest of it that goes into the
-decision.
-"""
+"""The facts for judging a request, and their digest, which goes into the decision."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,20 +29,19 @@ class Fingerprints:
 
     public_key: str
     signer_certificate: str
-    #: Empty where a challenge was overwritten in the stored CSR: it is not what the device has
-    #: then.
+    #: Empty if a challenge was overwritten in the stored CSR: the device's CSR differs then.
     csr: str
 
 
 @dataclass(frozen=True, slots=True)
 class WouldIssue:
-    """What exactly the certificate would say."""
+    """The exact content of the future certificate."""
 
     subject: str
     names: tuple[str, ...]
     key: str
     validity_days: int
-    validity_minutes: int  # instead of the days where it is not 0
+    validity_minutes: int  # replaces the days where it is not 0
     not_after_at_most: datetime  # the CA's own end
     key_usages: tuple[str, ...]
     extended_key_usages: tuple[str, ...]
@@ -66,7 +63,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The facts beside a request."""
+    """The facts shown with a request."""
 
     sha256: str
     would_issue: WouldIssue
@@ -137,12 +134,12 @@ def fingerprints_of(request: EnrollmentRequest) -> Fingerprints:
 
 
 def review_digest(request: EnrollmentRequest) -> str:
-    """Return the digest of what an officer is shown; it changes when anything of it does.
+    """Return the digest of the facts shown to an officer; any change of them changes it.
 
     Needs `profile`, `ca`, `profile_version` and `validation` of the request loaded; costs no query
     then.
     """
-    shown = canonical_json(
+    facts = canonical_json(
         {
             "v": 1,
             "request": str(request.pk),
@@ -163,7 +160,7 @@ def review_digest(request: EnrollmentRequest) -> str:
             **({"renews": str(request.renews_id)} if request.renews_id else {}),
         }
     )
-    return sha256(shown).hexdigest()
+    return sha256(facts).hexdigest()
 
 
 def _would_issue(

@@ -1,10 +1,8 @@
-"""An officer takes a certificate's validity away, or gives it back.
+"""An officer revokes a certificate, puts it on hold, or releases it.
 
-Pages, commands and the API are doors to this.
-
-Each is one transaction: permission, the status, the CRL out of date, the audit entry. The bell of
-the signing worker rings after the commit, and the sweep rings every 30 seconds in case it was not
-heard.
+Pages, commands and the API are doors to this. Each is one transaction: permission, the status, the
+CRL outdated, the audit entry. The bell of the signing worker rings after the commit; if it is lost,
+the sweep rings every 30 seconds.
 """
 
 from collections.abc import Sequence
@@ -32,18 +30,18 @@ from ca.models.certificates import Certificate, CertificateKind, CertificateStat
 from ca.x509.errors import NotRevocable
 
 MAX_COMMENT = 1000
-#: More than any lineage has; a bound for the walk, not a rule.
+#: More than any lineage has; a limit for the walk, not a rule.
 MAX_SUCCESSORS: Final = 1000
 _VALID: Final = (CertificateStatus.ISSUED, CertificateStatus.ON_HOLD)
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A certificate that was revoked, and what became of the certificates that follow from it."""
+    """A revoked certificate, and the result for its successors."""
 
     certificate: Certificate
     successors: tuple[Certificate, ...] = ()  # revoked with it
-    left: tuple[Certificate, ...] = ()  # still valid: of a department that is not the officer's
+    left: tuple[Certificate, ...] = ()  # still valid: of another department than the officer's
 
 
 def revoke_certificate(
@@ -57,9 +55,8 @@ def revoke_certificate(
 ) -> Certificate:
     """Revoke a certificate for good, or put it on hold (reason certificateHold).
 
-    Names of reasons as in RFC 5280.
-
-    Raises NotPermitted, and of the CA RevocationReasonUnknown, NotRevocable, AlreadyRevoked.
+    Names of reasons as in RFC 5280. Raises NotPermitted, and the CA's RevocationReasonUnknown,
+    NotRevocable, AlreadyRevoked.
     """
     with transaction.atomic():
         certificate, witness, _ = _load(certificate_id, principal, comment, now=now)
@@ -76,8 +73,8 @@ def revoke_compromised(
     """Revoke a certificate for keyCompromise together with its successors, in one transaction.
 
     A thief of the key may have renewed with it. Each certificate gets its audit entry; successors
-    of a department that is not the officer's stay valid and are returned as `left`. Raises what
-    `revoke_certificate` does.
+    of other departments than the officer's stay valid and are returned as `left`. Raises the errors
+    of `revoke_certificate`.
     """
     with transaction.atomic():
         certificate = revoke_certificate(
@@ -94,20 +91,20 @@ def revoke_compromised(
             if _revoke_successor(item, certificate, principal, comment, now)
         ]
     return Revocation(
-        certificate, tuple(done), tuple(item for item in following if item not in done)
+        certificate, tuple(revoked), tuple(item for item in following if item not in revoked)
     )
 
 
 def successors_of(certificate: Certificate, *, now: datetime) -> Sequence[Certificate]:
-    """Return the valid certificates a thief of this one's key may hold: renewed from it, in any
-    number of steps.
+    """Return the valid certificates that a thief of this one's key may hold.
 
-    A certificate over the same key belongs to them, and what was renewed from that.
+    They are its renewals, in any number of steps, certificates over the same key, and their
+    renewals.
     """
-    seen = {certificate.pk}
-    found: list[Certificate] = []
+    visited = {certificate.pk}
+    successors: list[Certificate] = []
     layer = [certificate]
-    while layer and len(seen) <= MAX_SUCCESSORS:
+    while layer and len(visited) <= MAX_SUCCESSORS:
         renewed = EnrollmentRequest.objects.filter(renews__in=layer, certificate__isnull=False)
         follows = Q(pk__in=renewed.values("certificate_id")) | Q(
             spki_sha256__in=[item.spki_sha256 for item in layer]
@@ -115,10 +112,10 @@ def successors_of(certificate: Certificate, *, now: datetime) -> Sequence[Certif
         rows = Certificate.objects.defer("tbs", "der").filter(
             follows, kind=CertificateKind.ORDERED, der__isnull=False
         )
-        layer = list(rows.exclude(pk__in=seen).order_by("id")[:MAX_SUCCESSORS])
-        seen.update(item.pk for item in layer)
-        found += [item for item in layer if item.status in _VALID and item.not_after >= now]
-    return found
+        layer = list(rows.exclude(pk__in=visited).order_by("id")[:MAX_SUCCESSORS])
+        visited.update(item.pk for item in layer)
+        successors += [item for item in layer if item.status in _VALID and item.not_after >= now]
+    return successors
 
 
 def _revoke_successor(
@@ -128,7 +125,7 @@ def _revoke_successor(
     comment: str,
     now: datetime,
 ) -> bool:
-    """Revoke one successor; False for one that is not this officer's to revoke."""
+    """Revoke one successor; False if the officer may not revoke it."""
     try:
         own, witness, _ = _load(successor.pk, principal, comment, now=now)
     except NotPermitted:
@@ -145,9 +142,9 @@ def release_hold(
 ) -> Certificate:
     """Make a certificate on hold good again.
 
-    What a profile may demand of the officer, a session and an account that was not changed lately,
-    it demands of a release only: a revocation is never held up. Raises NotPermitted, and of the CA
-    NotOnHold, AlreadyRevoked, NotRevocable.
+    A profile's demands on the officer (a session, no recent change of the account) apply to a
+    release only: a revocation is never delayed. Raises NotPermitted, and the CA's NotOnHold,
+    AlreadyRevoked, NotRevocable.
     """
     with transaction.atomic():
         certificate, witness, profile = _load(certificate_id, principal, comment, now=now)
@@ -189,7 +186,7 @@ def _load(
 
 
 def _order_of(certificate: Certificate, officer: User) -> EnrollmentRequest:
-    """The request that ordered it: its department decides who may revoke."""
+    """Return the request that ordered it: its department decides who may revoke."""
     rows = EnrollmentRequest.objects.select_related("profile__department").defer("csr")
     order = rows.filter(pk=certificate.order_id).first()
     if order is None or not can(officer, Verb.CERTIFICATE_REVOKE, order):

@@ -1,6 +1,4 @@
 """The officers' door: views, forms, filters, polling fragments.
 
-Views translate, rooms below decide.
-
-Other doors may import its filters and fragments only.
+Views translate, rooms below decide. Other doors may import its filters and fragments only.
 """

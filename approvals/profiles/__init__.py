@@ -1,1 +1,1 @@
-"""Enrollment profiles: how administrators make, change, pause and roll them over."""
+"""Enrollment profiles: created, changed, paused and rolled over by administrators."""

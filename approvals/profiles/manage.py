@@ -1,6 +1,4 @@
-"""Enrollment profiles: made by command or in the admin pages, paused and resumed by
-administrators.
-"""
+"""Enrollment profiles: created by command or admin page, paused and resumed by administrators."""
 
 import re
 from collections.abc import Sequence
@@ -50,9 +48,7 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class ProtocolSwitches:
-    """How a profile speaks SCEP with devices that do not keep to RFC 8894; the default suits all
-    that do.
-    """
+    """Exceptions to RFC 8894 for devices that break it; the default suits all others."""
 
     legacy_algorithms: bool = False
     reply_chain: str = ReplyChain.LEAF
@@ -62,8 +58,9 @@ class ProtocolSwitches:
 
 @dataclass(frozen=True, slots=True)
 class GuessLimits:
-    """After how many failed challenges in 10 minutes nothing is checked any more; 0: never
-    (`approvals.challenges.lockouts`).
+    """Failed challenges in 10 minutes after which none is checked any more; 0: never.
+
+    See `approvals.challenges.lockouts`.
     """
 
     per_address: int = 20
@@ -73,7 +70,7 @@ class GuessLimits:
 
 @dataclass(frozen=True, slots=True)
 class ProfileRequest:
-    """What a new enrollment profile, with a certificate profile of the same name, is to be."""
+    """A new enrollment profile, with a certificate profile of the same name."""
 
     slug: str
     ca: CertificateAuthority
@@ -93,7 +90,7 @@ class ProfileRequest:
     is_default: bool = False
     ca_certificates: str = CertificatesShape.RA_CHAIN
     name_conflicts: str = NameConflicts.OFFICER
-    service: ServiceOrder | None = None  # whom to ask about challenges of this kind
+    service: ServiceOrder | None = None  # the service that checks challenges of this kind
     for_self_test: bool = False
 
 
@@ -101,7 +98,7 @@ def create_enrollment_profile(
     wanted: ProfileRequest, *, principal: Principal, now: datetime
 ) -> EnrollmentProfile:
     """Create both kinds of profile under one name. Raises ProfileInvalid naming the field."""
-    _check(wanted)
+    _check(order)
     with transaction.atomic():
         rules = create_profile(
             slug=wanted.slug,
@@ -171,8 +168,7 @@ def save_profile(
     is_new: bool,
     known_by: KnownBy = KnownBy(),
 ) -> None:
-    """Validate and save a profile with its audit entry, and how its challenges are known, where
-    that changes.
+    """Validate and save a profile with its audit entry, and a change of its challenges.
 
     Raises ProfileInvalid.
     """
@@ -210,10 +206,7 @@ def save_profile(
 def set_service(
     profile: EnrollmentProfile, order: ServiceOrder, *, principal: Principal, now: datetime
 ) -> ValidationService:
-    """Let a profile take the challenges that this service knows, and ask it.
-
-    Raises ProfileInvalid.
-    """
+    """Let a profile accept the challenges of this service, and ask it. Raises ProfileInvalid."""
     with transaction.atomic():
         if profile.challenge != order.kind:
             profile.challenge = order.kind
@@ -228,8 +221,8 @@ def set_service(
 def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> None:
     """Raise ProfileInvalid unless this CA may issue for this profile.
 
-    A CA of self-tests is a test, and issues for nothing else: its certificates are left out where
-    they are counted.
+    A CA of self-tests is a test and issues for nothing else: its certificates are left out of
+    counts.
     """
     others = EnrollmentProfile.objects.filter(ca=ca).exclude(pk=profile.pk)
     is_shared = others.filter(for_self_test=not profile.for_self_test).exists()
@@ -240,7 +233,7 @@ def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> Non
 
 
 def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
-    """Return what the log says of a profile: every setting, no secret."""
+    """Return the log's facts of a profile: every setting, no secret."""
     return {
         "version": profile.version,
         "name": profile.name,
@@ -365,24 +358,22 @@ def _set_pause(
         )
 
 
-def _check(wanted: ProfileRequest) -> None:
-    if not _SLUG.fullmatch(wanted.slug):
+def _check(order: ProfileRequest) -> None:
+    if not _SLUG.fullmatch(order.slug):
         raise ProfileInvalid(
-            f"slug {wanted.slug!r}: lower-case letters, digits and hyphens, at most 50"
+            f"slug {order.slug!r}: lower-case letters, digits and hyphens, at most 50"
         )
-    if EnrollmentProfile.objects.filter(slug=wanted.slug).exists():
-        raise ProfileInvalid(f"slug {wanted.slug!r}: a profile of that name exists already")
-    is_automatic = (
-        wanted.challenge == ChallengePolicy.NONE and wanted.approval != ApprovalMode.MANUAL
-    )
-    if is_automatic and not (wanted.eligibility and wanted.networks):
+    if EnrollmentProfile.objects.filter(slug=order.slug).exists():
+        raise ProfileInvalid(f"slug {order.slug!r}: a profile of that name exists already")
+    is_automatic = order.challenge == ChallengePolicy.NONE and order.approval != ApprovalMode.MANUAL
+    if is_automatic and not (order.eligibility and order.networks):
         raise ProfileInvalid(
             "only together with approval manual, or with {} and {}",
             field="challenge",
             value=wanted.challenge,
             others=("devices", "networks"),
         )
-    if wanted.eligibility and wanted.challenge != ChallengePolicy.NONE:
+    if order.eligibility and order.challenge != ChallengePolicy.NONE:
         raise ProfileInvalid(
             "a list of expected devices stands instead of a challenge: {} none",
             field="devices",
@@ -397,5 +388,5 @@ def _check(wanted: ProfileRequest) -> None:
         )
     if wanted.service is not None and wanted.service.kind != wanted.challenge:
         raise ProfileInvalid(
-            f"challenge {wanted.challenge}: no {wanted.service.kind} is asked about it"
+            f"challenge {order.challenge}: no {order.service.kind} is asked about it"
         )

@@ -1,6 +1,6 @@
-"""The switch of a CA rollover: the profiles of the current CA point to the next one.
+"""The switch of a CA rollover: profiles of the current CA move to the next one.
 
-No key is needed for it.
+No key is needed.
 """
 
 from datetime import datetime
@@ -19,16 +19,14 @@ from ca.x509.errors import RolloverRefused
 
 
 def needed_shapes(ca: CertificateAuthority) -> frozenset[CertificatesShape]:
-    """Return the shapes in which the profiles of a CA give out certificates."""
+    """Return the shapes in which the profiles of a CA deliver certificates."""
     shapes = EnrollmentProfile.objects.filter(ca=ca).values_list("ca_certificates", flat=True)
     return frozenset(CertificatesShape(shape) for shape in shapes)
 
 
 def fixed_addresses(ca: CertificateAuthority) -> list[str]:
-    """Return, as `profile: address`, what would go on pointing to this CA in certificates of the
-    next one.
-    """
-    found = []
+    """Return, as `profile: address`, fixed addresses of this CA in certificates of the next one."""
+    addresses = []
     for profile in EnrollmentProfile.objects.filter(ca=ca).select_related(
         "certificate_profile__current"
     ):
@@ -36,16 +34,14 @@ def fixed_addresses(ca: CertificateAuthority) -> list[str]:
         spec = version.resolve() if version else None
         for address in (spec.crl_url, spec.ca_issuers_url) if spec else ():
             if address and AUTHORITY_NAME not in address:
-                found.append(f"{profile.slug}: {address}")
-    return found
+                addresses.append(f"{profile.slug}: {address}")
+    return addresses
 
 
 def switch_over(
     rollover: AuthorityRollover, *, actor: Actor, now: datetime
 ) -> list[EnrollmentProfile]:
-    """Let the next CA take the place of the current one; returns the profiles that changed.
-
-    Raises RolloverRefused.
+    """Replace the current CA by the next one; returns the changed profiles. Raises RolloverRefused.
 
     Requests keep the CA they were opened for. Locks the rollover and the profiles.
     """

@@ -1,4 +1,4 @@
-"""How the pages show time, names, fingerprints and icons.
+"""Display of times, names, fingerprints and icons on pages.
 
 Text of a certificate goes through `visible`.
 """
@@ -59,9 +59,7 @@ _SEVERITIES = {
 
 @register.simple_tag
 def icon(name: str, size: int = 16) -> SafeString:
-    """A lucide icon as inline SVG, hidden from assistive technology: it always stands beside a
-    word.
-    """
+    """A lucide icon as inline SVG, hidden from assistive technology: text always accompanies it."""
     try:
         return SafeString(lucide(name, size=size, aria_hidden="true", focusable="false"))
     except IconDoesNotExist:
@@ -70,33 +68,31 @@ def icon(name: str, size: int = 16) -> SafeString:
 
 @register.filter
 def visible(value: object) -> str:
-    """The text with control, bidi and zero-width characters written out; escaped by the template as
-    usual.
-    """
+    """The text with control, bidi and zero-width characters written out; templates escape it."""
     return visible_text(str(value))
 
 
 @register.filter
 def finding_label(finding: Mapping[str, str]) -> str:
-    """What a chip says of a finding: words where an officer has to look, else its code."""
+    """The text of a finding's chip: words where an officer must act, else its code."""
     return _LABELS.get(finding["code"], visible_text(finding["code"]))
 
 
 @register.filter
 def severity_label(severity: str) -> str:
-    """What a chip says of the severity of a finding."""
+    """The text of a severity's chip."""
     return _SEVERITIES.get(severity, visible_text(severity))
 
 
 @register.filter
 def conflict_label(code: str) -> str:
-    """What a chip says of a name that another key has."""
+    """The text of a chip for a name that another key has."""
     return _LABELS.get(code, code)
 
 
 @register.filter
 def middle(value: object, length: int = _SHORT) -> str:
-    """The visible text, cut in its middle where it is longer than `length`."""
+    """The visible text, cut in its middle if it is longer than `length`."""
     text = visible_text(str(value))
     if len(text) <= length:
         return text
@@ -106,25 +102,21 @@ def middle(value: object, length: int = _SHORT) -> str:
 
 @register.filter
 def short_name(request: EnrollmentRequest) -> str:
-    """What to call a request in links and headings: common name, subject, first alternative name,
-    or "(no name)".
-    """
+    """The display name of a request: common name, subject, first alternative name, "(no name)"."""
     return display_name(request.common_name, request.subject, names=request.names)
 
 
 @register.filter
 def full_name(item: EnrollmentRequest | Certificate) -> str:
-    """The subject of a request or certificate; where it is empty the first alternative name, or
-    "(no name)".
-    """
+    """The subject of a request or certificate, else its first alternative name, or "(no name)"."""
     return display_name(item.subject, names=item.names)
 
 
 @register.filter
 def other_names(request: EnrollmentRequest) -> list[str]:
-    """The alternative names of a request that are not its short name again."""
-    shown = short_name(request)
-    return [value for value in map(san_value, request.names) if value != shown]
+    """The alternative names of a request except its short name."""
+    displayed = short_name(request)
+    return [value for value in map(san_value, request.names) if value != displayed]
 
 
 @register.filter
@@ -141,7 +133,7 @@ def san_value(value: str) -> str:
 
 @register.filter
 def change_sentence(facts: Mapping[str, str]) -> str:
-    """A change that another person made to an officer's account, as a decision keeps it."""
+    """A change of an officer's account by another person, as stored with a decision."""
     return sentence(facts)
 
 
@@ -182,9 +174,7 @@ def copy(value: object, label: str) -> SafeString:
 
 @register.simple_tag
 def copy_from(prefix: str, number: int) -> SafeString:
-    """A button that copies the text of the element with the id `prefix` + `number`, line breaks and
-    all.
-    """
+    """A button that copies the text of element `prefix` + `number`, with its line breaks."""
     return format_html(
         '<button type="button" class="copy" data-copy-from="{}{}" aria-label="Copy step {}" '
         'title="Copy step {}">{}'
@@ -211,7 +201,7 @@ def qr(text: str, label: str) -> SafeString:
 
 @register.simple_tag
 def moment(value: datetime | None) -> SafeString:
-    """A time as people say it, with the absolute one and its zone in the title."""
+    """A time in words, with the absolute time and zone in the title."""
     if value is None:
         return SafeString("-")
     local = timezone.localtime(value)
@@ -236,9 +226,7 @@ def exact(value: datetime | None) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def refusal_number(context: Context, text: str | None) -> str:
-    """The number of a refusal that the person of this page may open; empty where the text is
-    none.
-    """
+    """The refusal number in a text, if the person of this page may open it, or ""."""
     number = number_in(text or "")
     user = _user(context)
     return (
@@ -248,15 +236,13 @@ def refusal_number(context: Context, text: str | None) -> str:
 
 @register.filter
 def as_refusal_number(value: object) -> str:
-    """The number of a refusal in the facts of a log entry; empty where the number is that of
-    something else.
-    """
+    """The refusal number in the facts of a log entry, or ""."""
     return number_in(value) if isinstance(value, str) else ""
 
 
 @register.simple_tag
 def number_of_refused(request: EnrollmentRequest) -> str:
-    """The number that the device of a refused request reads; empty while it is not refused."""
+    """The number that the device of a refused request reads, or ""."""
     return number_of_request(request.pk) if request.state in REFUSED_STATES else ""
 
 
@@ -268,19 +254,19 @@ def may(context: Context, verb: str, obj: Any = None) -> bool:
 
 @register.simple_tag
 def challenge_warnings(profile: EnrollmentProfile) -> list[tuple[str, str]]:
-    """What to warn of wherever a profile is shown, as (tone, sentence)."""
+    """Warnings about a profile's challenge, as (tone, sentence)."""
     return warnings_of(profile, now=timezone.now())
 
 
 @register.simple_tag
 def challenge_locks(profile: EnrollmentProfile) -> list[FailedChallenges]:
-    """From where challenges are not checked now at a profile."""
+    """The networks whose challenges are not checked at a profile now."""
     return locks_of(profile, now=timezone.now())
 
 
 @register.filter
 def bound_to(challenge: ChallengePassword) -> Sequence[str]:
-    """What a one-time challenge is bound to, as phrases."""
+    """The binding of a one-time challenge, as phrases."""
     return challenge.phrases()
 
 
@@ -295,9 +281,7 @@ def role_names(context: Context) -> str:
 
 @register.simple_tag
 def demo_command() -> str:
-    """Return the command by which a throw-away device enrolls at this portal, with the data folder
-    that it needs.
-    """
+    """Return the command that enrolls a throw-away device at this portal, with its data folder."""
     folder: str = settings.PORTAL_DATA_OPTION
     return f"./portal demo{folder}"
 
@@ -311,7 +295,7 @@ def portal_version() -> str:
 
 @register.simple_tag(takes_context=True)
 def signing(context: Context) -> SigningHealth | None:
-    """Whether approved requests get signed; None for who may not see requests."""
+    """Whether approved requests get signed; None for people who may not see requests."""
     return signing_health(timezone.now()) if can(_user(context), Verb.REQUEST_VIEW) else None
 
 
