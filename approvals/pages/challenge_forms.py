@@ -1,4 +1,4 @@
-"""What is typed on the pages of challenges: filters over them, a new one, a list, a rotation."""
+"""Forms of the challenge pages: filters, a new challenge, a list, a rotation."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -32,8 +32,9 @@ MAX_ON_PAGE: Final = 100
 def challenges_of(
     request: HttpRequest, verb: Verb = Verb.CHALLENGE_VIEW
 ) -> QuerySet[ChallengePassword]:
-    """Return the one-time challenges the person of this page may do `verb` to; without their keyed
-    hashes.
+    """Return the one-time challenges to which the person of this page may do `verb`.
+
+    Their keyed hashes are not loaded.
     """
     rows = ChallengePassword.objects.filter(
         within(request.user, verb, "profile__department_id")
@@ -44,7 +45,7 @@ def challenges_of(
 
 
 class ChallengeFilter(PeriodFilter):
-    """The filters over one-time challenges, kept in the address."""
+    """Filters over one-time challenges, kept in the address."""
 
     moment_field = "created_at"
 
@@ -69,10 +70,10 @@ class ChallengeFilter(PeriodFilter):
     def matching(
         self, rows: QuerySet[ChallengePassword], name: str, value: str
     ) -> QuerySet[ChallengePassword]:
-        wanted = Q(subject=value.strip())
+        condition = Q(subject=value.strip())
         with suppress(ValueError):
-            wanted |= Q(pk=UUID(value.strip()))
-        return rows.filter(wanted)
+            condition |= Q(pk=UUID(value.strip()))
+        return rows.filter(condition)
 
     def in_state(
         self, rows: QuerySet[ChallengePassword], name: str, value: str
@@ -98,10 +99,10 @@ class ChallengeFilter(PeriodFilter):
 
 
 class LifetimeField(forms.CharField):
-    """A time like `1h`."""
+    """A duration such as `1h`."""
 
     def clean(self, value: Any) -> timedelta:
-        """Return the duration; a text that is none is named."""
+        """Return the duration; an invalid text is named."""
         try:
             return read_lifetime(super().clean(value))
         except ChallengeInvalid as error:
@@ -109,7 +110,7 @@ class LifetimeField(forms.CharField):
 
 
 class WordsField(forms.CharField):
-    """Several values apart by blanks or lines."""
+    """Several values separated by blanks or lines."""
 
     widget = forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
 
@@ -141,7 +142,7 @@ class ChallengeForm(forms.Form):
     count = forms.IntegerField(initial=1, min_value=1, max_value=MAX_ON_PAGE)
 
     def order(self, profile: EnrollmentProfile) -> ChallengeOrder:
-        """Return the order of a form that is valid."""
+        """Return the order of a valid form."""
         return ChallengeOrder(profile, origin=ChallengeOrigin.PAGE, **self.cleaned_data)
 
 
@@ -163,7 +164,7 @@ class ListForm(forms.Form):
 
 
 class RotationForm(forms.Form):
-    """A new static challenge, and how long the one before it is taken."""
+    """A new static challenge, and the overlap with the old one."""
 
     text = forms.CharField(
         required=False,
@@ -183,6 +184,6 @@ class RotationForm(forms.Form):
     )
 
     def overlap_span(self) -> timedelta:
-        """Return the overlap of a form that is valid."""
+        """Return the overlap of a valid form."""
         chosen = self.cleaned_data["overlap"]
         return timedelta(0) if chosen == "0" else read_lifetime(chosen)

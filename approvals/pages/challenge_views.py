@@ -1,6 +1,4 @@
-"""The pages of one-time challenges: all of them, one with its family tree, new ones, lists of
-them.
-"""
+"""The pages of one-time challenges: the list, one with its history, new ones, uploaded lists."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -31,7 +29,7 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 @require_safe
 @requires(Verb.CHALLENGE_VIEW)
 def challenge_list(request: HttpRequest) -> HttpResponse:
-    """Every one-time challenge that was ever made."""
+    """All one-time challenges."""
     now = timezone.now()
     filters = ChallengeFilter(request.GET, challenges_of(request), request=request, now=now)
     page = paginate(filters.qs, request.GET)
@@ -44,14 +42,14 @@ def challenge_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.CHALLENGE_VIEW)
 def challenge(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
-    """One challenge: who made it, for what, and everything that came of it."""
-    found = get_object_or_404(challenges_of(request), pk=challenge_id)
+    """One challenge: its author, its purpose, and everything that followed."""
+    row = get_object_or_404(challenges_of(request), pk=challenge_id)
     context = {
-        "challenge": found,
-        "state": found.state_at(timezone.now()),
-        "moments": moments_about("challenge", found.pk),
-        "decisions": found.redeemed_by.decisions.select_related("officer").order_by("pk")
-        if found.redeemed_by
+        "challenge": row,
+        "state": row.state_at(timezone.now()),
+        "moments": moments_about("challenge", row.pk),
+        "decisions": row.redeemed_by.decisions.select_related("officer").order_by("pk")
+        if row.redeemed_by
         else [],
     }
     return render(request, "approvals/challenges/challenge.html", context)
@@ -60,7 +58,7 @@ def challenge(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
 @require_POST
 @requires(Verb.CHALLENGE_CREATE)
 def withdraw(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
-    """Take a challenge back before it is used."""
+    """Withdraw a challenge before it is used."""
     get_object_or_404(challenges_of(request, Verb.CHALLENGE_CREATE), pk=challenge_id)
     try:
         onetime.withdraw_challenge(
@@ -78,7 +76,7 @@ def withdraw(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
 @require_http_methods(_ASK)
 @requires(Verb.CHALLENGE_CREATE)
 def create(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ask for what a challenge is to be bound to; then show it, once, on the page that answers."""
+    """Ask for the binding of a challenge; then show it, once, on the page that answers."""
     profile = profile_for(request, slug, Verb.CHALLENGE_CREATE)
     groups = DeviceGroup.objects.filter(
         within(request.user, Verb.PROFILE_VIEW, "department_id")
@@ -89,7 +87,7 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
         return render(request, "approvals/challenges/new.html", context)
     if form.is_valid():
         try:
-            made = onetime.create_challenges(
+            created = onetime.create_challenges(
                 form.order(profile),
                 principal=principal_of(request),
                 now=timezone.now(),
@@ -104,7 +102,7 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(_ASK)
 @requires(Verb.CHALLENGE_CREATE)
 def create_list(request: HttpRequest, slug: str) -> HttpResponse:
-    """Take a CSV list; answer with the list of challenges as a download, which can be had once."""
+    """Accept a CSV list; answer with the list of challenges as a download, available once."""
     profile = profile_for(request, slug, Verb.CHALLENGE_CREATE)
     form = ListForm(request.POST, request.FILES) if request.method == "POST" else ListForm()
     faults: tuple[str, ...] = ()
@@ -130,7 +128,7 @@ def create_list(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def shown_once(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    """Answer with a page that holds a secret: no browser and no proxy keeps it."""
+    """Answer with a page that holds a secret: no browser and no proxy stores it."""
     answer = render(request, template, context)
     for name, value in _NO_STORE.items():
         answer[name] = value
@@ -138,7 +136,7 @@ def shown_once(request: HttpRequest, template: str, context: dict[str, Any]) -> 
 
 
 def profile_for(request: HttpRequest, slug: str, verb: Verb) -> EnrollmentProfile:
-    """Return the profile of a page, 404 where the person may not do `verb` there."""
+    """Return the profile of a page; 404 if the person may not do `verb` there."""
     mine = EnrollmentProfile.objects.filter(within(request.user, verb, "department_id"))
     return get_object_or_404(mine.select_related("ca", "department"), slug=slug)
 

@@ -1,4 +1,4 @@
-"""What officers type on the pages of requests: one decision, a verdict on many, a revocation."""
+"""Forms of officers: one decision, a verdict on many requests, a revocation."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ REASON_OF_NO_REJECTION: Final = (
 
 
 class DecisionForm(forms.Form):
-    """One decision: what was seen, and the words that go with it."""
+    """One decision: the digest of the page, and a comment."""
 
     view_sha256 = forms.CharField(widget=forms.HiddenInput, min_length=64, max_length=64)
     comment = forms.CharField(
@@ -30,24 +30,24 @@ class DecisionForm(forms.Form):
 
 
 class CommentForm(forms.Form):
-    """Words alone."""
+    """A comment alone."""
 
     comment = forms.CharField(required=False, strip=True, max_length=1000)
 
 
 class ReopenForm(CommentForm):
-    """What was seen of a request, and why it is opened again."""
+    """The digest of the page, and the reason for reopening the request."""
 
     view_sha256 = forms.CharField(required=False, empty_value=None, max_length=64)
 
 
 class RowsField(forms.Field):
-    """Rows that were ticked, each as `request:digest of what was shown`."""
+    """Ticked rows, each as `request:digest of the row`."""
 
     widget = forms.SelectMultiple
 
     def to_python(self, value: Sequence[str] | None) -> list[tuple[UUID, str]]:
-        """Return pairs; ValidationError for anything that no page of ours sends."""
+        """Return pairs. Raises ValidationError for anything that the portal's pages do not send."""
         rows = list(value or ())
         if len(rows) > MAX_ROWS:
             raise forms.ValidationError(f"{len(rows)} rows: at most {MAX_ROWS} at once")
@@ -60,9 +60,9 @@ class RowsField(forms.Field):
 
 
 class BulkForm(forms.Form):
-    """One verdict for the ticked rows: a comment belongs to an approval, a reason to a rejection.
+    """One verdict on the ticked rows: a comment belongs to an approval, a reason to a rejection.
 
-    The form's first button has no verdict: a browser takes it for Enter in any field, and nothing
+    The form's first button has no verdict: a browser presses it on Enter in any field, and nothing
     is decided.
     """
 
@@ -84,15 +84,15 @@ class BulkForm(forms.Form):
         return data
 
     def words(self) -> str:
-        """Return the text that goes with the verdict of a valid form."""
+        """Return the text that belongs to the verdict of a valid form."""
         data = self.cleaned_data
         return str(data["comment"] if data["verdict"] == Verdict.APPROVE else data["reason"])
 
 
 class RevocationForm(forms.Form):
-    """Why a certificate is revoked.
+    """The reason of a revocation.
 
-    No reason is chosen beforehand: that is the second look before the click.
+    No reason is preselected: choosing it is the second look before the click.
     """
 
     reason = forms.ChoiceField(choices=[("", "choose one"), *RevocationReason.choices])
@@ -102,9 +102,7 @@ class RevocationForm(forms.Form):
     successors = forms.BooleanField(required=False)
 
     def clean(self) -> dict[str, Any]:
-        """Successors go with a compromised key only: for no other reason are they in the wrong
-        hands.
-        """
+        """Successors go with a compromised key only: no other reason affects them."""
         data = super().clean() or {}
         if data.get("successors") and data.get("reason") not in (
             None,

@@ -1,6 +1,4 @@
-"""The pages of expected devices: the groups, one group with who called and who never did, lists in
-and out.
-"""
+"""The pages of expected devices: groups, one group with its devices, lists in and out."""
 
 from typing import Any
 
@@ -56,7 +54,7 @@ class DevicesForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires(Verb.PROFILE_VIEW)
 def groups(request: HttpRequest) -> HttpResponse:
-    """Every device group; administrators make new ones."""
+    """All device groups; administrators create new ones."""
     form = GroupForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -78,7 +76,7 @@ def groups(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def group(request: HttpRequest, group_slug: str) -> HttpResponse:
-    """One group: its devices, those that called and those that never did."""
+    """One group: its devices, those that enrolled and those that never did."""
     return _page(request, get_object_or_404(_groups(request), slug=group_slug), ())
 
 
@@ -87,21 +85,21 @@ def group(request: HttpRequest, group_slug: str) -> HttpResponse:
 @requires(Verb.PROFILE_MANAGE)
 def add(request: HttpRequest, group_slug: str) -> HttpResponse:
     """Add the devices of a CSV list."""
-    found = get_object_or_404(_groups(request, Verb.PROFILE_MANAGE), slug=group_slug)
+    device_group = get_object_or_404(_groups(request, Verb.PROFILE_MANAGE), slug=group_slug)
     form = DevicesForm(request.POST, request.FILES)
     if not form.is_valid():
         return _page(
-            request, found, [str(text) for errors in form.errors.values() for text in errors]
+            request, device_group, [str(text) for errors in form.errors.values() for text in errors]
         )
     try:
         added = device_groups.add_devices(
-            found,
+            device_group,
             form.cleaned_data["file"],
             principal=principal_of(request),
             now=timezone.now(),
         )
     except ListInvalid as error:
-        return _page(request, found, error.faults)
+        return _page(request, device_group, error.faults)
     messages.success(request, f"{added} new devices are expected.")
     return redirect("device_group", group_slug=group_slug)
 
@@ -110,10 +108,12 @@ def add(request: HttpRequest, group_slug: str) -> HttpResponse:
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def silent(request: HttpRequest, group_slug: str) -> HttpResponse:
-    """Who never called, as CSV."""
-    found = get_object_or_404(_groups(request), slug=group_slug)
-    headers = {"Content-Disposition": f'attachment; filename="never-called-{found.slug}.csv"'}
-    content = device_groups.write_silent(found)
+    """The devices that never enrolled, as CSV."""
+    device_group = get_object_or_404(_groups(request), slug=group_slug)
+    headers = {
+        "Content-Disposition": f'attachment; filename="never-called-{device_group.slug}.csv"'
+    }
+    content = device_groups.write_silent(device_group)
     return HttpResponse(content, content_type="text/csv; charset=utf-8", headers=headers)
 
 
@@ -123,32 +123,32 @@ def _groups(request: HttpRequest, verb: Verb = Verb.PROFILE_VIEW) -> QuerySet[De
     )
 
 
-def _page(request: HttpRequest, found: DeviceGroup, faults: Any) -> HttpResponse:
-    state, wanted = (
+def _page(request: HttpRequest, device_group: DeviceGroup, faults: Any) -> HttpResponse:
+    state, query = (
         request.GET.get("state", ""),
         request.GET.get("q", "").replace("\0", "").strip().lower(),
     )
-    devices = ExpectedDevice.objects.filter(group=found).select_related("used_by__certificate")
+    devices = ExpectedDevice.objects.filter(group=device_group).select_related(
+        "used_by__certificate"
+    )
     rows = (
         devices.filter(used_at__isnull=state == "silent")
         if state in ("silent", "called")
         else devices
     )
-    if wanted:
+    if query:
         rows = rows.filter(
-            Q(serial_number=wanted)
-            | Q(name=wanted)
-            | Q(mac=wanted.replace(":", "").replace("-", ""))
+            Q(serial_number=query) | Q(name=query) | Q(mac=query.replace(":", "").replace("-", ""))
         )
     context = {
-        "group": found,
+        "group": device_group,
         "faults": faults,
         "state": state,
-        "q": wanted,
+        "q": query,
         "page": paginate(rows, request.GET),
         "expected": count(devices),
         "silent": count(devices.filter(used_at__isnull=True)),
-        "profiles": found.profiles.order_by("slug"),
+        "profiles": device_group.profiles.order_by("slug"),
         "columns": device_groups.COLUMNS,
     }
     return render(request, "approvals/devices/group.html", context, status=422 if faults else 200)

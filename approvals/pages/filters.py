@@ -1,4 +1,4 @@
-"""Filters over requests that are kept in the address, and the profiles a person may see."""
+"""Filters over requests, kept in the address, and the profiles a person may see."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ def profiles_of(request: HttpRequest | None) -> QuerySet[EnrollmentProfile]:
 
 
 class PeriodFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """Filters that know the time: `moment_field` names the row's time, whose key is never older."""
+    """Filters by time: `moment_field` is the time of a row, whose key is never older."""
 
     moment_field = ""
 
@@ -95,7 +95,7 @@ class RequestFilter(PeriodFilter):
     def matching(
         self, rows: QuerySet[EnrollmentRequest], name: str, value: str
     ) -> QuerySet[EnrollmentRequest]:
-        """Words that begin so, and the number of a refusal that is about the request."""
+        """Rows with words that begin with the text, or with its refusal number."""
         matches = search(rows, RequestTerm, "request_id", value)
         refused = requests_with(number_in(value))
         return matches | rows.filter(pk__in=refused) if refused else matches
@@ -103,7 +103,7 @@ class RequestFilter(PeriodFilter):
     def in_state(
         self, rows: QuerySet[EnrollmentRequest], name: str, value: str
     ) -> QuerySet[EnrollmentRequest]:
-        """`open` are all states in which something is still to happen."""
+        """`open` stands for all states with a next step."""
         return (
             rows.filter(state__in=sorted(OPEN_STATES))
             if value == "open"
@@ -120,9 +120,7 @@ class RequestFilter(PeriodFilter):
 
 
 class QueueFilter(RequestFilter):
-    """The officers' queue: the same filters, and what waits for a decision where no state is
-    chosen.
-    """
+    """The officers' queue: the same filters; by default requests that wait for a decision."""
 
     state = django_filters.ChoiceFilter(
         choices=[
@@ -147,7 +145,7 @@ class QueueFilter(RequestFilter):
     def unchanged(
         self, rows: QuerySet[EnrollmentRequest], name: str, value: str
     ) -> QuerySet[EnrollmentRequest]:
-        """The order is the page's business."""
+        """The page sets the order."""
         return rows
 
     @property

@@ -1,4 +1,4 @@
-"""What an administrator types to make an NDES account."""
+"""The form of an NDES account."""
 
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,7 @@ class NdesAccountForm(forms.Form):
         )
 
     def order(self) -> NdesAccountOrder:
-        """Return what was typed."""
+        """Return the order in the form."""
         data = self.cleaned_data
         return NdesAccountOrder(
             name=data["name"],

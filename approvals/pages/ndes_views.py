@@ -1,4 +1,4 @@
-"""The page of NDES accounts: administrators make them, give them new passwords, disable them."""
+"""The page of NDES accounts: administrators create, disable, and give new passwords."""
 
 from uuid import UUID
 
@@ -29,9 +29,7 @@ from database.encryption import Secret
 @require_http_methods(["GET", "HEAD", "POST"])
 @requires(Verb.PROFILE_MANAGE)
 def ndes_accounts(request: HttpRequest) -> HttpResponse:
-    """Every account of the profiles one manages; a new one is shown with its password, this
-    once.
-    """
+    """All accounts of the managed profiles; a new one is shown with its password, once."""
     form = NdesAccountForm(request.POST if request.method == "POST" else None, request=request)
     if not form.is_bound:
         return _page(request, form)
@@ -44,7 +42,7 @@ def ndes_accounts(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return _page(
-                request, NdesAccountForm(request=request), made=(account, secret), status=201
+                request, NdesAccountForm(request=request), new=(account, secret), status=201
             )
     return _page(request, form, status=422)
 
@@ -53,20 +51,20 @@ def ndes_accounts(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def ndes_password(request: HttpRequest, account_id: UUID) -> HttpResponse:
-    """Give an account a new password and show it, this once."""
+    """Give an account a new password and show it, once."""
     account = get_object_or_404(_mine(request), pk=account_id)
     try:
         secret = replace_password(account, principal=principal_of(request), now=timezone.now())
     except NdesAccountInvalid as error:
         messages.error(request, str(error))
         return redirect("ndes_accounts")
-    return _page(request, NdesAccountForm(request=request), made=(account, secret))
+    return _page(request, NdesAccountForm(request=request), new=(account, secret))
 
 
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def ndes_disable(request: HttpRequest, account_id: UUID) -> HttpResponse:
-    """Take an account its right."""
+    """Disable an account."""
     account = get_object_or_404(_mine(request), pk=account_id)
     if disable_ndes_account(account, principal=principal_of(request), now=timezone.now()):
         messages.success(request, f"{account.name} is disabled: it gets no challenge any more.")
@@ -77,7 +75,7 @@ def _page(
     request: HttpRequest,
     form: NdesAccountForm,
     *,
-    made: tuple[NdesAccount, Secret] | None = None,
+    new: tuple[NdesAccount, Secret] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     now = timezone.now()
@@ -95,8 +93,8 @@ def _page(
             F("disabled_at").asc(nulls_first=True), "name"
         ),
         "form": form,
-        "made": made[0] if made else None,
-        "password": made[1].reveal() if made else "",
+        "made": new[0] if new else None,
+        "password": new[1].reveal() if new else "",
         "address": f"{settings.PORTAL_PUBLIC_URL}/certsrv/mscep_admin/",
         "public_url": settings.PORTAL_PUBLIC_URL,
     }

@@ -1,4 +1,4 @@
-"""Pages that refresh themselves: a fragment with a validator, and 304 while nothing has changed."""
+"""Self-refreshing pages: a fragment with a validator, and 304 while nothing has changed."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -11,10 +11,9 @@ from django.template.loader import render_to_string
 def live(
     request: HttpRequest, template: str, context: Mapping[str, Any], *, every: int
 ) -> HttpResponse:
-    """Return `template` as out-of-band swaps together with the poller that asks again after `every`
-    seconds.
+    """Return `template` as out-of-band swaps, with a poller that asks again after `every` seconds.
 
-    The poller sends the validator of what it has (RFC 9110 §13.1.2); an unchanged page costs the
+    The poller sends the validator of its content (RFC 9110 §13.1.2); an unchanged page costs the
     browser nothing, and nothing on it moves.
     """
     fragment = render_to_string(template, dict(context), request=request)

@@ -1,6 +1,4 @@
-"""The page of enrollment profiles: where a device asks, under which rules, and whether it is
-answered.
-"""
+"""The page of enrollment profiles: their addresses, rules and states."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -25,15 +23,15 @@ from approvals.validation.services import asked_by
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def profiles(request: HttpRequest) -> HttpResponse:
-    """Every profile one may see, with the address for its devices."""
-    beside = (
+    """All visible profiles, with the address for their devices."""
+    related = (
         "ca",
         "certificate_profile__current",
         "department",
         "validation_service",
         "eligibility",
     )
-    rows = profiles_of(request).select_related(*beside)
+    rows = profiles_of(request).select_related(*related)
     for row in rows:
         row.asked = asked_by(row)  # type: ignore[attr-defined]  # for the template
     return render(
@@ -66,13 +64,13 @@ def resume(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def probe(request: HttpRequest, slug: str) -> HttpResponse:
-    """Let the worker try whom a profile asks; the page shows what came of it."""
+    """Let the worker test a profile's validation service; the page shows the result."""
     try:
         order_service_probe(
             profile=_profile(request, slug), principal=principal_of(request), now=timezone.now()
         )
         messages.success(
-            request, f"Whom {slug} asks is being tested: load the page again in a few seconds."
+            request, f"The service of {slug} is being tested: load the page again in a few seconds."
         )
     except ProfileInvalid as error:
         messages.error(request, str(error))
@@ -83,7 +81,7 @@ def probe(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 @requires(Verb.PROFILE_VIEW)
 def locks(request: HttpRequest, slug: str) -> HttpResponse:
-    """From where challenges are not checked any more at a profile, and until when."""
+    """The networks whose challenges are not checked at a profile, and until when."""
     profile = get_object_or_404(profiles_of(request), slug=slug)
     now = timezone.now()
     alarms = Alarm.objects.filter(profile=profile).order_by("-pk")[:20]

@@ -1,4 +1,4 @@
-"""The queue: what waits, what changed, one verdict on many requests."""
+"""The queue: waiting requests, changes, one verdict on many requests."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -33,14 +33,14 @@ from approvals.rules.states import OPEN_STATES, State
 from ca.x509.text import display_name
 
 _RESULTS: Final = "decision-results"
-#: Seconds between two looks at a page that refreshes itself.
+#: Seconds between two refreshes of a page.
 _QUEUE_EVERY: Final = 3
 
 
 @require_safe
 @requires()
 def home(request: HttpRequest) -> HttpResponse:
-    """Where the work is, by role; a person without a role is told what to do."""
+    """The start page by role; a person without a role is told to ask an administrator."""
     user = person(request)
     for verb, name in (
         (Verb.REQUEST_DECIDE, "queue"),
@@ -56,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def queue(request: HttpRequest) -> HttpResponse:
-    """What waits, with filters that live in the address."""
+    """Waiting requests, with filters kept in the address."""
     filters = _filters(request, request.GET)
     page = paginate(filters.qs, request.GET, newest_first=filters.is_newest_first)
     draft = take_draft(request)
@@ -76,7 +76,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def queue_changes(request: HttpRequest) -> HttpResponse:
-    """What changed since the page was drawn: how many are new, and where the shown rows are now."""
+    """Changes since the page was drawn: the number of new requests, and the states of rows."""
     filters = _filters(request, request.GET)
     fresh = count(filters.qs.filter(pk__gt=_uuid(request.GET.get("top"))))
     shown = [_uuid(key) for key in request.GET.get("shown", "").split(",")[:100] if key]
@@ -92,7 +92,7 @@ def queue_changes(request: HttpRequest) -> HttpResponse:
 
 
 def _draft_of_queue(request: HttpRequest) -> Draft:
-    """What was ticked and typed in the queue, and its address with the filters."""
+    """Return ticks and texts typed in the queue, and its address with the filters."""
     sent = request.POST
     page = f"{reverse('queue')}?{QueryDict(sent.get('back', '')).urlencode()}".rstrip("?")
     words = {name: sent.get(name, "")[:MAX_COMMENT] for name in ("comment", "reason")}
@@ -102,9 +102,9 @@ def _draft_of_queue(request: HttpRequest) -> Draft:
 @require_POST
 @requires(Verb.REQUEST_DECIDE, draft=_draft_of_queue)
 def decide(request: HttpRequest) -> HttpResponse:
-    """One verdict on the ticked rows; the page then shows the result of each.
+    """Apply one verdict to the ticked rows; the page then shows the result of each.
 
-    A refused form keeps ticks and words.
+    A refused form keeps ticks and texts.
     """
     form = BulkForm(request.POST)
     draft = _draft_of_queue(request)
@@ -133,9 +133,7 @@ def _filters(request: HttpRequest, data: QueryDict) -> QueueFilter:
 def _rows(
     request: HttpRequest, page: Page[EnrollmentRequest], ticked: Sequence[str]
 ) -> dict[str, Any]:
-    """The rows with what their ticks say; `ticked` were ticked before, and stay so unless they have
-    changed.
-    """
+    """The rows with the values of their ticks; `ticked` rows stay ticked unless they changed."""
     faults, conflicts = key_faults(page.rows), conflicts_of(page.rows, now=timezone.now())
     for row in page.rows:
         row.key_fault = faults[row.pk]  # type: ignore[attr-defined]  # for the template
@@ -184,10 +182,10 @@ def _shown_results(request: HttpRequest, results: list[DecisionResult]) -> list[
 
 
 def _without_cursor(data: QueryDict, *, keep_cursor: bool = False) -> str:
-    kept = data.copy()
+    parameters = data.copy()
     for name in ("top", "shown", *(() if keep_cursor else ("after", "before"))):
-        kept.pop(name, None)
-    return kept.urlencode()
+        parameters.pop(name, None)
+    return parameters.urlencode()
 
 
 def _uuid(text: str | None) -> UUID:

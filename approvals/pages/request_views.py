@@ -1,4 +1,4 @@
-"""The page of one request, and what an officer does there: approve, reject, reopen, retry."""
+"""The page of one request, and the actions of an officer: approve, reject, reopen, retry."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -56,7 +56,7 @@ _STATUS: Final[dict[type[ApprovalsError], int]] = {
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def request_page(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """Everything there is to judge a request by."""
+    """All facts for judging a request."""
     draft = take_draft(request)
     words = {draft.text("verb"): draft.text("words")} if draft else {}
     return _request_page(request, _visible_request(request, request_id), words=words)
@@ -65,17 +65,15 @@ def request_page(request: HttpRequest, request_id: UUID) -> HttpResponse:
 @require_safe
 @requires(Verb.REQUEST_VIEW)
 def request_live(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """The parts of a request's page that move: state, timeline, and the decision form once it is of
-    no use.
-    """
-    wanted = _visible_request(request, request_id)
-    context = _live_context(request, wanted)
+    """The changing parts of a request's page: state, timeline, and an outdated decision form."""
+    enrollment = _visible_request(request, request_id)
+    context = _live_context(request, enrollment)
     context["is_stale"] = request.GET.get("was") not in (None, context["stage"])
     return live(request, "approvals/requests/live.html", context, every=_pace(wanted))
 
 
 def _draft_of_request(request: HttpRequest, request_id: UUID) -> Draft:
-    """What was typed on the page of a request, and for which verb."""
+    """Return the text typed on the page of a request, and its verb."""
     words = request.POST.get("comment", "")[: decide.MAX_COMMENT]
     return Draft(
         reverse("request", args=[request_id]),
@@ -86,21 +84,21 @@ def _draft_of_request(request: HttpRequest, request_id: UUID) -> Draft:
 @require_POST
 @requires(Verb.REQUEST_DECIDE, draft=_draft_of_request)
 def approve(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """Approve as seen."""
+    """Approve the request if it is still as the page showed it (its digest); else show it again."""
     return _decide_one(request, request_id, decide.approve_request)
 
 
 @require_POST
 @requires(Verb.REQUEST_DECIDE, draft=_draft_of_request)
 def reject(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """Reject with a reason."""
+    """Reject the request with a reason, which its device receives."""
     return _decide_one(request, request_id, decide.reject_request)
 
 
 @require_POST
 @requires(Verb.REQUEST_DECIDE, draft=_draft_of_request)
 def reopen(request: HttpRequest, request_id: UUID) -> HttpResponse:
-    """Put a refused or failed request before the officers again."""
+    """Return a refused or failed request to the officers."""
     form = ReopenForm(request.POST)
     chosen = form.cleaned_data if form.is_valid() else {"comment": "", "view_sha256": ""}
     step = partial(decide.reopen_request, **chosen)
@@ -117,12 +115,12 @@ def retry(request: HttpRequest, request_id: UUID) -> HttpResponse:
 def _decide_one(
     request: HttpRequest, request_id: UUID, use_case: Callable[..., Decision]
 ) -> HttpResponse:
-    wanted = _visible_request(request, request_id, Verb.REQUEST_DECIDE)
+    enrollment = _visible_request(request, request_id, Verb.REQUEST_DECIDE)
     form = DecisionForm(request.POST)
     typed = _draft_of_request(request, request_id)
     words = {typed.text("verb"): typed.text("words")}
     if not form.is_valid():
-        return _request_page(request, wanted, form, words=words, status=422)
+        return _request_page(request, enrollment, form, words=words, status=422)
     data = form.cleaned_data
     try:
         decision = use_case(
@@ -130,9 +128,9 @@ def _decide_one(
         )
     except ApprovalsError as error:
         form.add_error(None, str(error))
-        wanted = _visible_request(request, request_id)
+        enrollment = _visible_request(request, request_id)
         return _request_page(
-            request, wanted, form, words=words, status=_STATUS.get(type(error), 422)
+            request, enrollment, form, words=words, status=_STATUS.get(type(error), 422)
         )
     messages.success(request, _what_was_done(decision))
     return redirect("request", request_id=request_id)
@@ -165,46 +163,46 @@ def _step(
 
 def _request_page(
     request: HttpRequest,
-    wanted: EnrollmentRequest,
+    enrollment: EnrollmentRequest,
     form: DecisionForm | None = None,
     *,
     words: Mapping[str, str],
     status: int = 200,
 ) -> HttpResponse:
-    """The page; `words` are texts that were typed already, by verb."""
-    context = _live_context(request, wanted) | {
-        "review": review_of(wanted, person(request)),
+    """Return the page; `words` are typed texts, by verb."""
+    context = _live_context(request, enrollment) | {
+        "review": review_of(enrollment, person(request)),
         "form": form or DecisionForm(),
         "words": words,
-        "every": _pace(wanted),
+        "every": _pace(enrollment),
     }
     user = person(request)
     waiting = requests_of(user, Verb.REQUEST_DECIDE).filter(state=State.PENDING)
     context["next"] = (
-        waiting.filter(pk__lt=wanted.pk).order_by("-pk").values_list("pk", flat=True).first()
+        waiting.filter(pk__lt=enrollment.pk).order_by("-pk").values_list("pk", flat=True).first()
     )
     context["previous"] = (
-        waiting.filter(pk__gt=wanted.pk).order_by("pk").values_list("pk", flat=True).first()
+        waiting.filter(pk__gt=enrollment.pk).order_by("pk").values_list("pk", flat=True).first()
     )
     return render(request, "approvals/requests/request.html", context, status=status)
 
 
-def _live_context(request: HttpRequest, wanted: EnrollmentRequest) -> dict[str, Any]:
-    challenge = getattr(wanted, "challenge_password", None)
-    wanted.key_fault = key_fault(wanted) if wanted.state in OPEN_STATES else ""  # type: ignore[attr-defined]  # for the template
-    wanted.conflicts = conflicts_of([wanted], now=timezone.now()).get(wanted.pk, ())  # type: ignore[attr-defined]  # as above
+def _live_context(request: HttpRequest, enrollment: EnrollmentRequest) -> dict[str, Any]:
+    challenge = getattr(enrollment, "challenge_password", None)
+    enrollment.key_fault = key_fault(enrollment) if enrollment.state in OPEN_STATES else ""  # type: ignore[attr-defined]  # for the template
+    enrollment.conflicts = conflicts_of([enrollment], now=timezone.now()).get(enrollment.pk, ())  # type: ignore[attr-defined]  # as above
     is_own = challenge is not None and challenge.created_by_id == person(request).pk
     return {
-        "wanted": wanted,
+        "wanted": enrollment,
         "challenge": challenge,
         "own_challenge": decide.OWN_CHALLENGE if is_own else "",
-        "decisions": wanted.decisions.select_related("officer").order_by("pk"),
-        "moments": timeline_of(wanted),
-        "polls": getattr(wanted, "polls", None),
-        "votes": votes_on([wanted], person(request)).get(wanted.pk),
-        "stage": "-".join(filter(None, (wanted.state, state_of(wanted)))),
-        "unvalidated": missing_validation(wanted),
-        "unopenable": closed_for_good(wanted),
+        "decisions": enrollment.decisions.select_related("officer").order_by("pk"),
+        "moments": timeline_of(enrollment),
+        "polls": getattr(enrollment, "polls", None),
+        "votes": votes_on([enrollment], person(request)).get(enrollment.pk),
+        "stage": "-".join(filter(None, (enrollment.state, state_of(enrollment)))),
+        "unvalidated": missing_validation(enrollment),
+        "unopenable": closed_for_good(enrollment),
     }
 
 
@@ -212,7 +210,7 @@ def _visible_request(
     request: HttpRequest, request_id: UUID, verb: Verb = Verb.REQUEST_VIEW
 ) -> EnrollmentRequest:
     rows = requests_of(person(request), verb, with_self_tests=True).defer(None)
-    beside = (
+    related = (
         "profile__department",
         "profile__ca",
         "profile_version__profile",
@@ -223,11 +221,11 @@ def _visible_request(
         "challenge_password",
         "validation",
     )
-    return get_object_or_404(rows.select_related(*beside), pk=request_id)
+    return get_object_or_404(rows.select_related(*related), pk=request_id)
 
 
-def _pace(wanted: EnrollmentRequest) -> int:
-    """Seconds until the page looks again: soon while a worker is at it, seldom once it is over."""
-    if wanted.state in (State.APPROVED, State.ISSUING):
+def _pace(enrollment: EnrollmentRequest) -> int:
+    """Return the seconds until the page refreshes: few while a worker is at it, many at the end."""
+    if enrollment.state in (State.APPROVED, State.ISSUING):
         return 1
-    return 3 if wanted.state in OPEN_STATES else 15
+    return 3 if enrollment.state in OPEN_STATES else 15

@@ -1,6 +1,4 @@
-"""The page on which an officer revokes a certificate or puts it on hold, and the way back from
-hold.
-"""
+"""The page on which an officer revokes a certificate or puts it on hold, or releases it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -59,7 +57,7 @@ def revoke(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
 @require_POST
 @requires(Verb.CERTIFICATE_REVOKE)
 def release(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
-    """Make a certificate on hold good again."""
+    """Release a certificate from hold."""
     _certificate(request, certificate_id)
     form = CommentForm(request.POST)
     comment = form.cleaned_data["comment"] if form.is_valid() else ""

@@ -1,6 +1,4 @@
-"""What is typed for a device's configuration: its names, and for how long a challenge is to
-live.
-"""
+"""The forms of a device configuration: its names, and the lifetime of a challenge."""
 
 from typing import Any, Final
 
@@ -14,9 +12,7 @@ _LIFETIME_CHOICES: Final = [("1h", "an hour"), ("1d", "a day"), ("7d", "a week")
 
 
 class NamesForm(forms.Form):
-    """The names of one device, checked by the profile's rules; `names` are placeholders where
-    nothing was typed.
-    """
+    """The names of one device, checked by the profile's rules; by default placeholders."""
 
     cn = forms.CharField(required=False, max_length=64, label="Common name")
     o = forms.CharField(required=False, max_length=64, label="Organization")
@@ -38,7 +34,7 @@ class NamesForm(forms.Form):
             }
 
     def clean(self) -> dict[str, Any]:
-        """Let the profile judge the names."""
+        """Let the profile check the names."""
         data = super().clean() or {}
         try:
             self.names = check_wanted(self._profile, self.wanted)
@@ -48,19 +44,19 @@ class NamesForm(forms.Form):
 
     @property
     def typed(self) -> dict[str, str]:
-        """The fields as they were typed, for the addresses of the other clients."""
+        """The fields as typed, for the addresses of the other clients."""
         return {name: str(self.data.get(name, "")) for name in ("cn", "o", "san")}
 
     @property
     def wanted(self) -> WantedNames:
-        """What was typed."""
+        """Return the typed names."""
         data = self.cleaned_data
         sans = data.get("san", "").replace(",", " ").split()
         return WantedNames(data.get("cn", ""), data.get("o", ""), tuple(sans))
 
 
 class ChallengeForm(NamesForm):
-    """The same names once more, with the life of the challenge."""
+    """The same names, with the lifetime of the challenge."""
 
     lifetime = forms.ChoiceField(choices=_LIFETIME_CHOICES, label="Challenge valid for")
 

@@ -1,6 +1,4 @@
-"""The pages *Set up devices*: what to paste into a device, with a fresh challenge where one is
-wished.
-"""
+"""The pages *Set up devices*: the text to paste into a device, or with a fresh challenge."""
 
 from typing import Any
 
@@ -54,7 +52,7 @@ def working_clients(request: HttpRequest) -> HttpResponse:
 @require_POST
 @requires(Verb.CHALLENGE_CREATE)
 def device_setup_challenge(request: HttpRequest, slug: str, client: str) -> HttpResponse:
-    """The steps with a challenge made now; they are shown in this answer and nowhere else."""
+    """The steps with a new challenge, shown only in this answer."""
     profile, chosen = _profile(request, slug, Verb.CHALLENGE_CREATE), _client(client)
     form = ChallengeForm(request.POST, profile=profile)
     try:
@@ -81,7 +79,7 @@ def mobileconfig(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @requires(Verb.CHALLENGE_CREATE)
 def mobileconfig_challenge(request: HttpRequest, slug: str) -> HttpResponse:
-    """Apple's configuration profile with a challenge made now."""
+    """Apple's configuration profile with a new challenge."""
     profile = _profile(request, slug, Verb.CHALLENGE_CREATE)
     form = ChallengeForm(request.POST, profile=profile)
     try:

@@ -1,6 +1,4 @@
-"""The page of a profile's static challenge: who set it, its age and uses; rotating, revealing,
-ending an overlap.
-"""
+"""The page of a static challenge: author, age and uses; rotate, reveal, end an overlap."""
 
 import base64
 import secrets
@@ -31,7 +29,7 @@ from approvals.rules.errors import ApprovalsError
 @require_safe
 @requires(Verb.CHALLENGE_VIEW)
 def static_page(request: HttpRequest, slug: str) -> HttpResponse:
-    """Every static challenge the profile ever had."""
+    """All static challenges of the profile, past and present."""
     return _page(request, profile_for(request, slug, Verb.CHALLENGE_VIEW), RotationForm())
 
 
@@ -40,16 +38,16 @@ def static_page(request: HttpRequest, slug: str) -> HttpResponse:
 @requires(Verb.CHALLENGE_VIEW)
 def static_challenge(request: HttpRequest, static_id: UUID) -> HttpResponse:
     """One static challenge, and every request it opened."""
-    found = _found(request, static_id, Verb.CHALLENGE_VIEW)
-    uses = StaticUse.objects.filter(challenge=found).select_related("request__certificate")
+    row = _static_row(request, static_id, Verb.CHALLENGE_VIEW)
+    uses = StaticUse.objects.filter(challenge=row).select_related("request__certificate")
     context = {
-        "challenge": found,
-        "profile": found.profile,
-        "is_taken": found.is_taken_at(timezone.now()),
-        "is_old": is_old(found, now=timezone.now()),
+        "challenge": row,
+        "profile": row.profile,
+        "is_taken": row.is_taken_at(timezone.now()),
+        "is_old": is_old(row, now=timezone.now()),
         "uses": count(uses),
         "page": paginate(uses, request.GET),
-        "moments": moments_about("challenge", found.pk),
+        "moments": moments_about("challenge", row.pk),
     }
     return render(request, "approvals/challenges/static_challenge.html", context)
 
@@ -58,9 +56,7 @@ def static_challenge(request: HttpRequest, static_id: UUID) -> HttpResponse:
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def rotate(request: HttpRequest, slug: str) -> HttpResponse:
-    """Set a static challenge, typed in or made here; one made here is shown on the page that
-    answers, once.
-    """
+    """Set a typed or generated static challenge; a generated one is shown on the answer, once."""
     profile, form = profile_for(request, slug, Verb.PROFILE_MANAGE), RotationForm(request.POST)
     if not form.is_valid():
         return _page(request, profile, form, status=422)
@@ -85,29 +81,29 @@ def rotate(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 @requires(Verb.CHALLENGE_REVEAL)
 def reveal(request: HttpRequest, static_id: UUID) -> HttpResponse:
-    """Show the clear text on the page that answers, and write down who saw it."""
-    found = _found(request, static_id, Verb.CHALLENGE_REVEAL)
+    """Show the clear text on the page that answers, and record who saw it."""
+    row = _static_row(request, static_id, Verb.CHALLENGE_REVEAL)
     try:
         secret = reveal_static(
             challenge_id=static_id, principal=principal_of(request), now=timezone.now()
         )
     except ApprovalsError as error:
         messages.error(request, str(error))
-        return redirect("static_page", slug=found.profile.slug)
-    return _once(request, found.profile, secret.reveal())
+        return redirect("static_page", slug=row.profile.slug)
+    return _once(request, row.profile, secret.reveal())
 
 
 @require_POST
 @requires(Verb.PROFILE_MANAGE)
 def end(request: HttpRequest, static_id: UUID) -> HttpResponse:
-    """Let an old static challenge open nothing any more, before its overlap is over."""
-    found = _found(request, static_id, Verb.PROFILE_MANAGE)
+    """End the overlap of an old static challenge early."""
+    row = _static_row(request, static_id, Verb.PROFILE_MANAGE)
     try:
         end_overlap(challenge_id=static_id, principal=principal_of(request), now=timezone.now())
         messages.success(request, "Ended: only the current static challenge is taken.")
     except ApprovalsError as error:
         messages.error(request, str(error))
-    return redirect("static_page", slug=found.profile.slug)
+    return redirect("static_page", slug=row.profile.slug)
 
 
 def _page(
@@ -134,6 +130,6 @@ def _once(request: HttpRequest, profile: EnrollmentProfile, text: str) -> HttpRe
     )
 
 
-def _found(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
+def _static_row(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
     mine = StaticChallenge.objects.filter(within(request.user, verb, "profile__department_id"))
     return get_object_or_404(mine.select_related("profile__department", "created_by"), pk=static_id)
