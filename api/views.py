@@ -73,7 +73,7 @@ class ChallengesView(Door):
         caller = Caller(token, principal_of_token(token, address=client_address(request)), key)
         wanted = order.order(_profile(request, order), _group(request, order))
         ordered = order_challenges(wanted, caller=caller, now=now)
-        made = [
+        documents = [
             challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges
         ]
         headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}

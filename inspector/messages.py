@@ -187,7 +187,7 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
     if known is None:
         return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
-    return Section("Envelope", tuple(rows), *_addressee([key for key in found if key]))
+    return Section("Envelope", tuple(rows), *_addressee([key for key in keys if key]))
 
 
 def _addressee(ours: list[KnownKey]) -> tuple[str, Tone]:

@@ -77,12 +77,12 @@ def start(request: HttpRequest) -> HttpResponse:
     principal = principal_of(request)
     try:
         with transaction.atomic():
-            found = start_run(profile=profile, principal=principal, now=timezone.now())
-            ring_for_run(found)
+            run = start_run(profile=profile, principal=principal, now=timezone.now())
+            ring_for_run(run)
     except SelfTestRefused as error:
         messages.error(request, str(error))
         return redirect("self_tests")
-    return redirect("self_test", run_id=begun.pk)
+    return redirect("self_test", run_id=run.pk)
 
 
 def _startable(request: HttpRequest) -> Any:

@@ -75,7 +75,7 @@ def _make(
     row = ApiOrder.objects.create(
         token=caller.token, key_sha256=_key(caller) or None, content_sha256=content, created_at=now
     )
-    made = create_challenges(order, principal=caller.principal, now=now)
+    created = create_challenges(order, principal=caller.principal, now=now)
     ApiChallenge.objects.bulk_create(
         ApiChallenge(challenge=challenge, order=row) for challenge, _ in created
     )

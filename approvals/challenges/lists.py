@@ -95,7 +95,7 @@ def make_list(
     with transaction.atomic():
         for number, order in enumerate(orders, start=1):
             ((challenge, secret),) = create_challenges(order, principal=principal, now=now)
-            made.append(ListedChallenge(number, challenge, secret))
+            created.append(ListedChallenge(number, challenge, secret))
             progress(number)
     return created
 

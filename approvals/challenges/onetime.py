@@ -187,8 +187,8 @@ def withdraw_challenge(
         .filter(pk=challenge_id)
         .first()
     )
-    if found is None or (
-        principal.user is not None and not can(principal.user, Verb.CHALLENGE_CREATE, found)
+    if challenge is None or (
+        principal.user is not None and not can(principal.user, Verb.CHALLENGE_CREATE, challenge)
     ):
         raise NotPermitted(
             f"challenge {challenge_id}: there is none, or it is not yours to withdraw"
@@ -207,8 +207,8 @@ def withdraw_challenge(
             data={"profile": challenge.profile.slug},
             department=department_of(challenge.profile),
         )
-    found.withdrawn_at, found.withdrawn_by = now, principal.user
-    return found
+    challenge.withdrawn_at, challenge.withdrawn_by = now, principal.user
+    return challenge
 
 
 def is_made_by(user: User, request: EnrollmentRequest) -> bool:

@@ -85,7 +85,7 @@ def revoke_compromised(
             now=now,
         )
         following = successors_of(certificate, now=now)
-        done = [
+        revoked = [
             item
             for item in following
             if _revoke_successor(item, certificate, principal, comment, now)

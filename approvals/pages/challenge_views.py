@@ -92,7 +92,9 @@ def create(request: HttpRequest, slug: str) -> HttpResponse:
                 principal=principal_of(request),
                 now=timezone.now(),
             )
-            return shown_once(request, "approvals/challenges/once.html", context | {"made": made})
+            return shown_once(
+                request, "approvals/challenges/once.html", context | {"made": created}
+            )
         except ApprovalsError as error:
             form.add_error(None, str(error))
     return render(request, "approvals/challenges/new.html", context, status=422)

@@ -69,7 +69,7 @@ def request_live(request: HttpRequest, request_id: UUID) -> HttpResponse:
     enrollment = _visible_request(request, request_id)
     context = _live_context(request, enrollment)
     context["is_stale"] = request.GET.get("was") not in (None, context["stage"])
-    return live(request, "approvals/requests/live.html", context, every=_pace(wanted))
+    return live(request, "approvals/requests/live.html", context, every=_pace(enrollment))
 
 
 def _draft_of_request(request: HttpRequest, request_id: UUID) -> Draft:

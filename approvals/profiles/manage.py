@@ -95,57 +95,57 @@ class ProfileRequest:
 
 
 def create_enrollment_profile(
-    wanted: ProfileRequest, *, principal: Principal, now: datetime
+    order: ProfileRequest, *, principal: Principal, now: datetime
 ) -> EnrollmentProfile:
     """Create both kinds of profile under one name. Raises ProfileInvalid naming the field."""
     _check(order)
     with transaction.atomic():
         rules = create_profile(
-            slug=wanted.slug,
-            name=wanted.name or wanted.slug,
-            spec=wanted.spec,
+            slug=order.slug,
+            name=order.name or order.slug,
+            spec=order.spec,
             principal=principal,
             now=now,
         )
-        profile = _profile(wanted, rules, now=now)
-        known_by = KnownBy(wanted.static_challenge, wanted.service)
+        profile = _profile(order, rules, now=now)
+        known_by = KnownBy(order.static_challenge, order.service)
         save_profile(profile, principal=principal, now=now, is_new=True, known_by=known_by)
     return profile
 
 
 def _profile(
-    wanted: ProfileRequest, rules: CertificateProfile, *, now: datetime
+    order: ProfileRequest, rules: CertificateProfile, *, now: datetime
 ) -> EnrollmentProfile:
     return EnrollmentProfile(
-        slug=wanted.slug,
-        name=wanted.name or wanted.slug,
-        ca=wanted.ca,
+        slug=order.slug,
+        name=order.name or order.slug,
+        ca=order.ca,
         certificate_profile=rules,
-        approval=wanted.approval,
-        challenge=wanted.challenge,
-        eligibility=wanted.eligibility,
-        unlisted=wanted.unlisted,
-        networks=list(wanted.networks),
-        allow_asserted_decisions=wanted.allow_asserted_decisions,
-        refuse_after_account_change=wanted.refuse_after_account_change,
-        name_conflicts=NameConflicts.ALLOW if wanted.for_self_test else wanted.name_conflicts,
-        request_ttl=SELF_TEST_TTL if wanted.for_self_test else REQUEST_TTL,
+        approval=order.approval,
+        challenge=order.challenge,
+        eligibility=order.eligibility,
+        unlisted=order.unlisted,
+        networks=list(order.networks),
+        allow_asserted_decisions=order.allow_asserted_decisions,
+        refuse_after_account_change=order.refuse_after_account_change,
+        name_conflicts=NameConflicts.ALLOW if order.for_self_test else order.name_conflicts,
+        request_ttl=SELF_TEST_TTL if order.for_self_test else REQUEST_TTL,
         refused_ttl=REFUSED_TTL,
-        renewal_mode=wanted.renewal.mode,
-        renewal_window=wanted.renewal.window,
-        renewal_grace=wanted.renewal.grace,
-        renewal_key_reuse=wanted.renewal.key_reuse,
-        renewal_changed_names=wanted.renewal.changed_names,
-        legacy_algorithms=wanted.switches.legacy_algorithms,
-        reply_chain=wanted.switches.reply_chain,
-        empty_content=wanted.switches.empty_content,
-        max_clock_skew=wanted.switches.max_clock_skew,
-        max_failed_per_address=wanted.guesses.per_address,
-        max_failed_challenges=wanted.guesses.per_profile,
-        lock_exempt_networks=list(wanted.guesses.exempt_networks),
-        is_default=wanted.is_default,
-        ca_certificates=wanted.ca_certificates,
-        for_self_test=wanted.for_self_test,
+        renewal_mode=order.renewal.mode,
+        renewal_window=order.renewal.window,
+        renewal_grace=order.renewal.grace,
+        renewal_key_reuse=order.renewal.key_reuse,
+        renewal_changed_names=order.renewal.changed_names,
+        legacy_algorithms=order.switches.legacy_algorithms,
+        reply_chain=order.switches.reply_chain,
+        empty_content=order.switches.empty_content,
+        max_clock_skew=order.switches.max_clock_skew,
+        max_failed_per_address=order.guesses.per_address,
+        max_failed_challenges=order.guesses.per_profile,
+        lock_exempt_networks=list(order.guesses.exempt_networks),
+        is_default=order.is_default,
+        ca_certificates=order.ca_certificates,
+        for_self_test=order.for_self_test,
         created_at=now,
     )
 
@@ -370,7 +370,7 @@ def _check(order: ProfileRequest) -> None:
         raise ProfileInvalid(
             "only together with approval manual, or with {} and {}",
             field="challenge",
-            value=wanted.challenge,
+            value=order.challenge,
             others=("devices", "networks"),
         )
     if order.eligibility and order.challenge != ChallengePolicy.NONE:
@@ -379,14 +379,14 @@ def _check(order: ProfileRequest) -> None:
             field="devices",
             others=("challenge",),
         )
-    if wanted.challenge == ChallengePolicy.STATIC and not wanted.static_challenge:
+    if order.challenge == ChallengePolicy.STATIC and not order.static_challenge:
         raise ProfileInvalid(
             "give the challenge with {}",
             field="challenge",
-            value=wanted.challenge,
+            value=order.challenge,
             others=("static_challenge",),
         )
-    if wanted.service is not None and wanted.service.kind != wanted.challenge:
+    if order.service is not None and order.service.kind != order.challenge:
         raise ProfileInvalid(
             f"challenge {order.challenge}: no {order.service.kind} is asked about it"
         )

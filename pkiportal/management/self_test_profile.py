@@ -53,7 +53,7 @@ def ensure_self_test_profile(*, principal: Principal, now: datetime) -> Enrollme
         allow_asserted_decisions=True,  # for `./portal selftest --officer`, see ADR 42
         for_self_test=True,
     )
-    profile = create_enrollment_profile(wanted, principal=principal, now=now)
+    profile = create_enrollment_profile(profile_request, principal=principal, now=now)
     return EnrollmentProfile.objects.select_related(*related).get(pk=profile.pk)
 
 

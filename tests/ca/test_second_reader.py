@@ -13,7 +13,7 @@ from ca.content.builder import build_tbs
 from ca.content.csr_review import ProfileSpec
 from ca.content.linting import lint_tbs
 from ca.content.second_reader import NotReadable, read
-from ca.x509 import asn1, extensions, names
+from ca.x509 import asn1, extensions, general_names, names
 from ca.x509.asn1 import der, der_context, der_oid, der_sequence, der_set
 from ca.x509.general_names import general_name
 from ca.x509.names import DistinguishedName, NameAttribute, build_name
@@ -26,11 +26,14 @@ def test_a_kind_of_name_that_writer_and_reader_mix_up_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The table of kinds is one for both: by the first reader alone it looks as approved."""
-    monkeypatch.setitem(names._IA5_TAGS, "dns", 0x81)
-    monkeypatch.setitem(names._IA5_KINDS, 0x81, "dns")
+    monkeypatch.setitem(general_names._IA5_TAGS, "dns", 0x81)
+    monkeypatch.setitem(general_names._IA5_KINDS, 0x81, "dns")
     approved = content(sans=(general_name("dns", "r1.example"),))
     tbs = build_tbs(approved)
-    assert names.decode_general_names(names.encode_general_names(approved.sans)) == approved.sans
+    assert (
+        general_names.decode_general_names(general_names.encode_general_names(approved.sans))
+        == approved.sans
+    )
     assert "lint-san" in {finding.code for finding in lint_tbs(tbs, content=approved)}
 
 
@@ -89,8 +92,8 @@ def test_both_readers_name_purposes_alike() -> None:
     ],
 )
 def test_both_readers_read_the_same_names(kind: str, value: str) -> None:
-    written = names.encode_general_names([general_name(kind, value)])
-    assert second_reader.general_names(written) == names.decode_general_names(written)
+    written = general_names.encode_general_names([general_name(kind, value)])
+    assert second_reader.general_names(written) == general_names.decode_general_names(written)
     assert second_reader.general_names(written)[0].value == value
 
 

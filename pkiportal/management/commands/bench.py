@@ -147,7 +147,7 @@ class Command(PortalCommand):
             "(RSA-2048)"
         )
         for what, cpu, rate, floor, operations in rows:
-            shown = f"{rate:8.0f}" if rate else f"{'':8}"
+            rate_text = f"{rate:8.0f}" if rate else f"{'':8}"
             lines.append(
                 f"{what:28}{cpu * 1000:8.2f}{floor * 1000:9.2f}{cpu / floor:7.1f}{rate_text}  "
                 f"{operations}"
@@ -175,7 +175,7 @@ def _in_all(rows: list[Cost]) -> Cost:
     )
 
 
-def _run_beside_a_portal(folder: str, options: dict[str, Any]) -> int:
+def _run_with_a_portal(folder: str, options: dict[str, Any]) -> int:
     """Start `up` on a free port in its own folder, run the measurement beside it, stop it; returns
     the exit status.
     """

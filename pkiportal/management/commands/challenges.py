@@ -118,7 +118,7 @@ class Command(PortalCommand):
         orders = read_list(
             content_of(options["file"]), profile=profile, lifetime=options["expires"]
         )
-        made = make_list(
+        created = make_list(
             orders, principal=command_principal(user), now=now, progress=self._progress(len(orders))
         )
         self._print(created)

@@ -61,7 +61,7 @@ class Command(PortalCommand):
             created_for=options["created_for"],
         )
         officer = maker_named(options["officer"])
-        made = create_challenges(order, principal=command_principal(officer), now=timezone.now())
+        created = create_challenges(order, principal=command_principal(officer), now=timezone.now())
         document = [
             {
                 "challenge": secret.reveal(),

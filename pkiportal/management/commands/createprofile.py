@@ -322,8 +322,8 @@ def _renewal(options: dict[str, Any]) -> RenewalPolicy:
     )
 
 
-def _own_address(given: str | None, name: str) -> str:
-    """The address given, or this portal's own.
+def _own_address(option: str | None, name: str) -> str:
+    """Return the address of the option, or this portal's own.
 
     RFC 5280 §8 wants plain http here; a portal that speaks only TLS has no such address.
     """

@@ -95,7 +95,7 @@ def _profile() -> EnrollmentProfile:
             raise CommandError(
                 f"profile {NAME!r}: it is there, but not of a test CA; seeded rows need that name"
             )
-        return found
+        return profile
     now, principal = timezone.now(), command_principal()
     authority = CertificateAuthority.objects.filter(
         name=NAME, is_test=True
@@ -112,4 +112,4 @@ def _profile() -> EnrollmentProfile:
         challenge=ChallengePolicy.NONE,
         name="Seeded for load tests",
     )
-    return create_enrollment_profile(wanted, principal=principal, now=now)
+    return create_enrollment_profile(profile_request, principal=principal, now=now)
