@@ -16,6 +16,7 @@ from django.db import Error, transaction
 
 from approvals.models.profiles import EnrollmentProfile
 from database import moments
+from database.caches import register
 from exchanges.models import Exchange, KeptFor, Recording
 
 #: Number of messages kept per profile and reason, and their maximum age.
@@ -111,6 +112,7 @@ class Keeper:
 
 
 keeper = Keeper()
+register("recordings", keeper.forget)
 
 
 def tidy(profile: EnrollmentProfile, reason: str) -> int:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives import padding as block_padding
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from database.caches import Cache
 from keys.errors import KeyStoreError
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -168,7 +169,7 @@ class _Cached:
     key: LoadedKey
 
 
-_cache: dict[str, _Cached] = {}
+_cache: Cache[str, _Cached] = Cache(most=256)
 _CACHE_SALT: Final = secrets.token_bytes(32)
 
 
@@ -196,8 +197,7 @@ def load(path: Path, passphrase: bytes) -> LoadedKey:
     except OSError as error:
         raise KeyStoreError(f"{path}: cannot be read: {error.strerror}") from error
     key = LoadedKey.of(_decrypt_pem(path, pem, passphrase))
-    _cache[str(path)] = _Cached(stamp, key)
-    return key
+    return _cache.put(str(path), _Cached(stamp, key)).key
 
 
 def check_implicit_rejection(key: LoadedKey) -> None:

@@ -19,23 +19,20 @@ from accounts.models.people import Department, RoleAssignment, User
 from accounts.principals import PORTAL, Principal, person_principal
 from accounts.roles import Role
 from approvals.apps import TRIGGERS
-from approvals.enrollment import polls
-from approvals.enrollment.limits import open_requests
 from approvals.issuance.issue import BatchResult, issue_certificates
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest, create_authority
-from ca.certificates.profile_versions import label_of, resolve_version
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority
 from ca.signing.service_keys import certify_service_keys
+from database import caches
 from database.triggers import install
-from exchanges.storage import keeper
 from scep.client import Identity, ScepClient, build_csr
 from scep.protocol.requests import ReceivedCertRep
-from scep.ra.keys import ensure_ra_key, ra_keys
+from scep.ra.keys import ensure_ra_key
 from scep.transport import HttpAnswer, HttpError, Transport
 from tests.pki import ec_key, rsa_key
 
@@ -174,14 +171,8 @@ def later(**difference: float) -> datetime:
 
 
 def forget_caches() -> None:
-    """Drop what a process keeps between messages."""
-
-    resolve_version.cache_clear()
-    label_of.cache_clear()
-    ra_keys.forget()
-    open_requests.forget()
-    keeper.forget()
-    polls.forget()
+    """Forget what a process remembers between messages."""
+    caches.forget_all()
 
 
 @contextmanager

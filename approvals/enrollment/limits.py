@@ -4,13 +4,11 @@ Counts are at most `FRESH_SECONDS` old, plus the requests that this process open
 are counted by network.
 """
 
-import time
-from collections import OrderedDict
-
 from accounts.network.addresses import network_of
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.states import OPEN_STATES, State
+from database.caches import Cache, register
 
 FRESH_SECONDS = 5.0
 _KEPT = 4096
@@ -24,33 +22,25 @@ class OpenCounter:
     """
 
     def __init__(self, fresh: float = FRESH_SECONDS) -> None:
-        self._fresh = fresh
-        self._counts: OrderedDict[tuple[int, str], tuple[float, int]] = OrderedDict()
+        self._counts: Cache[tuple[int, str], int] = Cache(most=_KEPT, seconds=fresh)
 
     def count(self, profile: EnrollmentProfile, address: str = "") -> int:
         """Return the number of open requests of the profile, or of one address's network in it."""
         network = network_of(address)
         key = (profile.pk, network)
         known = self._counts.get(key)
-        if known is not None and time.monotonic() - known[0] < self._fresh:
-            return known[1]
+        if known is not None:
+            return known
         rows = EnrollmentRequest.objects.filter(profile_id=profile.pk, state__in=_OPEN)
         if network:
             rows = rows.filter(network=network)
         limit = max(profile.max_open_requests, profile.max_open_per_address)
-        number = rows.order_by()[: limit + 1].count()
-        self._counts[key] = (time.monotonic(), number)
-        self._counts.move_to_end(key)
-        if len(self._counts) > _KEPT:
-            self._counts.popitem(last=False)
-        return number
+        return self._counts.put(key, rows.order_by()[: limit + 1].count())
 
     def opened(self, profile: EnrollmentProfile, address: str) -> None:
         """Count a request that this process just opened."""
         for key in ((profile.pk, ""), (profile.pk, network_of(address))):
-            known = self._counts.get(key)
-            if known is not None:
-                self._counts[key] = (known[0], known[1] + 1)
+            self._counts.change(key, lambda number: number + 1)
 
     def forget(self) -> None:
         """Count again next time."""
@@ -58,6 +48,7 @@ class OpenCounter:
 
 
 open_requests = OpenCounter()
+register("open requests", open_requests.forget)
 
 
 def is_known_network(profile: EnrollmentProfile, address: str) -> bool:

@@ -14,6 +14,9 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.states import OPEN_STATES, State
 from ca.models.certificates import Certificate
+from database.caches import Cache, register
+
+_PROFILES = 1024
 
 _PROFILE = """
 SELECT p.*, c.current_id, d.slug, ahead.id, ahead.published_at, ahead.switched_at, behind.id
@@ -114,7 +117,7 @@ class ProfileCache:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[tuple[object, ...], EnrollmentProfile]] = {}
+        self._rows: Cache[str, tuple[tuple[object, ...], EnrollmentProfile]] = Cache(most=_PROFILES)
 
     def get(self, slug: str) -> EnrollmentProfile | None:
         """Return the profile of this slug, or None."""
@@ -123,9 +126,9 @@ class ProfileCache:
             row = cursor.fetchone()
         if row is None:
             return None
-        known = self._known.get(slug)
+        known = self._rows.get(slug)
         if known is None or known[0] != row:
-            known = self._known[slug] = (row, _load_profile(slug))
+            known = self._rows.put(slug, (row, _load_profile(slug)))
         return known[1]
 
     def default(self) -> EnrollmentProfile | None:
@@ -137,11 +140,12 @@ class ProfileCache:
         return self.get(rows[0][0]) if is_clear else None
 
     def forget(self) -> None:
-        """Read everything again next time."""
-        self._known.clear()
+        """Read everything afresh next time."""
+        self._rows.clear()
 
 
 profiles = ProfileCache()
+register("enrollment profiles", profiles.forget)
 
 
 def _load_profile(slug: str) -> EnrollmentProfile:

@@ -14,6 +14,7 @@ from django.db import Error, transaction
 from django.db.models import F
 
 from approvals.models.requests import EnrollmentRequest, PollRecord
+from database.caches import register
 
 FLUSH_SECONDS = 1.0
 FLUSH_ROWS = 200
@@ -111,4 +112,4 @@ class PollCounter:
 _counter = PollCounter()
 note = _counter.note
 flush = _counter.flush
-forget = _counter.forget
+register("polls", _counter.forget)

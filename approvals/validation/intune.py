@@ -12,6 +12,7 @@ from django.conf import settings
 
 from approvals.validation import intune_messages as messages
 from approvals.validation.messages import Answer, Outcome, Question
+from database.caches import Cache, registered
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
 from outbound.targets import CallRules, read_allowed_host
@@ -30,7 +31,7 @@ class _Known:
     found_at: float = 0.0
 
 
-_known: dict[str, _Known] = {}
+_known: Cache[str, _Known] = registered("Intune tenants", Cache(most=256))
 
 
 class IntuneClient:
@@ -41,7 +42,7 @@ class IntuneClient:
         self._client_id = client_id
         self._secret = secret
         digest = sha256("\0".join((tenant, client_id, secret)).encode()).hexdigest()
-        self._known = _known.setdefault(digest, _Known())
+        self._known = _known.get(digest) or _known.put(digest, _Known())
         self._deadline = 0.0
 
     def validate(self, question: Question, *, now: datetime) -> Answer:
@@ -137,8 +138,3 @@ def rules() -> CallRules:
     return CallRules(
         hosts=(*own, *settings.PORTAL_INTUNE_HOSTS), networks=settings.PORTAL_WEBHOOK_NETWORKS
     )
-
-
-def forget_all() -> None:
-    """Forget all tenants."""
-    _known.clear()

@@ -5,7 +5,6 @@ none is laxer.
 """
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 
 from django.db import connection
 
@@ -17,6 +16,7 @@ from ca.models.keys import ServiceKey
 from ca.x509.csr import CertificationRequest, decode_csr
 from ca.x509.name_matching import ComparableName, comparable_name
 from ca.x509.names import decode_name
+from database.caches import remembered
 
 #: A new authority or key changes one of these; neither is ever deleted or changed.
 _OWN = """
@@ -48,7 +48,7 @@ def reserved_names() -> frozenset[ComparableName]:
         return _reserved_names(cursor.fetchone())
 
 
-@lru_cache(maxsize=4)
+@remembered("names of authorities and own keys", most=4)
 def _reserved_names(state: tuple[object, ...]) -> frozenset[ComparableName]:
     subjects = [
         IssuerFacts.from_certificate(ca.certificate_der).subject_der

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
 from django.db import transaction
 
@@ -11,6 +10,7 @@ from audit.events import Event, Subject
 from audit.log import record
 from ca.content.csr_review import ProfileSpec
 from ca.models.profiles import CertificateProfile, CertificateProfileVersion
+from database.caches import remembered
 
 
 def create_profile(
@@ -66,7 +66,7 @@ def save_profile_version(
         return version
 
 
-@lru_cache(maxsize=256)
+@remembered("rules of certificate profiles", most=256)
 def resolve_version(version_id: int) -> ProfileSpec:
     """Return the rules of a profile version.
 
@@ -84,7 +84,7 @@ class VersionLabel:
     spec_sha256: str
 
 
-@lru_cache(maxsize=256)
+@remembered("names of certificate profiles", most=256)
 def label_of(version_id: int) -> VersionLabel:
     """Return the label of a profile version. Like its rules it never changes."""
     version = CertificateProfileVersion.objects.select_related("profile").get(pk=version_id)

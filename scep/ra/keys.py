@@ -5,7 +5,6 @@ They are never the CA's own key. The RA side makes key and CSR; the signing work
 every `FRESH_SECONDS`.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +32,7 @@ from ca.authorities.ra_certificates import (
 from ca.models.authorities import CertificateAuthority, CertificatesShape
 from ca.models.keys import ServiceKey, ServicePurpose
 from ca.models.lineage import Lineage
+from database.caches import Cache, register
 from database.ids import uuid7
 from keys import file as key_file
 from keys.errors import KeyStoreError
@@ -40,7 +40,9 @@ from scep.protocol.certificates import read_certificate, subject_key_identifier
 from scep.protocol.constants import DigestName
 
 FRESH_SECONDS = 30.0
-AGAIN_SECONDS = 1.0  # so that messages to unknown keys cost one look a second, not one each
+_AUTHORITIES: Final = 256
+_KEYS: Final = 1024
+AGAIN_SECONDS = 1.0  # messages to keys of others cost one look a second, not one each
 KEY_TYPE = "rsa:2048"  # every client can encrypt to it; its private operation takes 0.25 ms
 
 _ALGORITHM: dict[DigestName, str] = {
@@ -180,9 +182,8 @@ class RaKeys:
     """The certified RA credentials of each CA, newest first. One per process."""
 
     def __init__(self, fresh: float = FRESH_SECONDS) -> None:
-        self._fresh = fresh
-        self._by_ca: dict[int, tuple[float, tuple[RaCredential, ...]]] = {}
-        self._loaded: dict[UUID, RaCredential] = {}
+        self._by_ca: Cache[int, tuple[RaCredential, ...]] = Cache(most=_AUTHORITIES, seconds=fresh)
+        self._loaded: Cache[UUID, RaCredential] = Cache(most=_KEYS)
 
     def of(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
         """Return the credentials of a CA. Raises RaNotReady while there are none.
@@ -190,7 +191,7 @@ class RaKeys:
         A key that cannot be opened is left out and logged; raises KeyStoreError only if no other is
         left.
         """
-        known = self._remembered(ca)
+        known = self._by_ca.get(ca.pk)
         if known:
             return known
         rows = [key for is_split in (False, True) for key in ra_keys_of(ca, is_split=is_split)]
@@ -199,8 +200,7 @@ class RaKeys:
             raise RaNotReady(
                 f"CA {ca.name}: its RA certificate is not there yet; the signing worker makes it"
             )
-        self._by_ca[ca.pk] = (time.monotonic(), credentials)
-        return credentials
+        return self._by_ca.put(ca.pk, credentials)
 
     def behind(self, lineage: Lineage) -> tuple[RaCredential, ...]:
         """Return every credential that a message at a profile may be encrypted to.
@@ -221,16 +221,14 @@ class RaKeys:
         Raises as `of`; RaNotReady for the shape. A missing entry in memory never refuses alone:
         another process may have made the certificates since.
         """
-        credential = self._offered(ca, shape, now=now)
-        if credential is None:
-            self._by_ca.pop(ca.pk, None)
-            credential = self._offered(ca, shape, now=now)
-        if credential is None:
-            self._by_ca.pop(
-                ca.pk, None
-            )  # the next message looks for certificates that are on their way now
+        chosen = self._offered(ca, shape, now=now)
+        if chosen is None:
+            self._by_ca.discard(ca.pk)
+            chosen = self._offered(ca, shape, now=now)
+        if chosen is None:
+            self._by_ca.discard(ca.pk)  # what is on its way is looked for with the next message
             raise RaNotReady(f"CA {ca.name}: its RA certificates for {shape} are not there yet")
-        return credential
+        return chosen
 
     def _offered(
         self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
@@ -242,14 +240,10 @@ class RaKeys:
 
     def look_again(self, lineage: Lineage) -> bool:
         """Forget the keys of these CAs unless just read; returns whether anything was forgotten."""
-        old = time.monotonic() - AGAIN_SECONDS
-        stale = [
-            ca.pk
-            for ca in lineage.authorities()
-            if ca.pk in self._by_ca and self._by_ca[ca.pk][0] <= old
-        ]
+        ages = {ca.pk: self._by_ca.age(ca.pk) for ca in lineage.authorities()}
+        stale = [pk for pk, age in ages.items() if age is not None and age >= AGAIN_SECONDS]
         for pk in stale:
-            self._by_ca.pop(pk, None)
+            self._by_ca.discard(pk)
         return bool(stale)
 
     def forget(self) -> None:
@@ -257,24 +251,19 @@ class RaKeys:
         self._by_ca.clear()
         self._loaded.clear()
 
-    def _remembered(self, ca: CertificateAuthority) -> tuple[RaCredential, ...] | None:
-        known = self._by_ca.get(ca.pk)
-        return known[1] if known is not None and time.monotonic() - known[0] < self._fresh else None
-
     def _beside(self, ca: CertificateAuthority) -> tuple[RaCredential, ...]:
         """As `of`, or empty.
 
         The empty result is remembered too: a predecessor's keys end retired.
         """
-        known = self._remembered(ca)
+        known = self._by_ca.get(ca.pk)
         if known is not None:
             return known
         try:
             return self.of(ca)
         except (RaNotReady, KeyStoreError) as error:
             _log.info("ra.left_out", ca=ca.name, fault=str(error))
-            self._by_ca[ca.pk] = (time.monotonic(), ())
-            return ()
+            return self._by_ca.put(ca.pk, ())
 
     def _open(self, rows: Sequence[ServiceKey]) -> tuple[RaCredential, ...]:
         credentials: list[RaCredential] = []
@@ -290,13 +279,11 @@ class RaKeys:
         return tuple(credentials)
 
     def _load(self, row: ServiceKey) -> RaCredential:
-        loaded = self._loaded.get(row.pk)
-        if loaded is None:
-            loaded = self._loaded[row.pk] = _load_credential(row)
-        return loaded
+        return self._loaded.get(row.pk) or self._loaded.put(row.pk, _load_credential(row))
 
 
 ra_keys = RaKeys()
+register("RA keys", ra_keys.forget)
 
 
 def _make(

@@ -36,6 +36,7 @@ from approvals.rules.errors import AlreadyDecided, AlreadyVoted
 from approvals.rules.states import State
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
+from database.caches import Cache
 from pkiportal.doctor.invariants import check_invariants
 from scep.protocol.constants import PKIStatus
 from tests.pages import create_requests
@@ -275,7 +276,7 @@ def test_a_key_that_cannot_be_used_waits_for_an_officer_who_lets_the_worker_try_
         settings.CA_PASSPHRASE = lambda: b"not the passphrase"
     for attempt in range(1, MAX_ATTEMPTS + 1):
         make_due()
-        with mock.patch("keys.file._cache", {}):
+        with mock.patch("keys.file._cache", Cache(most=1)):
             assert run_worker().failed == [request.pk]
         request.refresh_from_db()
         assert (request.state, request.attempts) == (State.APPROVED, attempt)

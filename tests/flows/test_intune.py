@@ -48,7 +48,6 @@ def cloud() -> Intune:
 @pytest.fixture
 def stand_in(cloud: Intune, settings: Any) -> Iterator[StandIn]:
     """Sign-in, directory and service, at one address on the loopback."""
-    intune.forget_all()
     with served(cloud) as server:
         cloud.origin = server.origin
         settings.PORTAL_INTUNE_LOGIN_URL = settings.PORTAL_INTUNE_GRAPH_URL = server.origin
@@ -56,7 +55,6 @@ def stand_in(cloud: Intune, settings: Any) -> Iterator[StandIn]:
         settings.PORTAL_INTUNE_HOSTS = (read_allowed_host(server.origin),)
         settings.PORTAL_WEBHOOK_NETWORKS = (ip_network("127.0.0.0/8"),)
         yield server
-    intune.forget_all()
 
 
 def order(**wanted: Any) -> ServiceOrder:

@@ -73,11 +73,11 @@ def test_a_message_to_the_new_key_is_read_by_a_process_that_remembers_the_old_on
     world: World, before: str, after: str
 ) -> None:
     switched(world, before, after)
-    remembered = dict(ra_keys._by_ca)
+    remembered = dict(ra_keys._by_ca._entries)
     device = Device.named("r1.example")
     device.scep.get_ca_cert()
-    ra_keys._by_ca.clear()
-    ra_keys._by_ca.update(remembered)  # its message reaches the other process
+    ra_keys._by_ca._entries.clear()
+    ra_keys._by_ca._entries.update(remembered)  # its message reaches the other process
     assert device.enroll().status is PKIStatus.PENDING
 
 
@@ -99,7 +99,7 @@ def test_a_message_to_the_next_ca_is_read_by_a_process_that_saw_it_without_a_key
 ) -> None:
     rollover = published(world.ca)
     asked()
-    ra_keys._by_ca[rollover.next_ca.pk] = (ra_keys._by_ca[world.ca.pk][0], ())
+    ra_keys._by_ca._entries[rollover.next_ca.pk] = (ra_keys._by_ca._entries[world.ca.pk][0], ())
     elsewhere = RaKeys().of(rollover.next_ca)[0]
     assert encrypting_to(elsewhere, rollover.next_ca).enroll().status is PKIStatus.PENDING
 
@@ -109,14 +109,14 @@ def test_messages_to_foreign_keys_make_a_process_look_once_a_moment(
 ) -> None:
     monkeypatch.setattr("scep.ra.keys.AGAIN_SECONDS", 3600.0)
     assert asked() == 200
-    looks = ra_keys._by_ca[world.ca.pk]
+    looks = ra_keys._by_ca._entries[world.ca.pk]
     device = Device.named("r1.example")
     device.scep.turn_to(
         CaCertificates.from_certificates([certificate_der("ra"), certificate_der("ca")])
     )
     with pytest.raises(BadCertRep):
         device.enroll()
-    assert ra_keys._by_ca[world.ca.pk] is looks
+    assert ra_keys._by_ca._entries[world.ca.pk] is looks
 
 
 def encrypting_to(credential: RaCredential, ca: CertificateAuthority) -> Device:
