@@ -22,6 +22,17 @@ from django.db.models import Q
 TOLERANCE: Final = timedelta(seconds=2)
 
 
+_MOST_STEPS: Final = 32  # beyond it every pause is as long as it may be
+
+
+def backoff(tries: int, *, first: timedelta, most: timedelta, factor: int = 2) -> timedelta:
+    """Return the pause after so many tries: `first` after one of them, and `factor` times as long
+    after each further one, up to `most`.
+    """
+    steps = min(max(tries - 1, 0), _MOST_STEPS)
+    return min(most, timedelta(seconds=first.total_seconds() * factor**steps))
+
+
 def is_over(moment: datetime | None, *, now: datetime, span: timedelta) -> bool:
     """Return whether a moment is past, was never set, or is further ahead than `span` allows."""
     return moment is None or moment <= now or moment > now + span + TOLERANCE

@@ -17,6 +17,7 @@ from accounts.models.people import Tries
 from database import moments
 
 _KEPT: Final = timedelta(days=1)
+_FIRST_PAUSE: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class BackOff:
         ).first()
         if row is None:
             return False
-        pause = min(self.longest, timedelta(seconds=2 ** min(row.number - self.free, 20)))
+        beyond = row.number - self.free + 1
+        pause = moments.backoff(beyond, first=_FIRST_PAUSE, most=self.longest)
         same = (
             rows.filter(number=row.number, free_at=row.free_at)
             if row.free_at

@@ -30,12 +30,13 @@ from database import moments
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 8
-MAX_DELAY: Final = 600  # seconds
+MAX_DELAY: Final = timedelta(minutes=10)
+_FIRST_DELAY: Final = timedelta(seconds=5)
 
 
 def backoff(attempts: int) -> timedelta:
-    """Return the wait after so many attempts: 5 s doubled each time, at most ten minutes."""
-    return timedelta(seconds=min(5 * 2 ** max(attempts - 1, 0), MAX_DELAY))
+    """Return how long to wait after so many attempts."""
+    return moments.backoff(attempts, first=_FIRST_DELAY, most=MAX_DELAY)
 
 
 def is_due(request: EnrollmentRequest, *, now: datetime) -> bool:

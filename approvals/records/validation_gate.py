@@ -25,7 +25,8 @@ from database.statements import insert
 #: For the report of the outcome, which needs the CSR and may come late.
 KEPT_AFTER_EXPIRY = timedelta(days=7)
 LEASE: Final = timedelta(seconds=30)  # of a worker that asks a service
-MAX_DELAY: Final = 600  # seconds
+MAX_DELAY: Final = timedelta(minutes=10)
+_FIRST_DELAY: Final = timedelta(seconds=1)
 #: Attempts after which the wait has its full length.
 FULL_DELAY_AFTER: Final = 11
 _FINISHED = sorted({State.ISSUED, *REFUSED_STATES})
@@ -172,7 +173,5 @@ def due(now: datetime) -> Q:
 
 
 def backoff(attempts: int) -> timedelta:
-    """Return the wait after so many attempts: 1 s doubled each time, at most ten minutes."""
-    return timedelta(
-        seconds=min(2 ** max(attempts - 1, 0), MAX_DELAY) if attempts < 20 else MAX_DELAY
-    )
+    """Return how long to wait after so many attempts."""
+    return moments.backoff(attempts, first=_FIRST_DELAY, most=MAX_DELAY)

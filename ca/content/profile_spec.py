@@ -1,6 +1,5 @@
 """What a certificate of a profile contains, as a value that cannot be wrong."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from audit.canonical import canonical_json
 from ca.x509 import asn1, extensions
 from ca.x509.names import ATTRIBUTE_TYPES
 
@@ -174,15 +174,8 @@ class ProfileSpec:
         return replace(self, **addresses)
 
     def digest(self) -> bytes:
-        """SHA-256 over the canonical JSON (RFC 8785; there are no floats)."""
-        text = json.dumps(
-            self.to_json(),
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        return sha256(text.encode()).digest()
+        """SHA-256 over the canonical JSON."""
+        return sha256(canonical_json(self.to_json())).digest()
 
 
 def _check_range(name: str, value: object, low: int, high: int) -> None:

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -163,7 +164,6 @@ def install_decisions() -> None:
 
 def install_signing() -> None:
     """The points of issuance, the journal of signatures, and shorter waits."""
-    from datetime import timedelta
 
     from approvals.issuance import issue
     from approvals.records import due
@@ -173,7 +173,7 @@ def install_signing() -> None:
         return lambda result: fire(point) if result else None
 
     setattr(issue, "LEASE", timedelta(seconds=LEASE_SECONDS))  # noqa: B010 - a constant of the product
-    setattr(due, "MAX_DELAY", MAX_DELAY_SECONDS)  # noqa: B010 - a constant of the product
+    setattr(due, "MAX_DELAY", timedelta(seconds=MAX_DELAY_SECONDS))  # noqa: B010 - a constant of the product
     setattr(issue, "MAX_ATTEMPTS", 1000)  # noqa: B010 - here workers die of something else than the request
     wrap(issue, "_prepare", after=fire_if("issue.before-take"))
     wrap(issue, "_take", after=fire_if("issue.take-before-commit"))
