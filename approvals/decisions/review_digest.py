@@ -16,7 +16,7 @@ from audit.canonical import canonical_json
 from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
 from ca.content.csr_review import CsrReview, ProfileSpec
-from ca.models.certificates import Certificate
+from ca.models.certificates import Certificate, CertificateKind
 from ca.x509.csr import CertificationRequest, read_stored_csr
 from ca.x509.extensions import key_usages_for
 
@@ -104,7 +104,7 @@ def _past_of(request: EnrollmentRequest, viewer: User | None) -> Past:
     of_name = others.filter(common_name=request.common_name).order_by("-id")
     same_name = tuple(of_name[:_SHOWN]) if request.common_name else ()
     certificates = (
-        Certificate.objects.filter(kind="ordered")
+        Certificate.objects.filter(kind=CertificateKind.ORDERED)
         .exclude(order_id=request.pk)
         .order_by("-prepared_at")
     )

@@ -29,7 +29,7 @@ from audit.events import SYSTEM, Event, Subject
 from audit.log import record
 from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
-from ca.models.certificates import Certificate
+from ca.models.certificates import Certificate, CertificateStatus
 from ca.signing.issuance import (
     CertificateOrder,
     abandon_prepared,
@@ -147,7 +147,7 @@ def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) 
 def _prepared_before(request: EnrollmentRequest) -> Certificate:
     return (
         Certificate.objects.select_related("ca")
-        .exclude(status="ABANDONED")
+        .exclude(status=CertificateStatus.ABANDONED)
         .get(order_id=request.pk)
     )
 

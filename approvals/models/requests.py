@@ -82,8 +82,8 @@ class EnrollmentRequest(models.Model):
                 condition=models.Q(state__in=sorted(State)), name="approvals_state_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(state="ISSUED", certificate__isnull=False)
-                | (~models.Q(state="ISSUED") & models.Q(certificate__isnull=True)),
+                condition=models.Q(state=State.ISSUED, certificate__isnull=False)
+                | (~models.Q(state=State.ISSUED) & models.Q(certificate__isnull=True)),
                 name="approvals_issued_means_certificate",
             ),
             models.UniqueConstraint(

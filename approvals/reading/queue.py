@@ -15,7 +15,7 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.records.due import due
 from ca.certificates.search_terms import LAST_CHARACTER, normalize_term
-from ca.models.certificates import Certificate
+from ca.models.certificates import Certificate, CertificateKind, CertificateStatus
 from database import moments
 
 PAGE_SIZE: Final = 50
@@ -190,7 +190,7 @@ def signing_health(now: datetime) -> SigningHealth:
 
 def _was_signed_lately(now: datetime) -> bool:
     issued = certificates_without_self_tests(
-        Certificate.objects.filter(kind="ordered", status="ISSUED")
+        Certificate.objects.filter(kind=CertificateKind.ORDERED, status=CertificateStatus.ISSUED)
     )
     signed_at = issued.order_by("-id").values_list("issued_at", flat=True).first()
     return signed_at is not None and now - STALLED_AFTER < signed_at <= now + moments.TOLERANCE

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from ca.content.issuers import IssuerFacts
 from ca.models.authorities import CertificateAuthority
-from ca.models.certificates import Certificate
+from ca.models.certificates import Certificate, CertificateStatus
 from ca.x509 import asn1
 from ca.x509.extensions import SUBJECT_ALT_NAME
 from ca.x509.general_names import GeneralName, decode_general_names
@@ -47,7 +47,7 @@ def has_certificate_of_key(spki_sha256: bytes, *, cas: Sequence[CertificateAutho
     """Return whether one of these CAs prepared or issued a certificate over this key."""
     return (
         Certificate.objects.filter(ca__in=cas, spki_sha256=spki_sha256.hex())
-        .exclude(status="ABANDONED")
+        .exclude(status=CertificateStatus.ABANDONED)
         .exists()
     )
 

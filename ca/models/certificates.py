@@ -114,7 +114,7 @@ class Certificate(models.Model):
             models.UniqueConstraint(fields=["ca", "serial_hex"], name="ca_serial_once"),
             models.UniqueConstraint(
                 fields=["order_id"],
-                condition=~models.Q(status="ABANDONED"),
+                condition=~models.Q(status=CertificateStatus.ABANDONED),
                 name="ca_one_certificate_per_order",
             ),
             models.CheckConstraint(
@@ -122,28 +122,42 @@ class Certificate(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    status__in=["ISSUED", "ON_HOLD", "REVOKED"],
+                    status__in=[
+                        CertificateStatus.ISSUED,
+                        CertificateStatus.ON_HOLD,
+                        CertificateStatus.REVOKED,
+                    ],
                     der__isnull=False,
                     issued_at__isnull=False,
                 )
                 | models.Q(
-                    status__in=["PREPARED", "ABANDONED"], der__isnull=True, issued_at__isnull=True
+                    status__in=[CertificateStatus.PREPARED, CertificateStatus.ABANDONED],
+                    der__isnull=True,
+                    issued_at__isnull=True,
                 ),
                 name="ca_issued_means_der",
             ),
             models.CheckConstraint(
                 condition=models.Q(
-                    status="ON_HOLD", revoked_at__isnull=False, revocation_reason="certificateHold"
+                    status=CertificateStatus.ON_HOLD,
+                    revoked_at__isnull=False,
+                    revocation_reason=RevocationReason.CERTIFICATE_HOLD,
                 )
                 | models.Q(
-                    status="REVOKED",
+                    status=CertificateStatus.REVOKED,
                     revoked_at__isnull=False,
                     revocation_reason__in=[
-                        value for value in RevocationReason.values if value != "certificateHold"
+                        value
+                        for value in RevocationReason.values
+                        if value != RevocationReason.CERTIFICATE_HOLD
                     ],
                 )
                 | models.Q(
-                    status__in=["PREPARED", "ISSUED", "ABANDONED"],
+                    status__in=[
+                        CertificateStatus.PREPARED,
+                        CertificateStatus.ISSUED,
+                        CertificateStatus.ABANDONED,
+                    ],
                     revoked_at__isnull=True,
                     revocation_reason="",
                     invalidity_date__isnull=True,
@@ -160,7 +174,13 @@ class Certificate(models.Model):
             models.Index(fields=["not_after"], name="ca_cert_by_expiry"),
             models.Index(
                 fields=["ca", "not_after"],
-                condition=models.Q(status__in=["ON_HOLD", "REVOKED", "ABANDONED"]),
+                condition=models.Q(
+                    status__in=[
+                        CertificateStatus.ON_HOLD,
+                        CertificateStatus.REVOKED,
+                        CertificateStatus.ABANDONED,
+                    ]
+                ),
                 name="ca_cert_on_crl",
             ),
         ]
