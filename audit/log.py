@@ -4,6 +4,8 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
@@ -11,10 +13,11 @@ from django.db.models import Q
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
 from audit.events import Actor, Event, Personal, Subject
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
+from audit.writers import Place, numbered
 from database.ids import uuid7
 from database.statements import insert, update
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CLOSE_AFTER = timedelta(minutes=2)
 _SALT_BYTES = 16
 #: What the entry that counts repeats takes over from the first one.
@@ -45,39 +48,18 @@ def record(
         raise NotInTransaction(
             f"{event}: an audit entry belongs into the transaction of what it tells of"
         )
-    private: dict[str, tuple[bytes, str]] = {}
     entry_id = uuid7()
-    document: dict[str, CanonicalValue] = {
-        "v": FORMAT_VERSION,
-        "id": str(entry_id),
-        "at": timestamp(now),
+    private: dict[str, tuple[bytes, str]] = {}
+    facts = {
         "event": event.value,
         "actor": _commit_all(_actor_data(actor), "actor", private),
         "department": department,
         "data": _commit_all(data or {}, "data", private),
+        **({"subject": _subject_data(subject)} if subject else {}),
     }
-    if subject is not None:
-        document["subject"] = {
-            "kind": subject.kind,
-            "id": subject.identifier,
-            "seq": subject.sequence,
-        }
-    canonical = canonical_json(document)
-    entry = AuditEntry(
-        id=entry_id,
-        at=now,
-        event=event.value,
-        actor_kind=actor.kind,
-        actor_id=actor.identifier,
-        subject_kind=subject.kind if subject else "",
-        subject_id=subject.identifier if subject else "",
-        subject_seq=subject.sequence if subject else None,
-        department=department,
-        data=document["data"],
-        canonical=canonical,
-        leaf_hash=leaf_hash(canonical),
-    )
-    insert(entry)
+    with numbered(entry_id) as place:
+        entry = _row(entry_id, facts, place, now=now)
+        insert(entry)
     insert(*_private_values(entry, private))
     return entry
 
@@ -89,6 +71,39 @@ def _private_values(
         AuditPrivateValue(entry=entry, path=path, salt=salt, value=value)
         for path, (salt, value) in private.items()
     ]
+
+
+def _row(entry_id: UUID, facts: Mapping[str, Any], place: Place, *, now: datetime) -> AuditEntry:
+    """An entry: its canonical form, and columns that say the same."""
+    canonical = canonical_json(
+        {
+            **facts,
+            "v": FORMAT_VERSION,
+            "id": str(entry_id),
+            "at": timestamp(now),
+            "writer": place.writer,
+            "writer_seq": place.number,
+            **({"open": place.open} if place.open else {}),
+            **({"lost": place.lost} if place.lost else {}),
+        }
+    )
+    subject = facts.get("subject") or {"kind": "", "id": "", "seq": None}
+    return AuditEntry(
+        id=entry_id,
+        at=now,
+        event=facts["event"],
+        actor_kind=facts["actor"]["kind"],
+        actor_id=facts["actor"]["id"],
+        subject_kind=subject["kind"],
+        subject_id=subject["id"],
+        subject_seq=subject["seq"],
+        department=facts["department"],
+        data=facts["data"],
+        writer=place.writer,
+        writer_seq=place.number,
+        canonical=canonical,
+        leaf_hash=leaf_hash(canonical),
+    )
 
 
 def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
@@ -224,6 +239,10 @@ def _subject_of(entry: AuditEntry) -> Subject | None:
         if entry.subject_kind
         else None
     )
+
+
+def _subject_data(subject: Subject) -> dict[str, CanonicalValue]:
+    return {"kind": subject.kind, "id": subject.identifier, "seq": subject.sequence}
 
 
 def _actor_data(actor: Actor) -> Data:

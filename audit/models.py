@@ -39,6 +39,8 @@ class AuditEntry(models.Model):
     subject_seq = models.PositiveIntegerField(null=True)
     department = models.CharField(max_length=64, blank=True)
     data = models.JSONField()
+    writer = models.CharField(max_length=48, default="")  # process: audit.writers; empty: version 1
+    writer_seq = models.BigIntegerField(null=True)
     canonical = models.BinaryField()
     leaf_hash = models.BinaryField(max_length=32)
 

@@ -23,6 +23,7 @@ from approvals.issuance.issue import BatchResult, issue_certificates
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
+from audit import writers
 from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
@@ -173,6 +174,7 @@ def later(**difference: float) -> datetime:
 def forget_caches() -> None:
     """Forget what a process remembers between messages."""
     caches.forget_all()
+    writers.begin()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ I8   certificate and transaction of a request belong to the key that asked
 I9   a challenge serves one request, and each request that needed a challenge used up one
 I10  the published CRL of each CA has its digest, number and signature, and names what is revoked,
      on hold or abandoned and nothing else, unless a revocation is newer; at rest none is
+I11  no log entry is missing that a later entry of the same process vouches for
 """
 
 import json
@@ -38,6 +39,7 @@ from approvals.records.decision_documents import DecisionInvalid, verify_decisio
 from approvals.rules.states import TRANSITIONS, State
 from audit.canonical import leaf_hash
 from audit.events import Event
+from audit.gaps import Numbering
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate, CertificateStatus
 from pkiportal.doctor import signed_records
@@ -240,17 +242,26 @@ def _challenges(checked: Counter[str]) -> Iterator[Violation]:
 
 
 def _entries(checked: Counter[str]) -> Iterator[Violation]:
+    numbering = Numbering()
     for entry in AuditEntry.objects.order_by("id").iterator(chunk_size=CHUNK):
         checked["log entries"] += 1
         canonical = bytes(entry.canonical)
-        if leaf_hash(canonical) != bytes(entry.leaf_hash):
+        has_digest = leaf_hash(canonical) == bytes(entry.leaf_hash)
+        document = json.loads(canonical) if has_digest else {}
+        numbering.add(entry.writer, entry.writer_seq, document)
+        if not has_digest:
             yield Violation(
                 "I7", f"log entry {entry.pk}", "the canonical form does not have its digest"
             )
-        elif not _says_the_same(entry, json.loads(canonical)):
+        elif not _says_the_same(entry, document):
             yield Violation(
                 "I7", f"log entry {entry.pk}", "the columns do not say what the canonical form says"
             )
+    for gap in numbering.gaps():
+        numbers = f"{gap.first} to {gap.last}" if gap.last > gap.first else f"{gap.first}"
+        yield Violation(
+            "I11", f"log of process {gap.writer}", f"{numbers} missing, and not rolled back"
+        )
 
 
 def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
@@ -264,6 +275,7 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
         entry.data,
     )
     about = (entry.subject_kind, entry.subject_id, entry.subject_seq)
+    number = (entry.writer, entry.writer_seq)
     actor = document["actor"]
     told = (
         document["id"],
@@ -273,7 +285,11 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
         document["department"],
         document["data"],
     )
-    return columns == told and about == (subject["kind"], subject["id"], subject["seq"])
+    return (
+        columns == told
+        and about == (subject["kind"], subject["id"], subject["seq"])
+        and number == (document.get("writer", ""), document.get("writer_seq"))
+    )
 
 
 def _grouped(rows: Iterable[Any], name: str) -> defaultdict[Any, list[Any]]:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from audit.canonical import canonical_json
 from audit.events import Actor, Event
 from audit.log import record
+from audit.writers import begin, name_start_to_children
 from ca.authorities.checks import readable_keys
 from pkiportal.environment.fingerprints import write_down
 
@@ -46,13 +47,15 @@ def note_start(process: str, *, now: datetime) -> None:
         "settings_sha256": settings_digest(plain_settings()),
     }
     try:
+        begin()
         with transaction.atomic():
-            record(
+            entry = record(
                 Event.PROCESS_START,
                 actor=Actor(kind="system", identifier=process),
                 now=now,
                 data=data,
             )
+        name_start_to_children(entry.pk)
     except DatabaseError as error:
         _log.warning("start.not_recorded", fault=f"{type(error).__name__}: {error}", **data)
     write_down(now=now)

@@ -119,6 +119,13 @@ def forge_entry() -> None:
     AuditEntry.objects.filter(pk=entry.pk).update(canonical=canonical, leaf_hash=digest)
 
 
+def delete_entry() -> None:
+    """Delete an entry that others of its process followed."""
+    entry = AuditEntry.objects.filter(event=Event.REQUEST_APPROVE).earliest("id")
+    entry.private_values.all().delete()
+    entry.delete()
+
+
 def skip_a_step() -> None:
     """Let the log tell of a step that does not follow on the one before."""
     entry = AuditEntry.objects.filter(event=Event.REQUEST_APPROVE).earliest("id")
@@ -199,6 +206,8 @@ _GOOD = {"status": "ISSUED", "revoked_at": None, "revocation_reason": ""}
         ({"I9"}, lambda: first(ChallengePassword).update(redeemed_by=None, redeemed_at=None)),
         ({"I9"}, lambda: first(ChallengePassword).update(profile=unused_profile())),
         ({"I9"}, forget_redemptions),
+        ({"I11"}, delete_entry),
+        ({"I7"}, lambda: first(AuditEntry).update(writer_seq=10**6)),
     ],
 )
 def test_a_change_behind_our_back_is_named(issued: World, rules: set[str], tamper: Tamper) -> None:
