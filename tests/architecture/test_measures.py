@@ -8,6 +8,9 @@ import pytest
 from tests.architecture import measures
 from tests.architecture.summary import PROPERTY
 
+#: The files of the tree are listed by git.
+pytestmark = pytest.mark.usefixtures("starts_processes")
+
 pytestmark = pytest.mark.skipif(
     not (measures.ROOT / ".git").exists(), reason="the files are listed by git"
 )

@@ -2,7 +2,12 @@
 
 import re
 
+import pytest
+
 from tests.architecture.measures import ROOT, modules, tracked
+
+#: The files of the tree are listed by git.
+pytestmark = pytest.mark.usefixtures("starts_processes")
 
 NAME = re.compile(r"""["']([\w/-]+\.(?:html|txt))["']""")
 #: Found by Django, its admin and allauth under their own names.

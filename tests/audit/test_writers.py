@@ -270,6 +270,7 @@ def test_a_start_entry_is_the_first_of_its_process_and_names_its_children(
     assert (name, len(digits), child.writer_seq) == (start.writer, 8, 1)
 
 
+@pytest.mark.usefixtures("starts_processes")
 def test_a_forked_child_counts_on_its_own(fresh_writer: None) -> None:
     parent = commit()
     connections.close_all()
