@@ -2,97 +2,121 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 from uuid import UUID
 
 
 class Event(StrEnum):
-    """Every fact the log can hold. A name is never reused for another fact."""
+    """Every fact the log can hold, with its label for people and the tone of its mark.
 
-    REQUEST_SUBMIT = "request:submit"
-    REQUEST_APPROVE = "request:approve"
-    REQUEST_REJECT = "request:reject"
-    REQUEST_FAIL = "request:fail"
-    REQUEST_EXPIRE = "request:expire"
-    REQUEST_REOPEN = "request:reopen"
-    REQUEST_WITHDRAW = "request:withdraw"
-    REQUEST_ATTENTION = "request:attention"
-    REQUEST_RETRY = "request:retry"
-    MESSAGE_REFUSE = "message:refuse"
-    MESSAGE_FAULT = "message:fault"
-    CERTIFICATE_PREPARE = "certificate:prepare"
-    CERTIFICATE_ISSUE = "certificate:issue"
-    CERTIFICATE_ABANDON = "certificate:abandon"
-    CERTIFICATE_DELIVER = "certificate:deliver"
-    CERTIFICATE_EXPORT = "certificate:export"
-    CERTIFICATE_REVOKE = "certificate:revoke"
-    CERTIFICATE_HOLD = "certificate:hold"
-    CERTIFICATE_RELEASE = "certificate:release"
-    KEY_BLOCK = "key:block"
-    KEY_UNBLOCK = "key:unblock"
-    CRL_ISSUE = "crl:issue"
-    CRL_PRUNE = "crl:prune"
-    CHALLENGE_CREATE = "challenge:create"
-    CHALLENGE_REDEEM = "challenge:redeem"
-    CHALLENGE_WITHDRAW = "challenge:withdraw"
-    CONFIGURATION_EXPORT = "configuration:export"
-    VALIDATION_ASK = "validation:ask"
-    VALIDATION_ALLOW = "validation:allow"
-    VALIDATION_DENY = "validation:deny"
-    VALIDATION_NO_ANSWER = "validation:no-answer"
-    VALIDATION_REPORT = "validation:report"
-    VALIDATION_SERVICE_CHANGE = "validation-service:change"
-    VALIDATION_SERVICE_PROBE = "validation-service:probe"
-    CHALLENGE_LOCK = "challenge:lock"
-    CHALLENGE_UNLOCK = "challenge:unlock"
-    CHALLENGE_ALARM = "challenge:alarm"
-    CHALLENGE_ROTATE = "challenge:rotate"
-    CHALLENGE_REVEAL = "challenge:reveal"
-    NDES_ACCOUNT_CREATE = "ndes-account:create"
-    NDES_ACCOUNT_CHANGE = "ndes-account:change"
-    NDES_ACCOUNT_DISABLE = "ndes-account:disable"
-    NDES_REFUSE = "ndes-account:refuse"
-    DEVICES_CREATE = "device-group:create"
-    DEVICES_ADD = "device-group:add"
-    DEVICES_REMOVE = "device-group:remove"
-    PROFILE_CREATE = "profile:create"
-    PROFILE_CHANGE = "profile:change"
-    PROFILE_PAUSE = "profile:pause"
-    PROFILE_RESUME = "profile:resume"
-    CERTIFICATE_PROFILE_CREATE = "certificate-profile:create"
-    CERTIFICATE_PROFILE_CHANGE = "certificate-profile:change"
-    AUTHORITY_CREATE = "authority:create"
-    AUTHORITY_PAUSE = "authority:pause"
-    AUTHORITY_RESUME = "authority:resume"
-    ROLLOVER_STAGE = "rollover:stage"
-    ROLLOVER_PUBLISH = "rollover:publish"
-    ROLLOVER_ANSWER = "rollover:answer"
-    ROLLOVER_SWITCH = "rollover:switch"
-    ROLLOVER_CANCEL = "rollover:cancel"
-    SERVICE_KEY_CREATE = "service-key:create"
-    SERVICE_KEY_CERTIFY = "service-key:certify"
-    SERVICE_KEY_RETIRE = "service-key:retire"
-    USER_CREATE = "user:create"
-    USER_CHANGE = "user:change"
-    USER_SIGN_IN = "user:sign-in"
-    USER_SIGN_IN_FAIL = "user:sign-in-fail"
-    USER_SIGN_OUT = "user:sign-out"
-    TOKEN_CREATE = "token:create"  # noqa: S105 - an event
-    TOKEN_REVOKE = "token:revoke"  # noqa: S105 - an event
-    TOKEN_REFUSE = "token:refuse"  # noqa: S105 - an event
-    ROLE_GRANT = "role:grant"
-    ROLE_REVOKE = "role:revoke"
-    SETUP_LINK_CREATE = "setup-link:create"
-    SETUP_LINK_USE = "setup-link:use"
-    PASSWORD_LINK_CREATE = "password-link:create"  # noqa: S105 - an event
-    PASSWORD_LINK_USE = "password-link:use"  # noqa: S105 - an event
-    PROCESS_START = "process:start"
-    SECRET_ACCEPT = "secret:accept"  # noqa: S105 - an event
-    DATA_SEED = "data:seed"
-    SELF_TEST_START = "self-test:start"
-    SELF_TEST_FINISH = "self-test:finish"
-    EXCHANGE_OPEN = "exchange:open"
-    RECORDING_START = "recording:start"
-    RECORDING_STOP = "recording:stop"
+    A name is never reused for another fact.
+    """
+
+    _value_: str
+    label: str
+    tone: str
+
+    def __new__(cls, name: str, label: str = "", tone: str = "") -> Self:
+        """Make a member whose value is its name in the log."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.label = label
+        member.tone = tone
+        return member
+
+    REQUEST_SUBMIT = "request:submit", "Request arrived"
+    REQUEST_APPROVE = "request:approve", "Approved", "good"
+    REQUEST_REJECT = "request:reject", "Rejected", "bad"
+    REQUEST_FAIL = "request:fail", "Refused by policy after approval", "bad"
+    REQUEST_EXPIRE = "request:expire", "Expired without a decision", "bad"
+    REQUEST_REOPEN = "request:reopen", "Opened again"
+    REQUEST_WITHDRAW = "request:withdraw", "Withdrawn", "bad"
+    REQUEST_ATTENTION = "request:attention", "Signing failed, needs attention", "bad"
+    REQUEST_RETRY = "request:retry", "Retry ordered", "busy"
+    MESSAGE_REFUSE = "message:refuse", "Message refused", "bad"
+    MESSAGE_FAULT = "message:fault", "Message met a fault of ours", "bad"
+    CERTIFICATE_PREPARE = "certificate:prepare", "Prepared for signing", "busy"
+    CERTIFICATE_ISSUE = "certificate:issue", "Certificate signed and recorded", "good"
+    CERTIFICATE_ABANDON = (
+        "certificate:abandon",
+        "Certificate given up, on the CRL in case it was signed",
+        "bad",
+    )
+    CERTIFICATE_DELIVER = "certificate:deliver", "Device picked the certificate up", "good"
+    CERTIFICATE_EXPORT = "certificate:export", "Certificate downloaded"
+    CERTIFICATE_REVOKE = "certificate:revoke", "Revoked", "bad"
+    CERTIFICATE_HOLD = "certificate:hold", "Put on hold", "bad"
+    CERTIFICATE_RELEASE = "certificate:release", "Released from hold", "good"
+    KEY_BLOCK = "key:block", "Key blocked", "bad"
+    KEY_UNBLOCK = "key:unblock", "Key taken off the block list"
+    CRL_ISSUE = "crl:issue", "CRL issued"
+    CRL_PRUNE = "crl:prune", "Bytes of old CRLs dropped"
+    CHALLENGE_CREATE = "challenge:create", "Challenge created"
+    CHALLENGE_REDEEM = "challenge:redeem", "Challenge used"
+    CHALLENGE_WITHDRAW = "challenge:withdraw", "Challenge withdrawn", "bad"
+    CONFIGURATION_EXPORT = "configuration:export", "Configuration for a device handed out"
+    VALIDATION_ASK = "validation:ask", "Validation service asked", "busy"
+    VALIDATION_ALLOW = "validation:allow", "Challenge validated", "good"
+    VALIDATION_DENY = "validation:deny", "Challenge denied", "bad"
+    VALIDATION_NO_ANSWER = "validation:no-answer", "Validation service gave no answer", "bad"
+    VALIDATION_REPORT = "validation:report", "Outcome reported to the validation service"
+    VALIDATION_SERVICE_CHANGE = "validation-service:change", "Validation service changed"
+    VALIDATION_SERVICE_PROBE = "validation-service:probe", "Validation service tried"
+    CHALLENGE_LOCK = "challenge:lock", "Challenges not checked any more: too many failed", "bad"
+    CHALLENGE_UNLOCK = "challenge:unlock", "Challenges checked again", "good"
+    CHALLENGE_ALARM = (
+        "challenge:alarm",
+        "Many challenges failed; none of a kind that can be guessed",
+        "bad",
+    )
+    CHALLENGE_ROTATE = "challenge:rotate", "Static challenge rotated"
+    CHALLENGE_REVEAL = "challenge:reveal", "Static challenge revealed", "bad"
+    NDES_ACCOUNT_CREATE = "ndes-account:create", "NDES account created"
+    NDES_ACCOUNT_CHANGE = "ndes-account:change", "NDES account given a new password"
+    NDES_ACCOUNT_DISABLE = "ndes-account:disable", "NDES account disabled", "bad"
+    NDES_REFUSE = "ndes-account:refuse", "NDES account refused", "bad"
+    DEVICES_CREATE = "device-group:create", "Device group made"
+    DEVICES_ADD = "device-group:add", "Expected devices added"
+    DEVICES_REMOVE = "device-group:remove", "Expected devices removed"
+    PROFILE_CREATE = "profile:create", "Profile created"
+    PROFILE_CHANGE = "profile:change", "Profile changed"
+    PROFILE_PAUSE = "profile:pause", "Profile paused", "bad"
+    PROFILE_RESUME = "profile:resume", "Profile resumed", "good"
+    CERTIFICATE_PROFILE_CREATE = "certificate-profile:create", "Certificate profile created"
+    CERTIFICATE_PROFILE_CHANGE = "certificate-profile:change", "Certificate profile changed"
+    AUTHORITY_CREATE = "authority:create", "Authority created"
+    AUTHORITY_PAUSE = "authority:pause", "Authority paused", "bad"
+    AUTHORITY_RESUME = "authority:resume", "Authority resumed", "good"
+    ROLLOVER_STAGE = "rollover:stage", "Next authority staged"
+    ROLLOVER_PUBLISH = "rollover:publish", "Next authority published"
+    ROLLOVER_ANSWER = "rollover:answer", "GetNextCACert answer signed"
+    ROLLOVER_SWITCH = "rollover:switch", "Next authority took over", "good"
+    ROLLOVER_CANCEL = "rollover:cancel", "Rollover cancelled", "bad"
+    SERVICE_KEY_CREATE = "service-key:create", "Service key created"
+    SERVICE_KEY_CERTIFY = "service-key:certify", "Service key certified"
+    SERVICE_KEY_RETIRE = "service-key:retire", "Service key retired"
+    USER_CREATE = "user:create", "Person added"
+    USER_CHANGE = "user:change", "Person changed"
+    USER_SIGN_IN = "user:sign-in", "Signed in"
+    USER_SIGN_IN_FAIL = "user:sign-in-fail", "Sign-in failed", "bad"
+    USER_SIGN_OUT = "user:sign-out", "Signed out"
+    TOKEN_CREATE = "token:create", "API token made"
+    TOKEN_REVOKE = "token:revoke", "API token revoked", "bad"
+    TOKEN_REFUSE = "token:refuse", "API token refused", "bad"
+    ROLE_GRANT = "role:grant", "Role granted"
+    ROLE_REVOKE = "role:revoke", "Role taken away"
+    SETUP_LINK_CREATE = "setup-link:create", "Set-up link made"
+    SETUP_LINK_USE = "setup-link:use", "Set-up link used"
+    PASSWORD_LINK_CREATE = "password-link:create", "Password link issued"
+    PASSWORD_LINK_USE = "password-link:use", "Password set through a link", "busy"
+    PROCESS_START = "process:start", "Process started"
+    SECRET_ACCEPT = "secret:accept", "Changed secret accepted", "warn"
+    DATA_SEED = "data:seed", "Rows seeded for a load test"
+    SELF_TEST_START = "self-test:start", "Self-test started"
+    SELF_TEST_FINISH = "self-test:finish", "Self-test finished"
+    EXCHANGE_OPEN = "exchange:open", "Stored message opened"
+    RECORDING_START = "recording:start", "Recording of messages switched on", "busy"
+    RECORDING_STOP = "recording:stop", "Recording of messages switched off"
 
 
 @dataclass(frozen=True, slots=True)

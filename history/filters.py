@@ -15,14 +15,13 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, RefusalNumber
 from approvals.pages.filters import PeriodFilter, RequestFilter, profiles_of
 from approvals.reading.queue import certificates_without_self_tests, search, without_self_tests
-from approvals.reading.timeline import WORDS
 from approvals.records.refusal_numbers import number_in
 from audit.events import Event
 from audit.models import AuditEntry
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, CertificateTerm
 
-_EVENTS: Final = [(event.value, WORDS.get(event, (event.value, ""))[0]) for event in Event]
+_EVENTS: Final = [(event.value, event.label) for event in Event]
 
 
 class RequestHistoryFilter(RequestFilter):

@@ -16,7 +16,6 @@ from accounts.roles import Role
 from approvals.decisions.decide import approve_request, reject_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from approvals.reading.timeline import WORDS
 from approvals.records.refusals import refuse_message
 from approvals.rules.states import State
 from audit.events import Actor, Event, Subject
@@ -33,7 +32,7 @@ def bob(world: World) -> Client:
 
 
 def test_each_event_is_told_in_words() -> None:
-    assert [event for event in Event if event not in WORDS] == []
+    assert [event for event in Event if not event.label or event.label == event.value] == []
 
 
 def issue(world: World, name: str = "r1.example", key: str = "alice") -> Certificate:
