@@ -51,6 +51,8 @@ TRIGGERS = (
     refuse_truncate(_REQUEST),
     refuse_changes("approvals_decision"),
     refuse_truncate("approvals_decision"),
+    refuse_changes("approvals_decisioncomment", deletable=True),
+    refuse_truncate("approvals_decisioncomment"),
     allowed_steps(
         "approvals_validation",
         "state",

@@ -72,7 +72,9 @@ def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
         "certificate": issued,
         "order": order,
         "moments": timeline_of(order) if order else [],
-        "decisions": order.decisions.select_related("officer").order_by("pk") if order else [],
+        "decisions": order.decisions.select_related("officer", "written").order_by("pk")
+        if order
+        else [],
         "renewals": requests_of(person(request))
         .filter(renews=issued)
         .select_related("certificate")

@@ -155,7 +155,8 @@ def _of_exchange(exchange: Exchange) -> list[Step]:
 def _of_moment(moment: Moment) -> Step:
     source, target, title = _BY_EVENT.get(moment.event, (PORTAL, PORTAL, moment.what))
     by = f"by {moment.who}" if source == OFFICER else ""
-    text = ", ".join(filter(None, [by, moment.evidence, moment.comment]))
+    comment = "comment erased" if moment.is_comment_erased else moment.comment
+    text = ", ".join(filter(None, [by, moment.evidence, comment]))
     return Step(
         moment.at, source, target, title, text, tone=moment.tone if moment.tone != "busy" else ""
     )

@@ -22,9 +22,11 @@ from approvals.models.decisions import Decision, Verdict
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from approvals.operations.doorbell import ring
 from approvals.records.barred_keys import key_fault
+from approvals.records.decision_content import Basis, BatchPlace
 from approvals.records.decision_documents import (
     change_facts,
     decision_facts,
+    facts_seen,
     refuse_changed_account,
     write_decision,
 )
@@ -82,6 +84,7 @@ def reject_request(
     comment: str,
     now: datetime,
     view_sha256: str | None = None,
+    batch: BatchPlace | None = None,
 ) -> Decision:
     """Record a rejection; its reason reaches the device.
 
@@ -100,7 +103,7 @@ def reject_request(
             Verdict.REJECT,
             principal=principal,
             comment=reason,
-            view_sha256=digest,
+            basis=Basis(digest, facts_seen(request, now=now), batch),
             now=now,
         )
         _step(
@@ -179,7 +182,13 @@ def _return_transaction(request: EnrollmentRequest) -> None:
 
 
 def record_approval(
-    *, request_id: UUID, principal: Principal, comment: str, view_sha256: str | None, now: datetime
+    *,
+    request_id: UUID,
+    principal: Principal,
+    comment: str,
+    now: datetime,
+    view_sha256: str | None = None,
+    batch: BatchPlace | None = None,
 ) -> Decision:
     """As `approve_request`, without ringing."""
     with transaction.atomic():
@@ -194,8 +203,9 @@ def record_approval(
                     f"No certificate may be issued: {fault}. Reject it; the device needs a new key."
                 )
         text = comment.strip()[:MAX_COMMENT]
+        basis = Basis(digest, facts_seen(request, now=now), batch)
         decision = _vote(
-            request, Verdict.APPROVE, principal=principal, comment=text, view_sha256=digest, now=now
+            request, Verdict.APPROVE, principal=principal, comment=text, basis=basis, now=now
         )
         votes = request.decisions.filter(round=request.round, verdict=Verdict.APPROVE).count()
         if votes < request.profile.required_approvals:
@@ -288,7 +298,7 @@ def _vote(
     *,
     principal: Principal,
     comment: str,
-    view_sha256: str,
+    basis: Basis,
     now: datetime,
 ) -> Decision:
     if State(request.state) is not State.PENDING and not (
@@ -301,7 +311,7 @@ def _vote(
         verdict,
         principal=principal,
         comment=comment,
-        view_sha256=view_sha256,
+        basis=basis,
         now=now,
     )
     try:

@@ -30,7 +30,6 @@ class Decision(models.Model):
     officer = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     evidence = models.CharField(max_length=8, choices=Evidence.choices)
     asserted_by = models.CharField(max_length=64, blank=True)  # operating-system user of a command
-    comment = models.TextField(blank=True)
     account_changes = models.JSONField(
         default=list
     )  # changes by others to the officer's account: accounts.people.changes
@@ -53,3 +52,26 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_verdict_display()} by {self.officer or 'policy'}"
+
+    @property
+    def comment(self) -> str:
+        """The comment, read from `written`; empty without one, and after it was erased."""
+        written: DecisionComment | None = getattr(self, "written", None)
+        return written.text if written else ""
+
+
+class DecisionComment(models.Model):
+    """What an officer wrote with a decision.
+
+    The document holds a commitment to salt and text; deleting the row erases the text, and
+    everything still verifies. The comment of a document of version 1 has no salt.
+    """
+
+    decision = models.OneToOneField(
+        Decision, on_delete=models.PROTECT, primary_key=True, related_name="written"
+    )
+    salt = models.BinaryField(max_length=16)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text

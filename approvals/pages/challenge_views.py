@@ -48,7 +48,7 @@ def challenge(request: HttpRequest, challenge_id: UUID) -> HttpResponse:
         "challenge": row,
         "state": row.state_at(timezone.now()),
         "moments": moments_about("challenge", row.pk),
-        "decisions": row.redeemed_by.decisions.select_related("officer").order_by("pk")
+        "decisions": row.redeemed_by.decisions.select_related("officer", "written").order_by("pk")
         if row.redeemed_by
         else [],
     }

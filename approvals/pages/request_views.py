@@ -196,7 +196,7 @@ def _live_context(request: HttpRequest, enrollment: EnrollmentRequest) -> dict[s
         "wanted": enrollment,
         "challenge": challenge,
         "own_challenge": decide.OWN_CHALLENGE if is_own else "",
-        "decisions": enrollment.decisions.select_related("officer").order_by("pk"),
+        "decisions": enrollment.decisions.select_related("officer", "written").order_by("pk"),
         "moments": timeline_of(enrollment),
         "polls": getattr(enrollment, "polls", None),
         "votes": votes_on([enrollment], person(request)).get(enrollment.pk),

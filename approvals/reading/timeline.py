@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
 from accounts.principals import Evidence
+from approvals.models.decisions import DecisionComment
 from approvals.models.requests import EnrollmentRequest
 from audit.events import Event
 from audit.models import AuditEntry
@@ -34,6 +36,7 @@ class Moment:
     address: str
     evidence: str
     comment: str
+    is_comment_erased: bool  # there was one
     account_changes: str  # of the acting person, by others, shortly before
     details: tuple[tuple[str, str], ...]
     subject_kind: str
@@ -61,14 +64,27 @@ def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[Moment
     """Return entries for people, in the given order, with the private values that still exist."""
     if isinstance(entries, QuerySet):
         entries = list(entries.prefetch_related("private_values"))
-    return [_moment(entry) for entry in entries]
+    texts = _texts_of_decisions(entries)
+    return [_moment(entry, texts) for entry in entries]
 
 
-def _moment(entry: AuditEntry) -> Moment:
+def _texts_of_decisions(entries: Sequence[AuditEntry]) -> dict[str, str]:
+    """The comments on decisions that were not erased, by decision; the log holds commitments."""
+    keys = [UUID(entry.data["decision"]) for entry in entries if _is_committed(entry.data)]
+    rows = DecisionComment.objects.filter(pk__in=keys) if keys else ()
+    return {str(row.pk): row.text for row in rows}
+
+
+def _is_committed(data: object) -> bool:
+    return isinstance(data, dict) and bool(data.get("decision")) and bool(data.get("comment"))
+
+
+def _moment(entry: AuditEntry, texts: Mapping[str, str]) -> Moment:
     private = {value.path: value.value for value in entry.private_values.all()}
     event = _EVENTS.get(entry.event)
     data = entry.data if isinstance(entry.data, dict) else {}
     evidence = str(data.get("evidence", ""))
+    text = texts.get(str(data.get("decision", "")), "") or _plain(data.get("comment"))
     return Moment(
         id=str(entry.pk),
         at=entry.at,
@@ -78,7 +94,10 @@ def _moment(entry: AuditEntry) -> Moment:
         who=_who(entry, private),
         address=private.get("actor.address", ""),
         evidence=Evidence(evidence).label if evidence in Evidence.values else "",
-        comment=private.get("data.comment", "") or _plain(data.get("comment")),
+        comment=private.get("data.comment", "") or text,
+        is_comment_erased=isinstance(data.get("comment"), dict)
+        and not text
+        and "data.comment" not in private,
         account_changes=private.get("data.account_changes", ""),
         details=tuple(_details(data, private)),
         subject_kind=entry.subject_kind,

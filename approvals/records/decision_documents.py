@@ -9,27 +9,32 @@ from django.conf import settings
 
 from accounts.people.changes import recent_changes, sentence
 from accounts.principals import POLICY, Evidence, Principal
-from approvals.models.decisions import Decision, Verdict
+from approvals.models.decisions import Decision, DecisionComment, Verdict
 from approvals.models.devices import ExpectedDevice
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.records.barred_keys import key_fault
-from approvals.records.name_conflicts import earlier_conflicts
+from approvals.records.decision_content import (
+    Basis,
+    DocumentUnreadable,
+    comment_on,
+    decided_facts,
+    document_of,
+    is_comment_of,
+)
+from approvals.records.name_conflicts import conflict_facts, earlier_conflicts
 from approvals.records.transitions import advance
 from approvals.records.validation_gate import missing_validation
 from approvals.rules.errors import NotPermitted
 from approvals.rules.policy import UNIFORM_TEXT
 from approvals.rules.states import Step
-from audit.canonical import canonical_json
+from audit.canonical import CanonicalValue
 from audit.events import Personal
-from audit.log import timestamp
 from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
 from ca.models.certificates import CertificateStatus
 from ca.x509.csr import read_stored_csr
 from database.statements import insert
-
-DOCUMENT_VERSION = 1
 
 
 class DecisionInvalid(Exception):
@@ -40,7 +45,14 @@ def approve_by_policy(request: EnrollmentRequest, *, now: datetime) -> None:
     """Approve a request without an officer, with a Decision row of its own, in the caller's
     transaction.
     """
-    write_decision(request, Verdict.APPROVE, principal=POLICY, comment="", view_sha256="", now=now)
+    write_decision(
+        request,
+        Verdict.APPROVE,
+        principal=POLICY,
+        comment="",
+        basis=Basis(facts=findings_of(request)),
+        now=now,
+    )
     advance(
         request,
         Step.APPROVE,
@@ -60,7 +72,14 @@ def reject_by_policy(
 
     The device gets the uniform text; `data` of the audit entry has the real reason.
     """
-    write_decision(request, Verdict.REJECT, principal=POLICY, comment="", view_sha256="", now=now)
+    write_decision(
+        request,
+        Verdict.REJECT,
+        principal=POLICY,
+        comment="",
+        basis=Basis(facts=findings_of(request)),
+        now=now,
+    )
     advance(
         request,
         Step.REJECT,
@@ -80,10 +99,10 @@ def write_decision(
     *,
     principal: Principal,
     comment: str,
-    view_sha256: str,
+    basis: Basis,
     now: datetime,
 ) -> Decision:
-    """Insert one decision with its document; unique per officer and round."""
+    """Insert one decision with its document and its comment; unique per officer and round."""
     decision = Decision(
         request=request,
         round=request.round,
@@ -91,59 +110,43 @@ def write_decision(
         officer=principal.user,
         evidence=principal.evidence,
         asserted_by=principal.name if principal.evidence == Evidence.ASSERTED else "",
-        comment=comment,
         account_changes=recent_changes(principal.user, now=now) if principal.user else [],
         decided_at=now,
         effective_at=now + request.profile.undo_window,
     )
-    decision.document = _document(decision, view_sha256)
+    written = comment_on(decision, comment)
+    decision.document = document_of(decision, principal=principal, basis=basis, comment=written)
     decision.document_sha256 = sha256(decision.document).hexdigest()
     insert(decision)
+    if written is not None:
+        insert(written)
     return decision
 
 
-def _document(decision: Decision, view_sha256: str) -> bytes:
-    """Return the facts, the officer and the evidence, in canonical form."""
-    request = decision.request
-    return canonical_json(
-        {
-            "v": DOCUMENT_VERSION,
-            "type": "decision",
-            "decision": decision.verdict,
-            "request": str(request.pk),
-            "round": decision.round,
-            "view_sha256": view_sha256,
-            "csr_sha256": request.csr_sha256,
-            "spki_sha256": request.csr_spki_sha256,
-            "subject": request.subject,
-            "names": list(request.names),
-            "ca": request.ca.name,
-            "profile": request.profile.slug,
-            "required_approvals": request.profile.required_approvals,
-            "profile_version": request.profile_version.number,
-            "profile_sha256": request.profile_version.spec_sha256,
-            "officer": str(decision.officer_id or ""),
-            "evidence": decision.evidence,
-            "asserted_by": decision.asserted_by,
-            "comment_sha256": sha256(decision.comment.encode()).hexdigest(),
-            "decided_at": timestamp(decision.decided_at),
-            "effective_at": timestamp(decision.effective_at),
-            **({"renews": request.renews.der_sha256} if request.renews else {}),
-            **_documented_changes(decision),
-        }
+def facts_seen(
+    request: EnrollmentRequest, *, now: datetime
+) -> tuple[Mapping[str, CanonicalValue], ...]:
+    """Return the findings and conflicts that an officer is shown beside a request, as a document
+    names them.
+    """
+    conflicts = conflict_facts(request, now=now)
+    codes = {fact["code"] for fact in conflicts}
+    found = [fact for fact in findings_of(request) if fact["code"] not in codes]
+    barred = key_fault(request)
+    key = [_fact("key-barred", barred, "refuse")] if barred else []
+    return (*key, *conflicts, *found)
+
+
+def findings_of(request: EnrollmentRequest) -> tuple[Mapping[str, CanonicalValue], ...]:
+    """Return the findings on record since the request came, as a document names them."""
+    return tuple(
+        _fact(str(item["code"]), str(item["text"]), str(item["severity"]))
+        for item in request.findings
     )
 
 
-def _documented_changes(decision: Decision) -> dict[str, list[dict[str, str]]]:
-    """Return the account changes of a decision; their authors appear by identifier."""
-    facts = [
-        {
-            **{name: change[name] for name in ("change", "kind", "at", "detail")},
-            "by": change["by_user"] or change["by"],
-        }
-        for change in decision.account_changes
-    ]
-    return {"account_changes": facts} if facts else {}
+def _fact(code: str, text: str, severity: str) -> dict[str, CanonicalValue]:
+    return {"code": code, "text": text, "severity": severity, "evidence": None}
 
 
 def decision_facts(decision: Decision) -> dict[str, object]:
@@ -152,7 +155,9 @@ def decision_facts(decision: Decision) -> dict[str, object]:
         "decision": str(decision.pk),
         "document_sha256": decision.document_sha256,
         "evidence": decision.evidence,
-        "comment": Personal(decision.comment),
+        "comment": json.loads(bytes(decision.document))[
+            "comment"
+        ],  # the text stays in DecisionComment
         **change_facts(decision.account_changes),
     }
 
@@ -216,6 +221,15 @@ def verify_decisions(request: EnrollmentRequest) -> None:
         )
 
 
+def verify_comment(decision: Decision) -> None:
+    """Check that the comment of a decision, unless it was erased, is the one of its document;
+    raises DecisionInvalid.
+    """
+    written: DecisionComment | None = getattr(decision, "written", None)
+    if written is not None and not is_comment_of(written, bytes(decision.document)):
+        raise DecisionInvalid(f"decision {decision.pk}: it was made with another comment")
+
+
 def _verify_policy(request: EnrollmentRequest) -> None:
     """Check that the policy may still decide alone: the profile and renewed certificate as now."""
     renewed = request.renews
@@ -262,7 +276,10 @@ def verify_decision(decision: Decision, request: EnrollmentRequest) -> None:
         "officer": str(decision.officer_id or ""),
         "renews": request.renews.der_sha256 if request.renews else None,
     }
-    decided = json.loads(document)
+    try:
+        decided = decided_facts(document)
+    except DocumentUnreadable as error:
+        raise DecisionInvalid(f"decision {decision.pk}: {error}") from error
     for fact, value in expected.items():
         if decided.get(fact) != value:
             raise DecisionInvalid(f"decision {decision.pk}: it was made on another {fact}")

@@ -135,6 +135,26 @@ def conflicts_of(
     }
 
 
+def conflict_facts(
+    request: EnrollmentRequest, *, now: datetime
+) -> tuple[Mapping[str, str | list[str]], ...]:
+    """Return the conflicts that an open request has now; `evidence` are the other requests."""
+    (others,) = _conflicts(_asked_by([request]), now=now)
+    requests: dict[str, set[str]] = {}
+    for other in others:
+        requests.setdefault(other.code, set()).add(str(other.request_id))
+    severity = _SEVERITY[request.profile.name_conflicts]("", "").severity
+    return tuple(
+        {
+            "code": code,
+            "text": f"its name: {_TEXT[code]}",
+            "severity": severity,
+            "evidence": sorted(requests[code]),
+        }
+        for code in sorted(requests)
+    )
+
+
 def _asked_by(requests: Sequence[EnrollmentRequest]) -> list[_Asked]:
     names: dict[UUID, set[str]] = {request.pk: set() for request in requests}
     rows = (

@@ -25,9 +25,11 @@ from accounts.roles import Verb
 from approvals.challenges.lockouts import locks_of
 from approvals.challenges.static import warnings_of
 from approvals.models.challenges import ChallengePassword, FailedChallenges
+from approvals.models.decisions import Decision
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import SigningHealth, duration, signing_health
+from approvals.records import decision_content
 from approvals.records.refusal_numbers import number_in, number_of_request, refusals_with
 from approvals.rules.states import REFUSED_STATES
 from ca.models.certificates import Certificate
@@ -70,6 +72,12 @@ def icon(name: str, size: int = 16) -> SafeString:
 def visible(value: object) -> str:
     """The text with control, bidi and zero-width characters written out; templates escape it."""
     return visible_text(str(value))
+
+
+@register.filter
+def is_comment_erased(decision: Decision) -> bool:
+    """Whether a decision had a comment whose text was erased."""
+    return decision_content.is_comment_erased(decision)
 
 
 @register.filter

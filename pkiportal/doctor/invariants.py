@@ -35,7 +35,7 @@ from approvals.models.challenges import ChallengePassword
 from approvals.models.decisions import Decision, Verdict
 from approvals.models.profiles import ChallengePolicy
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
-from approvals.records.decision_documents import DecisionInvalid, verify_decision
+from approvals.records.decision_documents import DecisionInvalid, verify_comment, verify_decision
 from approvals.rules.states import TRANSITIONS, State
 from audit.canonical import leaf_hash
 from audit.events import Event
@@ -109,7 +109,10 @@ def _requests(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
         keys = [request.pk for request in chunk]
         certificates = _grouped(Certificate.objects.filter(order_id__in=keys), "order_id")
         decisions = _grouped(
-            Decision.objects.filter(request_id__in=keys).order_by("decided_at"), "request_id"
+            Decision.objects.filter(request_id__in=keys)
+            .select_related("written")
+            .order_by("decided_at"),
+            "request_id",
         )
         entries = AuditEntry.objects.filter(
             subject_kind="request", subject_id__in=[str(key) for key in keys]
@@ -122,6 +125,7 @@ def _requests(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
                 one for one in certificates[request.pk] if one.status != CertificateStatus.ABANDONED
             ]
             yield from _certificate_of(request, mine, at_rest=at_rest)
+            yield from _comments_of(request, decisions[request.pk])
             if request.state in _DECIDED:
                 yield from _decisions_of(request, decisions[request.pk])
             yield from _history_of(request, history[str(request.pk)])
@@ -174,6 +178,14 @@ def _decisions_of(request: EnrollmentRequest, decisions: Sequence[Decision]) -> 
             verify_decision(decision, request)
         except DecisionInvalid as error:
             yield Violation("I2", subject, str(error))
+
+
+def _comments_of(request: EnrollmentRequest, decisions: Sequence[Decision]) -> Iterator[Violation]:
+    for decision in decisions:
+        try:
+            verify_comment(decision)
+        except DecisionInvalid as error:
+            yield Violation("I2", f"request {request.pk}", str(error))
 
 
 def _history_of(request: EnrollmentRequest, entries: Sequence[AuditEntry]) -> Iterator[Violation]:

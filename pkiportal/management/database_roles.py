@@ -90,6 +90,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         AUDITOR: _READ,
     },
     "approvals_decision": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
+    "approvals_decisioncomment": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_keptcsr": {WEB: "SELECT, INSERT, UPDATE, DELETE", SIGNER: "SELECT, DELETE"},
     "approvals_validationservice": {
         WEB: _EDIT,

@@ -7,6 +7,7 @@ from accounts.people.changes import sentence
 from approvals.decisions.review_digest import Review, review_of
 from approvals.models.decisions import Decision
 from approvals.models.requests import EnrollmentRequest, PollRecord
+from approvals.records.decision_content import is_comment_erased
 from pkiportal.management.output import facts, iso
 
 #: Columns of `requests list`: wide ones (CSR, signer certificate) stay in the database.
@@ -67,7 +68,7 @@ def request_document(request: EnrollmentRequest) -> dict[str, Any]:
         "same_name": [str(other.pk) for other in review.past.same_name_requests],
         "decisions": [
             _decision(decision)
-            for decision in request.decisions.select_related("officer").order_by("id")
+            for decision in request.decisions.select_related("officer", "written").order_by("id")
         ],
         "signing": _signing(request),
         "polls": {
@@ -160,6 +161,7 @@ def _decision(decision: Decision) -> dict[str, Any]:
         "asserted_by": decision.asserted_by or None,
         "account_changes": [sentence(change) for change in decision.account_changes],
         "comment": decision.comment,
+        "comment_erased": is_comment_erased(decision),
         "decided_at": iso(decision.decided_at),
         "round": decision.round,
     }
@@ -168,7 +170,8 @@ def _decision(decision: Decision) -> dict[str, Any]:
 def _decision_text(decision: dict[str, Any]) -> str:
     who = f"by {decision['officer']}" if decision["officer"] else "by policy"
     by = f" through {decision['asserted_by']}" if decision["asserted_by"] else ""
-    comment = f": {decision['comment']}" if decision["comment"] else ""
+    words = "(comment erased)" if decision["comment_erased"] else decision["comment"]
+    comment = f": {words}" if words else ""
     changes = "".join(
         f"; account changed shortly before: {change}" for change in decision["account_changes"]
     )

@@ -399,7 +399,8 @@ def test_a_decision_by_policy_over_a_list_counts_only_with_a_listed_device(
 def test_more_approvals_than_the_profile_needs_are_enough(approved: EnrollmentRequest) -> None:
     decision = Decision.objects.get()
     bob = create_person("bob", Role.OFFICER)
-    document = json.loads(bytes(decision.document)) | {"officer": str(bob.pk)}
+    document = json.loads(bytes(decision.document))
+    document["principal"]["id"] = str(bob.pk)
     decision.pk, decision.officer = uuid7(), bob
     decision.document = canonical_json(document)
     decision.document_sha256 = sha256(decision.document).hexdigest()

@@ -118,12 +118,10 @@ class Portal:
         return [entry for entry in entries if entry.get("transaction_id") == transaction_id]
 
     def rejection_reason(self, request: str) -> str:
-        """Return the reason in the audit entry of a rejection."""
+        """Return the reason of a rejection."""
         query = (
-            "SELECT value FROM audit_auditprivatevalue JOIN audit_auditentry ON "
-            "audit_auditentry.id = entry_id "
-            "WHERE event = 'request:reject' AND path = 'data.comment' AND replace(subject_id, '-', "
-            "'') = ?"
+            "SELECT text FROM approvals_decisioncomment c JOIN approvals_decision d ON "
+            "d.id = c.decision_id WHERE verdict = 'reject' AND replace(request_id, '-', '') = ?"
         )
         ((value,),) = self._read(query, request)
         return str(value)

@@ -77,6 +77,7 @@ def test_an_approval_by_command_is_asserted_and_gets_the_device_its_certificate(
         "asserted_by": operating_system_user(),
         "account_changes": [],
         "comment": "known",
+        "comment_erased": False,
         "decided_at": "",
         "round": 1,
     }
