@@ -53,6 +53,13 @@ TRIGGERS = (
     refuse_truncate("approvals_decision"),
     refuse_changes("approvals_decisioncomment", deletable=True),
     refuse_truncate("approvals_decisioncomment"),
+    immutable_columns(
+        "approvals_decisionbatch",
+        ("id", "principal", "verdict", "digests", "root", "count", "decided_at"),
+        once=("done", "exceptions"),
+    ),
+    refuse_delete("approvals_decisionbatch"),
+    refuse_truncate("approvals_decisionbatch"),
     allowed_steps(
         "approvals_validation",
         "state",

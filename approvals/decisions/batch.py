@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from accounts.principals import Principal
-from approvals.decisions.decide import outcome_of, record_approval, reject_request
-from approvals.models.decisions import Decision, Verdict
+from approvals.decisions.decide import MAX_COMMENT, outcome_of, record_approval, reject_request
+from approvals.decisions.review_digest import review_digest
+from approvals.models.decisions import Decision, DecisionBatch, Verdict
+from approvals.models.requests import EnrollmentRequest
 from approvals.operations.doorbell import ring
-from approvals.rules.errors import (
-    ApprovalsError,
-)
+from approvals.records.decision_content import BatchPlace, principal_facts
+from approvals.rules.errors import ApprovalsError
+from audit.merkle import merkle_root
+
+Item = tuple[UUID, str | None]
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class DecisionResult:
 
 def decide_many(
     *,
-    items: Sequence[tuple[UUID, str | None]],
+    items: Sequence[Item],
     verdict: Verdict,
     principal: Principal,
     comment: str,
@@ -38,9 +43,34 @@ def decide_many(
     Results are in order. A request that cannot be decided does not affect the others. The bell
     rings once per batch. If the database goes away, earlier decisions stand, and the results tell
     from which request on the result is unknown.
+
+    The batch is on record before the first decision, and each document names it. Its `done` and
+    `exceptions` are written after the last one; they remain null where the database or the process
+    went away before.
     """
+    if not items:
+        return []
+    try:
+        batch = _open_batch(items, verdict, principal, comment, now=now)
+    except (OperationalError, InterfaceError):
+        return cut_short([request_id for request_id, _ in items])
+    results = _decide_each(items, batch, principal, comment, now=now)
+    _close_batch(batch, results)
+    if verdict == Verdict.APPROVE:
+        ring([result.request_id for result in results if result.done])
+    return results
+
+
+def _decide_each(
+    items: Sequence[Item],
+    batch: DecisionBatch,
+    principal: Principal,
+    comment: str,
+    *,
+    now: datetime,
+) -> list[DecisionResult]:
     decide: Callable[..., Decision] = (
-        record_approval if verdict == Verdict.APPROVE else reject_request
+        record_approval if batch.verdict == Verdict.APPROVE else reject_request
     )
     results: list[DecisionResult] = []
     for position, (request_id, view_sha256) in enumerate(items):
@@ -49,18 +79,68 @@ def decide_many(
                 request_id=request_id,
                 principal=principal,
                 comment=comment,
-                view_sha256=view_sha256,
+                view_sha256=view_sha256 or batch.digests[position] or None,
                 now=now,
+                batch=BatchPlace(batch.root, batch.count, position),
             )
             results.append(DecisionResult(request_id, done=True, text=outcome_of(decision)))
         except ApprovalsError as error:
             results.append(DecisionResult(request_id, done=False, text=str(error)))
         except (OperationalError, InterfaceError):
-            results += cut_short([request_id for request_id, _ in items[position:]])
-            break
-    if verdict == Verdict.APPROVE:
-        ring([result.request_id for result in results if result.done])
+            return results + cut_short([request_id for request_id, _ in items[position:]])
     return results
+
+
+def _open_batch(
+    items: Sequence[Item],
+    verdict: Verdict,
+    principal: Principal,
+    comment: str,
+    *,
+    now: datetime,
+) -> DecisionBatch:
+    """Record the batch: the digest of each view, as it was seen or, where none was named, as it is
+    now.
+    """
+    current = _digests_of([request_id for request_id, view_sha256 in items if view_sha256 is None])
+    digests = [
+        current.get(request_id, "") if view_sha256 is None else view_sha256
+        for request_id, view_sha256 in items
+    ]
+    return DecisionBatch.objects.create(
+        principal=principal_facts(principal),
+        verdict=verdict,
+        reason=comment.strip()[:MAX_COMMENT],
+        digests=digests,
+        root=merkle_root([digest.encode() for digest in digests]).hex(),
+        count=len(items),
+        decided_at=now,
+    )
+
+
+def _digests_of(requests: Sequence[UUID]) -> dict[UUID, str]:
+    beside = ("profile__department", "profile_version", "ca", "validation")
+    rows = EnrollmentRequest.objects.select_related(*beside)
+    return {
+        request.pk: review_digest(request)
+        for start in range(0, len(requests), _CHUNK)
+        for request in rows.filter(pk__in=requests[start : start + _CHUNK])
+    }
+
+
+def _close_batch(batch: DecisionBatch, results: Sequence[DecisionResult]) -> None:
+    """Write down how many were decided and what was not; left null where the database is away."""
+    exceptions = [
+        {"request": str(result.request_id), "text": result.text}
+        for result in results
+        if not result.done
+    ]
+    try:
+        DecisionBatch.objects.filter(pk=batch.pk).update(
+            done=len(results) - len(exceptions), exceptions=exceptions
+        )
+    except (DatabaseError, InterfaceError):
+        return
 
 
 def cut_short(rest: Sequence[UUID]) -> list[DecisionResult]:

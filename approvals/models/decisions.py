@@ -75,3 +75,30 @@ class DecisionComment(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class DecisionBatch(models.Model):
+    """One verdict on many requests in one act; each is decided on its own.
+
+    `digests` are those of the views, in order; the document of each decision names `root`, `count`
+    and its index. `done` and `exceptions` are written at the end: they stay null where the process
+    or the database went away in between, and the decisions tell what was done.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    principal = models.JSONField()  # as in the documents
+    verdict = models.CharField(max_length=7, choices=Verdict.choices)
+    reason = models.TextField(blank=True)  # emptied where the comments are erased
+    digests = models.JSONField()  # hex; empty text where there is no such request
+    root = models.CharField(max_length=64)  # Merkle tree hash of the digests (RFC 6962 §2.1)
+    count = models.PositiveIntegerField()
+    decided_at = models.DateTimeField()
+    done = models.PositiveIntegerField(null=True)
+    exceptions = models.JSONField(null=True)  # [{request, text}]: what could not be decided, why
+
+    class Meta:
+        indexes = [models.Index(fields=["root"], name="approvals_batch_by_root")]
+        verbose_name_plural = "decision batches"
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.get_verdict_display()}"

@@ -99,16 +99,18 @@ def _about_principal(decision: Decision, principal: Principal) -> dict[str, Cano
         }
         for change in decision.account_changes
     ]
+    return {"principal": principal_facts(principal), "account_changes": changes or None}
+
+
+def principal_facts(principal: Principal) -> dict[str, CanonicalValue]:
+    """Return a principal as documents name it."""
     return {
-        "principal": {
-            "kind": principal.kind.value,
-            "id": principal.identifier,
-            "name": principal.name or None,
-            "evidence": principal.evidence.value,
-            "on_behalf_of": principal.on_behalf_of or None,
-            "delegation": principal.delegation or None,
-        },
-        "account_changes": changes or None,
+        "kind": principal.kind.value,
+        "id": principal.identifier,
+        "name": principal.name or None,
+        "evidence": principal.evidence.value,
+        "on_behalf_of": principal.on_behalf_of or None,
+        "delegation": principal.delegation or None,
     }
 
 

@@ -90,6 +90,11 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         AUDITOR: _READ,
     },
     "approvals_decision": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
+    "approvals_decisionbatch": {
+        WEB: f"{_APPEND}, UPDATE (done, exceptions, reason)",
+        SIGNER: _READ,
+        AUDITOR: _READ,
+    },
     "approvals_decisioncomment": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_keptcsr": {WEB: "SELECT, INSERT, UPDATE, DELETE", SIGNER: "SELECT, DELETE"},
     "approvals_validationservice": {
