@@ -13,6 +13,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 from cryptography.hazmat.primitives import serialization
 from django.db import connection
+from django.db.models import CheckConstraint
 
 from approvals.enrollment import polls
 from keys import file as key_file
@@ -27,6 +28,7 @@ from tests.lanes import (  # noqa: F401 - pytest finds the hooks and fixtures he
     starts_processes,
 )
 from tests.migrated import copy_migrated_database
+from tests.recorded_checks import validate_once
 from tests.recorded_keys import load_checked_once
 from tests.recorded_world import recorded_world
 from tests.world import World, create_world, forget_caches
@@ -135,6 +137,12 @@ def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_file, "_PBKDF2_ITERATIONS", 1000)
     monkeypatch.setitem(fingerprints._COST, "n", 16)
     monkeypatch.setattr(serialization, "load_pem_private_key", load_checked_once)
+
+
+@pytest.fixture(autouse=True)
+def cheap_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the database about each check constraint once for the same values."""
+    monkeypatch.setattr(CheckConstraint, "validate", validate_once)
 
 
 @pytest.fixture(autouse=True)

@@ -5,13 +5,16 @@ for the fixture `starts_processes`. Without it, starting a process fails the tes
 fast lane starts none. `tests/test_lanes.py` shows that the refusal works.
 """
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import util
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pytest
+
+Item = TypeVar("Item")
 
 #: The lanes from the dearest to the cheapest; a test belongs to the first one that fits.
 LANES: Final = {
@@ -44,7 +47,7 @@ class _Guard:
         if self._is_installed:
             return
         self._is_installed = True
-        sys.addaudithook(self._audit)
+        sys.addaudithook(_auditor(self))
         _watch_spawned_processes(self)
 
     def refuse(self, start: str) -> None:
@@ -56,12 +59,18 @@ class _Guard:
                 "start; ask for the fixture starts_processes"
             )
 
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in _STARTS:
-            self.refuse(f"{event} {arguments[0]!r}" if arguments else event)
-
 
 guard = _Guard()
+
+
+def _auditor(guard: _Guard) -> Callable[[str, tuple[Any, ...]], None]:
+    """Return the audit hook. It is called some thousand times in a test, mostly for nothing."""
+
+    def audit(event: str, arguments: tuple[Any, ...], starts: frozenset[str] = _STARTS) -> None:
+        if event in starts:
+            guard.refuse(f"{event} {arguments[0]!r}" if arguments else event)
+
+    return audit
 
 
 def _watch_spawned_processes(guard: _Guard) -> None:
@@ -108,14 +117,42 @@ def pytest_configure(config: pytest.Config) -> None:
     guard.install()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its lane, and keep the fast ones alone where that is asked for."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Mark each test with its lane, keep the fast ones alone where asked, and put the slow ones
+    first.
+    """
     for item in items:
         item.add_marker(lane_of(item))
     if config.getoption("fast"):
         others = [item for item in items if not item.get_closest_marker("fast")]
         items[:] = [item for item in items if item.get_closest_marker("fast")]
         config.hook.pytest_deselected(items=others)
+    yield  # other plugins put them into random order, and leave out what no option asks for
+    if not config.getoption("randomly_reorganize", default=False):
+        return
+    fast = [item for item in items if item.get_closest_marker("fast")]
+    slow = [item for item in items if not item.get_closest_marker("fast")]
+    items[:] = slow_first(slow, fast, workers=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def slow_first(slow: list[Item], fast: list[Item], *, workers: int) -> list[Item]:
+    """Return all tests so that each worker begins with its share of the slow ones.
+
+    The scheduler `worksteal` of xdist gives each worker a run of tests of equal length. A worker
+    that is done takes tests from the end of another one's run, so the fast tests fill the gaps at
+    the end. Within the lanes the order stays as it was: random, the tests of a module together.
+    """
+    ordered: list[Item] = []
+    slow, fast = list(slow), list(fast)
+    for left in range(workers, 0, -1):
+        length = (len(slow) + len(fast)) // left
+        share = min(-(-len(slow) // left), length)
+        ordered += slow[:share] + fast[: length - share]
+        del slow[:share], fast[: length - share]
+    return ordered
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ nothing left to do. What `migrate` does with an empty file is shown by `tests/pk
 and `test_migrate.py`.
 """
 
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -31,8 +32,8 @@ def copy_migrated_database(target: Path) -> None:
 
 @cache
 def _template() -> Path:
-    """The file for these very migrations; processes that miss it at once make it each, and one
-    stays.
+    """The file for these very migrations; of processes that miss it at once, one makes it and the
+    others wait.
     """
     sources = sorted(
         [*ROOT.glob("*/migrations/*.py"), *ROOT.glob("*/triggers*.py"), ROOT / "requirements.lock"]
@@ -41,30 +42,38 @@ def _template() -> Path:
     found = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
     if not found.exists():
         _FOLDER.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            data = Path(scratch) / "data"
-            command = [
-                sys.executable,
-                str(ROOT / "manage.py"),
-                "migrate",
-                "--data",
-                str(data),
-                "--verbosity",
-                "0",
-            ]
-            environment = {
-                name: os.environ[name]
-                for name in ("PATH", "HOME", "LANG", "TMPDIR")
-                if name in os.environ
-            }
-            with processes_allowed():
-                subprocess.run(command, env=environment, check=True, capture_output=True)
-            merged = Path(scratch) / "merged.sqlite3"
-            _merge(data / "db.sqlite3", merged)
-            ours = found.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(merged, ours)
-            ours.replace(found)
+        with found.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not found.exists():
+                _make(found)
     return found
+
+
+def _make(template: Path) -> None:
+    """Migrate an empty database by the command, and put it there by one rename."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch) / "data"
+        command = [
+            sys.executable,
+            str(ROOT / "manage.py"),
+            "migrate",
+            "--data",
+            str(data),
+            "--verbosity",
+            "0",
+        ]
+        environment = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
+        with processes_allowed():
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+        merged = Path(scratch) / "merged.sqlite3"
+        _merge(data / "db.sqlite3", merged)
+        ours = template.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(merged, ours)
+        ours.replace(template)
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lanes import LANES, ProcessRefused, guard, lane_of, processes_allowed
+from tests.lanes import LANES, ProcessRefused, guard, lane_of, processes_allowed, slow_first
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,6 +89,23 @@ def test_the_option_keeps_the_tests_of_the_fast_lane(starts_processes: None) -> 
     collected = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "tests/keys/test_file.py::test_a_key_is_never_overwritten\n" in collected
     assert "test_openssl_opens_the_file" not in collected
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "workers", "ordered"),
+    [
+        ("ABCD", "efghijkl", 2, "ABefghCDijkl"),
+        ("ABC", "defg", 2, "ABdCefg"),
+        ("ABCDE", "f", 3, "ABCDEf"),
+        ("AB", "", 3, "AB"),
+        ("", "abc", 2, "abc"),
+        ("AB", "cd", 1, "ABcd"),
+    ],
+)
+def test_each_worker_begins_with_its_share_of_the_slow_tests(
+    slow: str, fast: str, workers: int, ordered: str
+) -> None:
+    assert "".join(slow_first(list(slow), list(fast), workers=workers)) == ordered
 
 
 def test_each_test_is_in_one_lane(request: pytest.FixtureRequest) -> None:

@@ -336,6 +336,7 @@ def test_a_quorum_is_not_filled_up_by_who_made_the_challenge(
     assert request.state == State.APPROVED
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_an_automatic_profile_asks_nobody_whoever_made_the_challenge(world: World) -> None:
     kiosks = create_profile(world.ca, "kiosks", challenge="one-time", approval="automatic")
     Device.named("r1.example", profile="kiosks").enroll(challenge=made(kiosks, world.alice))

@@ -205,6 +205,7 @@ def test_an_old_one_is_warned_of_and_mailed_about_once_a_month(
     assert overdue(now=moment + timedelta(days=4000)) == []
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_static_and_automatic_is_warned_of_loudly_wherever_the_profile_stands(
     world: World, charlie: User
 ) -> None:

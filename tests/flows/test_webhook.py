@@ -414,7 +414,7 @@ def test_officers_hear_of_a_silence_once_it_has_lasted(stand_in: StandIn) -> Non
     assert OutboxMessage.objects.get().kind == "request-unvalidated"
 
 
-@pytest.mark.usefixtures("phones")
+@pytest.mark.usefixtures("phones", "no_waiting")
 def test_the_sweep_rings_for_what_waits_and_lets_it_expire_unconfirmed() -> None:
     enroll()
     with mock.patch("approvals.issuance.sweep.ring_for_validations_now") as ring:
@@ -475,6 +475,7 @@ def test_a_service_that_was_set_for_another_kind_of_challenge_is_not_asked() -> 
     assert "no service is set" in Validation.objects.get().fault
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
     phones: EnrollmentProfile, settings: Any
 ) -> None:
@@ -489,7 +490,7 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
     assert ValidationService.objects.get().last_fault == ""
 
 
-@pytest.mark.usefixtures("phones")
+@pytest.mark.usefixtures("phones", "no_waiting")
 def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other(
     stand_in: StandIn,
 ) -> None:
