@@ -188,7 +188,8 @@ def test_each_listed_device_enrolls_once_and_again_after_a_rejection(
 def test_a_device_calls_within_its_time_or_is_refused(world: World, switches: DeviceGroup) -> None:
     tomorrow, yesterday = (f"{later(days=days):%Y-%m-%dT%H:%MZ}" for days in (1, -1))
     expect(
-        switches, f"d1.example,{tomorrow},", f"d2.example,,{yesterday}", f"d3.example,{yesterday},{tomorrow}",
+        switches, f"d1.example,{tomorrow},", f"d2.example,,{yesterday}",
+        f"d3.example,{yesterday},{tomorrow}",
         columns="name,not_before,not_after",
     )  # fmt: skip
     listed_profile(world, switches)
@@ -341,7 +342,8 @@ def test_a_mac_address_is_read_in_any_usual_spelling(text: str, digits: str | No
 
 def test_a_list_with_a_fault_adds_nothing_and_names_every_row(switches: DeviceGroup) -> None:
     rows = [
-        "FOC1,,,,", "FOC2,xx,,,", ",,,,", "FOC3,,,soon,", "FOC4,,,2026-02-01,2026-01-01", "x" * 65 + ",,,,",
+        "FOC1,,,,", "FOC2,xx,,,", ",,,,", "FOC3,,,soon,", "FOC4,,,2026-02-01,2026-01-01",
+        "x" * 65 + ",,,,",
         "FOC5,,,2026-99-99,",
     ]  # fmt: skip
     with pytest.raises(ListInvalid) as caught:
@@ -438,7 +440,8 @@ def test_the_command_makes_fills_and_empties_groups(world: World, tmp_path: Any)
     file = tmp_path / "aps.csv"
     file.write_text("name\nd1.example\nd2.example\n")
     assert run_json("devices", "add", "aps", str(file)) == {"group": "aps", "added": 2}
-    run("createprofile", "access", "--ca", "issuing", "--approval", "automatic", "--challenge", "none", "--devices",
+    run("createprofile", "access", "--ca", "issuing", "--approval", "automatic", "--challenge",
+    "none", "--devices",
         "aps", "--network", "127.0.0.0/8")  # fmt: skip
     Device.named("d1.example", "device-1", "access").enroll()
     called, silent = run_json("devices", "list", "aps")
