@@ -102,21 +102,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 def left_out(reports: list[Any]) -> dict[str, list[str]]:
     """Names of the skipped tests by what they wanted."""
-    found: dict[str, list[str]] = {}
+    by_reason: dict[str, list[str]] = {}
     for report in reports:
-        wanted = [value for name, value in report.user_properties if name == "wanted"] or ["other"]
-        found.setdefault(wanted[0], []).append(report.nodeid)
-    return found
+        reasons = [value for name, value in report.user_properties if name == "wanted"] or ["other"]
+        by_reason.setdefault(reasons[0], []).append(report.nodeid)
+    return by_reason
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say which tests were left out, and for want of what."""
-    found = left_out(terminalreporter.stats.get("skipped", []))
-    if not found:
+    by_reason = left_out(terminalreporter.stats.get("skipped", []))
+    if not by_reason:
         return
     terminalreporter.section("left out")
-    for wanted, names in sorted(found.items()):
-        reason = _WANTED.get(wanted, "the reason shown above")
+    for cause, names in sorted(by_reason.items()):
+        reason = _WANTED.get(cause, "the reason shown above")
         terminalreporter.write_line(f"{len(names)} for want of {reason}:")
         for name in sorted(set(names)):
             terminalreporter.write_line(f"  {name}")

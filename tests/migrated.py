@@ -39,8 +39,8 @@ def _template() -> Path:
         [*ROOT.glob("*/migrations/*.py"), *ROOT.glob("*/triggers*.py"), ROOT / "requirements.lock"]
     )
     digest = sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
-    found = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
-    if not found.exists():
+    template = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
+    if not template.exists():
         _FOLDER.mkdir(exist_ok=True)
         with found.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -308,7 +308,7 @@ class Stage:
 
     def admin_object(self, model: str) -> object:
         """Return the key of an object of a model of the admin."""
-        found: dict[str, object] = {
+        objects: dict[str, object] = {
             "accounts/user": self.people["nobody"].pk,
             "accounts/department": self.profile.department_id,
             "approvals/enrollmentprofile": self.profile.pk,
@@ -319,7 +319,7 @@ class Stage:
             "ca/certificateauthority": self.profile.ca_id,
             "ca/certificate": self.certificate.pk,
         }
-        return found.get(model, UUID(int=0))
+        return objects.get(model, UUID(int=0))
 
     @property
     def certificate_decision(self) -> object:

@@ -1,4 +1,4 @@
-"""The pages *Set up devices*: the text to paste into a device, or with a fresh challenge."""
+"""The pages *Set up devices*: the text to paste into a device, and a fresh challenge for it."""
 
 from typing import Any
 

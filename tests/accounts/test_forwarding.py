@@ -242,7 +242,7 @@ def test_the_scheme_comes_from_the_same_header(
 
 
 @pytest.mark.parametrize(
-    ("header", "headers", "said"),
+    ("header", "headers", "sentence"),
     [
         (
             "X-Forwarded-For",
@@ -278,13 +278,13 @@ def test_an_entry_that_is_no_address_counts_as_the_proxys_and_is_told_once(
     caplog: pytest.LogCaptureFixture,
     header: str,
     headers: dict[str, str],
-    said: str,
+    sentence: str,
 ) -> None:
     settings.PORTAL_PROXY_HEADER = header
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert client_address(rf.get("/", REMOTE_ADDR=PROXY, headers=headers)) == PROXY
-    assert notice(settings) == f"{PROXY} {said}\n"
+    assert notice(settings) == f"{PROXY} {sentence}\n"
     assert sum("proxy.no_address" in record.getMessage() for record in caplog.records) == 1
 
 

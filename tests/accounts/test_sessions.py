@@ -43,11 +43,11 @@ def everything_stored() -> str:
     tables = [name for name in connection.introspection.table_names() if "session" in name]
     assert "accounts_session" in tables
     with connection.cursor() as cursor:
-        found = []
+        values = []
         for table in tables:
             cursor.execute(f"SELECT * FROM {table}")  # noqa: S608 - a name from the catalogue
-            found += cursor.fetchall()
-    return repr(found)
+            values += cursor.fetchall()
+    return repr(values)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -136,8 +136,8 @@ def test_a_browser_that_has_signed_in_before_passes_whatever_others_try(
 def test_wrong_passwords_from_many_networks_are_slowed_down(alice: User, free: int) -> None:
     limit = BackOff("sign-in as", free, timedelta(days=1), timedelta(minutes=15))
     with mock.patch.object(sign_in_limits, "PERSON", limit):
-        said = [wrong(1, address=f"203.0.113.{number}")[0] for number in range(free + 4)]
-        assert said == [WRONG] * (free + 1) + [PAUSE] * 3
+        statuses = [wrong(1, address=f"203.0.113.{number}")[0] for number in range(free + 4)]
+        assert statuses == [WRONG] * (free + 1) + [PAUSE] * 3
         with mock.patch(
             "django.utils.timezone.now", return_value=timezone.now() + timedelta(seconds=1)
         ):
@@ -148,10 +148,10 @@ def test_a_known_browser_is_counted_by_itself_and_then_like_any_other(alice: Use
     browser = Client()
     post(browser, "alice", "alicealice", OFFICE)
     browser.post("/account/logout/", secure=True)
-    said = [
+    statuses = [
         post(browser, "alice", f"wrong {number}", OFFICE).content.decode() for number in range(17)
     ]
-    assert [PAUSE in text for text in said] == [False] * 15 + [True] * 2
+    assert [PAUSE in text for text in statuses] == [False] * 15 + [True] * 2
 
 
 def test_one_network_tries_no_more_names_than_it_may(alice: User) -> None:

@@ -26,10 +26,10 @@ class Program:
         extra.setdefault("HTTP_AUTHORIZATION", f"Bearer {self.text}")
         return call(method, path, body, **extra)
 
-    def order(self, key: str = "", **wanted: object) -> Any:
+    def order(self, key: str = "", **members: object) -> Any:
         """Order challenges for the profile `phones`."""
         extra = {"HTTP_IDEMPOTENCY_KEY": key} if key else {}
-        return self.call("POST", "/challenges", {"profile": "phones", **wanted}, **extra)
+        return self.call("POST", "/challenges", {"profile": "phones", **members}, **extra)
 
     def again(self) -> ApiToken:
         """The row as it is now."""

@@ -41,8 +41,8 @@ def phone(key: str = "alice", name: str = "r1.example") -> Device:
 
 def only(answer: Any, status: int = 201) -> dict[str, Any]:
     assert answer.status_code == status, answer.content
-    (found,) = answer.body["challenges"]
-    document: dict[str, Any] = found
+    (challenge,) = answer.body["challenges"]
+    document: dict[str, Any] = challenge
     return document
 
 
@@ -50,17 +50,21 @@ def test_a_challenge_is_shown_once_and_seen_to_its_certificate(
     program: Program, world: World
 ) -> None:
     answer = program.order(created_for="asset 4711", lifetime_seconds=600)
-    made = only(answer)
+    challenge = only(answer)
     assert answer.headers["Cache-Control"] == "no-store"
-    assert (made["state"], made["origin"], made["created_for"]) == ("unused", "api", "asset 4711")
-    assert made["scep_url"].endswith("/scep/phones/")
-    path = f"/challenges/{made['id']}"
-    seen = program.call("GET", path).body
-    assert seen == {name: value for name, value in made.items() if name != "challenge"}
+    assert (challenge["state"], challenge["origin"], challenge["created_for"]) == (
+        "unused",
+        "api",
+        "asset 4711",
+    )
+    assert challenge["scep_url"].endswith("/scep/phones/")
+    path = f"/challenges/{challenge['id']}"
+    document = program.call("GET", path).body
+    assert document == {name: value for name, value in challenge.items() if name != "challenge"}
     device = phone()
-    assert device.enroll(challenge=made["challenge"]).status is PKIStatus.PENDING
-    seen = program.call("GET", path).body
-    assert (seen["state"], seen["request"]["state"], seen["used_from"]) == (
+    assert device.enroll(challenge=challenge["challenge"]).status is PKIStatus.PENDING
+    document = program.call("GET", path).body
+    assert (document["state"], document["request"]["state"], document["used_from"]) == (
         "used",
         "pending",
         "127.0.0.1",
@@ -69,19 +73,19 @@ def test_a_challenge_is_shown_once_and_seen_to_its_certificate(
     bob = create_person("bob", Role.OFFICER)
     approve_request(request_id=request.pk, principal=principal_of(bob), comment="", now=now())
     run_worker()
-    seen = program.call("GET", path).body
-    assert seen["request"] == program.call("GET", f"/requests/{request.pk}").body
-    assert seen["request"]["certificate"]["status"] == "issued"
-    assert int(seen["request"]["certificate"]["serial"], 16) > 0
-    again = phone("bob", "r2.example").enroll(challenge=made["challenge"])
+    document = program.call("GET", path).body
+    assert document["request"] == program.call("GET", f"/requests/{request.pk}").body
+    assert document["request"]["certificate"]["status"] == "issued"
+    assert int(document["request"]["certificate"]["serial"], 16) > 0
+    again = phone("bob", "r2.example").enroll(challenge=challenge["challenge"])
     assert (again.status, again.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
 
 
 def test_who_owns_the_token_may_not_approve_what_used_its_challenge(
     program: Program, world: World
 ) -> None:
-    made = only(program.order())
-    phone().enroll(challenge=made["challenge"])
+    document = only(program.order())
+    phone().enroll(challenge=document["challenge"])
     request = EnrollmentRequest.objects.get()
     with pytest.raises(OwnChallenge):
         approve_request(
@@ -95,10 +99,10 @@ def test_who_owns_the_token_may_not_approve_what_used_its_challenge(
 
 
 def test_the_log_names_the_token_and_the_person(program: Program, world: World) -> None:
-    made = only(program.order())
+    challenge = only(program.order())
     entry = AuditEntry.objects.get(event="challenge:create")
     assert (entry.subject_id, entry.actor_kind, entry.actor_id) == (
-        made["id"],
+        challenge["id"],
         "token",
         str(program.token.pk),
     )
@@ -107,24 +111,24 @@ def test_the_log_names_the_token_and_the_person(program: Program, world: World) 
 
 
 def test_many_are_made_at_once(program: Program) -> None:
-    made = program.order(count=5).body["challenges"]
-    assert len({item["challenge"] for item in made}) == 5
+    challenges = program.order(count=5).body["challenges"]
+    assert len({item["challenge"] for item in challenges}) == 5
     assert ApiOrder.objects.get().challenges.count() == 5
 
 
 def test_a_binding_holds_and_is_shown(program: Program) -> None:
     rest = {"subject": "", "serial_number": "", "sans": [], "networks": [], "device_group": ""}
     bound_to = {"common_name": "r1.example", **rest}
-    made = only(program.order(bound_to={"common_name": "r1.example"}))
-    assert made["bound_to"] == bound_to
-    foreign = phone("bob", "r2.example").enroll(challenge=made["challenge"])
+    challenge = only(program.order(bound_to={"common_name": "r1.example"}))
+    assert challenge["bound_to"] == bound_to
+    foreign = phone("bob", "r2.example").enroll(challenge=challenge["challenge"])
     assert (foreign.status, foreign.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     elsewhere = only(program.order(bound_to={"networks": ["192.0.2.0/24"]}))
     assert (
         phone("bob", "r2.example").enroll(challenge=elsewhere["challenge"]).status
         is PKIStatus.FAILURE
     )
-    assert phone().enroll(challenge=made["challenge"]).status is PKIStatus.PENDING
+    assert phone().enroll(challenge=challenge["challenge"]).status is PKIStatus.PENDING
 
 
 def test_a_binding_to_a_serial_number_and_a_device_group_holds_and_is_shown(
@@ -170,7 +174,7 @@ def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_
 
 
 @pytest.mark.parametrize(
-    ("wanted", "field"),
+    ("changes", "field"),
     [
         ({"bound_to": {"comon_name": "r1.example"}}, "bound_to"),
         ({"bound_to": {"common_name": ""}}, "bound_to"),
@@ -190,9 +194,9 @@ def test_a_device_group_that_is_not_the_owners_or_outside_the_tokens_department_
     ],
 )
 def test_what_is_misspelled_empty_or_out_of_bounds_binds_nothing_and_makes_nothing(
-    program: Program, wanted: dict[str, Any], field: str
+    program: Program, changes: dict[str, Any], field: str
 ) -> None:
-    answer = program.order(**wanted)
+    answer = program.order(**changes)
     assert answer.status_code == 422
     assert list(answer.body["errors"]) == [field]
     assert not ChallengePassword.objects.exists()
@@ -222,9 +226,9 @@ def test_a_profile_without_one_time_challenges_is_named(program: Program) -> Non
 def test_a_retry_makes_no_second_challenge_and_shows_none_again(program: Program) -> None:
     first = only(program.order("order-1", created_for="asset 1"))
     repeat = program.order("order-1", created_for="asset 1")
-    seen = only(repeat, 200)
+    repeated = only(repeat, 200)
     assert repeat.headers["Idempotent-Replayed"] == "true"
-    assert (seen["id"], "challenge" in seen) == (first["id"], False)
+    assert (repeated["id"], "challenge" in repeated) == (first["id"], False)
     assert only(program.order("order-2", created_for="asset 1"))["id"] != first["id"]
     assert ChallengePassword.objects.count() == 2
 
@@ -282,9 +286,9 @@ def test_a_withdrawn_challenge_is_worth_nothing_and_a_used_one_stays(program: Pr
 
 
 def test_an_expired_one_says_so(program: Program) -> None:
-    made = only(program.order())
+    challenge = only(program.order())
     ChallengePassword.objects.update(expires_at=now() - timedelta(seconds=1))
-    assert program.call("GET", f"/challenges/{made['id']}").body["state"] == "expired"
+    assert program.call("GET", f"/challenges/{challenge['id']}").body["state"] == "expired"
 
 
 def test_a_foreign_challenge_and_request_look_like_none(
@@ -294,13 +298,13 @@ def test_a_foreign_challenge_and_request_look_like_none(
         Department.objects.create(slug=slug, name=slug) for slug in ("here", "elsewhere")
     )
     EnrollmentProfile.objects.filter(pk=phones.pk).update(department=here)
-    made = only(program.order())
-    phone().enroll(challenge=made["challenge"])
+    challenge = only(program.order())
+    phone().enroll(challenge=challenge["challenge"])
     bob = Program(create_person("bob", Role.OFFICER, department=elsewhere))
     request = EnrollmentRequest.objects.get()
     for method, path in (
-        ("GET", f"/challenges/{made['id']}"),
-        ("DELETE", f"/challenges/{made['id']}"),
+        ("GET", f"/challenges/{challenge['id']}"),
+        ("DELETE", f"/challenges/{challenge['id']}"),
         ("GET", f"/requests/{request.pk}"),
     ):
         foreign = bob.call(method, path)

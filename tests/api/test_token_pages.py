@@ -40,8 +40,8 @@ def typed(**data: object) -> dict[str, object]:
 
 
 def text_in(answer: Any) -> str:
-    found = re.search(r"pkip_[0-9a-f]{10}_[0-9a-f]{40}", answer.content.decode())
-    return found[0] if found else ""
+    match = re.search(r"pkip_[0-9a-f]{10}_[0-9a-f]{40}", answer.content.decode())
+    return match[0] if match else ""
 
 
 def test_a_person_makes_a_token_sees_it_once_and_revokes_it(
@@ -93,11 +93,11 @@ def test_what_cannot_be_is_said(world: World, wrong: dict[str, object]) -> None:
 def test_people_see_their_own_and_administrators_all(world: World, charlie: User) -> None:
     bob = create_person("bob", Role.OFFICER)
     mine = Program(world.alice).token
-    for user, seen in ((bob, False), (world.alice, True), (charlie, True)):
+    for user, sees_all in ((bob, False), (world.alice, True), (charlie, True)):
         browser = signed_in(user)
-        assert (mine.prefix in browser.get(PAGE).content.decode()) is seen
+        assert (mine.prefix in browser.get(PAGE).content.decode()) is sees_all
         status = browser.post(reverse("api_token_revoke", args=[mine.pk])).status_code
-        assert status == (302 if seen else 404)
+        assert status == (302 if sees_all else 404)
 
 
 def test_an_administrator_of_a_department_sees_the_tokens_for_it(world: World) -> None:
@@ -132,23 +132,23 @@ def test_tokens_by_command(world: World, phones: EnrollmentProfile) -> None:
         "--expires",
         "7d",
     )
-    made = run_json(
+    created = run_json(
         "tokens", "create", "mdm sync", *options, "--network", "127.0.0.0/8", "--department", "here"
     )
-    assert (made["owner"], made["scopes"], made["profiles"]) == (
+    assert (created["owner"], created["scopes"], created["profiles"]) == (
         "alice",
         ["challenge:create"],
         ["phones"],
     )
-    text = made.pop("token")
+    text = created.pop("token")
     (listed,) = run_json("tokens", "list")
-    assert listed == made
+    assert listed == created
     answer = call("POST", "/challenges", {"profile": "phones"}, HTTP_AUTHORIZATION=f"Bearer {text}")
     assert answer.status_code == 403, "phones is of no department"
     assert "active" in run("tokens", "list")
     assert run_json("tokens", "revoke", text)["state"] == "revoked"
     with pytest.raises(CommandError, match="is revoked already"):
-        run("tokens", "revoke", made["prefix"])
+        run("tokens", "revoke", created["prefix"])
     assert run("tokens", "create", "x", "--owner", "alice", "--scope", "profile:view").startswith(
         "pkip_"
     )

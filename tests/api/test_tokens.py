@@ -131,8 +131,8 @@ def test_wrong_tokens_keep_no_valid_one_out(
     program: Program, one_moment: datetime, number: int, address: str
 ) -> None:
     guess = guesses(program)[number]
-    said = [wrong(guess, address) for _ in range(WRONG_A_MINUTE + 5)]
-    assert said == [401] * WRONG_A_MINUTE + [429] * 5
+    answers = [wrong(guess, address) for _ in range(WRONG_A_MINUTE + 5)]
+    assert answers == [401] * WRONG_A_MINUTE + [429] * 5
     assert program.call("GET", PROFILES, REMOTE_ADDR=address, secure=True).status_code == 200
     with mock.patch("django.utils.timezone.now", return_value=one_moment + timedelta(minutes=1)):
         assert wrong(guess, address) == 401
@@ -166,11 +166,11 @@ def test_wrong_secrets_of_one_token_are_counted_from_anywhere(
     program: Program, prefix: str
 ) -> None:
     prefix = program.token.prefix if prefix == "of a token" else prefix
-    said = [
+    answers = [
         wrong(f"pkip_{prefix}_{number:040x}", f"203.0.113.{number}")
         for number in range(WRONG_A_MINUTE + 3)
     ]
-    assert said == [401] * WRONG_A_MINUTE + [429] * 3
+    assert answers == [401] * WRONG_A_MINUTE + [429] * 3
     assert wrong(f"pkip_1111111111_{0:040x}", "203.0.113.200") == 401
     assert program.call("GET", PROFILES).status_code == 200
 

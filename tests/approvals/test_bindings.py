@@ -33,9 +33,9 @@ BOUND = ["dns:r1.example", "ip:192.0.2.7"]
 def claims(subject: str = "", *sans: str, address: str = "192.0.2.7") -> Claims:
     """What a CSR with this subject and these alternative names claims."""
     names = [general_name(*name.split(":", 1)).der for name in sans]
-    wanted = [extension_request(san(*names))] if names else []
+    extensions = [extension_request(san(*names))] if names else []
     pairs = [tuple(part.split("=", 1)) for part in subject.split(", ") if part]
-    csr = decode_csr(request_der(build_name(pairs), *wanted))  # type: ignore[arg-type]  # pairs of two
+    csr = decode_csr(request_der(build_name(pairs), *extensions))  # type: ignore[arg-type]  # pairs of two
     return claims_of(Submission(csr, "t", b"", b"", signer_is_self_issued=True, address=address))
 
 
@@ -170,8 +170,8 @@ def test_a_binding_is_kept_normalized_and_said_in_phrases() -> None:
 
 
 def test_names_are_gathered_from_subject_and_alternative_names() -> None:
-    wanted = extension_request(san(general_name("dns", "r1.example").der))
+    extensions = extension_request(san(general_name("dns", "r1.example").der))
     csr = decode_csr(
-        request_der(build_name([("CN", "r1"), ("O", "Example"), ("UID", "7")]), wanted)
+        request_der(build_name([("CN", "r1"), ("O", "Example"), ("UID", "7")]), extensions)
     )
     assert names_of(csr) == ["r1", "7", "r1.example"]

@@ -73,7 +73,7 @@ def test_each_row_becomes_a_challenge_bound_to_what_it_says(phones: EnrollmentPr
         WEEK,
         "bulk",
     )
-    assert told == [1, 2]
+    assert progress == [1, 2]
     device = Device.named("r1.example", profile="phones")
     assert (
         device.enroll(challenge=first["challenge"], dns_names=["r1.example"]).status
@@ -108,8 +108,8 @@ def test_a_list_with_a_fault_makes_nothing_and_names_every_row(
     with pytest.raises(ListInvalid) as caught:
         read_list(content, profile=phones, lifetime=WEEK)
     assert len(caught.value.faults) == len(faults)
-    for said, expected in zip(caught.value.faults, faults, strict=True):
-        assert said.startswith(expected)
+    for fault, expected in zip(caught.value.faults, faults, strict=True):
+        assert fault.startswith(expected)
 
 
 def test_a_list_of_too_many_rows_is_split_by_its_maker(

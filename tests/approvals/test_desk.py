@@ -79,7 +79,7 @@ def sign_in_with(
 # Whose digest, whose words ------------------------------------------------------------------------
 @pytest.mark.parametrize("verb", ["approve", "reject", "reopen"])
 def test_what_was_seen_of_one_request_decides_on_no_other(world: World, verb: str) -> None:
-    seen, other = create_requests(world.profile, ["r1.example", "r2.example"])
+    first, other = create_requests(world.profile, ["r1.example", "r2.example"])
     if verb == "reopen":
         reject_request(
             request_id=other.pk, principal=principal_of(world.alice), comment="no", now=now()

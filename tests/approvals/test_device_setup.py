@@ -98,7 +98,7 @@ def test_an_unknown_client_is_not_there(world: World) -> None:
 
 def test_the_overview_has_what_any_client_needs(world: World) -> None:
     text = signed_in(world.alice).get("/profiles/routers/devices/").content.decode()
-    for wanted in (
+    for part in (
         "/scep/routers/",
         "SHA-256",
         "SHA-1",
@@ -107,7 +107,7 @@ def test_the_overview_has_what_any_client_needs(world: World) -> None:
         "every 60 seconds",
         "<svg",
     ):
-        assert wanted in text
+        assert part in text
     assert 'style="' not in text
 
 
@@ -123,7 +123,7 @@ def test_names_are_put_in_and_go_along_to_the_other_clients(world: World) -> Non
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "sentence"),
     [
         ({"cn": "r1.example", "san": "email:a@b.example"}, "kind not allowed"),
         ({"cn": "r1.example", "san": "ip:nowhere"}, "not of kind ip"),
@@ -132,12 +132,12 @@ def test_names_are_put_in_and_go_along_to_the_other_clients(world: World) -> Non
     ],
 )
 def test_the_profile_refuses_names_before_a_device_asks_for_them(
-    world: World, names: dict[str, str], said: str
+    world: World, names: dict[str, str], sentence: str
 ) -> None:
     text = (
         signed_in(world.alice).get("/profiles/routers/devices/cisco-ios/", names).content.decode()
     )
-    assert said in text
+    assert sentence in text
     assert "CN=device.example" in text, "a placeholder stands in the steps"
 
 
@@ -205,7 +205,7 @@ def test_the_log_says_who_took_which_configuration_and_holds_no_challenge(
 
 
 @pytest.mark.parametrize(
-    ("path", "data", "said"),
+    ("path", "data", "sentence"),
     [
         ("strongswan/challenge", {"cn": "x" * 65}, "at most 64"),
         ("strongswan/challenge", {"lifetime": "9y"}, "Select a valid choice"),
@@ -216,11 +216,11 @@ def test_the_log_says_who_took_which_configuration_and_holds_no_challenge(
     ],
 )
 def test_nothing_is_made_for_a_form_that_is_wrong(
-    world: World, one_time: EnrollmentProfile, path: str, data: dict[str, str], said: str
+    world: World, one_time: EnrollmentProfile, path: str, data: dict[str, str], sentence: str
 ) -> None:
     page = post(world, f"/profiles/vpn/devices/{path}", **data)
     assert page.status_code == 422
-    assert said in page.content.decode()
+    assert sentence in page.content.decode()
     assert not ChallengePassword.objects.exists()
     assert not AuditEntry.objects.filter(event="configuration:export").exists()
 
@@ -306,7 +306,7 @@ def test_the_facts_follow_the_profile(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "told"),
+    ("name", "shape", "expected"),
     [
         ("issuing", "split+chain", (True, True)),
         ("issuing", "ra+issuing", (False, True)),
@@ -315,16 +315,19 @@ def test_the_facts_follow_the_profile(world: World) -> None:
     ],
 )
 def test_the_facts_say_what_the_profile_takes_and_gives_out(
-    world: World, recorded_key: None, name: str, shape: str, told: tuple[bool, bool]
+    world: World, recorded_key: None, name: str, shape: str, expected: tuple[bool, bool]
 ) -> None:
-    wanted = AuthorityRequest(
+    authority_request = AuthorityRequest(
         name="below", subject="CN=below CA,O=Example", key_type="rsa:2048", parent=world.ca
     )
-    ca = {"issuing": world.ca, "below": create_authority(wanted, actor=SYSTEM, now=now())}[name]
+    ca = {
+        "issuing": world.ca,
+        "below": create_authority(authority_request, actor=SYSTEM, now=now()),
+    }[name]
     switches = ProtocolSwitches(legacy_algorithms=True)
     profile = create_profile(ca, "kiosk", ca_certificates=shape, switches=switches)
     facts = configuration_facts(profile, check_wanted(profile, WantedNames("a.example")))
-    assert (facts.is_split, facts.gives_root) == told
+    assert (facts.is_split, facts.gives_root) == expected
     assert facts.takes_legacy
 
 
@@ -380,14 +383,14 @@ def test_the_certificate_of_the_key_signs_and_does_nothing_else(
     certify_service_keys(now=now())
     service.refresh_from_db()
     assert service.certificate is not None
-    found = x509.load_der_x509_certificate(service.certificate.certificate_der).extensions
-    usage = found.get_extension_for_class(x509.KeyUsage).value
+    extensions = x509.load_der_x509_certificate(service.certificate.certificate_der).extensions
+    usage = extensions.get_extension_for_class(x509.KeyUsage).value
     assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (
         True,
         False,
         False,
     )
-    purposes = list(found.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    purposes = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     assert purposes == [ExtendedKeyUsageOID.EMAIL_PROTECTION]
 
 

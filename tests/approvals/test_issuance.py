@@ -625,18 +625,18 @@ def test_a_decision_takes_effect_after_the_undo_window(world: World) -> None:
 def test_while_a_worker_signs_it_holds_the_lease_of_its_first_attempt(
     approved: EnrollmentRequest,
 ) -> None:
-    seen: list[EnrollmentRequest] = []
+    leased: list[EnrollmentRequest] = []
 
     def look(certificate: Certificate, *, now: datetime) -> bytes:
-        seen.append(fresh())
+        leased.append(fresh())
         return sign_prepared(certificate, now=now)
 
     with mock.patch.object(issue, "sign_prepared", look):
         run_worker()
-    assert seen[0].attempts == 1
-    assert seen[0].lease_until is not None
-    assert now() + timedelta(seconds=50) < seen[0].lease_until <= now() + LEASE
-    assert seen[0].next_attempt_at == seen[0].lease_until + backoff(1)
+    assert leased[0].attempts == 1
+    assert leased[0].lease_until is not None
+    assert now() + timedelta(seconds=50) < leased[0].lease_until <= now() + LEASE
+    assert leased[0].next_attempt_at == leased[0].lease_until + backoff(1)
 
 
 def test_a_fault_is_kept_to_the_length_of_its_column_and_moves_the_version_by_one(

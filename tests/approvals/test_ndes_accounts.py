@@ -52,11 +52,11 @@ def typed(profile: EnrollmentProfile, **data: object) -> dict[str, object]:
 
 
 def password_in(answer: Any) -> str:
-    found = re.search(
+    match = re.search(
         r"<dt>Password</dt><dd class=\"fpline\"><code>([^<]+)</code>", answer.content.decode()
     )
-    assert found
-    return found[1]
+    assert match
+    return match[1]
 
 
 def test_an_administrator_makes_an_account_and_sees_its_password_once(

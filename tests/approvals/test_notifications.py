@@ -73,17 +73,17 @@ def test_an_address_that_does_not_work_keeps_no_other_officer_from_being_told(
     create_person("charlie", Role.OFFICER, department=lab)
     Device.named("r1.example").enroll()
     send = mail.send_mail
-    told: list[str] = []
+    addresses: list[str] = []
 
     def refuse_alice(subject: str, text: str, sender: None, recipients: list[str]) -> int:
         if recipients == ["alice@example.org"]:
             raise SMTPRecipientsRefused({"alice@example.org": (550, b"no such mailbox")})
-        told.extend(recipients)
+        addresses.extend(recipients)
         return send(subject, text, sender, recipients)
 
     monkeypatch.setattr(notifications, "send_mail", refuse_alice)
     assert deliver_due(now=now()) == 1
-    assert told == ["bob@example.org"]
+    assert addresses == ["bob@example.org"]
     message = OutboxMessage.objects.get()
     assert (message.outcome, message.next_attempt_at, message.attempts) == ("sent", None, 0)
 
@@ -102,17 +102,17 @@ def test_only_notices_that_reached_nobody_are_sent_again(
         profile.save()
         (request,) = create_requests(profile, [f"{slug}.example"])
         notify("request-pending", request, now=now())
-    told = []
+    addresses = []
 
     def refuse_alice(subject: str, text: str, sender: None, recipients: list[str]) -> int:
-        told.append(recipients)
+        addresses.append(recipients)
         if recipients == ["alice@example.org"]:
             raise ConnectionResetError("she hung up")
         return 1
 
     monkeypatch.setattr(notifications, "send_mail", refuse_alice)
     assert deliver_due(now=now()) == 2
-    assert len(told) == 2
+    assert len(addresses) == 2
     late = OutboxMessage.objects.get(next_attempt_at__isnull=False)
     assert (late.outcome, late.attempts, late.request.profile) == (
         "not sent: she hung up",

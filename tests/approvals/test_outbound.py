@@ -216,7 +216,7 @@ def certificate(tmp_path: Path) -> Path:
     """A TLS certificate for mdm.example, with its key, that trusts itself."""
     key = rsa_key("bob")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mdm.example")])
-    made = (
+    created = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -231,7 +231,7 @@ def certificate(tmp_path: Path) -> Path:
     file = tmp_path / "tls.pem"
     pem = serialization.Encoding.PEM
     clear = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file.write_bytes(made.public_bytes(pem) + clear)
+    file.write_bytes(created.public_bytes(pem) + clear)
     return file
 
 

@@ -51,8 +51,8 @@ def walk(client: Client, path: str) -> Iterator[str]:
     while address is not None:
         page = client.get(address).content.decode()
         yield page
-        found = re.search(r'rel="next" href="([^"]+)"', page)
-        address = path.split("?", maxsplit=1)[0] + unescape(found[1]) if found else None
+        match = re.search(r'rel="next" href="([^"]+)"', page)
+        address = path.split("?", maxsplit=1)[0] + unescape(match[1]) if match else None
 
 
 def test_l13_a_comment_is_shown_with_the_request_the_certificate_and_in_the_log(
@@ -181,8 +181,8 @@ def test_fingerprints_are_found_with_and_without_colons(world: World) -> None:
     digest = request.csr_spki_sha256.upper()
     alice = signed_in(world.alice)
     grouped = ":".join(digest[start : start + 2] for start in range(0, 20, 2))
-    for wanted in (grouped, digest[:12], "2001:db8:", "R1.EXAMPLE"):
-        assert links_of(text_of(alice, "queue", q=wanted)) == ["r1.example"], wanted
+    for query in (grouped, digest[:12], "2001:db8:", "R1.EXAMPLE"):
+        assert links_of(text_of(alice, "queue", q=query)) == ["r1.example"], query
     assert "No request fits" in text_of(alice, "queue", q="r2")
 
 
@@ -307,10 +307,10 @@ def test_a_rejection_without_a_reason_keeps_the_form(world: World) -> None:
 
 def test_a_request_that_changed_after_it_was_opened_is_not_decided_on(world: World) -> None:
     (request,) = create_requests(world.profile, ["r1.example"])
-    seen = review_digest(request)
+    digest = review_digest(request)
     with without_triggers():
         EnrollmentRequest.objects.filter(pk=request.pk).update(address="198.51.100.1")
-    form = {"view_sha256": seen, "comment": "typed already"}
+    form = {"view_sha256": digest, "comment": "typed already"}
     answer = signed_in(world.alice).post(reverse("request_approve", args=[request.pk]), form)
     page = answer.content.decode()
     assert answer.status_code == 409

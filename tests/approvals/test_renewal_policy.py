@@ -42,8 +42,8 @@ CHANGED = replace(GOOD, changes=("dns:dc1.example added",))
 
 
 def cause(policy: RenewalPolicy, facts: RenewalFacts, now: datetime = SOON) -> Cause | Ruling:
-    said = evaluate_renewal(policy, facts, now=now)
-    return said.cause if isinstance(said, Refusal) else said
+    ruling = evaluate_renewal(policy, facts, now=now)
+    return ruling.cause if isinstance(ruling, Refusal) else ruling
 
 
 def test_a_profile_renews_nothing_unless_it_says_so() -> None:
@@ -63,7 +63,7 @@ def test_an_unknown_status_never_renews(status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "facts", "said"),
+    ("policy", "facts", "expected"),
     [
         (AUTOMATIC, GOOD, Ruling.APPROVE),
         (OFFICER, GOOD, Ruling.ASK_OFFICER),
@@ -81,13 +81,13 @@ def test_an_unknown_status_never_renews(status: str) -> None:
     ],
 )
 def test_each_rule_has_its_cause(
-    policy: RenewalPolicy, facts: RenewalFacts, said: Cause | Ruling
+    policy: RenewalPolicy, facts: RenewalFacts, expected: Cause | Ruling
 ) -> None:
-    assert cause(policy, facts) is said
+    assert cause(policy, facts) is expected
 
 
 @pytest.mark.parametrize(
-    ("policy", "moment", "said"),
+    ("policy", "moment", "expected"),
     [
         (AUTOMATIC, END - 30 * DAY - timedelta(seconds=1), Cause.RENEWAL_TOO_EARLY),
         (AUTOMATIC, END - 30 * DAY, Ruling.APPROVE),
@@ -104,9 +104,9 @@ def test_each_rule_has_its_cause(
     ],
 )
 def test_a_renewal_has_its_time(
-    policy: RenewalPolicy, moment: datetime, said: Cause | Ruling
+    policy: RenewalPolicy, moment: datetime, expected: Cause | Ruling
 ) -> None:
-    assert cause(policy, GOOD, moment) is said
+    assert cause(policy, GOOD, moment) is expected
 
 
 def test_the_texts_name_what_would_help() -> None:

@@ -54,7 +54,7 @@ def take_back(
         "now": now(),
         **more,
     }
-    return revoke_certificate(certificate_id=certificate.pk, reason=reason, **given)
+    return revoke_certificate(certificate_id=certificate.pk, reason=reason, **arguments)
 
 
 def give_back(world: World, certificate: Certificate, *, at: datetime | None = None) -> Certificate:
@@ -235,17 +235,18 @@ def test_the_log_tells_who_what_and_why_and_a_refusal_changes_nothing(
     take_back(world, certificate, "privilegeWithdrawn")
     with pytest.raises((ApprovalsError, CaError)):
         take_back(world, certificate)
-    told = AuditEntry.objects.filter(
+    entries = AuditEntry.objects.filter(
         subject_id=str(certificate.pk), event__regex="hold|release|revoke"
     ).order_by("id")
     assert [
-        (entry.event, entry.data["from"], entry.data["to"], entry.data["reason"]) for entry in told
+        (entry.event, entry.data["from"], entry.data["to"], entry.data["reason"])
+        for entry in entries
     ] == [
         ("certificate:hold", "ISSUED", "ON_HOLD", "certificateHold"),
         ("certificate:release", "ON_HOLD", "ISSUED", ""),
         ("certificate:revoke", "ISSUED", "REVOKED", "privilegeWithdrawn"),
     ]
-    comments = AuditPrivateValue.objects.filter(entry__in=told, path="data.comment")
+    comments = AuditPrivateValue.objects.filter(entry__in=entries, path="data.comment")
     assert {value.value for value in comments} == {"lost in Brno", "found"}
     order = EnrollmentRequest.objects.get()
     whats = [moment.what for moment in timeline_of(order)]

@@ -76,9 +76,9 @@ def test_a_challenge_that_a_service_repeats_is_left_out_however_long_it_is() -> 
         answer = webhook_messages.read_answer(200, json.dumps(body).encode(), challenge=challenge)
         assert answer.reason == "…"
     assert answer.code == "…"
-    said = {"code": "ChallengeExpired", "errorDescription": challenge}
+    document = {"code": "ChallengeExpired", "errorDescription": challenge}
     assert intune_messages.read_answer(
-        200, json.dumps(said).encode(), challenge=challenge
+        200, json.dumps(document).encode(), challenge=challenge
     ).reason.endswith(". …")
     with pytest.raises(NoAnswer, match=r"unknown answer …$"):
         intune_messages.read_answer(
@@ -146,8 +146,8 @@ def test_intune_is_asked_as_its_samples_ask() -> None:
         },
     )
     path, body = intune_messages.notification_body(QUESTION, Outcome(reason="n" * 300), "portal/1")
-    said = json.loads(body)["notification"]
-    assert (path, said["hResult"], len(said["errorDescription"])) == (
+    notification = json.loads(body)["notification"]
+    assert (path, notification["hResult"], len(notification["errorDescription"])) == (
         "ScepActions/failureNotification",
         0x80094014,
         255,
@@ -172,8 +172,8 @@ def test_intune_headers_are_those_of_its_samples() -> None:
 
 @pytest.mark.parametrize("code", intune_messages.REASONS)
 def test_each_error_code_of_intune_is_a_denial_with_a_reason(code: str) -> None:
-    said = {"code": code, "errorDescription": "Bad."}
-    answer = intune_messages.read_answer(200, json.dumps(said).encode(), challenge="")
+    document = {"code": code, "errorDescription": "Bad."}
+    answer = intune_messages.read_answer(200, json.dumps(document).encode(), challenge="")
     assert (answer.word, answer.code) == (Word.DENY, code)
     assert answer.reason == f"{intune_messages.REASONS[code]}. Bad"
     answer = intune_messages.read_answer(200, json.dumps({"code": code}).encode(), challenge="")

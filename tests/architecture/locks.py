@@ -97,7 +97,7 @@ def installed_requirements(name: str) -> list[Requirement]:
 
 def faults(
     pins: Mapping[str, Pin],
-    wanted: Iterable[Requirement],
+    declared: Iterable[Requirement],
     requirements: Requirements,
     environment: Mapping[str, str],
 ) -> list[str]:
@@ -105,8 +105,8 @@ def faults(
     extras included.
     """
     problems: list[str] = []
-    queue = [("pyproject.toml", requirement, "") for requirement in wanted]
-    seen: set[tuple[str, str]] = set()
+    queue = [("pyproject.toml", requirement, "") for requirement in declared]
+    pinned: set[tuple[str, str]] = set()
     while queue:
         source, requirement, extra = queue.pop()
         if requirement.marker and not requirement.marker.evaluate({**environment, "extra": extra}):
@@ -117,8 +117,8 @@ def faults(
             problems.append(f"{requirement} of {source}: {problem}")
             continue
         for active in ("", *requirement.extras):
-            if (name, active) not in seen:
-                seen.add((name, active))
+            if (name, active) not in pinned:
+                pinned.add((name, active))
                 queue += [(name, needed, active) for needed in requirements(name)]
     return sorted(set(problems))
 

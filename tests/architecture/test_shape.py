@@ -84,8 +84,8 @@ def test_no_foreign_key_points_upwards() -> None:
         for path in (ROOT / package).rglob("*.py"):
             if "migrations" in path.parts:
                 continue
-            for found in pattern.findall(path.read_text()):
-                assert found not in order[level + 1 :], f"{named(path)} reaches up to {found}"
+            for target in pattern.findall(path.read_text()):
+                assert target not in order[level + 1 :], f"{named(path)} reaches up to {target}"
 
 
 @pytest.mark.usefixtures("starts_processes")

@@ -50,22 +50,22 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
-    if given.list:
+    options = _parser().parse_args(arguments)
+    if options.list:
         sys.stdout.write(table())
         return 0
-    if not given.url:
+    if not options.url:
         sys.stderr.write("attack: URL is missing, as http://127.0.0.1:8000/scep/routers/\n")
         return 2
     try:
-        made = new_draft(given.url, given.key)
-        if given.timing:
-            sys.stdout.write(_timing(given.url, made, given.timing))
+        draft = new_draft(options.url, options.key)
+        if options.timing:
+            sys.stdout.write(_timing(options.url, draft, options.timing))
             return 0
-        made = apply(made, given.flags)
-        for _ in range(given.repeat):
-            answer = send(given.url, made)
-            sys.stdout.write(_as_json(answer) if given.json else _as_text(answer))
+        draft = apply(draft, options.flags)
+        for _ in range(options.repeat):
+            answer = send(options.url, draft)
+            sys.stdout.write(_as_json(answer) if options.json else _as_text(answer))
     except (ValueError, HttpError, BadCertRep) as error:
         sys.stderr.write(f"attack: {error}\n")
         return 2
@@ -122,27 +122,27 @@ def new_draft(url: str, key: str, http: object = fetch) -> Draft:
     return draft(named_key(key), ra_certificate, os.urandom(20).hex().upper(), os.urandom(16))
 
 
-def send(url: str, made: Draft) -> Answer:
+def send(url: str, draft: Draft) -> Answer:
     """Send it and read the answer. Raises HttpError where the portal cannot be reached."""
-    return read(made, exchange(url, made))
+    return read(draft, exchange(url, draft))
 
 
-def read(made: Draft, answer: HttpAnswer) -> Answer:
-    certificate = made.message.certificate or b""
+def read(draft: Draft, answer: HttpAnswer) -> Answer:
+    certificate = draft.message.certificate or b""
     return read_answer(
-        answer.status, answer.content_type, answer.body, Opener(certificate, made.message.key)
+        answer.status, answer.content_type, answer.body, Opener(certificate, draft.message.key)
     )
 
 
-def exchange(url: str, made: Draft) -> HttpAnswer:
+def exchange(url: str, draft: Draft) -> HttpAnswer:
     """One HTTP exchange with any method and headers, redirects not followed."""
     if urlsplit(url).scheme not in {"http", "https"}:
         raise HttpError(f"URL {url}: http:// or https:// is needed")
-    method = made.method or ("GET" if made.spelling else "POST")
-    body = None if made.spelling else made.encode()
-    request = Request(f"{url}?{query(made)}", data=body, method=method)  # noqa: S310 - scheme checked above
+    method = draft.method or ("GET" if draft.spelling else "POST")
+    body = None if draft.spelling else draft.encode()
+    request = Request(f"{url}?{query(draft)}", data=body, method=method)  # noqa: S310 - scheme checked above
     request.add_header("Content-Type", "application/x-pki-message")
-    for name, value in made.headers:
+    for name, value in draft.headers:
         request.add_header(name, value)
     try:
         with build_opener(_NoRedirect).open(request, timeout=_SECONDS) as response:
@@ -155,11 +155,11 @@ def exchange(url: str, made: Draft) -> HttpAnswer:
         raise HttpError(f"{url}: {error}") from error
 
 
-def _timing(url: str, made: Draft, count: int) -> str:
+def _timing(url: str, draft: Draft, count: int) -> str:
     """Round trips of messages that differ only in what is wrong inside the envelope, one of each in
     turn (D-7).
     """
-    kinds = {name: apply(made, [(name, "")]).encode() for name in _TIMED}
+    kinds = {name: apply(draft, [(name, "")]).encode() for name in _TIMED}
     taken: dict[str, list[float]] = {name: [] for name in kinds}
     bodies: dict[str, set[tuple[int, int]]] = {name: set() for name in kinds}
     for _ in range(count):

@@ -61,11 +61,11 @@ class Draft:
         """The request inside."""
         if self.inside is not None:
             return self.inside
-        wanted = list(self.extensions)
+        requested = list(self.extensions)
         if self.dns_names:
-            wanted.append(san(*(general_name("dns", name) for name in self.dns_names)))
+            requested.append(san(*(general_name("dns", name) for name in self.dns_names)))
         attributes = [challenge(self.challenge)] if self.challenge else []
-        attributes += [extension_request(*wanted)] if wanted else []
+        attributes += [extension_request(*requested)] if requested else []
         subject = build_name([("CN", self.common_name)] if self.common_name else [])
         if self.break_csr:
             return signed(info(subject.der, attributes, spki_der=spki(rsa_key("bob"))), self.key)
@@ -136,27 +136,27 @@ class Deviation:
 
 
 def _message(**pieces: Any) -> Change:
-    return lambda made, _: replace(made, message=replace(made.message, **pieces))
+    return lambda draft, _: replace(draft, message=replace(draft.message, **pieces))
 
 
 def _envelope(**pieces: Any) -> Change:
-    return lambda made, _: _with_envelope(made, **pieces)
+    return lambda draft, _: _with_envelope(draft, **pieces)
 
 
-def _with_envelope(made: Draft, **pieces: Any) -> Draft:
+def _with_envelope(draft: Draft, **pieces: Any) -> Draft:
     return replace(
-        made, message=replace(made.message, envelope=replace(made.message.envelope, **pieces))
+        draft, message=replace(draft.message, envelope=replace(draft.message.envelope, **pieces))
     )
 
 
 def _taking(name: str, convert: Callable[[str], Any] = str) -> Change:
-    return lambda made, value: replace(
-        made, message=replace(made.message, **{name: convert(value)})
+    return lambda draft, value: replace(
+        draft, message=replace(draft.message, **{name: convert(value)})
     )
 
 
 def _extension(oid: str, value: bytes) -> Change:
-    return lambda made, _: replace(made, extensions=(*made.extensions, extension(oid, value)))
+    return lambda draft, _: replace(draft, extensions=(*draft.extensions, extension(oid, value)))
 
 
 _STRINGS: Final = {
@@ -183,61 +183,61 @@ def _one_of(table: dict[str, Any], value: str) -> Any:
     return table[value]
 
 
-def _string_type(made: Draft, value: str) -> Draft:
+def _string_type(draft: Draft, value: str) -> Draft:
     tag = _one_of(_STRINGS, value)
-    kept = str(made.message.message_type)
-    without = made.message.without | {c.ATTR_MESSAGE_TYPE}
-    odd = (*made.message.extra_attributes, f.message_type(kept, tag))
+    message_type = str(draft.message.message_type)
+    without = draft.message.without | {c.ATTR_MESSAGE_TYPE}
+    odd = (*draft.message.extra_attributes, f.message_type(message_type, tag))
     return replace(
-        made,
+        draft,
         message=replace(
-            made.message, without=without, extra_attributes=odd, transaction_id_tag=tag
+            draft.message, without=without, extra_attributes=odd, transaction_id_tag=tag
         ),
     )
 
 
-def _cipher(made: Draft, value: str) -> Draft:
-    return _with_envelope(made, cipher_oid=der_oid(_one_of(_CIPHERS, value)))
+def _cipher(draft: Draft, value: str) -> Draft:
+    return _with_envelope(draft, cipher_oid=der_oid(_one_of(_CIPHERS, value)))
 
 
-def _sign_with(made: Draft, value: str) -> Draft:
+def _sign_with(draft: Draft, value: str) -> Draft:
     key = named_key(value)
     certificate = _self_signed(key) if isinstance(key, RSAPrivateKey) else f.ec_certificate()
-    return replace(made, message=replace(made.message, key=key, certificate=certificate))
+    return replace(draft, message=replace(draft.message, key=key, certificate=certificate))
 
 
-def _extra_signer(made: Draft, _: str) -> Draft:
-    fixed = replace(made.message, envelope=replace(made.message.envelope, plaintext=made.csr()))
+def _extra_signer(draft: Draft, _: str) -> Draft:
+    fixed = replace(draft.message, envelope=replace(draft.message.envelope, plaintext=draft.csr()))
     content = fixed.signed_content()
     other = f.Message(
         key=rsa_key("bob"), certificate=f.identity("bob").certificate_der, transaction_id="mallory"
     )
     return replace(
-        made,
+        draft,
         message=replace(fixed, content=content, extra_signer_infos=[other.signer_info(content)]),
     )
 
 
-def _lookalike(made: Draft, _: str) -> Draft:
+def _lookalike(draft: Draft, _: str) -> Draft:
     return replace(
-        made, message=replace(made.message, certificates=[f.identity("bob").certificate_der])
+        draft, message=replace(draft.message, certificates=[f.identity("bob").certificate_der])
     )
 
 
 def _no(oid: bytes) -> Change:
-    return lambda made, _: replace(
-        made, message=replace(made.message, without=made.message.without | {oid})
+    return lambda draft, _: replace(
+        draft, message=replace(draft.message, without=draft.message.without | {oid})
     )
 
 
-def _mutated(made: Draft, value: str) -> Draft:
-    good = made.encode()
-    return replace(made, raw=mutate(Random(int(value)), good, (good, f.csr())))  # noqa: S311 - repeatable
+def _mutated(draft: Draft, value: str) -> Draft:
+    good = draft.encode()
+    return replace(draft, raw=mutate(Random(int(value)), good, (good, f.csr())))  # noqa: S311 - repeatable
 
 
-def _serial_query(made: Draft, _: str) -> Draft:
-    read = read_certificate(made.message.envelope.recipient_certificate)
-    return replace(made, inside=der_sequence(read.issuer_der, read.serial_der))
+def _serial_query(draft: Draft, _: str) -> Draft:
+    read = read_certificate(draft.message.envelope.recipient_certificate)
+    return replace(draft, inside=der_sequence(read.issuer_der, read.serial_der))
 
 
 DEVIATIONS: Final[dict[str, Deviation]] = {
@@ -410,14 +410,14 @@ def _header(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def apply(made: Draft, flags: list[tuple[str, str]]) -> Draft:
+def apply(draft: Draft, flags: list[tuple[str, str]]) -> Draft:
     """Apply deviations in their order. Raises ValueError naming the flag."""
     for name, value in flags:
         try:
-            made = DEVIATIONS[name].change(made, value)
+            draft = DEVIATIONS[name].change(draft, value)
         except (ValueError, OSError) as error:
             raise ValueError(f"--{name}: {error}") from error
-    return made
+    return draft
 
 
 SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
@@ -432,12 +432,12 @@ SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
-def query(made: Draft) -> str:
+def query(draft: Draft) -> str:
     """The query of the request: the message is in it where it goes by GET. Raises ValueError."""
-    if not made.spelling:
+    if not draft.spelling:
         return "operation=PKIOperation"
-    text = base64.b64encode(made.encode()).decode()
-    return f"operation=PKIOperation&message={_one_of(SPELLINGS, made.spelling)(text)}"
+    text = base64.b64encode(draft.encode()).decode()
+    return f"operation=PKIOperation&message={_one_of(SPELLINGS, draft.spelling)(text)}"
 
 
 __all__ = ["DEVIATIONS", "SPELLINGS", "Deviation", "Draft", "apply", "draft", "named_key", "query"]

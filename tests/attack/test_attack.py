@@ -72,14 +72,14 @@ def good() -> Draft:
     return new_draft(f"http://testserver{URL}", "alice", through(Client()))
 
 
-def sent(made: Draft) -> Answer:
+def sent(draft: Draft) -> Answer:
     """Through Django's test client instead of a socket."""
-    method = made.method or ("GET" if made.spelling else "POST")
-    headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in made.headers}
-    body = b"" if made.spelling else made.encode()
-    response = Client().generic(method, f"{URL}?{query(made)}", body, "", **headers)  # type: ignore[arg-type]  # environ
+    method = draft.method or ("GET" if draft.spelling else "POST")
+    headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in draft.headers}
+    body = b"" if draft.spelling else draft.encode()
+    response = Client().generic(method, f"{URL}?{query(draft)}", body, "", **headers)  # type: ignore[arg-type]  # environ
     return read(
-        made, HttpAnswer(response.status_code, response.headers["Content-Type"], response.content)
+        draft, HttpAnswer(response.status_code, response.headers["Content-Type"], response.content)
     )
 
 
@@ -93,9 +93,9 @@ def test_a_deviation_gets_the_right_answer_and_nothing_else(
 ) -> None:
     value, answer = EXPECTED[flag]
     (tmp_path / "odd").write_bytes(b"odd")
-    made = apply(good(), [(flag, value.replace("FILE", str(tmp_path / "odd")))])
+    draft = apply(good(), [(flag, value.replace("FILE", str(tmp_path / "odd")))])
     before = granted()
-    got = sent(made)
+    got = sent(draft)
     assert got.said() == answer, (got.text, got.lines)
     assert (granted() == before) == (answer != "PENDING")
 

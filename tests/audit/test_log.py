@@ -143,11 +143,11 @@ def test_what_repeats_within_a_minute_is_one_entry_and_a_count(db: None) -> None
 
 
 def test_ids_sort_by_the_time_they_were_made() -> None:
-    made = [uuid7() for _ in range(500)]
-    assert len(set(made)) == 500
-    assert {identifier.version for identifier in made} == {7}
-    assert [identifier.int >> 80 for identifier in made] == sorted(
-        identifier.int >> 80 for identifier in made
+    ids = [uuid7() for _ in range(500)]
+    assert len(set(ids)) == 500
+    assert {identifier.version for identifier in ids} == {7}
+    assert [identifier.int >> 80 for identifier in ids] == sorted(
+        identifier.int >> 80 for identifier in ids
     )
 
 
@@ -207,9 +207,9 @@ def test_what_is_counted_while_a_minute_is_being_closed_is_in_its_count(db: None
     look = log._minutes_over
 
     def look_and_be_overtaken(moment: datetime) -> list[int]:
-        found = look(moment)
+        row = look(moment)
         record_repeated(Event.MESSAGE_REFUSE, actor=actor, now=start, cause="challenge wrong")
-        return found
+        return row
 
     with mock.patch.object(log, "_minutes_over", look_and_be_overtaken):
         assert close_minutes(now=start + timedelta(minutes=3)) == 1

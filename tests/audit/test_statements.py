@@ -28,9 +28,9 @@ def test_a_change_reads_back_as_it_was_given(request_row: EnrollmentRequest) -> 
         "attempts": 3,
     }
     assert update(EnrollmentRequest, where={"id": request_row.pk}, changes=changes) == 1
-    found = EnrollmentRequest.objects.get()
-    assert {name: getattr(found, name) for name in changes} == changes
-    assert found.version == request_row.version
+    request = EnrollmentRequest.objects.get()
+    assert {name: getattr(request, name) for name in changes} == changes
+    assert request.version == request_row.version
 
 
 def test_the_condition_holds_for_all_of_its_columns(request_row: EnrollmentRequest) -> None:
@@ -50,8 +50,8 @@ def test_the_condition_holds_for_all_of_its_columns(request_row: EnrollmentReque
     assert (
         update(EnrollmentRequest, where=as_read, changes={"reason": "z"}, count_up="version") == 0
     )
-    found = EnrollmentRequest.objects.get()
-    assert (found.reason, found.version) == ("y", request_row.version + 1)
+    request = EnrollmentRequest.objects.get()
+    assert (request.reason, request.version) == ("y", request_row.version + 1)
 
 
 def test_only_the_rows_that_fit_change(world: World) -> None:
@@ -64,8 +64,8 @@ def test_only_the_rows_that_fit_change(world: World) -> None:
 
 
 def test_a_foreign_key_takes_a_row_or_its_key(request_row: EnrollmentRequest, world: World) -> None:
-    for given in (world.profile, world.profile.pk):
-        assert update(EnrollmentRequest, where={"profile": given}, changes={"ca": world.ca}) == 1
+    for value in (world.profile, world.profile.pk):
+        assert update(EnrollmentRequest, where={"profile": value}, changes={"ca": world.ca}) == 1
     assert (
         update(
             EnrollmentRequest, where={"profile": world.profile.pk + 1}, changes={"ca": world.ca.pk}

@@ -159,12 +159,12 @@ def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
     with override_settings(PORTAL_WEBHOOK_HOSTS=(read_allowed_host("mdm.example.org"),)):
         order = ServiceOrder(kind="webhook", url="https://mdm.example.org/scep", secret="s" * 32)
         create_profile(world.ca, "phones", challenge="webhook", service=order)
-    said = {
+    document = {
         "device-3": Answer(Word.ALLOW, "allow"),
         "device-4": Answer(Word.DENY, "deny", "the code was made for tablet-7.example.org"),
         "device-5": NoAnswer("mdm.example.org: no answer within 4 s"),
     }
-    for key, answer in said.items():
+    for key, answer in document.items():
         Device.named(f"phone-{key[-1]}.example.org", key, profile="phones").enroll(
             challenge="1234-5678"
         )

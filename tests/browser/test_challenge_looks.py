@@ -171,14 +171,14 @@ def test_no_page_of_challenges_overflows_or_violates_what_axe_knows(
     for name, (path, user) in furnished.items():
         page = visit(path, user, viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=width == 1440)
-        found = [
+        violations = [
             f"{item['id']}: {item['nodes'][0]['html'][:200]}"
             for item in Axe().run(page).response["violations"]
         ]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append("wider than the screen")
-        if found:
-            faults[name] = found
+            violations.append("wider than the screen")
+        if violations:
+            faults[name] = violations
         page.context.close()
     assert faults == {}
 

@@ -114,14 +114,14 @@ def test_no_page_overflows_or_violates_what_axe_knows(
         if WRITE_PICTURES in os.environ:
             whole = width == 390 and "queue" not in name
             page.screenshot(path=OUTPUT / f"{name}-{width}-{scheme}.png", full_page=whole)
-        found = [
+        violations = [
             f"{item['id']}: {item['nodes'][0]['html'][:200]}"
             for item in Axe().run(page).response["violations"]
         ]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append("wider than the screen")
-        if found:
-            faults[name] = found
+            violations.append("wider than the screen")
+        if violations:
+            faults[name] = violations
     assert faults == {}
 
 

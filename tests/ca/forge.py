@@ -56,8 +56,8 @@ def extension(oid: str, value: bytes, *, critical: bytes = b"") -> bytes:
     return asn1.der_sequence(asn1.der_oid(oid), critical, asn1.der_octets(value))
 
 
-def extension_request(*wanted: bytes, oid: str = EXTENSION_REQUEST) -> bytes:
-    return attribute(oid, asn1.der_sequence(*wanted))
+def extension_request(*requested: bytes, oid: str = EXTENSION_REQUEST) -> bytes:
+    return attribute(oid, asn1.der_sequence(*requested))
 
 
 def san(*names: GeneralName | bytes) -> bytes:

@@ -69,10 +69,10 @@ def openssl(*arguments: str) -> str:
 
 @pytest.mark.usefixtures("starts_processes")
 def test_openssl_reads_and_verifies_a_full_certificate(tmp_path: Path) -> None:
-    made = sealed(
+    certificate = sealed(
         build_tbs(content(FULL, sans=(dns("r1.example"), general_name("ip", "2001:db8::7"))))
     )
-    leaf = pem(tmp_path / "leaf.pem", made)
+    leaf = pem(tmp_path / "leaf.pem", certificate)
     root = pem(tmp_path / "root.pem", x509.load_der_x509_certificate(certificate_der("ca")))
 
     moment = str(int(NOW.timestamp()))
@@ -94,24 +94,24 @@ def test_openssl_reads_and_verifies_a_full_certificate(tmp_path: Path) -> None:
 
 
 def test_fields_are_those_of_the_content() -> None:
-    wanted = content(FULL, sans=(dns("r1.example"),))
-    made = sealed(build_tbs(wanted))
+    fields = content(FULL, sans=(dns("r1.example"),))
+    certificate = sealed(build_tbs(fields))
     ca = x509.load_der_x509_certificate(certificate_der("ca"))
 
-    assert made.version is x509.Version.v3
-    assert made.serial_number == SERIAL
-    assert made.issuer.public_bytes() == ca.subject.public_bytes()
-    assert made.subject.public_bytes() == wanted.subject.der
-    assert (made.not_valid_before_utc, made.not_valid_after_utc) == (
-        wanted.not_before,
-        wanted.not_after,
+    assert certificate.version is x509.Version.v3
+    assert certificate.serial_number == SERIAL
+    assert certificate.issuer.public_bytes() == ca.subject.public_bytes()
+    assert certificate.subject.public_bytes() == fields.subject.der
+    assert (certificate.not_valid_before_utc, certificate.not_valid_after_utc) == (
+        fields.not_before,
+        fields.not_after,
     )
-    assert isinstance(made.signature_hash_algorithm, hashes.SHA256)
-    made.verify_directly_issued_by(ca)
-    identifiers = made.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    assert isinstance(certificate.signature_hash_algorithm, hashes.SHA256)
+    certificate.verify_directly_issued_by(ca)
+    identifiers = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     of_ca = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert identifiers == x509.AuthorityKeyIdentifier(of_ca.digest, None, None)
-    own = made.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     assert own == x509.SubjectKeyIdentifier.from_public_key(rsa_key("alice").public_key())
 
 
@@ -120,10 +120,10 @@ def test_the_same_content_gives_the_same_bytes() -> None:
 
 
 def test_what_the_profile_does_not_give_is_left_out() -> None:
-    made = sealed(
+    certificate = sealed(
         build_tbs(content(ProfileSpec(extended_key_usages=(), key_usages=("digital-signature",))))
     )
-    assert [e.oid.dotted_string for e in made.extensions] == [
+    assert [e.oid.dotted_string for e in certificate.extensions] == [
         extensions.BASIC_CONSTRAINTS,
         extensions.KEY_USAGE,
         extensions.SUBJECT_KEY_IDENTIFIER,
@@ -132,8 +132,10 @@ def test_what_the_profile_does_not_give_is_left_out() -> None:
 
 
 def test_one_information_address_alone_is_written() -> None:
-    made = sealed(build_tbs(content(ProfileSpec(ocsp_url="http://pki.example/ocsp"))))
-    (access,) = made.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    certificate = sealed(build_tbs(content(ProfileSpec(ocsp_url="http://pki.example/ocsp"))))
+    (access,) = certificate.extensions.get_extension_for_class(
+        x509.AuthorityInformationAccess
+    ).value
     assert access.access_method == AuthorityInformationAccessOID.OCSP
 
 
@@ -141,14 +143,14 @@ def test_one_information_address_alone_is_written() -> None:
 def test_alternative_names_are_critical_where_the_subject_is_empty(
     attributes: list[tuple[str, str]], critical: bool
 ) -> None:
-    made = sealed(build_tbs(content(None, build_name(attributes), (dns("r1.example"),))))
-    extension = made.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    certificate = sealed(build_tbs(content(None, build_name(attributes), (dns("r1.example"),))))
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert extension.critical is critical
 
 
 def test_an_ec_key_enciphers_no_keys() -> None:
-    made = sealed(build_tbs(content(with_ec_key=True)))
-    usage = made.extensions.get_extension_for_class(x509.KeyUsage).value
+    certificate = sealed(build_tbs(content(with_ec_key=True)))
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     assert usage.digital_signature
     assert not usage.key_encipherment
 
@@ -167,8 +169,8 @@ def test_an_ec_key_of_a_profile_for_encipherment_only_has_no_usage() -> None:
     ],
 )
 def test_named_bits_are_minimal(usages: tuple[str, ...], value: str) -> None:
-    made = build_tbs(content(ProfileSpec(key_usages=usages)))
-    assert asn1.der_octets(bytes.fromhex(value)) in made
+    tbs_bytes = build_tbs(content(ProfileSpec(key_usages=usages)))
+    assert asn1.der_octets(bytes.fromhex(value)) in tbs_bytes
 
 
 def test_times_switch_their_type_in_2050() -> None:
@@ -254,16 +256,16 @@ def _service_tbs(
 
 
 def test_an_ra_certificate_signs_and_has_keys_enciphered_to_it() -> None:
-    made = sealed(_service_tbs())
-    usage = made.extensions.get_extension_for_class(x509.KeyUsage).value
+    certificate = sealed(_service_tbs())
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     assert (usage.digital_signature, usage.key_encipherment, usage.key_cert_sign) == (
         True,
         True,
         False,
     )
-    assert made.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
     with pytest.raises(x509.ExtensionNotFound):
-        made.extensions.get_extension_for_oid(ExtensionOID.EXTENDED_KEY_USAGE)
+        certificate.extensions.get_extension_for_oid(ExtensionOID.EXTENDED_KEY_USAGE)
 
 
 def test_an_ra_certificate_needs_an_rsa_key() -> None:
@@ -334,9 +336,9 @@ def test_root_issuing_authority_and_device_form_a_chain(tmp_path: Path) -> None:
 def test_the_curve_decides_the_digest(curve: ec.EllipticCurve, algorithm: str) -> None:
     key = LoadedKey.of(ec.derive_private_key(7, curve))
     tbs = _authority_tbs("Root", key.spki_der, None)
-    made = assemble_certificate(tbs, algorithm, key.sign(tbs, algorithm))
+    certificate = assemble_certificate(tbs, algorithm, key.sign(tbs, algorithm))
     assert algorithm_identifier(algorithm) in tbs
-    assert IssuerFacts.from_certificate(made).signature_algorithm == algorithm
+    assert IssuerFacts.from_certificate(certificate).signature_algorithm == algorithm
 
 
 def test_other_curves_are_no_authorities() -> None:
@@ -368,11 +370,11 @@ def test_the_facts_of_an_issuer_are_its_own_bytes() -> None:
     assert (facts.not_before, facts.not_after) == (ca.not_valid_before_utc, ca.not_valid_after_utc)
 
 
-def _with_extensions(*wanted: bytes) -> bytes:
+def _with_extensions(*requested: bytes) -> bytes:
     members = asn1.sequence(asn1.sequence(asn1.parse_exact(certificate_der("ca")))[0])
     fields = [member.raw for member in members[:7]]
     return asn1.der_sequence(
-        asn1.der_sequence(*fields, asn1.der_context(3, asn1.der_sequence(*wanted))),
+        asn1.der_sequence(*fields, asn1.der_context(3, asn1.der_sequence(*requested))),
         b"\x30\x00",
         b"\x03\x01\x00",
     )
@@ -460,22 +462,24 @@ OIDS = st.sampled_from(
 
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(OIDS, st.binary(min_size=24, max_size=60), max_size=6))
-def test_requested_extensions_never_reach_the_certificate(wanted: dict[str, bytes]) -> None:
-    asked = extension_request(*(extension(oid, value) for oid, value in wanted.items()))
+def test_requested_extensions_never_reach_the_certificate(requested: dict[str, bytes]) -> None:
+    asked = extension_request(*(extension(oid, value) for oid, value in requested.items()))
     csr = request(None, asked)
     review = check_csr(csr, ProfileSpec())
     tbs = build_tbs(content(None, review.subject, review.sans))
 
     assert tbs == build_tbs(content(None, check_csr(request(), ProfileSpec()).subject))
-    assert not any(value in tbs for value in wanted.values())
+    assert not any(value in tbs for value in requested.values())
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{1,20}\.example", fullmatch=True), max_size=5, unique=True))
 def test_exactly_the_approved_names_stand_in_the_certificate(hosts: list[str]) -> None:
     sans = tuple(map(dns, hosts))
-    made = sealed(build_tbs(content(None, None, sans)))
-    names = [e.value for e in made.extensions if isinstance(e.value, x509.SubjectAlternativeName)]
+    certificate = sealed(build_tbs(content(None, None, sans)))
+    names = [
+        e.value for e in certificate.extensions if isinstance(e.value, x509.SubjectAlternativeName)
+    ]
     assert [names[0].get_values_for_type(x509.DNSName)] == [hosts] if hosts else names == []
 
 

@@ -37,26 +37,26 @@ def root(key: PrivateKey) -> tuple[LoadedKey, bytes]:
 
 def answer(key: PrivateKey, certificates: tuple[bytes, ...] = NEXT) -> tuple[bytes, bytes]:
     loaded, der = root(key)
-    made = encode_next_certificates(
+    message = encode_next_certificates(
         certificates, signer_der=der, algorithm=loaded.signature_algorithm, sign=loaded.sign
     )
-    return made, der
+    return message, der
 
 
 def test_a_certs_only_message_has_the_frame_of_the_rfc_and_the_order_given() -> None:
-    made = encode_degenerate(NEXT)
-    assert made.endswith(b"".join(NEXT) + b"\x31\x00")
-    assert bytes.fromhex("020101 3100 300b06092a864886f70d010701 a0") in made
-    assert read_certificates(made) == NEXT
+    message = encode_degenerate(NEXT)
+    assert message.endswith(b"".join(NEXT) + b"\x31\x00")
+    assert bytes.fromhex("020101 3100 300b06092a864886f70d010701 a0") in message
+    assert read_certificates(message) == NEXT
     assert read_certificates(encode_degenerate(NEXT[::-1])) == NEXT[::-1]
 
 
 @pytest.mark.usefixtures("starts_processes")
 @pytest.mark.parametrize("key", [rsa_key("ca"), ec_key(), P384], ids=["rsa", "p256", "p384"])
 def test_every_kind_of_ca_key_signs_and_openssl_reads_it(key: PrivateKey, tmp_path: Path) -> None:
-    made, signer = answer(key)
-    assert decode_next_certificates(made, trusted=(signer,)) == NEXT
-    (tmp_path / "answer.der").write_bytes(made)
+    message, signer = answer(key)
+    assert decode_next_certificates(message, trusted=(signer,)) == NEXT
+    (tmp_path / "answer.der").write_bytes(message)
     (tmp_path / "ca.pem").write_bytes(
         x509.load_der_x509_certificate(signer).public_bytes(Encoding.PEM)
     )
@@ -81,20 +81,20 @@ def test_every_kind_of_ca_key_signs_and_openssl_reads_it(key: PrivateKey, tmp_pa
 
 
 def test_the_next_certificates_stand_inside_and_beside_the_signer_who_comes_first() -> None:
-    made, signer = answer(rsa_key("ca"))
-    outer = read_certificates(made)
+    message, signer = answer(rsa_key("ca"))
+    outer = read_certificates(message)
     assert outer == (signer, *NEXT)
     both, _ = answer(rsa_key("ca"), (*NEXT, signer))
     assert read_certificates(both) == (signer, *NEXT), "a shared root is there once"
 
 
 def test_a_changed_answer_another_signer_and_no_signer_are_not_believed() -> None:
-    made, signer = answer(rsa_key("ca"))
-    for wrong in (made[:-1] + bytes((made[-1] ^ 1,)), b"\x30\x00", encode_degenerate(NEXT)):
+    message, signer = answer(rsa_key("ca"))
+    for wrong in (message[:-1] + bytes((message[-1] ^ 1,)), b"\x30\x00", encode_degenerate(NEXT)):
         with pytest.raises(BadCertRep):
             decode_next_certificates(wrong, trusted=(signer,))
     with pytest.raises(BadCertRep, match="not the current CA"):
-        decode_next_certificates(made, trusted=NEXT)
+        decode_next_certificates(message, trusted=NEXT)
 
 
 def test_an_algorithm_nobody_knows_is_named() -> None:

@@ -65,9 +65,9 @@ def give_back(certificate: Certificate) -> None:
 def issued(ca: CertificateAuthority, *, at: datetime | None = None) -> CrlIssue:
     """The CRL that the worker makes now."""
     assert [issue.ca for issue in issue_due_crls(now=at or now())] == [ca]
-    found = latest_crl(ca)
-    assert found is not None
-    return found
+    crl = latest_crl(ca)
+    assert crl is not None
+    return crl
 
 
 def serials(issue: CrlIssue) -> set[str]:
@@ -170,9 +170,9 @@ def replaced(old: bytes, new: bytes) -> bytes:
     ],
 )
 def test_lint_finds(make: Callable[[], bytes], codes: set[str]) -> None:
-    found = {finding.code for finding in lint_crl(make(), issuer=issuer(), number=7)}
-    assert found
-    assert found <= codes
+    finding_codes = {finding.code for finding in lint_crl(make(), issuer=issuer(), number=7)}
+    assert finding_codes
+    assert finding_codes <= codes
 
 
 def test_lint_finds_the_crl_of_somebody_else_and_critical_extensions() -> None:

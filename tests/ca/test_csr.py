@@ -49,12 +49,12 @@ def test_a_request_of_another_library_is_read_in_full() -> None:
     builder = builder.add_extension(
         x509.SubjectAlternativeName([x509.DNSName("r1.example")]), critical=True
     )
-    made = builder.sign(rsa_key("alice"), hashes.SHA256())
-    der = made.public_bytes(serialization.Encoding.DER)
+    signed = builder.sign(rsa_key("alice"), hashes.SHA256())
+    der = signed.public_bytes(serialization.Encoding.DER)
 
     csr = decode_csr(der)
 
-    assert (csr.der, csr.info_der) == (der, made.tbs_certrequest_bytes)
+    assert (csr.der, csr.info_der) == (der, signed.tbs_certrequest_bytes)
     assert str(csr.subject) == "CN=r1"
     assert csr.spki_der == spki(rsa_key("alice"))
     assert csr.spki_sha256 == sha256(csr.spki_der).digest()
@@ -506,13 +506,13 @@ VERISIGN = "2.16.840.1.113733.1.9.8"
 _PURPOSES = [asn1.der_oid(f"1.3.6.1.5.5.7.3.{number}") for number in range(1, 6)]
 
 
-def purposes(*wanted: bytes) -> bytes:
-    return extension("2.5.29.37", asn1.der_sequence(*wanted))
+def purposes(*requested: bytes) -> bytes:
+    return extension("2.5.29.37", asn1.der_sequence(*requested))
 
 
 def in_lists(*lists: tuple[str, list[bytes]]) -> tuple[tuple[str, bool, bytes], ...]:
     """What a request asks for that has each list in an attribute of its own."""
-    csr = request(None, *(extension_request(*wanted, oid=oid) for oid, wanted in lists))
+    csr = request(None, *(extension_request(*requested, oid=oid) for oid, requested in lists))
     return tuple((asked.oid, asked.critical, asked.value) for asked in csr.requested_extensions)
 
 
@@ -528,21 +528,21 @@ _WANTED = st.lists(
 
 @given(_WANTED, st.sampled_from([EXTENSION_REQUEST, MICROSOFT, VERISIGN]), st.randoms())
 def test_the_same_list_again_in_any_order_is_one(
-    wanted: list[bytes], oid: str, chance: Random
+    requested: list[bytes], oid: str, chance: Random
 ) -> None:
-    again = list(wanted)
+    again = list(requested)
     chance.shuffle(again)
-    alone = in_lists((EXTENSION_REQUEST, wanted))
-    assert in_lists((EXTENSION_REQUEST, wanted), (oid, again)) == alone
-    assert set(in_lists((oid, again), (EXTENSION_REQUEST, wanted), (MICROSOFT, wanted))) == set(
-        alone
-    )
+    alone = in_lists((EXTENSION_REQUEST, requested))
+    assert in_lists((EXTENSION_REQUEST, requested), (oid, again)) == alone
+    assert set(
+        in_lists((oid, again), (EXTENSION_REQUEST, requested), (MICROSOFT, requested))
+    ) == set(alone)
 
 
 @given(_WANTED, st.integers(0, 8), st.sampled_from([EXTENSION_REQUEST, MICROSOFT, VERISIGN]))
-def test_a_list_in_two_parts_is_the_whole_list(wanted: list[bytes], at: int, oid: str) -> None:
-    assert in_lists((EXTENSION_REQUEST, wanted[:at]), (oid, wanted[at:])) == in_lists(
-        (EXTENSION_REQUEST, wanted)
+def test_a_list_in_two_parts_is_the_whole_list(requested: list[bytes], at: int, oid: str) -> None:
+    assert in_lists((EXTENSION_REQUEST, requested[:at]), (oid, requested[at:])) == in_lists(
+        (EXTENSION_REQUEST, requested)
     )
 
 

@@ -476,16 +476,16 @@ def test_signatures_of_ec_authorities_are_verified(
     loaded = LoadedKey.of(key)
     approved = _below(loaded.spki_der, algorithm)
     tbs = build_tbs(approved)
-    made = assemble_certificate(tbs, algorithm, loaded.sign(tbs, algorithm))
-    assert lint_certificate(made, content=approved) == ()
-    assert codes(lint_certificate(made[:-3] + b"abc", content=approved)) & {"lint-signature"}
+    certificate = assemble_certificate(tbs, algorithm, loaded.sign(tbs, algorithm))
+    assert lint_certificate(certificate, content=approved) == ()
+    assert codes(lint_certificate(certificate[:-3] + b"abc", content=approved)) & {"lint-signature"}
 
 
 def test_an_issuer_key_of_another_kind_verifies_nothing() -> None:
     ed25519 = der_sequence(der_sequence(der_oid("1.3.101.112")), asn1.der_bit_string(bytes(32)))
     facts = _below(ed25519, "rsa-sha256")
-    made = assemble_certificate(TBS, "rsa-sha256", signature())
-    assert codes(lint_certificate(made, content=facts)) == {"lint-signature"}
+    certificate = assemble_certificate(TBS, "rsa-sha256", signature())
+    assert codes(lint_certificate(certificate, content=facts)) == {"lint-signature"}
 
 
 @pytest.mark.parametrize(

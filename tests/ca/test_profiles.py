@@ -223,14 +223,15 @@ def test_keys_of_the_flawed_generator_are_found() -> None:
     primes = [n for n in range(2, 702) if all(n % d for d in range(2, n))][:126]
     primorial = prod(primes)
     chance = random.Random(15361)  # noqa: S311 - the same numbers each time
-    made = []
+    weak_primes = []
     for _ in range(2):
         form = pow(65537, chance.randrange(2**64), primorial)
         start = (1 << 1023) // primorial + chance.getrandbits(40)
-        made.append(_coprime(start * primorial + form, primorial))
-    assert is_roca(made[0] * made[1])
+        weak_primes.append(_coprime(start * primorial + form, primorial))
+    assert is_roca(weak_primes[0] * weak_primes[1])
     assert (
-        modulus_faults(made[0] * made[1])[-1] == "made by a flawed generator (ROCA, CVE-2017-15361)"
+        modulus_faults(weak_primes[0] * weak_primes[1])[-1]
+        == "made by a flawed generator (ROCA, CVE-2017-15361)"
     )
     assert not any(
         is_roca(rsa_key(name).public_key().public_numbers().n)

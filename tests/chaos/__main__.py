@@ -22,9 +22,11 @@ def main() -> int:
         "--seed", type=int, default=1, help="of the order and times of random kills"
     )
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
-    given = parser.parse_args()
-    seconds = given.seconds or _SECONDS[given.database]
-    outcome = Run(Plan(given.database, given.requests, seconds, given.seed, given.keep)).execute()
+    options = parser.parse_args()
+    seconds = options.seconds or _SECONDS[options.database]
+    outcome = Run(
+        Plan(options.database, options.requests, seconds, options.seed, options.keep)
+    ).execute()
     sys.stdout.write(outcome.text() + "\n")
     return 0 if outcome.is_good else 1
 

@@ -144,7 +144,7 @@ class Run:
         subject = ("--subject", "CN=Kill Test CA,O=Example")
         manage(self.site, "createca", "issuing", "--key", "ec:p256", *subject, "--test")
         for profile in _PROFILES:
-            wanted = (
+            arguments = (
                 "--ca",
                 "issuing",
                 "--approval",
@@ -154,7 +154,7 @@ class Run:
                 "--name-conflicts",
                 "allow",
             )
-            manage(self.site, "createprofile", profile, *wanted, "--allow-asserted-decisions")
+            manage(self.site, "createprofile", profile, *arguments, "--allow-asserted-decisions")
         for officer in ("alice", "bob"):
             manage(
                 self.site,
@@ -168,10 +168,10 @@ class Run:
         return arsenal
 
     def _challenges(self, profile: str) -> list[str]:
-        wanted = ("--count", str(self.plan.requests // 2 + 1), "--expires", "1h", "--json")
+        arguments = ("--count", str(self.plan.requests // 2 + 1), "--expires", "1h", "--json")
         return [
             item["challenge"]
-            for item in json.loads(manage(self.site, "createchallenge", profile, *wanted))
+            for item in json.loads(manage(self.site, "createchallenge", profile, *arguments))
         ]
 
     def _kill_at_points(self, fleet: Fleet, arsenal: Arsenal) -> None:
@@ -186,7 +186,7 @@ class Run:
                 min(int(share * _POINTS_SHARE * fleet.total) + 1, int(_MOST * fleet.total))
             )
             for point in POINTS:
-                arsenal.arm(point, wanted=min(int(share * WANTED) + 1, WANTED))
+                arsenal.arm(point, count=min(int(share * WANTED) + 1, WANTED))
             if all(arsenal.killed(point).total() >= WANTED for point in POINTS):
                 break
             self._let_pass()
@@ -241,7 +241,7 @@ class Run:
     def _judge(self, fleet: Fleet, officers: list[Officer], arsenal: Arsenal) -> Outcome:
         arsenal.disarm()
         self._wait_until_settled()
-        found = self._check_invariants()
+        report = self._check_invariants()
         self._note("judgment")
         return Outcome(
             plan=f"{self.plan.database}, {self.plan.requests} requests, seed {self.plan.seed}",
@@ -256,10 +256,10 @@ class Run:
             restarts=dict(self.keeper.restarts),
             violations=[
                 *self.counts.violations,
-                *found["violations"],
-                *self._journal_faults(found),
+                *report["violations"],
+                *self._journal_faults(report),
             ],
-            checked=found["checked"],
+            checked=report["checked"],
             took=self.took,
         )
 
@@ -279,13 +279,14 @@ class Run:
             if not error.stdout:
                 raise
             text = error.stdout
-        found: dict[str, Any] = json.loads(text)
-        found["violations"] = [
-            f"{item['invariant']} {item['subject']}: {item['text']}" for item in found["violations"]
+        report: dict[str, Any] = json.loads(text)
+        report["violations"] = [
+            f"{item['invariant']} {item['subject']}: {item['text']}"
+            for item in report["violations"]
         ]
-        return found
+        return report
 
-    def _journal_faults(self, found: dict[str, Any]) -> list[str]:
+    def _journal_faults(self, report: dict[str, Any]) -> list[str]:
         """The journal must hold each certificate (else it proves nothing), with one signature for
         each digest.
         """
@@ -294,11 +295,11 @@ class Run:
             tbs, _, signature = line.partition(" ")
             signatures.setdefault(tbs, set()).update({signature} - {""})
         faults = [
-            f"journal: {tbs} has {len(made)} signatures"
-            for tbs, made in signatures.items()
-            if len(made) > 1
+            f"journal: {tbs} has {len(count)} signatures"
+            for tbs, count in signatures.items()
+            if len(count) > 1
         ]
-        issued = found["checked"].get("issued", 0)
+        issued = report["checked"].get("issued", 0)
         if issued != self.plan.requests:
             faults.append(f"{issued} certificates for {self.plan.requests} devices")
         if len(signatures) < self.plan.requests:

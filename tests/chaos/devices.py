@@ -116,8 +116,8 @@ class Fleet:
         return None
 
     def _work(self) -> None:
-        while (found := self._next()) is not None:
-            number, errand = found
+        while (device := self._next()) is not None:
+            number, errand = device
             pause = errand.step()
             with self._ready:
                 if pause is not None:

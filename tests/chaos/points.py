@@ -67,11 +67,11 @@ class Arsenal:
             for point in POINTS:
                 (folder / state / point).mkdir(parents=True)
 
-    def arm(self, point: str, *, wanted: int) -> None:
+    def arm(self, point: str, *, count: int) -> None:
         """Arm the point until it was armed `wanted` times in all, one at a time; approvals for both
         doors in turn.
         """
-        if self._armed[point] < wanted and not any((self._folder / "armed" / point).iterdir()):
+        if self._armed[point] < count and not any((self._folder / "armed" / point).iterdir()):
             number = self._armed[point]
             whom = ("command", "web")[number % 2] if point in APPROVE else "any"
             (self._folder / "armed" / point / f"{number:02d}-{whom}").touch()

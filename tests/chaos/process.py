@@ -53,9 +53,9 @@ def _web() -> None:
 
     django.setup()  # once, for all processes that are forked: those that die are back at once
     be_followed()
-    wanted = server()
-    wanted.target = "tests.chaos.webapp:front"
-    wanted.serve()
+    web_server = server()
+    web_server.target = "tests.chaos.webapp:front"
+    web_server.serve()
 
 
 def _celery(kind: str) -> None:

@@ -58,57 +58,57 @@ class Keeper:
     def tick(self) -> None:
         """Start again what has ended and is not held down."""
         now = time.monotonic()
-        for kept in self._kept.values():
-            if kept.process is not None and kept.process.poll() is not None:
-                _kill_group(kept.process.pid)
-                kept.process = None
-                kept.held_until = max(kept.held_until, now + _PAUSE)
-                self.restarts[kept.name] += 1
-            if kept.process is None and now >= kept.held_until:
-                self._start(kept)
+        for process in self._kept.values():
+            if process.process is not None and process.process.poll() is not None:
+                _kill_group(process.process.pid)
+                process.process = None
+                process.held_until = max(process.held_until, now + _PAUSE)
+                self.restarts[process.name] += 1
+            if process.process is None and now >= process.held_until:
+                self._start(process)
 
     def age(self, name: str) -> float:
         """Seconds since the process was started, 0 while it is down."""
-        kept = self._kept[name]
-        if kept.process is None or kept.process.poll() is not None:
+        process = self._kept[name]
+        if process.process is None or process.process.poll() is not None:
             return 0.0
-        return time.monotonic() - kept.started_at
+        return time.monotonic() - process.started_at
 
     def kill(self, name: str, *, down: float = 0.0) -> None:
         """SIGKILL a process and everything it started, and keep it down for so many seconds."""
-        kept = self._kept[name]
-        kept.held_until = time.monotonic() + down
-        if kept.process is not None and kept.process.poll() is None:
-            _kill_family(kept.process.pid)
-            kept.process.wait()
+        process = self._kept[name]
+        process.held_until = time.monotonic() + down
+        if process.process is not None and process.process.poll() is None:
+            _kill_family(process.process.pid)
+            process.process.wait()
 
     def stop(self) -> None:
         """End everything."""
-        for kept in self._kept.values():
-            if kept.process is not None:
-                kept.process.terminate()
-        for kept in self._kept.values():
-            if kept.process is None:
+        for process in self._kept.values():
+            if process.process is not None:
+                process.process.terminate()
+        for process in self._kept.values():
+            if process.process is None:
                 continue
             try:
-                kept.process.wait(5)
-                _kill_group(kept.process.pid)
+                process.process.wait(5)
+                _kill_group(process.process.pid)
             except subprocess.TimeoutExpired:
-                _kill_family(kept.process.pid)
-                kept.process.wait()
+                _kill_family(process.process.pid)
+                process.process.wait()
 
-    def _start(self, kept: Kept) -> None:
-        with (self.logs / f"{kept.name}.log").open("ab") as log:
-            kept.process = subprocess.Popen(
-                list(kept.command),
-                env=dict(kept.environment),
+    def _start(self, process: Kept) -> None:
+        with (self.logs / f"{process.name}.log").open("ab") as log:
+            process.process = subprocess.Popen(
+                list(process.command),
+                env=dict(process.environment),
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        kept.started_at = time.monotonic()
+        process.started_at = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,12 @@ class Site:
 
     def environment(self, kind: str) -> dict[str, str]:
         """The product's own settings for a kind of process; nothing of this machine's services."""
-        kept = {
+        environment = {
             name: os.environ[name]
             for name in ("PATH", "HOME", "LANG", "TMPDIR")
             if name in os.environ
         }
-        return kept | {
+        return environment | {
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": "pkiportal.settings",
@@ -276,10 +276,10 @@ def _run(
 
 
 def _postgresql_programs() -> Path:
-    found = sorted(_POSTGRESQL.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not found:
+    programs = sorted(_POSTGRESQL.glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not programs:
         raise SystemExit(f"PostgreSQL's programs are not in {_POSTGRESQL}: apt install postgresql")
-    return found[-1].parent
+    return programs[-1].parent
 
 
 def _accepts(conninfo: str) -> bool:
@@ -324,9 +324,9 @@ def _kill_group(pid: int) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
+    descendants: list[int] = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in map(int, (task / "children").read_text().split()):
-                found += [child, *_descendants(child)]
-    return found
+                descendants += [child, *_descendants(child)]
+    return descendants

@@ -80,15 +80,15 @@ def prepare(portal: QuickPortal, line: CommandLine) -> dict[str, str]:
     variables.
     """
     command = line.text.removeprefix("./portal ")
-    made = _made_by(command)
+    prepared = _made_by(command)
     for name, text in _FILES.items():
         (portal.folder / name).write_text(text)
     for name, make in _PARTS.items():
-        if name == made:
+        if name == prepared:
             return {}
         make()
     with chdir(portal.folder):
-        for slug in set(shlex.split(line.text, comments=True)) & set(_PROFILES) - {made}:
+        for slug in set(shlex.split(line.text, comments=True)) & set(_PROFILES) - {prepared}:
             _profile(slug)
         for beginning, make_more in _MORE.items():
             if command.startswith(beginning):
@@ -116,8 +116,8 @@ def _root() -> None:
 
 def _issuing() -> None:
     with recorded("device-7", "ra"):
-        wanted = _authority("issuing", parent=CertificateAuthority.objects.get(name="root"))
-        ca = create_authority(wanted, actor=SYSTEM, now=now())
+        issuing = _authority("issuing", parent=CertificateAuthority.objects.get(name="root"))
+        ca = create_authority(issuing, actor=SYSTEM, now=now())
         ensure_ra_key(ca, now=now())
     certify_service_keys(now=now())
     issue_crl(ca, now=now(), actor=SYSTEM)
@@ -210,10 +210,10 @@ def _request() -> str:
     """The request of a device at the profile `lab`."""
     _profile("lab")
     device = Device.named("lab-1.example", "device-1", "lab")
-    found = EnrollmentRequest.objects.filter(common_name=device.name)
-    if not found:
+    request = EnrollmentRequest.objects.filter(common_name=device.name)
+    if not request:
         device.enroll(dns_names=[device.name])
-    return str(found.get().pk)
+    return str(request.get().pk)
 
 
 def _serial() -> str:

@@ -31,9 +31,9 @@ class Heard:
 
     @property
     def json(self) -> dict[str, Any]:
-        found = json.loads(self.body)
-        assert isinstance(found, dict)
-        return found
+        document = json.loads(self.body)
+        assert isinstance(document, dict)
+        return document
 
 
 @dataclass
@@ -155,12 +155,12 @@ class Intune:
         }
 
     def _action(self, path: str, heard: Heard) -> Reply:
-        wanted = {
+        actions = {
             "Content-Type": "application/json",
             "Accept": "application/json",
             "api-version": "2018-02-20",
         }
-        self.wrong += [name for name, value in wanted.items() if heard.headers.get(name) != value]
+        self.wrong += [name for name, value in actions.items() if heard.headers.get(name) != value]
         if (
             not heard.headers["Authorization"].endswith("//.default")
             or not heard.headers["client-request-id"]
@@ -173,10 +173,8 @@ class Intune:
         return 200, {"code": self.notice, "errorDescription": ""}
 
     def _verdict(self, request: dict[str, Any]) -> str:
-        found = decode_csr(
-            b64decode(request["certificateRequest"], validate=True)
-        ).challenge_password
-        return "Success" if found == self.challenge else self.code
+        csr = decode_csr(b64decode(request["certificateRequest"], validate=True)).challenge_password
+        return "Success" if csr == self.challenge else self.code
 
 
 def slow(seconds: float) -> Callable[[Heard], Reply]:

@@ -38,8 +38,8 @@ def no(text: str) -> tuple[PKIStatus, FailInfo | None, str | None]:
 
 def allow(world: World, **renewal: Any) -> None:
     """Let the profile `routers` renew; by default by policy and at any time."""
-    wanted: dict[str, Any] = {"mode": "automatic", "window": ALWAYS}
-    policy = RenewalPolicy(**wanted | renewal)
+    changes: dict[str, Any] = {"mode": "automatic", "window": ALWAYS}
+    policy = RenewalPolicy(**changes | renewal)
     EnrollmentProfile.objects.filter(pk=world.profile.pk).update(
         renewal_mode=policy.mode,
         renewal_window=policy.window,

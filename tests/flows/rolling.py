@@ -28,9 +28,11 @@ def staged(
     ca: CertificateAuthority, name: str = "next", keys: tuple[str, str] = ("device-7", "device-8")
 ) -> AuthorityRollover:
     """Stage a root with these recorded keys (CA, RA), certified and ready for SCEP."""
-    wanted = AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type="rsa:2048")
+    authority_request = AuthorityRequest(
+        name=name, subject=f"CN={name} CA,O=Example", key_type="rsa:2048"
+    )
     with recorded(*keys):
-        rollover = stage_rollover(ca, wanted, actor=SYSTEM, now=now())
+        rollover = stage_rollover(ca, authority_request, actor=SYSTEM, now=now())
         ensure_ra_key(rollover.next_ca, now=now())
     certify_service_keys(now=now())
     return rollover

@@ -97,11 +97,11 @@ UNREADABLE_ENVELOPES: list[tuple[str, dict[str, Any]]] = [
 def test_d7_d8_d35_whatever_is_wrong_inside_the_envelope_the_answer_and_the_log_are_the_same(
     world: World,
 ) -> None:
-    seen = set()
+    answers = set()
     for case, pieces in UNREADABLE_ENVELOPES:
         answer = refused(message(world, envelope=pieces), FailInfo.BAD_REQUEST, UNREADABLE)
-        seen.add((answer.body[:40], len(answer.body), tuple(sorted(answer.headers.items()))))
-        assert len(seen) == 1, case
+        answers.add((answer.body[:40], len(answer.body), tuple(sorted(answer.headers.items()))))
+        assert len(answers) == 1, case
     entries = AuditEntry.objects.filter(event="message:refuse").values_list("data", flat=True)
     assert {data["cause"] for data in entries} == {
         f"routers: {UNREADABLE}"
@@ -113,7 +113,7 @@ def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
 
     `./portal attack --timing` measures the rest.
     """
-    seen, moment = set(), now()
+    answers, moment = set(), now()
     for _, pieces in UNREADABLE_ENVELOPES:
         sent = message(world, envelope=pieces)
         with (
@@ -121,8 +121,8 @@ def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
             mock.patch(CLOCK, return_value=moment),
         ):
             answer = post(sent)
-        seen.add((answer.http, tuple(sorted(answer.headers.items())), answer.body))
-    assert len(seen) == 1
+        answers.add((answer.http, tuple(sorted(answer.headers.items())), answer.body))
+    assert len(answers) == 1
 
 
 def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(
@@ -187,9 +187,9 @@ def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(
     """
     secret = CHALLENGE.encode()
     plain = next(
-        found
+        csr_der
         for size in range(1, 17)
-        if (found := request_der(build_name([("CN", "r" * size)]), challenge(CHALLENGE))).index(
+        if (csr_der := request_der(build_name([("CN", "r" * size)]), challenge(CHALLENGE))).index(
             secret
         )
         % 16

@@ -98,11 +98,11 @@ def test_d12_nobody_becomes_an_authority_by_asking(world: World) -> None:
 
 def test_d14_d15_purposes_and_identities_come_from_the_profile_only(world: World) -> None:
     subject = build_name([("CN", "r1.example")])
-    wanted = [
+    requested = [
         extension(oid, asn1.der_sequence(asn1.der_oid(inner)))
         for oid, inner in list(NOT_COPIED.values())[3:]
     ]
-    one_of_each = {item[:20]: item for item in wanted if b"\x55\x1d\x25" not in item[:8]}
+    one_of_each = {item[:20]: item for item in requested if b"\x55\x1d\x25" not in item[:8]}
     purposes = extension(
         "2.5.29.37",
         asn1.der_sequence(
@@ -244,9 +244,9 @@ def test_d17_alternative_names_of_odd_shape_are_refused(world: World) -> None:
         san(*(dns(f"r{number}.example") for number in range(101))),
         extension("2.5.29.17", b"junk"),
     ]
-    for wanted in unreadable:
+    for names in unreadable:
         text = refused(
-            message(world, request_der(None, extension_request(wanted))), FailInfo.BAD_REQUEST
+            message(world, request_der(None, extension_request(names))), FailInfo.BAD_REQUEST
         ).text
         assert text.startswith("certification request: subjectAltName")
 
@@ -404,10 +404,10 @@ def test_d41_what_was_reviewed_is_what_is_decided_on_and_issued(world: World) ->
     device = Device.named("r1.example")
     device.enroll()
     request = EnrollmentRequest.objects.get()
-    seen = review_digest(request)
+    digest = review_digest(request)
     with nothing_granted():
         assert device.enroll(dns_names=["dc1.example"]).status is PKIStatus.FAILURE
-    assert review_digest(EnrollmentRequest.objects.get()) == seen
+    assert review_digest(EnrollmentRequest.objects.get()) == digest
     approve = partial(
         approve_request,
         request_id=request.pk,
@@ -417,7 +417,7 @@ def test_d41_what_was_reviewed_is_what_is_decided_on_and_issued(world: World) ->
     )
     with pytest.raises(RequestChanged):
         approve(view_sha256="0" * 64)
-    approve(view_sha256=seen)
+    approve(view_sha256=digest)
     run_worker()
     certificate = x509.load_der_x509_certificate(device.poll().certificates[0])
     assert not [

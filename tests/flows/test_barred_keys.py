@@ -72,13 +72,13 @@ def phones(world: World, **more: Any) -> EnrollmentProfile:
     """A profile that approves by policy whoever knows its static challenge, and renews by
     policy.
     """
-    wanted: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "approval": "automatic",
         "challenge": "static",
         "static_challenge": SECRET,
     }
     renewal = RenewalPolicy(mode="automatic", window=ALWAYS, key_reuse=True)
-    return create_profile(world.ca, "phones", renewal=renewal, **wanted | more)
+    return create_profile(world.ca, "phones", renewal=renewal, **changes | more)
 
 
 def revoke(world: World, certificate: Certificate, reason: str = "keyCompromise") -> None:
@@ -566,23 +566,23 @@ def test_d63_revoking_for_key_compromise_offers_and_takes_every_successor(
     world: World, shape: tuple[int, ...], position: int, follow: set[int]
 ) -> None:
     certificates = lineage(world, shape)
-    wanted = {certificates[number].serial_hex for number in follow}
+    serials = {certificates[number].serial_hex for number in follow}
     one = certificates[position]
-    assert {item.serial_hex for item in successors_of(one, now=now())} == wanted
+    assert {item.serial_hex for item in successors_of(one, now=now())} == serials
     browser = signed_in(world.alice)
     page = browser.get(reverse("certificate_revoke", args=[one.pk])).content.decode()
-    assert all(serial[:10] in page for serial in wanted)
-    assert ("Revoke " in page.partition('id="successors"')[2]) == bool(wanted)
+    assert all(serial[:10] in page for serial in serials)
+    assert ("Revoke " in page.partition('id="successors"')[2]) == bool(serials)
     browser.post(
         reverse("certificate_revoke", args=[one.pk]),
         {"reason": "keyCompromise", "comment": "", "successors": "on"},
     )
     revoked = Certificate.objects.filter(status="REVOKED", revocation_reason="keyCompromise")
-    assert {item.serial_hex for item in revoked} == wanted | {one.serial_hex}
+    assert {item.serial_hex for item in revoked} == serials | {one.serial_hex}
     entries = AuditEntry.objects.filter(event="certificate:revoke")
-    assert {entry.data["serial"] for entry in entries} == wanted | {one.serial_hex}
+    assert {entry.data["serial"] for entry in entries} == serials | {one.serial_hex}
     assert {entry.data.get("successor_of") for entry in entries} == {None} | (
-        {one.serial_hex} if wanted else set()
+        {one.serial_hex} if serials else set()
     )
 
 
@@ -602,10 +602,10 @@ def test_without_the_tick_successors_stay_valid_and_are_named(world: World) -> N
 def test_the_command_names_successors_and_revokes_them_where_it_is_told_to(world: World) -> None:
     first, second, third = lineage(world, (0, 1))
     common = ("--officer", "alice", "--reason", "keyCompromise")
-    said = run_json("certificates", "revoke", str(third.pk), *common)
-    assert (said["successors_revoked"], said["successors_valid"]) == ([], [])
-    said = run_json("certificates", "revoke", str(first.pk), *common)
-    assert (said["successors_revoked"], said["successors_valid"]) == ([], [second.serial_hex])
+    text = run_json("certificates", "revoke", str(third.pk), *common)
+    assert (text["successors_revoked"], text["successors_valid"]) == ([], [])
+    text = run_json("certificates", "revoke", str(first.pk), *common)
+    assert (text["successors_revoked"], text["successors_valid"]) == ([], [second.serial_hex])
     assert "revoked" in run("certificates", "revoke", str(second.pk), *common, "--with-successors")
 
 

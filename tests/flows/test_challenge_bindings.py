@@ -52,8 +52,8 @@ def made(profile: EnrollmentProfile, user: User | None = None, **order: Any) -> 
 def asking(secret: str, *sans: str, **subject: str) -> bytes:
     """A CSR."""
     names = [general_name(*name.split(":", 1)).der for name in sans]
-    wanted = [extension_request(san(*names))] if names else []
-    return request_der(build_name(list(subject.items())), challenge(secret), *wanted)
+    extensions = [extension_request(san(*names))] if names else []
+    return request_der(build_name(list(subject.items())), challenge(secret), *extensions)
 
 
 def enroll(
@@ -104,19 +104,19 @@ def test_vu971035_a_leaked_challenge_is_worth_nothing_elsewhere(
 ) -> None:
     secret = made(phones, **order)
 
-    def sent(wanted: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    def sent(names: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
         environment = {
-            name: value for name, value in wanted.items() if name.isupper() and "_" in name
+            name: value for name, value in names.items() if name.isupper() and "_" in name
         }
         subject = {
             name: value
-            for name, value in wanted.items()
+            for name, value in names.items()
             if name not in environment and name != "sans"
         }
-        return message(world, asking(secret, *wanted.get("sans", ()), **subject)), environment
+        return message(world, asking(secret, *names.get("sans", ()), **subject)), environment
 
-    for wanted in foreign:
-        csr, environment = sent(wanted)
+    for names in foreign:
+        csr, environment = sent(names)
         refused(csr, FailInfo.BAD_REQUEST, UNIFORM, cause=cause, profile="phones", **environment)
     entry = AuditEntry.objects.filter(event="message:refuse").latest("id")
     assert (entry.subject_kind, entry.subject_id) == (
@@ -358,10 +358,10 @@ def test_the_page_says_why_the_button_is_of_no_use_before_it_is_pressed(
     assert "You made the challenge" not in other.content.decode()
     assert "for room 7 (through a page)" in other.content.decode()
     assert "your challenge" not in bob.get("/queue/").content.decode()
-    seen = other.context["review"].sha256
-    answer = alice.post(f"/requests/{request.pk}/approve", {"view_sha256": seen})
+    digest = other.context["review"].sha256
+    answer = alice.post(f"/requests/{request.pk}/approve", {"view_sha256": digest})
     assert (answer.status_code, "another officer approves it" in answer.content.decode()) == (
         403,
         True,
     )
-    assert bob.post(f"/requests/{request.pk}/approve", {"view_sha256": seen}).status_code == 302
+    assert bob.post(f"/requests/{request.pk}/approve", {"view_sha256": digest}).status_code == 302

@@ -38,16 +38,16 @@ def logged() -> Iterator[list[str]]:
 
 def database() -> str:
     """Every value of every table, bytes as text in which a challenge would be seen."""
-    found: list[str] = []
+    values: list[str] = []
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - names of our own tables
             for row in cursor.fetchall():
-                found += [
+                values += [
                     bytes(v).decode("latin-1") if isinstance(v, bytes | memoryview) else str(v)
                     for v in row
                 ]
-    return "\n".join(found)
+    return "\n".join(values)
 
 
 def test_d50_no_clear_text_is_anywhere_but_in_the_answer_that_shows_it(
@@ -60,13 +60,13 @@ def test_d50_no_clear_text_is_anywhere_but_in_the_answer_that_shows_it(
     everybody = create_person("erika", Role.OFFICER, Role.AUDITOR, Role.ADMINISTRATOR)
     client = signed_in(everybody)
     with mock.patch("celery.app.task.Task.apply_async") as sent:
-        made = client.post(
+        answer = client.post(
             "/profiles/phones/challenges/new",
             {"lifetime": "1h", "count": "2", "created_for": "Jana"},
         )
-        (_, first), (_, second) = made.context["made"]
+        (_, first), (_, second) = answer.context["made"]
         used, unused = first.reveal(), second.reveal()
-        assert used in made.content.decode()
+        assert used in answer.content.decode()
         phone = Device.named("d1.example", "device-1", "phones")
         assert phone.enroll(challenge=used).status.name == "PENDING"
         for guess in (f"{unused}x", used):

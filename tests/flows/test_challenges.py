@@ -146,8 +146,8 @@ def test_fail_open_no_profile_issues_without_challenge_and_officer(world: World)
 
 
 def test_a_one_time_challenge_has_160_random_bits(phones: EnrollmentProfile) -> None:
-    made = {base64.b32decode(one_time(phones).upper()) for _ in range(3)}
-    assert [len(octets) * 8 for octets in made] == [160, 160, 160]
+    challenges = {base64.b32decode(one_time(phones).upper()) for _ in range(3)}
+    assert [len(octets) * 8 for octets in challenges] == [160, 160, 160]
 
 
 # ----------------------------------------------------------------------- D-0: bound to one identity

@@ -22,12 +22,12 @@ def cited() -> Iterator[tuple[str, list[str]]]:
 
 def files_of(name: str) -> list[Path]:
     folders = (ROOT / "tests", ROOT / "tests" / "flows", ROOT)
-    found = [
+    files = [
         path
         for folder in folders
         for path in [*folder.glob(f"{name}.py"), *folder.glob(name.rstrip("/"))]
     ]
-    return found[:1] if "*" not in name else found
+    return files[:1] if "*" not in name else files
 
 
 @pytest.mark.parametrize(("name", "tests"), list(cited()))

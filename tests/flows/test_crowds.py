@@ -102,7 +102,7 @@ def test_a_tenth_is_kept_for_networks_that_have_a_certificate_of_the_profile(
     world: World, most: int
 ) -> None:
     capped(world, max_open_requests=most)
-    kept = most // 10
+    reserve = most // 10
     create_requests(
         world.profile,
         ["of-old.example"],
@@ -112,9 +112,9 @@ def test_a_tenth_is_kept_for_networks_that_have_a_certificate_of_the_profile(
     )
     certified(world, device(1, "2001:db8:6::1"))
     EnrollmentRequest.objects.filter(address="2001:db8:5::1").update(state=State.REJECTED)
-    filled(world, most - kept)
+    filled(world, most - reserve)
     assert device(2, "2001:db8:5::2").is_told_to_wait()
-    for number in range(kept):
+    for number in range(reserve):
         assert device(2 + number, "2001:db8:6::ffff").enroll().status is PKIStatus.PENDING
     assert device(8, "2001:db8:6::ffff").is_told_to_wait()
 

@@ -126,5 +126,5 @@ def test_blocks_in_lists_continued_lines_and_here_documents_are_read() -> None:
         "END\n   ```\n"
     )
     (fence,) = fences_of(text, "x.md")
-    found = [(line.line, line.text) for line in command_lines(fence)]
-    assert found == [(4, "one \\\n  more"), (8, "two <<'END'\ntext\nEND")]
+    commands = [(line.line, line.text) for line in command_lines(fence)]
+    assert commands == [(4, "one \\\n  more"), (8, "two <<'END'\ntext\nEND")]

@@ -21,13 +21,13 @@ from tests.migrated import copy_migrated_database
 
 def lines(document: str, *beginnings: str) -> list[str]:
     """Return the command lines of a document that begin so, in order."""
-    found = [
+    commands = [
         line.text
         for line in LINES
         if line.document == document and line.text.startswith(beginnings)
     ]
-    assert len(found) >= len(beginnings)
-    return found
+    assert len(commands) >= len(beginnings)
+    return commands
 
 
 def sh(line: str, folder: Path, **variables: str) -> str:
@@ -85,9 +85,9 @@ def test_a_backup_is_made_restored_and_checked(tmp_path: Path) -> None:
         "./portal doctor",
         "./portal check_invariants",
     )
-    said = [sh(line, tmp_path) for line in checks]
-    assert not re.search("^(WARN|FAIL) .*static files", said[1], re.M)
-    assert "Everything is as it must be." in said[-1]
+    outputs = [sh(line, tmp_path) for line in checks]
+    assert not re.search("^(WARN|FAIL) .*static files", outputs[1], re.M)
+    assert "Everything is as it must be." in outputs[-1]
     with sqlite3.connect(tmp_path / "DIR/db.sqlite3") as connection:
         assert connection.execute("SELECT name FROM ca_certificateauthority").fetchall() == [
             ("root",)
@@ -102,11 +102,11 @@ def test_the_parts_one_by_one_are_those_of_up() -> None:
         process, program, *words = shlex.split(line.replace("\\\n", " "))
         name = process.removeprefix("PORTAL_PROCESS=")
         assert program == ".venv/bin/python"
-        wanted = [
+        expected = [
             word.replace("@portal", "@%h") for word in commands[name][1:] if word != "--quiet"
         ]
         assert [word for word in words if not word.isdigit()] == [
-            word for word in wanted if not word.isdigit()
+            word for word in expected if not word.isdigit()
         ]
 
 

@@ -67,9 +67,9 @@ def question(
 
 
 def ask(
-    address: str, wanted: Question, *, secret: str = SECRET, at: datetime | None = None
+    address: str, question: Question, *, secret: str = SECRET, at: datetime | None = None
 ) -> Answer:
-    return WebhookClient(address, secret).validate(wanted, now=at or now())
+    return WebhookClient(address, secret).validate(question, now=at or now())
 
 
 def test_the_documented_receiver_knows_its_code_and_takes_it_once(address: str) -> None:

@@ -117,7 +117,7 @@ def test_the_answer_is_under_the_password_and_no_row_shows_it(world: World) -> N
     approve(world)
     with CaptureQueriesContext(
         connection,
-    ) as seen:
+    ) as observed:
         sent = post(
             message(world, device.csr(), key="carol", transaction_id=device.identity.transaction_id)
         )
@@ -126,7 +126,7 @@ def test_the_answer_is_under_the_password_and_no_row_shows_it(world: World) -> N
     assert (
         b"\x06\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x03\x09" in sent.content
     )  # id-alg-PWRI-KEK
-    assert not any(PASSWORD in str(query) for query in seen.captured_queries)
+    assert not any(PASSWORD in str(query) for query in observed.captured_queries)
     assert PASSWORD.encode() not in bytes(EnrollmentRequest.objects.get().csr)
     assert PASSWORD.encode() not in bytes(KeptCsr.objects.get().sealed)
 
@@ -240,9 +240,9 @@ def test_a_pending_poll_costs_no_more_queries_than_one_of_an_rsa_device(world: W
     device.enroll()
     transaction_id = device.identity.transaction_id
     poll = message(world, key="carol", message_type="20", transaction_id=transaction_id)
-    with CaptureQueriesContext(connection) as seen:
+    with CaptureQueriesContext(connection) as queries:
         assert post(poll).status is PKIStatus.PENDING
-    assert len(seen) <= 2, [query["sql"] for query in seen.captured_queries]
+    assert len(queries) <= 2, [query["sql"] for query in queries.captured_queries]
 
 
 def test_renewal_with_an_ec_certificate_needs_a_challenge_inside_as_well(world: World) -> None:

@@ -66,8 +66,8 @@ def expect(group: DeviceGroup, *rows: str, columns: str = "serial_number,mac,nam
     return add_devices(group, content, principal=PORTAL, now=now())
 
 
-def listed_profile(world: World, group: DeviceGroup, **wanted: Any) -> EnrollmentProfile:
-    return create_profile(world.ca, "access", eligibility=group, **wanted)
+def listed_profile(world: World, group: DeviceGroup, **changes: Any) -> EnrollmentProfile:
+    return create_profile(world.ca, "access", eligibility=group, **changes)
 
 
 def csr(world: World, **subject: str) -> bytes:
@@ -242,17 +242,17 @@ def test_the_worker_signs_nothing_for_which_the_list_was_forged(
     assert not Certificate.objects.filter(kind="ordered").exists()
 
 
-@pytest.mark.parametrize("wanted", [{}, {"networks": LOOPBACK}, {"eligibility": True}])
+@pytest.mark.parametrize("changes", [{}, {"networks": LOOPBACK}, {"eligibility": True}])
 def test_no_challenge_and_automatic_needs_a_list_and_networks(
-    world: World, switches: DeviceGroup, wanted: dict[str, Any]
+    world: World, switches: DeviceGroup, changes: dict[str, Any]
 ) -> None:
-    if "eligibility" in wanted:
-        wanted = {"eligibility": switches}
+    if "eligibility" in changes:
+        changes = {"eligibility": switches}
     with pytest.raises(
         ProfileInvalid, match="only together with approval manual, or with devices and networks"
     ):
-        create_profile(world.ca, "access", approval="automatic", **wanted)
-    profile = create_profile(world.ca, "access", **wanted)
+        create_profile(world.ca, "access", approval="automatic", **changes)
+    profile = create_profile(world.ca, "access", **changes)
     with pytest.raises(IntegrityError), transaction.atomic():
         EnrollmentProfile.objects.filter(pk=profile.pk).update(approval="automatic")
 
@@ -356,7 +356,7 @@ def test_a_list_with_a_fault_adds_nothing_and_names_every_row(switches: DeviceGr
         "row 8",
     ]
     assert [
-        said[: len(start)] for said, start in zip(caught.value.faults, starts, strict=True)
+        fault[: len(start)] for fault, start in zip(caught.value.faults, starts, strict=True)
     ] == starts
     with pytest.raises(ListInvalid, match="no rows"):
         expect(switches)

@@ -24,7 +24,7 @@ USAGE_01 = extension("2.5.29.15", b"\x03\x02\x05\xa0", critical=b"\x01\x01\x01")
 
 
 def csr(lists: Sequence[tuple[str, list[bytes]]]) -> bytes:
-    return request_der(None, *(extension_request(*wanted, oid=oid) for oid, wanted in lists))
+    return request_der(None, *(extension_request(*requested, oid=oid) for oid, requested in lists))
 
 
 @pytest.mark.parametrize(

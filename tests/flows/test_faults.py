@@ -69,15 +69,15 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 def taken(app: Celery) -> list[dict[str, Any]]:
     """Take the arguments of all tasks out of the signing queue."""
-    found: list[dict[str, Any]] = []
+    statements: list[dict[str, Any]] = []
     with app.connection_for_read() as link, SimpleQueue(link.default_channel, "signing") as waiting:
         while True:
             try:
                 message = waiting.get(block=False)
             except queue.Empty:
-                return found
+                return statements
             message.ack()
-            found.append(message.payload[1])
+            statements.append(message.payload[1])
 
 
 def enrolled(*names: str) -> list[EnrollmentRequest]:

@@ -36,8 +36,8 @@ def certified(
     return Identity(device.poll().certificates[0], device.key)
 
 
-def get(wanted: Identity, signer: Identity, profile: str = "routers") -> ReceivedCertRep:
-    certificate = read_certificate(wanted.certificate_der)
+def get(identity: Identity, signer: Identity, profile: str = "routers") -> ReceivedCertRep:
+    certificate = read_certificate(identity.certificate_der)
     return Device.named("r1.example", profile=profile).scep.get_cert(
         certificate.issuer_der, certificate.serial_der, signer
     )
@@ -50,15 +50,15 @@ def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | Non
 def test_the_holder_of_the_key_gets_the_certificate_again_and_no_transaction_is_stored(
     world: World,
 ) -> None:
-    wanted = certified(world)
+    identity = certified(world)
     transactions = EnrollmentTransaction.objects.count()
     selfsigned = Device.named("any name").identity
     with nothing_granted():
-        for signer in (wanted, selfsigned, selfsigned):
-            answer = get(wanted, signer)
+        for signer in (identity, selfsigned, selfsigned):
+            answer = get(identity, signer)
             assert (answer.status, answer.certificates) == (
                 PKIStatus.SUCCESS,
-                (wanted.certificate_der,),
+                (identity.certificate_der,),
             )
     assert EnrollmentTransaction.objects.count() == transactions
     delivered = AuditEntry.objects.filter(event="certificate:deliver", subject_kind="certificate")
@@ -78,22 +78,22 @@ def test_the_name_of_the_ra_stands_for_its_issuer_as_sscep_writes_it(
 ) -> None:
     if is_split:
         renewed_ra(world.ca, "device-6", "device-7", is_split=True)
-    wanted, other = certified(world), certified(world, "r2.example", "device-1")
+    identity, other = certified(world), certified(world, "r2.example", "device-1")
     ra = next(ra for ra in ra_keys.of(world.ca) if ra.is_split is is_split)
-    serial = read_certificate(wanted.certificate_der).serial_der
+    serial = read_certificate(identity.certificate_der).serial_der
     for der_of_ra in ra.certificates:
         named = read_certificate(der_of_ra).subject_der
-        answer = Device.named("r1.example").scep.get_cert(named, serial, wanted)
+        answer = Device.named("r1.example").scep.get_cert(named, serial, identity)
         assert (answer.status, answer.certificates) == (
             PKIStatus.SUCCESS,
-            (wanted.certificate_der,),
+            (identity.certificate_der,),
         )
         assert told(Device.named("r2.example").scep.get_cert(named, serial, other)) == NO_SUCH
 
 
 def test_others_are_told_what_is_told_of_a_certificate_that_does_not_exist(world: World) -> None:
     create_profile(world.ca, "switches")
-    wanted = certified(world)
+    identity = certified(world)
     other_name = certified(world, "r2.example", "device-1")
     other_profile = certified(world, "r1.example", "device-2", "switches")
     revoked = certified(world, "r1.example", "device-3")
@@ -103,27 +103,27 @@ def test_others_are_told_what_is_told_of_a_certificate_that_does_not_exist(world
     stranger = Device.named("r1.example", "bob").identity
     with nothing_granted():
         for signer in (other_name, other_profile, revoked, stranger):
-            assert told(get(wanted, signer)) == NO_SUCH
+            assert told(get(identity, signer)) == NO_SUCH
         assert told(get(stranger, stranger)) == NO_SUCH
-        assert told(get(wanted, wanted, "switches")) == NO_SUCH, "asked at another profile"
+        assert told(get(identity, identity, "switches")) == NO_SUCH, "asked at another profile"
     assert set(causes()) == {"certificate of somebody else", "no such certificate"}
 
 
 def test_a_certificate_that_is_revoked_or_expired_is_not_handed_out(world: World) -> None:
-    wanted = certified(world)
+    identity = certified(world)
     with time_machine.travel(now() + timedelta(days=400), tick=True):
-        assert told(get(wanted, wanted)) == NO_SUCH
+        assert told(get(identity, identity)) == NO_SUCH
     Certificate.objects.filter(kind="ordered").update(
         status="REVOKED", revoked_at=now(), revocation_reason="superseded"
     )
-    assert told(get(wanted, wanted)) == NO_SUCH
+    assert told(get(identity, identity)) == NO_SUCH
     assert set(causes()) == {"certificate is not valid any more"}
 
 
 def test_certificates_of_the_portal_itself_are_not_handed_out(world: World) -> None:
-    wanted = certified(world)
+    identity = certified(world)
     service = Certificate.objects.get(kind="service")
-    issuer = read_certificate(wanted.certificate_der).issuer_der
+    issuer = read_certificate(identity.certificate_der).issuer_der
     for serial in (
         der_integer(int(service.serial_hex, 16)),
         der_integer(0),
@@ -159,6 +159,6 @@ def test_what_is_no_issuer_and_serial_number_names_no_certificate(
 
 
 def test_a_paused_profile_still_hands_out(world: World) -> None:
-    wanted = certified(world)
+    identity = certified(world)
     EnrollmentProfile.objects.update(paused_at=now())
-    assert get(wanted, wanted).status is PKIStatus.SUCCESS
+    assert get(identity, identity).status is PKIStatus.SUCCESS

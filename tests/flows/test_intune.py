@@ -57,9 +57,9 @@ def stand_in(cloud: Intune, settings: Any) -> Iterator[StandIn]:
         yield server
 
 
-def order(**wanted: Any) -> ServiceOrder:
+def order(**service_order: Any) -> ServiceOrder:
     known = {"kind": "intune", "tenant": TENANT, "client_id": "0000", "secret": "a client secret"}
-    return ServiceOrder(**(known | {"delivers_after_report": True} | wanted))
+    return ServiceOrder(**(known | {"delivers_after_report": True} | service_order))
 
 
 @pytest.fixture
@@ -123,14 +123,14 @@ def test_an_intune_device_gets_its_certificate_in_one_exchange_after_intune_was_
     request = EnrollmentRequest.objects.get()
     sent = decode_csr(b64decode(asked["certificateRequest"], validate=True))
     assert (asked["transactionId"], sent.challenge_password) == (request.transaction_id, CODE)
-    ((kind, told),) = cloud.notices
+    ((kind, notice),) = cloud.notices
     certificate = Certificate.objects.get(order_id=request.pk)
     thumbprint = (
         hashlib.sha1(certificate.certificate_der, usedforsecurity=False).hexdigest().upper()
     )
-    assert (kind, told["certificateThumbprint"]) == ("successNotification", thumbprint)
-    assert told["certificateSerialNumber"] == certificate.serial_hex
-    assert told["certificateRequest"] == asked["certificateRequest"]
+    assert (kind, notice["certificateThumbprint"]) == ("successNotification", thumbprint)
+    assert notice["certificateSerialNumber"] == certificate.serial_hex
+    assert notice["certificateRequest"] == asked["certificateRequest"]
     assert not KeptCsr.objects.exists()
 
 
@@ -143,9 +143,9 @@ def test_a_challenge_that_intune_denies_is_refused_without_a_hint_and_intune_is_
     assert bare(answer.fail_info_text) == "request not permitted"
     discard_overdue(now=now())  # as the sweep does: what Intune has still to hear needs the CSR
     work()
-    ((kind, told),) = cloud.notices
-    assert (kind, told["hResult"]) == ("failureNotification", 0x80094014)
-    assert told["errorDescription"] == "the challenge has expired: the device has to sync again"
+    ((kind, notice),) = cloud.notices
+    assert (kind, notice["hResult"]) == ("failureNotification", 0x80094014)
+    assert notice["errorDescription"] == "the challenge has expired: the device has to sync again"
     validation = Validation.objects.get()
     assert (validation.state, validation.code, validation.report) == (
         "denied",

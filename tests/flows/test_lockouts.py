@@ -65,8 +65,8 @@ def device(number: int = 1, address: str = GUESSER) -> Device:
     return Device.named(f"d{number}.example", f"device-{number}", "printers", REMOTE_ADDR=address)
 
 
-def locked_at_three(profile: EnrollmentProfile, **wanted: Any) -> None:
-    EnrollmentProfile.objects.filter(pk=profile.pk).update(max_failed_per_address=3, **wanted)
+def locked_at_three(profile: EnrollmentProfile, **changes: Any) -> None:
+    EnrollmentProfile.objects.filter(pk=profile.pk).update(max_failed_per_address=3, **changes)
     profile.refresh_from_db()
 
 

@@ -135,25 +135,25 @@ FAULTS: Final = {
 def test_a_sender_who_signed_both_is_told_what_is_wrong_and_so_are_log_and_page(
     world: World, fault: str
 ) -> None:
-    request, told = FAULTS[fault]
+    request, expected = FAULTS[fault]
     answer = refused(message(world, request), FailInfo.BAD_REQUEST)
-    assert told in answer.text
+    assert expected in answer.text
     assert "hush" not in answer.text
     entry = AuditEntry.objects.get(event="message:refuse")
-    assert told in entry.data["text"]
+    assert expected in entry.data["text"]
     assert entry.data["number"] == answer.number
     page = (
         signed_in(world.alice)
         .get(reverse("exchange", args=[Exchange.objects.get().pk]))
         .content.decode()
     )
-    assert told in page
+    assert expected in page
     opened = (
         signed_in(world.alice)
         .post(reverse("exchange_open", args=[Exchange.objects.get().pk]))
         .content.decode()
     )
-    assert told in opened.partition("Inside the envelope")[2]
+    assert expected in opened.partition("Inside the envelope")[2]
     assert UNREADABLE not in page + opened
     assert "hush" not in page + opened
 
@@ -162,8 +162,8 @@ def test_a_sender_who_signed_both_is_told_what_is_wrong_and_so_are_log_and_page(
 def test_a_request_whose_own_signature_has_held_is_told_to_a_sender_with_another_key(
     world: World, fault: str
 ) -> None:
-    request, told = FAULTS[fault]
-    assert told in refused(message(world, request, key="bob"), FailInfo.BAD_REQUEST).text
+    request, expected = FAULTS[fault]
+    assert expected in refused(message(world, request, key="bob"), FailInfo.BAD_REQUEST).text
 
 
 #: Nothing shows that the sender made the request: its signature does not hold, or does not cover

@@ -42,14 +42,14 @@ KINDS = ProfileSpec(san_kinds=("dns", "ip", "email", "uri", "upn"))
 
 
 def phones(world: World, switch: str = "officer", **more: Any) -> EnrollmentProfile:
-    wanted: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "approval": "automatic",
         "challenge": "static",
         "static_challenge": SECRET,
         "renewal": RenewalPolicy(mode="automatic", window=ALWAYS),
         "spec": KINDS,
     }
-    return create_profile(world.ca, "phones", name_conflicts=switch, **wanted | more)
+    return create_profile(world.ca, "phones", name_conflicts=switch, **changes | more)
 
 
 def ask(
@@ -281,7 +281,7 @@ def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothi
     world: World,
 ) -> None:
     assert create_profile(world.ca, "one").name_conflicts == "officer"
-    wanted = ProfileRequest(
+    profile_request = ProfileRequest(
         "two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse"
     )
     assert create_enrollment_profile(wanted, principal=PORTAL, now=now()).name_conflicts == "refuse"

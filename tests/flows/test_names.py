@@ -59,7 +59,7 @@ def send(
         else []
     )
     answer = post(
-        message(world, request_der(subject, challenge(made.reveal()), *names)), profile.slug
+        message(world, request_der(subject, challenge(secret.reveal()), *names)), profile.slug
     )
     run_worker()
     return answer
@@ -273,8 +273,8 @@ def recommended(recipe: str, number: int) -> tuple[list[tuple[str, str]], list[t
     """Subject and alternative names of a recipe, its variables replaced by this one of their
     values.
     """
-    made = {"intune": intune, "jamf": jamf}[recipe](FACTS)
-    fields = [field for step in made.steps for field in step.fields]
+    recipes = {"intune": intune, "jamf": jamf}[recipe](FACTS)
+    fields = [field for step in recipes.steps for field in step.fields]
     subjects = [
         value.partition("=")[::2]
         for name, value in fields

@@ -60,9 +60,9 @@ class Mdm:
         return Client().get(path, HTTP_AUTHORIZATION=header, **extra)
 
     def challenge(self) -> str:
-        found = re.search(r"(?i)challenge password is: <B> (\S*)", self.page())
-        assert found, self.page()
-        return found[1]
+        match = re.search(r"(?i)challenge password is: <B> (\S*)", self.page())
+        assert match, self.page()
+        return match[1]
 
     def page(self) -> str:
         answer = self.get()
@@ -88,14 +88,14 @@ def phone(key: str = "alice", name: str = "r1.example") -> Device:
 
 def causes() -> dict[str, int]:
     """How often what was refused."""
-    found = {}
+    counts = {}
     for entry in AuditEntry.objects.filter(event="ndes-account:refuse"):
         more = (
             RepeatedEvent.objects.filter(first_entry=entry).values_list("count", flat=True).first()
             or 0
         )
-        found[entry.data["cause"]] = 1 + more
-    return found
+        counts[entry.data["cause"]] = 1 + more
+    return counts
 
 
 # -------------------------------------------------------------------------------------- who gets in
@@ -195,9 +195,9 @@ def test_wrong_passwords_keep_no_mdm_out_that_has_the_right_one(
     tried = [
         (names[number % len(names)], f"guess {number}") for number in range(WRONG_A_MINUTE + 3)
     ]
-    said = [mdm.get(text, name=name, secure=True, REMOTE_ADDR=address) for name, text in tried]
-    assert [answer.status_code for answer in said] == [401] * WRONG_A_MINUTE + [429] * 3
-    assert said[-1].headers["Retry-After"] == "60"
+    answers = [mdm.get(text, name=name, secure=True, REMOTE_ADDR=address) for name, text in tried]
+    assert [answer.status_code for answer in answers] == [401] * WRONG_A_MINUTE + [429] * 3
+    assert answers[-1].headers["Retry-After"] == "60"
     with mock.patch("approvals.challenge_orders.ndes.check_password") as looked_at:
         assert mdm.get(secure=True, REMOTE_ADDR=officer).status_code == 200
         assert mdm.get("another guess", secure=True, REMOTE_ADDR=address).status_code == 429
@@ -231,13 +231,13 @@ def test_wrong_names_are_counted_by_network(
 def test_wrong_passwords_of_one_name_are_counted_from_anywhere_whether_it_exists_or_not(
     mdm: Mdm, name: str
 ) -> None:
-    said = [
+    answers = [
         mdm.get(
             f"guess {number}", name=name, secure=True, REMOTE_ADDR=f"203.0.113.{number}"
         ).status_code
         for number in range(WRONG_A_MINUTE + 2)
     ]
-    assert said == [401] * WRONG_A_MINUTE + [429] * 2
+    assert answers == [401] * WRONG_A_MINUTE + [429] * 2
     assert mdm.get(secure=True, REMOTE_ADDR="203.0.113.200").status_code == 200
 
 
@@ -359,9 +359,9 @@ def test_a_challenge_is_good_once_for_one_key_and_for_sixty_minutes(mdm: Mdm) ->
     assert phone().enroll(challenge=used).status is PKIStatus.PENDING
     again = phone("bob", "r2.example").enroll(challenge=used)
     assert (again.status, again.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
-    made = ChallengePassword.objects.get(redeemed_at__isnull=True)
-    assert made.expires_at - made.created_at == timedelta(minutes=60)
-    with mock.patch("scep.views.timezone.now", return_value=made.expires_at):
+    challenge = ChallengePassword.objects.get(redeemed_at__isnull=True)
+    assert challenge.expires_at - challenge.created_at == timedelta(minutes=60)
+    with mock.patch("scep.views.timezone.now", return_value=challenge.expires_at):
         expired = phone("bob", "r2.example").enroll(challenge=late)
     assert (expired.status, expired.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     assert (
@@ -381,8 +381,8 @@ def test_the_lifetime_of_the_account_is_that_of_the_challenge_and_of_the_sentenc
 ) -> None:
     mdm = Mdm(phones, lifetime=timedelta(minutes=15))
     assert "will expire within 15 minutes." in mdm.page()
-    made = ChallengePassword.objects.get()
-    assert made.expires_at - made.created_at == timedelta(minutes=15)
+    challenge = ChallengePassword.objects.get()
+    assert challenge.expires_at - challenge.created_at == timedelta(minutes=15)
 
 
 def test_who_fetched_a_challenge_is_on_record(phones: EnrollmentProfile) -> None:
@@ -398,13 +398,13 @@ def test_who_fetched_a_challenge_is_on_record(phones: EnrollmentProfile) -> None
     )
     private = dict(entry.private_values.values_list("path", "value"))
     assert (private["actor.name"], private["actor.address"]) == ("jamf", "127.0.0.1")
-    made = ChallengePassword.objects.get()
-    assert (made.ndes_challenge.account, made.created_by, made.created_by_name) == (
+    challenge = ChallengePassword.objects.get()
+    assert (challenge.ndes_challenge.account, challenge.created_by, challenge.created_by_name) == (
         mdm.account,
         None,
         "jamf",
     )
-    assert made.origin == "ndes"
+    assert challenge.origin == "ndes"
 
 
 def test_nothing_is_made_when_the_log_cannot_be_written(mdm: Mdm) -> None:

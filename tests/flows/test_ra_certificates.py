@@ -174,8 +174,8 @@ def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(
 
 def test_a_ca_that_waits_for_its_first_ra_key_gets_it_without_a_device_asking(world: World) -> None:
     with recorded("device-7"):
-        wanted = AuthorityRequest("next", "CN=next CA", "rsa:2048")
-        stage_rollover(world.ca, wanted, actor=SYSTEM, now=now())
+        authority_request = AuthorityRequest("next", "CN=next CA", "rsa:2048")
+        stage_rollover(world.ca, authority_request, actor=SYSTEM, now=now())
     assert kept("device-8") == Upkeep(made=1)
 
 
@@ -388,7 +388,8 @@ def test_renewing_by_command_makes_the_next_key_of_each_kind(world: World) -> No
 def about(world: World, days: float) -> dict[tuple[str, str], str]:
     with time_machine.travel(later(days=days), tick=True):
         return {
-            (found.about, found.state): found.text for found in deadlines_of(world.ca, now=now())
+            (deadline.about, deadline.state): deadline.text
+            for deadline in deadlines_of(world.ca, now=now())
         }
 
 

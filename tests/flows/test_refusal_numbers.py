@@ -136,10 +136,10 @@ def test_the_number_of_a_rejection_is_on_record_with_it(world: World) -> None:
 
 @given(text=st.text(max_size=600), digits=st.from_regex(r"\d{4}-\d{4}", fullmatch=True))
 def test_a_text_and_its_number_fit_into_fail_info_text(text: str, digits: str) -> None:
-    told = numbered(text, digits)
-    assert len(told) <= MAX_TEXT
-    assert number_of(told) == digits
-    assert text.startswith(bare(told) or "")
+    numbered_text = numbered(text, digits)
+    assert len(numbered_text) <= MAX_TEXT
+    assert number_of(numbered_text) == digits
+    assert text.startswith(bare(numbered_text) or "")
     assert numbered(text, "") == text[:MAX_TEXT]
 
 
@@ -353,9 +353,9 @@ def test_list_and_page_of_a_refused_message_name_the_device_and_the_real_cause_f
 
 def test_the_name_of_an_unreadable_message_is_that_of_its_signer(world: World) -> None:
     post(message(world, request_der(), envelope={"encrypted_cek": b"x" * 256}))
-    kept = Exchange.objects.get()
-    assert kept.subject == "CN=alice.example"
-    assert (kept.cause, kept.detail) == (UNREADABLE, NOT_OPENED)
+    exchange = Exchange.objects.get()
+    assert exchange.subject == "CN=alice.example"
+    assert (exchange.cause, exchange.detail) == (UNREADABLE, NOT_OPENED)
 
 
 # ------------------------------------------------------------------ each fault is counted by itself
@@ -366,15 +366,15 @@ def spec_fault(number: int) -> bytes:
     more.
     """
     cn = ("2.5.4.3", 0x0C, b"r1.example")
-    name, wanted = raw_name(cn), raw_name
+    name, raw = raw_name(cn), raw_name
     requests = [
-        request_der(wanted(cn, ("2.5.4.12", 0x0C, b"boss"))),
-        request_der(wanted(cn, cn)),
-        request_der(wanted(("2.5.4.3", 0x0C, b"r1.example "))),
+        request_der(raw(cn, ("2.5.4.12", 0x0C, b"boss"))),
+        request_der(raw(cn, cn)),
+        request_der(raw(("2.5.4.3", 0x0C, b"r1.example "))),
         request_der(name, extension_request(san(dns("*.example")))),
         request_der(name, extension_request(san(b"\x87\x04\x7f\x00\x00\x01"))),
         request_der(name, extension_request(extension("2.5.29.19", b"\x30\x03\x01\x01\xff"))),
-        request_der(wanted()),
+        request_der(raw()),
     ]
     return requests[number]
 
@@ -388,11 +388,11 @@ def test_faults_of_policy_are_told_apart_in_the_log_and_the_same_one_is_counted(
     for number in [*range(7), 0, 3, 3]:
         post(message(world, spec_fault(number)), "narrow")
     entries = list(AuditEntry.objects.filter(event="message:refuse").order_by("id"))
-    found = [entry.data["cause"] for entry in entries]
-    assert len(found) == len(set(found)) == 7
-    assert all(re.fullmatch(r"narrow: policy: [a-z-]+(, [a-z-]+)?", cause) for cause in found), (
-        found
-    )
+    causes_logged = [entry.data["cause"] for entry in entries]
+    assert len(causes_logged) == len(set(causes_logged)) == 7
+    assert all(
+        re.fullmatch(r"narrow: policy: [a-z-]+(, [a-z-]+)?", cause) for cause in causes_logged
+    ), causes_logged
     assert len({entry.data["text"] for entry in entries}) == 7
     assert sorted(RepeatedEvent.objects.values_list("count", flat=True)) == [0, 0, 0, 0, 0, 1, 2]
 
@@ -468,7 +468,9 @@ def test_each_number_that_a_device_reads_is_on_record_however_its_text_is_worded
     opened = (
         signed_in(world.alice).get(reverse("refusal", args=[answers[-1].number])).content.decode()
     )
-    assert all(reverse("exchange", args=[kept.pk]) in opened for kept in Exchange.objects.all())
+    assert all(
+        reverse("exchange", args=[exchange.pk]) in opened for exchange in Exchange.objects.all()
+    )
 
 
 # ---------------------------------------------------------------------------- polls, versions, logs

@@ -155,7 +155,7 @@ def test_every_text_of_a_refusal_is_shown_by_a_test() -> None:
     found = [(where, text) for where, _, text in texts() if text not in NEVER_SENT]
     assert len(found) > 40
     spelled = re.sub(r"\d+", "", shown)
-    assert [one for one in found if one[1] not in shown and one[1].strip() not in spelled] == []
+    assert [one for one in missing if one[1] not in shown and one[1].strip() not in spelled] == []
 
 
 def test_no_text_of_a_refusal_has_words_of_the_machine() -> None:
@@ -184,7 +184,7 @@ ANSWERS = {Cause.REJECTED, Cause.EXPIRED, Cause.WITHDRAWN, Cause.CERTIFICATE_UNA
 
 
 def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
-    found = set()
+    answers = set()
     for path in (ROOT / "approvals").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -194,8 +194,8 @@ def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
             ):
                 cause, text = ast.unparse(node.args[0]), ast.unparse(node.args[1])
                 if "CHALLENGE" in cause or "NETWORK" in cause or "redemption" in cause:
-                    found.add(text)
-    assert found == {"UNIFORM_TEXT"}
+                    answers.add(text)
+    assert answers == {"UNIFORM_TEXT"}
     assert UNIFORM_TEXT == "request not permitted"
 
 
@@ -238,10 +238,10 @@ def test_d42_a_mail_takes_names_from_a_device_as_text_and_never_into_its_head(
         request = request_der(build_name([("CN", text)]), key=rsa_key(key))
         pending(message(world, request, key=key, transaction_id=f"t{number}"))
     notifications.deliver_due(now=now())
-    (told,) = mail.outbox
-    assert told.subject == "3 certificate requests need you"
-    assert (told.content_subtype, told.extra_headers) == ("plain", {})
-    assert "CN=Subject: you have won" in told.body
+    (mail_sent,) = mail.outbox
+    assert mail_sent.subject == "3 certificate requests need you"
+    assert (mail_sent.content_subtype, mail_sent.extra_headers) == ("plain", {})
+    assert "CN=Subject: you have won" in mail_sent.body
 
 
 def test_d43_a_decision_needs_a_post_of_our_own_page_by_an_officer(world: World) -> None:

@@ -168,8 +168,8 @@ def test_what_a_new_transaction_of_a_finished_renewal_gets_is_what_the_profile_s
     renew(old)
     run_worker()
     with nothing_granted():
-        said = told(renew(old, transaction_id="another"))
-    assert said == no(text or "this key has a certificate already: renew with a new key")
+        answer = told(renew(old, transaction_id="another"))
+    assert answer == no(text or "this key has a certificate already: renew with a new key")
 
 
 def test_a_renewal_of_a_key_that_enrolls_at_the_same_time_is_refused(world: World) -> None:
@@ -177,8 +177,8 @@ def test_a_renewal_of_a_key_that_enrolls_at_the_same_time_is_refused(world: Worl
     old = certified(world, Device.named(NAME))
     Device.named(NAME, "bob").enroll()
     with nothing_granted():
-        said = told(renew(old))
-    assert said == no("this key has an open request that does not renew this certificate")
+        answer = told(renew(old))
+    assert answer == no("this key has an open request that does not renew this certificate")
     assert told(renew(old, name="r2.example")) == no("this key has an open request for other names")
 
 
@@ -239,9 +239,9 @@ def test_the_digest_of_what_an_officer_sees_knows_the_renewed_certificate(
     allow(world, mode="officer")
     renew(certified(world, Device.named(NAME)))
     request = newest()
-    seen = review_digest(request)
+    digest = review_digest(request)
     request.renews = None
-    assert review_digest(request) != seen == review_of(newest()).sha256
+    assert review_digest(request) != digest == review_of(newest()).sha256
 
 
 def test_a_refused_renewal_says_why_and_can_be_opened_again(world: World) -> None:
@@ -350,8 +350,8 @@ def test_a_challenge_in_a_renewal_is_not_needed_but_has_to_be_right(world: World
     old = certified(world, device, challenge=used)
     for wrong in ("guess", one_time(phones, subject="r9.example")):
         with nothing_granted():
-            said = told(renew(old, "device-1", profile="phones", challenge_password=wrong))
-        assert said == no("request not permitted")
+            answer = told(renew(old, "device-1", profile="phones", challenge_password=wrong))
+        assert answer == no("request not permitted")
     assert told(renew(old, "device-1", profile="phones", challenge_password=used)) == PENDING
     assert newest().challenge == "none"
     assert told(renew(old, "device-2", profile="phones", transaction_id="second")) == PENDING
@@ -411,8 +411,8 @@ def test_the_log_says_what_a_profile_allows(world: World) -> None:
     profile = EnrollmentProfile.objects.get(pk=world.profile.pk)
     save_profile(profile, principal=PORTAL, now=now(), is_new=False)
     data = AuditEntry.objects.filter(event="profile:change").latest("id").data
-    said = {key: value for key, value in data.items() if key.startswith("renewal")}
-    assert said == {
+    settings = {key: value for key, value in data.items() if key.startswith("renewal")}
+    assert settings == {
         "renewal": "automatic",
         "renewal_window_s": 0,
         "renewal_grace_s": 86400,

@@ -185,13 +185,13 @@ def test_every_name_that_comes_or_goes_is_named(
     )
     if review is None:
         return
-    wanted = [f"{kind}:{value} added" for kind, value in more]
-    wanted += [
+    added = [f"{kind}:{value} added" for kind, value in more]
+    added += [
         f"{name} left out"
         for name in map(str, sans_of(of(old)))
         if tuple(name.split(":", 1)) not in names
     ]
-    assert sorted(_changes(of(old), review)) == sorted(wanted)
+    assert sorted(_changes(of(old), review)) == sorted(added)
 
 
 # -------------------------------------------------------------------------------- issuer and serial
@@ -211,9 +211,9 @@ def test_an_issuer_encoded_again_is_the_same_issuer_and_the_serial_number_alone_
         *((oid, tag, value.swapcase().encode(encoding)) for oid, value in issuer(world))
     )
     number = int(of(old).serial_hex, 16)
-    found = certificate_by_serial(again, asn1.der_integer(number), cas=[world.ca])
-    assert found is not None
-    assert found.pk == of(old).pk
+    certificate = certificate_by_serial(again, asn1.der_integer(number), cas=[world.ca])
+    assert certificate is not None
+    assert certificate.pk == of(old).pk
     assert certificate_by_serial(again, asn1.der_integer(number + 1), cas=[world.ca]) is None
     for foreign in (
         build_name([("CN", "Other CA")]).der,

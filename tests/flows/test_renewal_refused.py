@@ -141,9 +141,9 @@ def test_d24_such_a_certificate_renews_nothing(
     signer = make(certified(world, Device.named(NAME)), world)
     for key in ("bob", "device-5"):  # the key of the look-alike, and a new one
         with nothing_granted():
-            status, fail_info, said = told(renew(signer, key, renewal=renewal))
+            status, fail_info, answer = told(renew(signer, key, renewal=renewal))
         assert (status, fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
-        assert (said or "").startswith(text)
+        assert (answer or "").startswith(text)
     assert cause in causes()
 
 
@@ -155,8 +155,8 @@ def test_d24_an_expired_certificate_renews_within_the_grace_only(
     old = certified(world, Device.named(NAME))
     end = of(old).not_after
     with travel(end + timedelta(days=7, seconds=30)), nothing_granted():
-        said = told(renew(old, renewal=renewal))
-        assert said == no(
+        answer = told(renew(old, renewal=renewal))
+        assert answer == no(
             f"the certificate to renew expired at {end:%Y-%m-%dT%H:%MZ}: enroll with a new key"
         )
     assert "renewed certificate is expired" in causes()
@@ -169,10 +169,10 @@ def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: 
     root = create_ca("rsa-root", key_type="rsa:2048", ra_key="bob")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("keys.file.generate", lambda spec: rsa_key("device-8"))
-        wanted = AuthorityRequest(
+        authority_request = AuthorityRequest(
             name="below", subject="CN=Below", key_type="rsa:2048", parent=root
         )
-        below = create_authority(wanted, actor=SYSTEM, now=now())
+        below = create_authority(authority_request, actor=SYSTEM, now=now())
     for slug, ca in (("of-root", root), ("of-other", world.ca)):
         create_profile(ca, slug, renewal=RenewalPolicy(mode="officer", window=ALWAYS))
     signers = [
@@ -218,8 +218,8 @@ def test_d24_a_profile_that_was_given_another_ca_renews_no_certificate_of_the_fi
     old = certified(world, Device.named(NAME))
     EnrollmentProfile.objects.update(ca=create_ca("next", ra_key="bob"))
     with nothing_granted():
-        said = told(renew(old, "device-1"))
-    assert said == no(
+        answer = told(renew(old, "device-1"))
+    assert answer == no(
         "the certificate to renew was issued by another CA than this profile's: enroll with a new "
         "key"
     )
@@ -256,8 +256,8 @@ def test_a_renewal_needs_a_new_key_unless_the_profile_lets_it_keep_its_own(
     device = Device.named(NAME)
     old = certified(world, device)
     with nothing_granted():
-        said = told(renew(old, "alice", renewal=renewal))
-    assert said == no("this key has a certificate already: renew with a new key")
+        answer = told(renew(old, "alice", renewal=renewal))
+    assert answer == no("this key has a certificate already: renew with a new key")
     allow(world, key_reuse=True)
     assert told(renew(old, "alice", renewal=renewal)) == PENDING
 

@@ -112,12 +112,12 @@ def test_each_client_finds_the_signer_that_it_looks_for(world: World) -> None:
     published(world.ca)
     signed = read_signed_data(get("GetNextCACert").content)
     signers = [read_signer_info(info) for info in signed.signer_infos]
-    found = [find_signer(signed, signer) for signer in signers]
-    assert [signer.der for signer in found if signer] == [
+    signers_seen = [find_signer(signed, signer) for signer in signers]
+    assert [signer.der for signer in signers_seen if signer] == [
         world.ca.certificate_der,
         ra_certificate(world.ca),
     ]
-    for signer, certificate in zip(signers, found, strict=True):
+    for signer, certificate in zip(signers, signers_seen, strict=True):
         assert certificate is not None
         check_signature(signer, certificate, "sha256")
         check_digest(signer, signed.content or b"", "sha256")
@@ -296,10 +296,10 @@ def test_of_a_predecessor_without_ra_keys_the_database_is_not_asked_with_each_me
     ra_keys.forget()
     device = Device.named(NAME)
     assert device.enroll().status is PKIStatus.PENDING
-    with CaptureQueriesContext(connection) as seen, capture_logs() as logs:
+    with CaptureQueriesContext(connection) as queries, capture_logs() as logs:
         assert device.poll().status is PKIStatus.PENDING
         assert device.enroll().status is PKIStatus.PENDING
-    assert [query for query in seen.captured_queries if "ca_servicekey" in query["sql"]] == []
+    assert [query for query in queries.captured_queries if "ca_servicekey" in query["sql"]] == []
     assert logs == []
 
 
@@ -359,11 +359,11 @@ def test_each_stage_wants_the_one_before(world: World) -> None:
 def test_a_next_ca_has_a_name_of_its_own_and_is_a_test_only_after_a_test(
     world: World, changes: dict[str, Any], text: str
 ) -> None:
-    wanted = AuthorityRequest(
+    authority_request = AuthorityRequest(
         **{"name": "next", "subject": "CN=next CA", "key_type": "rsa:2048"} | changes
     )
     with pytest.raises(RolloverRefused, match=text):
-        stage_rollover(world.ca, wanted, actor=SYSTEM, now=now())
+        stage_rollover(world.ca, authority_request, actor=SYSTEM, now=now())
     assert not AuthorityRollover.objects.exists()
 
 

@@ -129,8 +129,8 @@ def test_a_web_process_renews_an_ra_certificate_and_both_are_answered(
     monkeypatch.setenv("PORTAL_RA_RENEW_DAYS", "30")
 
     def ra_certificates() -> list[dict[str, Any]]:
-        found = json.loads(portal.run("racertificates", "list", "--ca", "issuing", "--json"))
-        return [item for item in found if item["certified_at"]]
+        listed = json.loads(portal.run("racertificates", "list", "--ca", "issuing", "--json"))
+        return [item for item in listed if item["certified_at"]]
 
     (short,) = ra_certificates()
     with running(portal, tmp_path / "up.log"):

@@ -54,8 +54,8 @@ class Browser:
         token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(page))[-1]
         body = urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
         headers = {"Referer": f"{self.address}{page}"}
-        wanted = urllib.request.Request(f"{self.address}{path}", body, headers)  # noqa: S310 - http, of our own
-        with self._open(wanted, timeout=60) as answer:
+        submission = urllib.request.Request(f"{self.address}{path}", body, headers)  # noqa: S310 - http, of our own
+        with self._open(submission, timeout=60) as answer:
             return str(answer.url), str(answer.read().decode())
 
 

@@ -36,9 +36,11 @@ def environment(starts_processes: None, tmp_path: Path) -> Iterator[dict[str, st
         pytest.skip("PORTAL_TEST_DATABASE_URL and PORTAL_TEST_REDIS_URL name no services")
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {NAME}")
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+    }
     own = {"DATABASE_URL": f"{database.rpartition('/')[0]}/{NAME}", "REDIS_URL": broker}
-    yield kept | own | {"PORTAL_DATA": str(tmp_path / "data")}
+    yield environment | own | {"PORTAL_DATA": str(tmp_path / "data")}
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {NAME} WITH (FORCE)")
 

@@ -262,9 +262,9 @@ def test_the_page_rotates_to_a_typed_or_to_a_made_challenge(
         PKIStatus.PENDING,
         PKIStatus.PENDING,
     )
-    made = client.post("/profiles/printers/static/rotate", {"text": "", "overlap": "0"})
-    assert (made.status_code, "no-store" in made["Cache-Control"]) == (200, True)
-    assert ask(3, made.context["text"]) is PKIStatus.PENDING
+    answer = client.post("/profiles/printers/static/rotate", {"text": "", "overlap": "0"})
+    assert (answer.status_code, "no-store" in answer["Cache-Control"]) == (200, True)
+    assert ask(3, answer.context["text"]) is PKIStatus.PENDING
     assert (ask(4, NEW), ask(5, OLD)) == (PKIStatus.FAILURE, PKIStatus.FAILURE)
     weak = client.post("/profiles/printers/static/rotate", {"text": "short", "overlap": "0"})
     assert (weak.status_code, "12 to 255" in weak.content.decode()) == (422, True)

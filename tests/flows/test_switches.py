@@ -275,7 +275,7 @@ def test_a_waiting_device_of_a_switched_profile_costs_no_more_than_another(world
         post(signed(world, now()), slug)
         poll = signed(world, now(), message_type="20", transaction_id=ALICE_ID)
         post(poll, slug)
-        with CaptureQueriesContext(connection) as seen:
+        with CaptureQueriesContext(connection) as queries:
             assert post(poll, slug).status is PKIStatus.PENDING
-        counts.append(len(seen))
+        counts.append(len(queries))
     assert counts == [2, 2]

@@ -98,10 +98,10 @@ def site(
 
 
 def _environment() -> dict[str, str]:
-    kept = {
+    environment = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
     }
-    return kept | {"PYTHONUNBUFFERED": "1"}
+    return environment | {"PYTHONUNBUFFERED": "1"}
 
 
 def _furnish(portal: Portal, webhook: StandIn) -> None:
@@ -174,8 +174,8 @@ def _answers(site: Site, profile: str) -> bool:
 
 
 def _approves(site: Site) -> bool:
-    said = site.portal.run("requests", "list", "--state", "pending", "--json")
-    if '"id"' not in said:
+    output = site.portal.run("requests", "list", "--state", "pending", "--json")
+    if '"id"' not in output:
         return False
     try:
         site.portal.run("requests", "approve", "--all-pending", "--officer", "alice")

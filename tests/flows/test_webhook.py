@@ -62,9 +62,9 @@ def stand_in(settings: Any) -> Iterator[StandIn]:
         yield server
 
 
-def order(server: StandIn, **wanted: Any) -> ServiceOrder:
+def order(server: StandIn, **service_order: Any) -> ServiceOrder:
     return ServiceOrder(
-        **{"kind": "webhook", "url": f"{server.origin}/scep", "secret": SECRET, **wanted}
+        **{"kind": "webhook", "url": f"{server.origin}/scep", "secret": SECRET, **service_order}
     )
 
 
@@ -447,7 +447,7 @@ def test_a_host_that_the_operator_took_off_the_list_is_not_called(
 
 
 def test_a_profile_cannot_name_a_host_that_is_not_on_the_list(world: World) -> None:
-    wanted = ServiceOrder(kind="webhook", url="https://10.0.0.1/", secret=SECRET)
+    service_order = ServiceOrder(kind="webhook", url="https://10.0.0.1/", secret=SECRET)
     with pytest.raises(ProfileInvalid, match="not on the list of hosts"):
         set_service(world.profile, wanted, principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="a service has to be named"):
@@ -481,7 +481,7 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
 ) -> None:
     enroll()
     settings.PORTAL_INTUNE_LOGIN_URL = settings.PORTAL_INTUNE_GRAPH_URL = "https://127.0.0.1:9"
-    wanted = ServiceOrder(
+    service_order = ServiceOrder(
         kind="intune", tenant="contoso.example", client_id="x", secret="a client secret"
     )
     set_service(phones, wanted, principal=PORTAL, now=now())
@@ -594,7 +594,7 @@ def test_no_challenge_stands_in_logs_entries_or_records(
     stand_in.answer = mdm if good else (lambda heard: (500, heard.body))
     enroll()
     written = [caplog.text, *map(str, AuditEntry.objects.values_list("data", flat=True))]
-    written += [bytes(kept).hex() for kept in KeptCsr.objects.values_list("sealed", flat=True)]
+    written += [bytes(sealed).hex() for sealed in KeptCsr.objects.values_list("sealed", flat=True)]
     written += [str(row) for row in Validation.objects.values()]
     written += [str(row) for row in AuditPrivateValue.objects.values()]
     written += [bytes(csr).hex() for csr in EnrollmentRequest.objects.values_list("csr", flat=True)]

@@ -121,7 +121,7 @@ def refusals() -> int:
 
 def causes() -> list[str]:
     """The causes of refusals on record, in full, without the name of the profile."""
-    found = []
+    names = []
     for data in (
         AuditEntry.objects.filter(event=Event.MESSAGE_REFUSE)
         .order_by("id")
@@ -129,8 +129,8 @@ def causes() -> list[str]:
     ):
         cause = data["cause"].partition(": ")[2]
         cause = cause.partition(": ")[0] if cause.startswith("policy: ") else cause
-        found.append(data.get("detail") or (data["text"] if "…" in cause else cause))
-    return found
+        names.append(data.get("detail") or (data["text"] if "…" in cause else cause))
+    return names
 
 
 @contextmanager

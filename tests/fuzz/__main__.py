@@ -55,12 +55,12 @@ class Plan:
 
 
 def main() -> int:
-    given = _arguments()
+    options = _arguments()
     logging.disable(logging.CRITICAL)
     try:
-        if given.replay:
-            return _replay([Path(name) for name in given.replay])
-        return _run(_plan(given), given)
+        if options.replay:
+            return _replay([Path(name) for name in options.replay])
+        return _run(_plan(options), options)
     finally:
         remove()
 
@@ -117,28 +117,28 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _plan(given: argparse.Namespace) -> Plan:
+def _plan(options: argparse.Namespace) -> Plan:
     minutes = (
-        given.minutes
-        if given.minutes is not None
-        else (1.0 if given.messages is None else 10_000.0)
+        options.minutes
+        if options.minutes is not None
+        else (1.0 if options.messages is None else 10_000.0)
     )
     seconds = minutes * 60
     share = min(seconds * _GUIDED_SHARE, _GUIDED_MOST)
-    given.findings.mkdir(parents=True, exist_ok=True)
+    options.findings.mkdir(parents=True, exist_ok=True)
     return Plan(
-        seed=int.from_bytes(os.urandom(3), "big") if given.seed is None else given.seed,
-        messages=given.messages,
+        seed=int.from_bytes(os.urandom(3), "big") if options.seed is None else options.seed,
+        messages=options.messages,
         seconds=seconds,
-        processes=max(1, given.processes),
-        shares=Shares(given.door, given.resigned),
-        folder=given.findings,
-        corpus=given.corpus or given.findings / "corpus",
-        guided_seconds=share if given.guided is None else given.guided,
+        processes=max(1, options.processes),
+        shares=Shares(options.door, options.resigned),
+        folder=options.findings,
+        corpus=options.corpus or options.findings / "corpus",
+        guided_seconds=share if options.guided is None else options.guided,
     )
 
 
-def _run(plan: Plan, given: argparse.Namespace) -> int:
+def _run(plan: Plan, options: argparse.Namespace) -> int:
     started = time.monotonic()
     led = _guided_runs(plan)
     of_device = prepare()
@@ -155,8 +155,8 @@ def _run(plan: Plan, given: argparse.Namespace) -> int:
     sys.stdout.write(
         as_text(tally, led, seed=plan.seed, seconds=seconds, folder=plan.folder) + "\n"
     )
-    if given.report:
-        given.report.write_text(as_json(tally, led, seed=plan.seed, seconds=seconds) + "\n")
+    if options.report:
+        options.report.write_text(as_json(tally, led, seed=plan.seed, seconds=seconds) + "\n")
     return 1 if tally.findings or led.findings or not tally.messages else 0
 
 
@@ -204,8 +204,8 @@ def _show(done: int) -> None:
 
 
 def _kept(folder: Path, most: int = 2_000) -> tuple[bytes, ...]:
-    found = sorted(folder.glob("*"))[:most] if folder.is_dir() else []
-    return tuple(data for data in (path.read_bytes() for path in found) if 2 <= len(data) < 20_000)
+    files = sorted(folder.glob("*"))[:most] if folder.is_dir() else []
+    return tuple(data for data in (path.read_bytes() for path in files) if 2 <= len(data) < 20_000)
 
 
 def _guided_runs(plan: Plan) -> Guided:
@@ -252,11 +252,11 @@ def _replay(paths: list[Path]) -> int:
             return 2
         measured = bench.run(case, 0)
         is_bad = is_bad or bool(measured.fault)
-        said = (
+        outcome = (
             measured.fault
             or f"{measured.outcome}, {measured.cpu_ms:.2f} ms, {measured.mib or 0:.2f} MiB"
         )
-        sys.stdout.write(f"{path}: {case.target}, {len(case.data)} bytes: {said}\n")
+        sys.stdout.write(f"{path}: {case.target}, {len(case.data)} bytes: {outcome}\n")
     return 1 if is_bad else 0
 
 

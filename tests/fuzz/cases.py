@@ -70,10 +70,10 @@ class Case:
     @classmethod
     def from_json(cls, text: str) -> Case:
         """Raises ValueError, KeyError for what `to_json` did not write."""
-        found = json.loads(text)
-        found["data"] = base64.b64decode(found["data"])
-        found["environ"] = tuple((str(name), str(value)) for name, value in found["environ"])
-        return cls(**found)
+        document = json.loads(text)
+        document["data"] = base64.b64decode(document["data"])
+        document["environ"] = tuple((str(name), str(value)) for name, value in document["environ"])
+        return cls(**document)
 
 
 class Shares(NamedTuple):
@@ -90,9 +90,9 @@ class Shares(NamedTuple):
 
 @cache
 def certificates() -> tuple[bytes, ...]:
-    made = [certificate_der(name) for name in ("ca", "ra", "alice")]
+    certificate_list = [certificate_der(name) for name in ("ca", "ra", "alice")]
     return (
-        *made,
+        *certificate_list,
         f.identity("alice").certificate_der,
         f.identity("bob").certificate_der,
         f.ec_certificate(),

@@ -114,9 +114,9 @@ class Door:
     """Takes cases; each process works on a copy of the database that `prepare` made."""
 
     def __init__(self, process: int) -> None:
-        made = Path(str(connection.settings_dict["NAME"]))
-        mine = made.with_name(f"fuzz-{process}.sqlite3")
-        shutil.copy(made, mine)
+        database_file = Path(str(connection.settings_dict["NAME"]))
+        mine = database_file.with_name(f"fuzz-{process}.sqlite3")
+        shutil.copy(database_file, mine)
         connection.settings_dict["NAME"] = str(mine)
         self._application = WSGIHandler()
         self._escaped: list[str] = []
@@ -132,21 +132,21 @@ class Door:
         """
         faults.seen.clear()
         self._escaped.clear()
-        told: list[int] = []
+        statuses: list[int] = []
 
         def start_response(status: str, *_: object) -> Callable[[bytes], object]:
-            told.append(int(status[:3]))
+            statuses.append(int(status[:3]))
             return lambda _: None
 
         answer = self._application(_environ(case), start_response)
         body = b"".join(answer)
         answer.close()
-        is_busy = told[0] == 503 and body.startswith(
+        is_busy = statuses[0] == 503 and body.startswith(
             b"busy"
         )  # the queue of the scratch profile is full
-        if (told[0] >= 500 and not is_busy) or faults.seen or self._escaped:
-            raise Fault(f"HTTP {told[0]}, {[*faults.seen, *self._escaped]}")
-        return _outcome(told[0], body)
+        if (statuses[0] >= 500 and not is_busy) or faults.seen or self._escaped:
+            raise Fault(f"HTTP {statuses[0]}, {[*faults.seen, *self._escaped]}")
+        return _outcome(statuses[0], body)
 
 
 def _outcome(status: int, body: bytes) -> str:

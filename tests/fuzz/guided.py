@@ -57,8 +57,8 @@ def start(
 
 
 def executions(output: str) -> int:
-    found = _DONE.search(output)
-    return int(found.group(1)) if found else 0
+    match = _DONE.search(output)
+    return int(match.group(1)) if match else 0
 
 
 @contextmanager
@@ -76,15 +76,15 @@ def main(arguments: list[str]) -> None:
         from tests.fuzz.cases import SEEDS, Case
         from tests.fuzz.mutators import mutate
         from tests.fuzz.readers import described, read
-    seen: set[str] = set()
+    reported: set[str] = set()
 
     def try_one(data: bytes) -> None:
         try:
             read(target, data)
         except Exception as error:  # noqa: BLE001 - this is what is looked for
             fault = described(error)
-            if fault.partition(": ")[0] not in seen:
-                seen.add(fault.partition(": ")[0])
+            if fault.partition(": ")[0] not in reported:
+                reported.add(fault.partition(": ")[0])
                 name = Path(findings) / f"guided-{sha256(data).hexdigest()[:16]}.json"
                 name.write_text(Case(target, data).to_json())
                 sys.stdout.write(f"FINDING {fault} ({name})\n")

@@ -83,11 +83,11 @@ class Bench:
 
 def _excess(cpu_ms: float, mib: float | None, grown_kib: int) -> str:
     most = max(mib or 0.0, grown_kib / 1024)
-    found = [
+    excesses = [
         f"{cpu_ms:.1f} ms of CPU: at most {MAX_CPU_MS:.0f}" if cpu_ms > MAX_CPU_MS else "",
         f"{most:.1f} MiB: at most {MAX_MIB:.0f}" if most > MAX_MIB else "",
     ]
-    return "; ".join(filter(None, found))
+    return "; ".join(filter(None, excesses))
 
 
 def _peak_kib() -> int:

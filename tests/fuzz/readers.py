@@ -78,8 +78,8 @@ def _request(data: bytes) -> None:
         review = check_csr(csr, spec)
         if len(";".join(finding.text for finding in review.findings)) > 200_000:
             raise Broken("findings of more than 200,000 characters")
-    kept = read_stored_csr(csr.stored_der)
-    if (kept.subject.der, kept.spki_der, kept.requested_sans) != (
+    stored = read_stored_csr(csr.stored_der)
+    if (stored.subject.der, stored.spki_der, stored.requested_sans) != (
         csr.subject.der,
         csr.spki_der,
         csr.requested_sans,
@@ -118,9 +118,9 @@ def _name(data: bytes) -> None:
 
 
 def _query(data: bytes) -> None:
-    found = parse_query(data.decode("latin-1"))
-    if found.message is not None:
-        decode_message(found.message)
+    query = parse_query(data.decode("latin-1"))
+    if query.message is not None:
+        decode_message(query.message)
 
 
 def _answer(data: bytes) -> None:

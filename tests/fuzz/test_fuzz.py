@@ -89,10 +89,10 @@ def test_a_challenge_left_in_a_kept_request_is_found(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         "ca.x509.csr.CertificationRequest.stored_der", property(lambda self: self.der)
     )
-    made = csr("alice", "a challenge of some length")
-    assert decode_csr(made).challenge_password == "a challenge of some length"
+    csr_der = csr("alice", "a challenge of some length")
+    assert decode_csr(csr_der).challenge_password == "a challenge of some length"
     with pytest.raises(readers.Broken, match="challenge stands"):
-        readers.read("request", made)
+        readers.read("request", csr_der)
 
 
 def test_findings_are_saved_with_their_bytes_and_read_again() -> None:

@@ -131,8 +131,8 @@ def test_a_certificate_page_tells_everything_from_the_first_message_to_the_picku
 ) -> None:
     certificate = issue(world)
     page = text(bob.get(reverse("certificate", args=[certificate.pk])))
-    told = re.findall(r'class="what">([^<]+)<', page)
-    assert told == [
+    sentences = re.findall(r'class="what">([^<]+)<', page)
+    assert sentences == [
         "Request arrived",
         "Approved",
         "Prepared for signing",
@@ -175,9 +175,9 @@ def test_a_download_is_the_certificate_and_is_recorded_with_its_reader(
     if form == "der":
         assert answer.content == certificate.certificate_der
     else:
-        found = x509.load_pem_x509_certificates(answer.content)
-        assert len(found) == (2 if form == "chain" else 1)
-        assert found[0] == x509.load_der_x509_certificate(certificate.certificate_der)
+        certificates = x509.load_pem_x509_certificates(answer.content)
+        assert len(certificates) == (2 if form == "chain" else 1)
+        assert certificates[0] == x509.load_der_x509_certificate(certificate.certificate_der)
     entry = AuditEntry.objects.get(event=Event.CERTIFICATE_EXPORT)
     assert (entry.subject_id, entry.data["form"]) == (str(certificate.pk), form)
     assert "Certificate downloaded" in text(bob.get(reverse("certificate", args=[certificate.pk])))
@@ -270,14 +270,14 @@ def test_an_auditor_of_a_department_sees_whatever_happens_to_its_requests(
     close_minutes(now=now() + timedelta(minutes=4))
     dora = signed_in(create_person("dora", Role.AUDITOR, department=lab))
     page = text(dora.get(reverse("history_audit")))
-    seen = Counter(AuditEntry.objects.filter(department="lab").values_list("event", flat=True))
+    events = Counter(AuditEntry.objects.filter(department="lab").values_list("event", flat=True))
     expected = {
         "message:refuse": 1,
         "request:approve": 2,
         "certificate:deliver": 2,
         "certificate:export": 1,
     }
-    assert {event: seen[event] for event in expected} == expected
+    assert {event: events[event] for event in expected} == expected
     assert all(event in page for event in expected)
 
 

@@ -30,18 +30,18 @@ SEEDS = [GOOD, BARE, csr(), forge(message_type="20"), *(path.read_bytes() for pa
 
 
 def section(report: Report, title: str) -> Section:
-    return next(found for found in report.sections if found.title == title)
+    return next(section for section in report.sections if section.title == title)
 
 
-def rows(found: Section) -> dict[str, str]:
-    return {row.name: row.value for row in found.rows}
+def rows(section: Section) -> dict[str, str]:
+    return {row.name: row.value for row in section.rows}
 
 
 def test_a_good_request_is_decoded_step_by_step() -> None:
     report = decode(GOOD, known={})
     assert report.kind == "message (PKCSReq)"
     titles = ["Signature", "Signer certificate", "Attributes", "Envelope", "As the portal takes it"]
-    assert [found.title for found in report.sections] == titles
+    assert [part.title for part in report.sections] == titles
     assert section(report, "Signature").tone == "good"
     attributes = rows(section(report, "Attributes"))
     assert attributes["messageType"] == "19 (PKCSReq)"
@@ -66,20 +66,20 @@ def test_what_a_profile_takes_is_no_fault_under_its_rules() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "sentence"),
     [
         ("19", "encrypted with the challengePassword"),
         ("20", "The outer part is accepted"),
         ("21", "FAILURE badAlg"),
     ],
 )
-def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, said: str) -> None:
+def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, sentence: str) -> None:
     sent = forge(key=ec_key(), certificate=ec_certificate(), message_type=number)
-    assert said in section(decode(sent, known={}), "As the portal takes it").verdict
+    assert sentence in section(decode(sent, known={}), "As the portal takes it").verdict
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "sentence"),
     [
         (forge(tamper_signature=True), "signature does not verify"),
         (forge(digest="sha1"), "digest algorithm SHA-1"),
@@ -93,16 +93,16 @@ def test_of_an_ec_signer_it_is_said_how_the_answer_is_encrypted(number: str, sai
         (b"0\x00", "at least 2 members are needed"),
     ],
 )
-def test_what_is_wrong_with_a_message_is_said(message: bytes, said: str) -> None:
+def test_what_is_wrong_with_a_message_is_said(message: bytes, sentence: str) -> None:
     report = decode(message, known={})
-    assert said in " ".join(f"{found.verdict} {found.stop}" for found in report.sections)
+    assert sentence in " ".join(f"{section.verdict} {section.stop}" for section in report.sections)
 
 
 def test_where_reading_stops_is_named_by_field_and_byte() -> None:
     broken = bytearray(GOOD)
     at = broken.index(b"\xa0\x80") if b"\xa0\x80" in broken else GOOD.index(b"\x31", 30)
     broken[at] = 0x05
-    stops = [found.stop for found in decode(bytes(broken), known={}).sections if found.stop]
+    stops = [section.stop for section in decode(bytes(broken), known={}).sections if section.stop]
     cut = decode(GOOD[: len(GOOD) // 2], known={})
     assert stops or "byte" in decode(bytes(broken), known={}).sections[0].verdict
     assert "byte" in cut.sections[0].verdict
@@ -172,7 +172,7 @@ def test_a_message_is_read_in_each_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("", "Nothing is there"),
         ("-----BEGIN X-----", "Nothing is there"),
@@ -183,8 +183,10 @@ def test_a_message_is_read_in_each_spelling(text: str) -> None:
         ("Zz" * 50_000, "at most 65536"),
     ],
 )
-def test_a_text_that_stands_for_no_message_is_refused_with_a_sentence(text: str, said: str) -> None:
-    with pytest.raises(PasteInvalid, match=said):
+def test_a_text_that_stands_for_no_message_is_refused_with_a_sentence(
+    text: str, sentence: str
+) -> None:
+    with pytest.raises(PasteInvalid, match=sentence):
         bytes_of(text)
 
 

@@ -61,8 +61,13 @@ def test_refused_messages_are_kept_and_ordinary_ones_are_not(
     device.enroll()
     device.poll()
     assert not Exchange.objects.exists()
-    found = stored(world)
-    assert (found.kept_for, found.message_type, found.pki_status, found.http_status) == (
+    exchange = stored(world)
+    assert (
+        exchange.kept_for,
+        exchange.message_type,
+        exchange.pki_status,
+        exchange.http_status,
+    ) == (
         "refusal",
         19,
         2,
@@ -75,17 +80,17 @@ def test_refused_messages_are_kept_and_ordinary_ones_are_not(
 def test_a_challenge_shows_on_no_page_of_a_stored_message(
     world: World, locked: EnrollmentProfile
 ) -> None:
-    found = stored(world)
+    exchange = stored(world)
     officer = signed_in(world.alice)
-    paths = [reverse("exchanges"), reverse("exchange", args=[found.pk])]
+    paths = [reverse("exchanges"), reverse("exchange", args=[exchange.pk])]
     pages = [officer.get(path).content for path in paths]
-    pages.append(officer.post(reverse("exchange_open", args=[found.pk])).content)
+    pages.append(officer.post(reverse("exchange_open", args=[exchange.pk])).content)
     assert b"there is one (redacted)" in pages[-1]
     assert b"r1.example" in pages[-1]
     for page in pages:
         assert CANARY.encode() not in page
         assert CANARY.encode().hex().encode() not in page
-    assert CANARY.encode() not in bytes(found.message) + bytes(found.answer)
+    assert CANARY.encode() not in bytes(exchange.message) + bytes(exchange.answer)
 
 
 def test_a_pasted_request_never_shows_its_challenge_and_is_not_stored(world: World) -> None:
@@ -112,13 +117,13 @@ def test_a_pasted_message_to_an_ra_key_of_ours_is_not_decrypted(world: World) ->
 def test_opening_a_stored_message_is_a_post_that_stands_in_the_log(
     world: World, locked: EnrollmentProfile
 ) -> None:
-    found = stored(world)
-    address = reverse("exchange_open", args=[found.pk])
+    exchange = stored(world)
+    address = reverse("exchange_open", args=[exchange.pk])
     officer = signed_in(world.alice)
     assert officer.get(address).status_code == 405
     officer.post(address)
     entry = AuditEntry.objects.get(event=Event.EXCHANGE_OPEN)
-    assert (entry.subject_id, entry.actor_id) == (str(found.pk), str(world.alice.pk))
+    assert (entry.subject_id, entry.actor_id) == (str(exchange.pk), str(world.alice.pk))
 
 
 @pytest.mark.parametrize(
@@ -133,8 +138,10 @@ def test_whatever_cannot_be_read_inside_is_the_one_sentence_the_device_got(
     world: World, locked: EnrollmentProfile, pieces: dict[str, object]
 ) -> None:
     post(message(world, None, **pieces), "locked")  # type: ignore[arg-type]  # pieces of a forged message
-    found = Exchange.objects.latest("id")
-    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk])).content.decode()
+    exchange = Exchange.objects.latest("id")
+    page = (
+        signed_in(world.alice).post(reverse("exchange_open", args=[exchange.pk])).content.decode()
+    )
     assert "Message could not be decrypted or read: the device got this answer too." in page
     assert "stops at" not in page.partition("Inside the envelope")[2].partition("The message")[0]
 
@@ -143,13 +150,13 @@ def test_a_stored_message_is_decoded_under_the_rules_of_its_profile(
     world: World, locked: EnrollmentProfile
 ) -> None:
     EnrollmentProfile.objects.filter(pk=locked.pk).update(legacy_algorithms=True)
-    found = stored(world, digest="sha1")
-    page = signed_in(world.alice).get(reverse("exchange", args=[found.pk])).content.decode()
+    exchange = stored(world, digest="sha1")
+    page = signed_in(world.alice).get(reverse("exchange", args=[exchange.pk])).content.decode()
     assert "use SHA-256" not in page
     assert page.count("Verified: by the key of the signer certificate") == 2, (
         "of the message and of the answer"
     )
-    text = base64.b64encode(bytes(found.message)).decode()
+    text = base64.b64encode(bytes(exchange.message)).decode()
     pasted = (
         signed_in(world.alice)
         .post(reverse("inspector"), {"text": text, "profile": "locked"})
@@ -171,12 +178,14 @@ def test_the_envelope_of_an_answer_is_said_to_be_the_devices(world: World) -> No
 def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unreadable(
     world: World, locked: EnrollmentProfile
 ) -> None:
-    found = stored(world)
+    exchange = stored(world)
     old = ServiceKey.objects.get()
     renewed_ra(world.ca, "device-1")
     retire_ra_key(old, now=now())
     ra_keys.forget()
-    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk])).content.decode()
+    page = (
+        signed_in(world.alice).post(reverse("exchange_open", args=[exchange.pk])).content.decode()
+    )
     assert "Not opened: no RA key that is in use now makes it readable." in page
     assert "Encrypted to a retired key, the RA key of CA issuing." in page
     assert "the device got this answer too" not in page
@@ -185,18 +194,18 @@ def test_a_message_whose_ra_key_is_retired_since_is_not_said_to_have_been_unread
 def test_without_a_readable_ra_key_a_message_stays_closed(
     world: World, locked: EnrollmentProfile
 ) -> None:
-    found = stored(world)
+    exchange = stored(world)
     for file in Path(settings.RA_KEY_FOLDER).glob("*.pem"):
         file.unlink()
     ra_keys.forget()
-    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk]))
+    page = signed_in(world.alice).post(reverse("exchange_open", args=[exchange.pk]))
     assert (page.status_code, b"no RA key of this CA can be used" in page.content) == (200, True)
 
 
 def test_a_cert_poll_is_not_opened(world: World, locked: EnrollmentProfile) -> None:
     post(message(world, message_type="20"), "locked")
-    found = Exchange.objects.latest("id")
-    page = signed_in(world.alice).post(reverse("exchange_open", args=[found.pk]))
+    exchange = Exchange.objects.latest("id")
+    page = signed_in(world.alice).post(reverse("exchange_open", args=[exchange.pk]))
     assert b"Not opened: transactionID and signer key decide" in page.content
 
 
@@ -204,15 +213,15 @@ def test_messages_of_another_department_are_not_there(
     world: World, locked: EnrollmentProfile
 ) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
-    found = stored(world)
+    exchange = stored(world)
     EnrollmentProfile.objects.filter(pk=locked.pk).update(department=lab)
     other = Department.objects.create(slug="other", name="Other")
     bob = signed_in(create_person("bob", Role.OFFICER, department=other))
-    assert bob.get(reverse("exchange", args=[found.pk])).status_code == 404
-    assert bob.post(reverse("exchange_open", args=[found.pk])).status_code == 404
-    assert found.transaction_id.encode() not in bob.get(reverse("exchanges")).content
+    assert bob.get(reverse("exchange", args=[exchange.pk])).status_code == 404
+    assert bob.post(reverse("exchange_open", args=[exchange.pk])).status_code == 404
+    assert exchange.transaction_id.encode() not in bob.get(reverse("exchanges")).content
     own = signed_in(create_person("dora", Role.OFFICER, department=lab))
-    assert own.get(reverse("exchange", args=[found.pk])).status_code == 200
+    assert own.get(reverse("exchange", args=[exchange.pk])).status_code == 200
 
 
 def test_recording_keeps_every_message_of_its_profile_until_its_end(world: World) -> None:
@@ -345,9 +354,9 @@ def test_stored_messages_are_found_by_request_and_by_transaction(world: World) -
 def test_the_log_leads_from_a_refusal_to_its_message(
     world: World, locked: EnrollmentProfile
 ) -> None:
-    found = stored(world)
+    exchange = stored(world)
     page = signed_in(create_person("bob", Role.AUDITOR)).get(reverse("history_audit"))
-    assert f"{reverse('exchanges')}?transaction={found.transaction_id}".encode() in page.content
+    assert f"{reverse('exchanges')}?transaction={exchange.transaction_id}".encode() in page.content
 
 
 def test_an_old_message_is_one_that_nobody_needs(world: World) -> None:

@@ -44,8 +44,8 @@ def main() -> int:
 
 def _compare(reporter: Reporter) -> int:
     """Versions and system may differ from those published; what the clients do may not."""
-    seen, published = reporter.seen(), json.loads(_DATA.read_text())
-    changed = [row for row in seen["scenarios"] if row not in published["scenarios"]]
+    outcomes, published = reporter.seen(), json.loads(_DATA.read_text())
+    changed = [row for row in outcomes["scenarios"] if row not in published["scenarios"]]
     for row in changed:
         sys.stderr.write(f"{_DATA.name} does not say: {row}\n")
     if _PAGE.read_text() != render(published):

@@ -173,21 +173,19 @@ class Certmonger:
 
     def status(self, name: str) -> str:
         """Return the status of a request, and its error when there is one."""
-        found = re.findall(
+        statuses = re.findall(
             r"^\t(?:status|ca-error): (.*)$", self.getcert("list", "-i", name), re.MULTILINE
         )
-        return " ".join(found)
+        return " ".join(statuses)
 
-    def wait_until(self, name: str, wanted: str) -> str:
+    def wait_until(self, name: str, state: str) -> str:
         """Return the status as soon as it starts as wanted; fails when certmonger comes to rest
         elsewhere for long.
         """
-        wait_until(
-            lambda: self.status(name).startswith(wanted), what=f"{name}: {wanted}", within=25
-        )
+        wait_until(lambda: self.status(name).startswith(state), what=f"{name}: {state}", within=25)
         return self.status(name)
 
-    def refresh_until(self, name: str, wanted: str) -> str:
+    def refresh_until(self, name: str, state: str) -> str:
         """Let it ask again whenever it waits, since a portal signs shortly after the decision;
         returns the status.
         """
@@ -195,9 +193,9 @@ class Certmonger:
         def is_there() -> bool:
             if self.status(name).startswith("CA_WORKING"):
                 self.getcert("refresh", "-i", name)
-            return self.status(name).startswith(wanted)
+            return self.status(name).startswith(state)
 
-        wait_until(is_there, what=f"{name}: {wanted}", within=25, every=0.5)
+        wait_until(is_there, what=f"{name}: {state}", within=25, every=0.5)
         return self.status(name)
 
     def _getcert(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -26,10 +26,10 @@ STATIC_CHALLENGE = "seven-quiet-otters"
 
 def program(name: str, package: str) -> str:
     """Return where a program is, or skip the test."""
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         pytest.skip(f"{name} is not installed (Debian package {package})")
-    return found
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,9 @@ class Client:
         if self.asks:
             return _printed(self.asks)
         for package in self.packages:
-            found = _printed(("dpkg-query", "-W", "-f", "${Version}", package))
-            if found:
-                return found
+            version = _printed(("dpkg-query", "-W", "-f", "${Version}", package))
+            if version:
+                return version
         return ""
 
 
@@ -143,21 +143,23 @@ class Matrix:
     def is_green(self) -> bool:
         """Whether every cell is there and every test of every cell passed."""
         return not self.missing() and all(
-            set(found) == {"passed"} for found in self.outcomes.values()
+            set(outcomes) == {"passed"} for outcomes in self.outcomes.values()
         )
 
     def text(self, client: str, scenario: str) -> str:
         """Return what stands in a cell."""
         if (client, scenario) in IMPOSSIBLE:
             return "no"
-        found = [
-            (cell, set(said)) for cell, said in self.outcomes.items() if _is(cell, client, scenario)
+        results = [
+            (cell, set(outcomes))
+            for cell, outcomes in self.outcomes.items()
+            if _is(cell, client, scenario)
         ]
-        if any("failed" in said for _, said in found):
+        if any("failed" in outcomes for _, outcomes in results):
             return "**fails**"
-        if not found or any("passed" not in said for _, said in found):
+        if not results or any("passed" not in outcomes for _, outcomes in results):
             return "not run"
-        return ", ".join(sorted({cell.shows for cell, _ in found}))
+        return ", ".join(sorted({cell.shows for cell, _ in results}))
 
 
 def document(matrix: Matrix, versions: Mapping[str, str], platform: str) -> dict[str, Any]:
@@ -181,9 +183,9 @@ def document(matrix: Matrix, versions: Mapping[str, str], platform: str) -> dict
     }
 
 
-def render(seen: Mapping[str, Any]) -> str:
+def render(results: Mapping[str, Any]) -> str:
     """Return the page: one row for each scenario, one column for each client, the reasons below."""
-    rows = [[row["title"], *row["outcomes"]] for row in seen["scenarios"]]
+    rows = [[row["title"], *row["outcomes"]] for row in results["scenarios"]]
     lines = [
         "# Which clients work",
         "",
@@ -198,15 +200,15 @@ def render(seen: Mapping[str, Any]) -> str:
             "with each change."
         ),
         "",
-        f"Run on {seen['platform']}.",
+        f"Run on {results['platform']}.",
         "",
-        *_table(["", *seen["clients"]], rows),
+        *_table(["", *results["clients"]], rows),
         "",
         "*no* is a road that the client does not go:",
         "",
         *[
             f"* {item['client']}, {', '.join(item['scenarios'])}: {item['reason']}."
-            for item in seen["reasons"]
+            for item in results["reasons"]
         ],
         "",
         "## Run by hand",
@@ -218,7 +220,7 @@ def render(seen: Mapping[str, Any]) -> str:
         "",
         *_table(
             ["client", "when", "seen"],
-            [[run["client"], run["when"], run["seen"]] for run in seen["by_hand"]],
+            [[run["client"], run["when"], run["seen"]] for run in results["by_hand"]],
         ),
         "",
         (
@@ -259,5 +261,5 @@ def _printed(command: Sequence[str]) -> str:
     if shutil.which(command[0]) is None:
         return ""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(?:\.\d+)+", done.stdout) if done.returncode == 0 else None
-    return found.group() if found else ""
+    match = re.search(r"\d+(?:\.\d+)+", done.stdout) if done.returncode == 0 else None
+    return match.group() if match else ""

@@ -128,12 +128,12 @@ class Portal:
 
     def ra_certificates(self, authority: str) -> int:
         """Return how many RA certificates an authority has."""
-        ((found,),) = self._read(
+        ((certificate,),) = self._read(
             "SELECT count(*) FROM ca_servicekey k JOIN ca_certificateauthority a ON a.id = k.ca_id "
             "WHERE a.name = ? AND k.purpose = 'scep-ra' AND k.certificate_id IS NOT NULL",
             authority,
         )
-        return int(found)
+        return int(certificate)
 
     def _read(self, query: str, *parameters: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(

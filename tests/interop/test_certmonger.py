@@ -67,8 +67,8 @@ def test_it_renews_with_the_same_transaction_and_key_and_its_used_challenge(
 ) -> None:
     name = "monger-renews.example"
     certmonger.add_authority("renewing", portal.scep("renewing"), chain)
-    (made,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
-    certificate = certmonger.request("renewing", name, "-L", made["challenge"])
+    (challenge,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
+    certificate = certmonger.request("renewing", name, "-L", challenge["challenge"])
     certmonger.wait_until(name, "MONITORING")
     for count in (2, 3):
         old = certificate.read_bytes()

@@ -28,8 +28,10 @@ def waiting(portal: Portal) -> str:
 
 def configuration(portal: Portal, profile: str, client: str, name: str) -> list[str]:
     """Return the texts to paste, one for each step, with a fresh challenge."""
-    said = portal.run("deviceconfig", profile, client, "--cn", name, "--challenge", "new", "--json")
-    document: dict[str, Any] = json.loads(said)
+    output = portal.run(
+        "deviceconfig", profile, client, "--cn", name, "--challenge", "new", "--json"
+    )
+    document: dict[str, Any] = json.loads(output)
     return [step["text"] for step in document["steps"] if step["text"]]
 
 
@@ -60,7 +62,7 @@ def test_strongswan_waits_and_gets_its_certificate_with_the_text_of_the_page(
     authorities, key, enroll = (
         local(text, portal) for text in configuration(portal, waiting, "strongswan", name)
     )
-    said = paste(authorities, tmp_path)
+    output = paste(authorities, tmp_path)
     paste(key, tmp_path)
     quick = enroll.replace("--interval 60", "--interval 1")
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -72,7 +74,7 @@ def test_strongswan_waits_and_gets_its_certificate_with_the_text_of_the_page(
     assert chain.verifies(tmp_path / "device.crt")
     assert [state for _, state in portal.requests(name)] == ["ISSUED"]
     (root,) = json.loads(portal.run("deviceconfig", waiting, "strongswan", "--json"))["compare"]
-    assert root["text"] in said, "the fingerprint is grouped as pki prints it"
+    assert root["text"] in output, "the fingerprint is grouped as pki prints it"
 
 
 def test_strongswan_gets_its_certificate_where_one_ra_encrypts_and_another_one_signs(
@@ -162,10 +164,10 @@ def test_apples_profile_is_signed_and_openssl_follows_its_chain_to_the_root(
     def is_signed() -> bool:
         file = tmp_path / "device.mobileconfig"
         file.unlink(missing_ok=True)
-        said = portal.run(
+        output = portal.run(
             "deviceconfig", waiting, "apple", "--cn", "mac.example", "--out", str(file), "--json"
         )
-        return bool(json.loads(said)["signed"])
+        return bool(json.loads(output)["signed"])
 
     wait_until(is_signed, what="a certified key", within=40, every=1)
     verify = (

@@ -61,9 +61,9 @@ def test_the_certificates_are_ra_issuing_ca_and_root_in_this_order(
         "-print_certs",
         "-noout",
     ]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     subjects = [
-        line.rpartition("CN = ")[2] for line in said.splitlines() if line.startswith("subject")
+        line.rpartition("CN = ")[2] for line in output.splitlines() if line.startswith("subject")
     ]
     assert subjects == ["SCEP RA demo", "Demo Issuing CA", "Demo Root CA"]
 

@@ -17,11 +17,11 @@ def lines(document: str, *programs: str) -> str:
     """Return the lines of a document for these programs, which must be installed."""
     for name in programs:
         program(name, name)
-    found = [
+    commands = [
         line.text for line in LINES if line.document == document and line.text.startswith(programs)
     ]
-    assert found
-    return "\n".join(["set -e", *found])
+    assert commands
+    return "\n".join(["set -e", *commands])
 
 
 def test_openssl_makes_a_secret_for_a_webhook(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_agai
     account = json.loads(portal.run("ndes", "create", "jamf", *options))
     fetch(portal, "jamf", "a guess", status=401)
     page = fetch(portal, "jamf", account["password"], PAGE.rstrip("/")).decode("utf-16-le")
-    found = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", page)
-    assert found
+    match = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", page)
+    assert match
     full = fetch(portal, "jamf", account["password"]).decode("utf-16-le")
     assert "The password cache is full." in full
     client = ScepClient(portal.scep("once"))
@@ -50,12 +50,12 @@ def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_agai
         for key in ("device-3", "device-4")
     )
     asked = client.enroll(
-        build_csr(device.key, "ndes.example", challenge_password=found["password"]), device
+        build_csr(device.key, "ndes.example", challenge_password=match["password"]), device
     )
     assert asked.status in (PKIStatus.SUCCESS, PKIStatus.PENDING)
     wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the certificate")
     stolen = client.enroll(
-        build_csr(thief.key, "thief.example", challenge_password=found["password"]), thief
+        build_csr(thief.key, "thief.example", challenge_password=match["password"]), thief
     )
     assert (stolen.status, stolen.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     fetch(portal, "jamf", account["password"])

@@ -29,9 +29,9 @@ def test_the_demo_waits_for_an_officer_checks_the_chain_and_keeps_key_and_certif
     name = "demo-approved.example"
     demo = portal.popen("demo", "--name", name, "--out", str(tmp_path), stdout=subprocess.PIPE)
     portal.approve(name)
-    said, _ = demo.communicate(timeout=240)
-    assert demo.returncode == 0, said
-    steps = [line.split()[0] for line in said.splitlines()]
+    output, _ = demo.communicate(timeout=240)
+    assert demo.returncode == 0, output
+    steps = [line.split()[0] for line in output.splitlines()]
     assert [step for step in dict.fromkeys(steps) if step != "wrote"] == [
         "device",
         "GetCACaps",
@@ -41,7 +41,7 @@ def test_the_demo_waits_for_an_officer_checks_the_chain_and_keeps_key_and_certif
         "chain",
         "certificate",
     ]
-    assert "PKCSReq     PENDING" in said
+    assert "PKCSReq     PENDING" in output
     certificate = tmp_path / f"{name}.cert.pem"
     assert chain.verifies(certificate)
     issuers = x509.load_pem_x509_certificates((tmp_path / f"{name}.ca.pem").read_bytes())
@@ -143,8 +143,8 @@ def test_a_device_with_an_ec_key_waits_for_an_officer_and_reads_its_certificate_
 
 def challenge_for(portal: Portal, profile: str) -> str:
     """Make a one-time challenge and return it."""
-    (made,) = json.loads(portal.run("createchallenge", profile, "--json"))
-    return str(made["challenge"])
+    (challenge,) = json.loads(portal.run("createchallenge", profile, "--json"))
+    return str(challenge["challenge"])
 
 
 def as_pem(der: bytes) -> bytes:

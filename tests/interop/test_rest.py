@@ -41,20 +41,20 @@ def test_a_program_orders_a_challenge_and_sees_the_certificate(portal: Portal) -
     order = {"profile": "once", "bound_to": {"common_name": name}, "created_for": "asset 4711"}
     status, answer = call(portal, token, "POST", "/challenges", order)
     assert status == 201, answer
-    (made,) = answer["challenges"]
+    (challenge,) = answer["challenges"]
     device = Identity.self_signed(rsa_key("device-5"), name, now=datetime.now(UTC))
     client = ScepClient(portal.scep("once"))
-    csr = build_csr(device.key, name, challenge_password=made["challenge"])
+    csr = build_csr(device.key, name, challenge_password=challenge["challenge"])
     assert client.enroll(csr, device).status in (PKIStatus.SUCCESS, PKIStatus.PENDING)
     wait_until(lambda: client.poll(device).status is PKIStatus.SUCCESS, what="the certificate")
-    status, seen = call(portal, token, "GET", f"/challenges/{made['id']}")
-    assert (status, seen["state"], "challenge" in seen) == (200, "used", False)
-    assert seen["request"]["certificate"]["status"] == "issued"
-    assert call(portal, token, "GET", f"/requests/{seen['request']['id']}") == (
+    status, document = call(portal, token, "GET", f"/challenges/{challenge['id']}")
+    assert (status, document["state"], "challenge" in document) == (200, "used", False)
+    assert document["request"]["certificate"]["status"] == "issued"
+    assert call(portal, token, "GET", f"/requests/{document['request']['id']}") == (
         200,
-        seen["request"],
+        document["request"],
     )
-    assert call(portal, token, "DELETE", f"/challenges/{made['id']}")[0] == 422
+    assert call(portal, token, "DELETE", f"/challenges/{challenge['id']}")[0] == 422
     assert call(portal, token, "GET", "/profiles")[0] == 403, "the token has no scope for it"
     portal.run("tokens", "revoke", token)
-    assert call(portal, token, "GET", f"/challenges/{made['id']}")[0] == 401
+    assert call(portal, token, "GET", f"/challenges/{challenge['id']}")[0] == 401

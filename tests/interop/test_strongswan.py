@@ -57,13 +57,13 @@ def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certifi
     strongswan: StrongSwan, portal: Portal, chain: Chain
 ) -> None:
     name, key = "swan-challenge.example", FOLDER / "device-1.key.pem"
-    (made,) = json.loads(portal.run("createchallenge", "once", "--json"))
+    (challenge,) = json.loads(portal.run("createchallenge", "once", "--json"))
     wrong = strongswan.enroll(
-        portal.scep("once"), name, key, "--password", "wrong" + made["challenge"][5:]
+        portal.scep("once"), name, key, "--password", "wrong" + challenge["challenge"][5:]
     )
     assert wrong.status() == 1
     assert BAD_REQUEST in wrong.said
-    right = strongswan.enroll(portal.scep("once"), name, key, "--password", made["challenge"])
+    right = strongswan.enroll(portal.scep("once"), name, key, "--password", challenge["challenge"])
     assert right.status() == 0, right.said
     assert "SCEP request pending" not in right.said
     assert chain.verifies(right.certificate)
@@ -72,7 +72,7 @@ def test_a_wrong_one_time_challenge_is_refused_and_the_right_one_gives_a_certifi
         "swan-thief.example",
         FOLDER / "device-2.key.pem",
         "--password",
-        made["challenge"],
+        challenge["challenge"],
     )
     assert other.status() == 1, "a challenge that was used before"
     assert BAD_REQUEST in other.said
@@ -107,8 +107,10 @@ def test_it_renews_with_its_certificate_and_a_new_key_without_a_challenge(
     )
     if options:
         key, new = FOLDER / "device-7.key.pem", FOLDER / "device-8.key.pem"
-    (made,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
-    first = strongswan.enroll(portal.scep("renewing"), name, key, "--password", made["challenge"])
+    (challenge,) = json.loads(portal.run("createchallenge", "renewing", "--json"))
+    first = strongswan.enroll(
+        portal.scep("renewing"), name, key, "--password", challenge["challenge"]
+    )
     assert first.status() == 0, first.said
     old = first.certificate.with_suffix(".old.crt")
     old.write_bytes(first.certificate.read_bytes())
@@ -138,8 +140,8 @@ def test_a_device_of_sha_1_and_triple_des_enrolls_where_a_profile_says_so(
         f"swan-old-{len(address)}.example",
         FOLDER / f"device-{1 + len(address) % 2}.key.pem",
     )
-    (made,) = json.loads(portal.run("createchallenge", old, "--json"))
-    options = ["--cipher", "des3", "--digest", "sha1", "--password", made["challenge"]]
+    (challenge,) = json.loads(portal.run("createchallenge", old, "--json"))
+    options = ["--cipher", "des3", "--digest", "sha1", "--password", challenge["challenge"]]
     done = strongswan.enroll(f"http://127.0.0.1:{portal.port}/{address}", name, key, *options)
     assert done.status() == 0, done.said
     assert chain.verifies(done.certificate)
@@ -148,8 +150,8 @@ def test_a_device_of_sha_1_and_triple_des_enrolls_where_a_profile_says_so(
 @pytest.mark.cell("strongswan", "ra")
 @pytest.mark.cell("strongswan", "chain")
 def test_it_sorts_root_issuing_ca_and_ra_by_itself(strongswan: StrongSwan, portal: Portal) -> None:
-    said = strongswan.fetch_authorities(portal.scep())
-    assert 'Root CA cert "O=PKI portal demo, CN=Demo Root CA"' in said
-    assert "Sub CA cert is trusted" in said
-    assert "RA cert is trusted" in said
-    assert "written to 'ra.der'" in said
+    output = strongswan.fetch_authorities(portal.scep())
+    assert 'Root CA cert "O=PKI portal demo, CN=Demo Root CA"' in output
+    assert "Sub CA cert is trusted" in output
+    assert "RA cert is trusted" in output
+    assert "written to 'ra.der'" in output

@@ -30,7 +30,7 @@ class Wire:
 @contextmanager
 def wire_to(portal: Portal) -> Iterator[Wire]:
     """Listen on a free port of the loopback interface until the end."""
-    kept = Wire(portal)
+    wire = Wire(portal)
 
     class Hop(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -43,7 +43,7 @@ def wire_to(portal: Portal) -> Iterator[Wire]:
             """Print nothing."""
 
         def _answer(self, body: bytes | None) -> None:
-            answer = kept.hand_on(self.path.partition("?")[2], body)
+            answer = wire.hand_on(self.path.partition("?")[2], body)
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             self.send_header("Content-Length", str(len(answer.body)))
@@ -52,6 +52,6 @@ def wire_to(portal: Portal) -> Iterator[Wire]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hop) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}/"
-        yield kept
+        wire.url = f"http://127.0.0.1:{server.server_port}/"
+        yield wire
         server.shutdown()

@@ -52,12 +52,12 @@ class Run:
     output: str = ""
 
     def failed(self) -> dict[str, str]:
-        return {test: said for test, said in self.outcomes.items() if said}
+        return {test: fault for test, fault in self.outcomes.items() if fault}
 
     def has_passed(self, test: str) -> bool:
         own = [
-            said
-            for name, said in self.outcomes.items()
+            fault
+            for name, fault in self.outcomes.items()
             if name == test or name.partition("[")[0] == test
         ]
         return bool(own) and not any(own)
@@ -128,31 +128,33 @@ class Tree:
             shutil.copy2(ROOT / entry.path, path)
             for left in path.parent.glob(f"__pycache__/{path.stem}.*"):
                 left.unlink()
-        failed = {test: said for test, said in run.failed().items() if said.startswith("failure")}
+        failed = {
+            test: fault for test, fault in run.failed().items() if fault.startswith("failure")
+        }
         if run.code != 1 or not failed:
             return Result(
                 entry, fault="not noticed" if run.code == 0 else f"pytest ended with {run.code}"
             )
-        ((test, said), *_) = failed.items()
+        ((test, fault), *_) = failed.items()
         if _NO_BREAK.search(" ".join(run.failed().values())) or _SQL in run.output:
-            return Result(entry, test, said, fault="not the rule is broken, but the code")
-        if _TOO_SLOW.search(said):
-            return Result(entry, test, said, fault="the machine is too busy to tell")
-        return Result(entry, test, said)
+            return Result(entry, test, fault, fault="not the rule is broken, but the code")
+        if _TOO_SLOW.search(fault):
+            return Result(entry, test, fault, fault="the machine is too busy to tell")
+        return Result(entry, test, fault)
 
 
 def read_report(report: Path) -> dict[str, str]:
     """Return what went wrong in each test of a junit report, "" where nothing did; what was left
     out went wrong.
     """
-    found: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - our own report
         path = case.get("classname", "").removeprefix("tests.").replace(".", "/")
-        said = [_said(part) for part in case if part.tag in {"failure", "error", "skipped"}]
+        faults = [_said(part) for part in case if part.tag in {"failure", "error", "skipped"}]
         name = f"{path}.py::{case.get('name')}"
         # What fails after a test is a case of its own, of the same name.
-        found[name] = " ".join(filter(None, [found.get(name, ""), *said]))
-    return found
+        outcomes[name] = " ".join(filter(None, [outcomes.get(name, ""), *faults]))
+    return outcomes
 
 
 def _said(part: ET.Element) -> str:
@@ -161,17 +163,17 @@ def _said(part: ET.Element) -> str:
     return f"{part.tag}: {part.get('message', '')} | {marked[-1] if marked else ''}"
 
 
-def _work(wanted: Sequence[Broken]) -> list[Result]:
+def _work(entries: Sequence[Broken]) -> list[Result]:
     """See whether the tests pass as things are, then break one rule after the other."""
-    if not wanted:
+    if not entries:
         return []
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="broken-") as folder:
         tree = Tree(Path(folder))
-        before = tree.run(list(dict.fromkeys(test for entry in wanted for test in entry.tests)))
-        slow = [test for test, said in before.failed().items() if _TOO_SLOW.search(said)]
+        before = tree.run(list(dict.fromkeys(test for entry in entries for test in entry.tests)))
+        slow = [test for test, fault in before.failed().items() if _TOO_SLOW.search(fault)]
         before.outcomes.update(tree.run(slow).outcomes if slow else {})
-        for entry in wanted:
+        for entry in entries:
             failing = [test for test in entry.tests if not before.has_passed(test)]
             result = (
                 Result(entry, fault=f"fails unchanged: {failing}")
@@ -230,7 +232,7 @@ def main() -> int:
     if arguments.check_only:
         return 1 if faults else 0
     for document in documents:
-        wanted = [
+        selected = [
             e
             for e in entries(document)
             if not arguments.line or e.line.startswith(tuple(arguments.line))
@@ -238,22 +240,22 @@ def main() -> int:
         with ThreadPoolExecutor(arguments.processes) as pool:
             shares = pool.map(
                 _work,
-                [wanted[number :: arguments.processes] for number in range(arguments.processes)],
+                [selected[number :: arguments.processes] for number in range(arguments.processes)],
             )
             results = {result.entry: result for share in shares for result in share}
         print(f"\n## {document.path}\n\n| line | broken how | noticed by |\n|---|---|---|")  # noqa: T201
-        for entry in wanted:
+        for entry in selected:
             result = results[entry]
             # Of what the test said the beginning, for whoever looks whether it was about the rule.
-            said = f": {result.said[:150]}" if arguments.verbose else ""
+            suffix = f": {result.said[:150]}" if arguments.verbose else ""
             noticed = (
                 f"**{result.fault}** {result.noticed_by}"
                 if result.fault
                 else f"`{result.noticed_by}`"
             )
-            print(f"| {entry.line} | {entry.how} | {noticed}{said} |".replace("\n", " "))  # noqa: T201
+            print(f"| {entry.line} | {entry.how} | {noticed}{suffix} |".replace("\n", " "))  # noqa: T201
         bad = sum(bool(result.fault) for result in results.values())
-        print(f"\n{len(wanted)} broken, {len(wanted) - bad} noticed")  # noqa: T201
+        print(f"\n{len(selected)} broken, {len(selected) - bad} noticed")  # noqa: T201
         faults += ["unnoticed"] * bad
     return 1 if faults else 0
 

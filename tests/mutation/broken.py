@@ -114,9 +114,9 @@ def lines_of(entry: Broken, document: Document) -> list[tuple[str, list[str]]]:
 
 def faults_of(entry: Broken, document: Document) -> Iterator[str]:
     """Yield what is wrong with an entry, as sentences."""
-    found = lines_of(entry, document)
-    if len(found) != 1:
-        yield f"{len(found)} lines of {document.path} have this name"
+    lines = lines_of(entry, document)
+    if len(lines) != 1:
+        yield f"{len(lines)} lines of {document.path} have this name"
         return
     try:
         entry.changed()
@@ -129,7 +129,7 @@ def faults_of(entry: Broken, document: Document) -> Iterator[str]:
             rf"^(?:async )?def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE
         ):
             yield f"{test}: there is no such test"
-        if not _is_cited(path, name, found[0][1][-1]):
+        if not _is_cited(path, name, lines[0][1][-1]):
             yield f"{test}: the line does not name it"
 
 

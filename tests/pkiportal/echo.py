@@ -37,10 +37,10 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         (FOLDER / "waiting").touch()
         while not (FOLDER / "go").exists():
             time.sleep(0.02)
-    told = {
+    document = {
         name: value for name, value in environ.items() if name in TOLD or name.startswith("HTTP_")
     }
-    told["body"] = (
+    document["body"] = (
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode("latin-1")
     )
     status = {"/304": "304 Not Modified", "/204": "204 No Content"}.get(path, "200 OK")
@@ -49,7 +49,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     )
     if path.startswith("/stream/"):
         return Chunks([bytes([n % 251]) * 65_536 for n in range(int(path.rpartition("/")[2]))])
-    return [] if path in {"/304", "/204"} else [json.dumps(told, sort_keys=True).encode()]
+    return [] if path in {"/304", "/204"} else [json.dumps(document, sort_keys=True).encode()]
 
 
 front = Front(

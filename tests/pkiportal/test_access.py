@@ -126,10 +126,10 @@ def test_each_line_of_a_request_has_its_id_and_the_next_request_another(
     db: None, settings: LazySettings
 ) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (PROXY,)
-    seen = []
+    ids = []
     for named in ("first", "second"):
         Client(REMOTE_ADDR="192.0.2.7").get("/scep/none/", headers={"X-Request-ID": named})
-        seen.append(structlog.contextvars.get_contextvars()["request_id"])
-    assert seen == ["first", "second"]
+        ids.append(structlog.contextvars.get_contextvars()["request_id"])
+    assert ids == ["first", "second"]
     access.note_answer(done())
     assert "request_id" not in structlog.contextvars.get_contextvars()

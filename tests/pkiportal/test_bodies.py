@@ -50,7 +50,7 @@ def example(route: str) -> str:
     """An address of a route."""
     filled = re.sub(
         r"<(?:(\w+):)?\w+>",
-        lambda found: SAMPLES[found[1] or "str"],
+        lambda match: SAMPLES[match[1] or "str"],
         re.sub(r"\(\?P<\w+>[^)]*\)", "x", route),
     )
     return "/" + re.sub(r"[\\^$]|\(\?:.*?\)\??|[?*+]", "", filled)

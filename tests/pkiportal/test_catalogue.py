@@ -43,10 +43,12 @@ AS_DJANGO_HAS_THEM = {
 
 def portal(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run manage.py as the launcher does, in an environment with nothing of the tests'."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    environment = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+    }
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
-        env={**kept, "PORTAL_DATA": str(data), **variables},
+        env={**environment, "PORTAL_DATA": str(data), **variables},
         capture_output=True,
         text=True,
         check=False,

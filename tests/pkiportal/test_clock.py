@@ -44,7 +44,7 @@ class SteppedPortal(Portal):
     clock: Path = field(default_factory=lambda: Path(os.devnull))
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        kept = {
+        environment = {
             name: os.environ[name]
             for name in ("PATH", "HOME", "LANG", "TMPDIR")
             if name in os.environ
@@ -64,7 +64,7 @@ class SteppedPortal(Portal):
         return subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=kept | stepped | database | {"PYTHONUNBUFFERED": "1"},
+            env=environment | stepped | database | {"PYTHONUNBUFFERED": "1"},
             text=True,
             **options,
         )

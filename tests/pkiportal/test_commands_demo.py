@@ -24,17 +24,17 @@ URL = "http://testserver/scep/routers/"
 @pytest.fixture
 def officer(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """While the device waits, an officer does what `verdict` says, and the worker runs."""
-    told: dict[str, object] = {"verdict": None, "waits": 0}
+    result: dict[str, object] = {"verdict": None, "waits": 0}
 
     def wait(_: float) -> None:
-        told["waits"] = int(str(told["waits"])) + 1
+        result["waits"] = int(str(result["waits"])) + 1
         request = EnrollmentRequest.objects.get()
-        if request.state == "PENDING" and told["verdict"] == "approve":
+        if request.state == "PENDING" and result["verdict"] == "approve":
             approve_request(
                 request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
             )
             run_worker()
-        if request.state == "PENDING" and told["verdict"] == "reject":
+        if request.state == "PENDING" and result["verdict"] == "reject":
             reject_request(
                 request_id=request.pk,
                 principal=principal_of(world.alice),
@@ -45,7 +45,7 @@ def officer(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     monkeypatch.setattr("pkiportal.management.demo.display.time.sleep", wait)
     monkeypatch.setattr(demo, "fetch", through(Client()))
     monkeypatch.setattr(demo, "make_key", lambda: rsa_key("device-1"))
-    return told
+    return result
 
 
 def test_the_demo_shows_each_step_and_keeps_the_result(

@@ -79,7 +79,7 @@ def test_apples_profile_is_a_file_and_says_whether_it_is_signed(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["nowhere", "junos"], "profile 'nowhere': not known"),
         (["routers", "junos", "--cn", "x" * 65], "at most 64"),
@@ -92,7 +92,7 @@ def test_apples_profile_is_a_file_and_says_whether_it_is_signed(
         ),
     ],
 )
-def test_what_cannot_be_is_one_sentence(world: World, arguments: list[str], said: str) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_what_cannot_be_is_one_sentence(world: World, arguments: list[str], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence):
         run("deviceconfig", *arguments)
     assert not ChallengePassword.objects.exists()

@@ -18,7 +18,7 @@ def phones(world: World) -> None:
 
 
 def test_an_account_is_made_listed_given_a_new_password_and_disabled() -> None:
-    made = run_json(
+    created = run_json(
         *CREATE,
         "--network",
         "10.0.0.0/8",
@@ -29,10 +29,12 @@ def test_an_account_is_made_listed_given_a_new_password_and_disabled() -> None:
         "--encoding",
         "utf-8",
     )
-    assert fetch_challenge(NdesCredentials("jamf", made["password"], "10.1.1.1"), now=now()).secret
-    password = made.pop("password")
+    assert fetch_challenge(
+        NdesCredentials("jamf", created["password"], "10.1.1.1"), now=now()
+    ).secret
+    password = created.pop("password")
     (listed,) = run_json("ndes", "list")
-    assert listed == made | {"unused": 1}
+    assert listed == created | {"unused": 1}
     assert (listed["max_unused"], listed["lifetime_s"], listed["encoding"]) == (9, 600, "utf-8")
     assert listed["admin_url"].endswith("/certsrv/mscep_admin/")
     assert listed["scep_url"].endswith("/scep/phones/")

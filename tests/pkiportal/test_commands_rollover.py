@@ -147,11 +147,11 @@ def test_the_doctor_names_what_ends_and_ra_keys_that_are_missing_here(
     monkeypatch.setattr(diagnosis, "pending_migrations", list)
     monkeypatch.setattr(machine, "broker_answers", lambda: True)
     (next(settings.RA_KEY_FOLDER.glob("*.pem"))).unlink()
-    found = {(item.name, item.state): item.text for item in diagnosis.examine(now)}
-    assert "no CRL yet" in found["authority issuing", "warn"]
-    assert "is missing: copy it" in found["RA keys", "warn"]
+    findings = {(item.name, item.state): item.text for item in diagnosis.examine(now)}
+    assert "no CRL yet" in findings["authority issuing", "warn"]
+    assert "is missing: copy it" in findings["RA keys", "warn"]
     run("crl", "issue")
     settings.RA_KEY_FOLDER = settings.RA_KEY_FOLDER / "nowhere"
-    found = {(item.name, item.state): item.text for item in diagnosis.examine(now)}
-    assert found["authority issuing", "ok"] == "certificates and CRL are good"
-    assert ("RA keys", "warn") not in found
+    findings = {(item.name, item.state): item.text for item in diagnosis.examine(now)}
+    assert findings["authority issuing", "ok"] == "certificates and CRL are good"
+    assert ("RA keys", "warn") not in findings

@@ -111,13 +111,13 @@ def patient(
 
 
 def test_an_installation_in_order_has_no_fault(patient: Patient) -> None:
-    found = patient.findings()
+    findings = patient.findings()
     assert [
-        item for item in found if item[1] == "fail"
+        item for item in findings if item[1] == "fail"
     ] == []  # so that each fault below is the one that was caused
-    assert any("it signs" in text for name, state, text in found if name == "authority issuing")
-    assert any("the last one began" in text for name, _, text in found if name == "sweep")
-    assert any("are free at" in text for name, _, text in found if name == "disk")
+    assert any("it signs" in text for name, state, text in findings if name == "authority issuing")
+    assert any("the last one began" in text for name, _, text in findings if name == "sweep")
+    assert any("are free at" in text for name, _, text in findings if name == "disk")
 
 
 def a_ca_key_is_missing(patient: Patient) -> None:
@@ -331,8 +331,8 @@ def test_each_fault_is_named(
     patient: Patient, fault: Callable[[Patient], None], name: str, state: str, text: str
 ) -> None:
     fault(patient)
-    found = patient.findings()
-    assert [item for item in found if item[:2] == (name, state) and text in item[2]], found
+    findings = patient.findings()
+    assert [item for item in findings if item[:2] == (name, state) and text in item[2]], findings
 
 
 def test_missing_triggers_are_named(patient: Patient) -> None:
@@ -346,9 +346,9 @@ def test_missing_triggers_are_named(patient: Patient) -> None:
 def test_where_another_machine_signs_no_key_is_missed(patient: Patient, signer: str) -> None:
     patient.ca_key.unlink()
     Pulse.objects.create(name=signer, at=now())
-    found = patient.findings()
-    assert ("signing", "ok", f"no CA key lies here; the worker {signer} signs") in found
-    assert not [item for item in found if item[:2] == ("authority issuing", "fail")]
+    findings = patient.findings()
+    assert ("signing", "ok", f"no CA key lies here; the worker {signer} signs") in findings
+    assert not [item for item in findings if item[:2] == ("authority issuing", "fail")]
 
 
 @contextmanager
@@ -368,20 +368,20 @@ def test_the_command_writes_nothing_and_could_not(
     assert "it signs" in capsys.readouterr().out
     if connection.vendor == "postgresql":
         return  # the session is read-only from its next transaction on; a test is in one already
-    seen: list[str] = []
+    statements: list[str] = []
 
     def write(_: object) -> list[Any]:
         try:
             with transaction.atomic():
                 Lease.objects.update(held_until=now())
         except DatabaseError as error:
-            seen.append(str(error))
+            statements.append(str(error))
         return []
 
     monkeypatch.setattr(diagnosis, "DATABASE", (write,))
     with no_change():
         call_command("doctor", "--json")
-    assert seen == ["attempt to write a readonly database"]
+    assert statements == ["attempt to write a readonly database"]
     Lease.objects.update(held_until=now())  # afterwards the connection writes as before
 
 

@@ -13,7 +13,7 @@ SECRET: dict[str, Any] = {"challenge": "static", "static_challenge": "a secret o
 
 
 @pytest.mark.parametrize(
-    ("wanted", "is_named"),
+    ("changes", "is_named"),
     [
         ({"approval": "automatic", **SECRET}, True),
         ({"approval": "automatic", **SECRET, "networks": ["10.0.0.0/8", "0.0.0.0/0"]}, True),
@@ -25,14 +25,14 @@ SECRET: dict[str, Any] = {"challenge": "static", "static_challenge": "a secret o
     ],
 )
 def test_a_profile_that_issues_automatically_to_anybody_is_named(
-    world: World, wanted: dict[str, Any], is_named: bool
+    world: World, changes: dict[str, Any], is_named: bool
 ) -> None:
-    create_profile(world.ca, "phones", **wanted)
-    found = list(open_profiles(now))
-    assert [(item.name, item.state) for item in found] == [
+    create_profile(world.ca, "phones", **changes)
+    findings = list(open_profiles(now))
+    assert [(item.name, item.state) for item in findings] == [
         ("profile phones", "warn") if is_named else ("profiles", "ok")
     ]
-    assert ("to anybody who knows its static challenge" in found[0].text) is is_named
+    assert ("to anybody who knows its static challenge" in findings[0].text) is is_named
 
 
 @pytest.mark.parametrize(

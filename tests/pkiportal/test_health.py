@@ -69,8 +69,8 @@ def test_a_database_that_does_not_answer_is_a_reason(monkeypatch: pytest.MonkeyP
 
 def findings() -> dict[tuple[str, str], str]:
     return {
-        (found.name, found.state): found.text
-        for found in diagnosis.examine(lambda: datetime.now(UTC))
+        (finding.name, finding.state): finding.text
+        for finding in diagnosis.examine(lambda: datetime.now(UTC))
     }
 
 
@@ -78,11 +78,11 @@ def test_the_doctor_says_in_words_what_is_missing(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnosis, "pending_migrations", list)
-    found = findings()
-    assert "nothing is lost" in found["broker", "warn"]
-    assert "no TLS" in found["https", "warn"]
-    assert "./portal up" in found["people", "warn"]
-    assert found["clock", "ok"].startswith("differs by 0.")
+    texts = findings()
+    assert "nothing is lost" in texts["broker", "warn"]
+    assert "no TLS" in texts["https", "warn"]
+    assert "./portal up" in texts["people", "warn"]
+    assert texts["clock", "ok"].startswith("differs by 0.")
 
 
 def test_the_doctor_says_that_one_user_runs_web_and_signing(
@@ -173,10 +173,10 @@ def test_the_doctor_tells_scripts(
         call_command("doctor", "--json")
     except SystemExit as end:
         code = end.code
-    told = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
     assert code == status
-    assert {"name", "state", "text"} == set(told[0])
-    assert ("fail" in {entry["state"] for entry in told}) == bool(status)
+    assert {"name", "state", "text"} == set(document[0])
+    assert ("fail" in {entry["state"] for entry in document}) == bool(status)
 
 
 @pytest.mark.parametrize(

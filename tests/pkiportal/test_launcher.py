@@ -13,9 +13,9 @@ def place(starts_processes: None, tmp_path: Path) -> Place:
 
 
 def test_the_first_start_installs_with_hashes_and_says_so(place: Place) -> None:
-    status, told, calls = place.run("up", "--bind", "[::]:80")
+    status, output, calls = place.run("up", "--bind", "[::]:80")
     assert status == 0
-    assert told.startswith("Installing the Python packages of requirements.lock into ")
+    assert output.startswith("Installing the Python packages of requirements.lock into ")
     assert "--require-hashes" in calls[-2]
     assert "--only-binary :all:" in calls[-2]
     assert calls[-1] == f"{place.folder}/manage.py up --bind [::]:80"
@@ -26,8 +26,8 @@ def test_pip_resolves_nothing_by_itself(place: Place) -> None:
 
 
 def test_an_installation_tells_each_step(place: Place) -> None:
-    told = place.run("up")[1].splitlines()
-    assert told[1:] == ["  making a Python environment ...", "  unpacking 1 packages ..."]
+    output = place.run("up")[1].splitlines()
+    assert output[1:] == ["  making a Python environment ...", "  unpacking 1 packages ..."]
 
 
 def test_the_second_start_is_silent_and_calls_python_once(place: Place) -> None:
@@ -42,8 +42,8 @@ def test_a_changed_lock_is_installed(place: Place) -> None:
 
 
 def test_the_test_packages_serve_other_commands_too(place: Place) -> None:
-    _, told, calls = place.run("test", "-k", "bob")
-    assert "requirements-test.lock" in told
+    _, output, calls = place.run("test", "-k", "bob")
+    assert "requirements-test.lock" in output
     assert calls[-1] == "-m pytest -n auto --dist worksteal -k bob"
     assert place.run("up")[1] == ""
     (place.folder / "requirements-test.lock").write_text("a==2\nb==1\n")
@@ -61,8 +61,8 @@ def test_a_given_number_of_test_processes_stands(place: Place) -> None:
 
 @pytest.mark.parametrize("part", ["fuzz", "attack"])
 def test_hostile_input_runs_with_the_test_packages(place: Place, part: str) -> None:
-    _, told, calls = place.run(part, "--seed", "7")
-    assert told.startswith("Installing the Python packages of requirements-test.lock into ")
+    _, output, calls = place.run(part, "--seed", "7")
+    assert output.startswith("Installing the Python packages of requirements-test.lock into ")
     assert calls[-1] == f"-m tests.{part} --seed 7"
 
 
@@ -72,15 +72,15 @@ def test_without_a_command_the_commands_are_listed(place: Place) -> None:
 
 def test_a_python_too_old_is_named(place: Place) -> None:
     place.install_python(too_old=1)
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 1
-    assert told.splitlines()[-1].startswith(
+    assert output.splitlines()[-1].startswith(
         "portal: Python 3.9.2 is too old, 3.11 or newer is needed"
     )
 
 
 def test_a_missing_venv_module_is_named_with_the_package(place: Place) -> None:
     place.install_python(no_venv=1)
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 1
-    assert told.splitlines()[-1].endswith("is missing: apt install python3-venv")
+    assert output.splitlines()[-1].endswith("is missing: apt install python3-venv")

@@ -33,8 +33,8 @@ def test_an_interrupted_first_installation_is_made_again(
     place: Place, step: str, number: signal.Signals
 ) -> None:
     assert place.interrupt("up", step=step, number=number) != 0
-    status, told, _ = place.run("up")
-    assert status == 0, told
+    status, output, _ = place.run("up")
+    assert status == 0, output
     assert runs(place)
 
 
@@ -60,10 +60,10 @@ def test_an_interrupted_installation_takes_no_room(place: Place, number: signal.
 
 def test_a_failed_first_installation_is_made_again(place: Place) -> None:
     (place.folder / "broken-pip").touch()
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 1
     assert (
-        told.splitlines()[-1]
+        output.splitlines()[-1]
         == "portal: the packages of requirements.lock could not be installed, see above"
     )
     (place.folder / "broken-pip").unlink()
@@ -78,9 +78,9 @@ def test_a_failed_upgrade_leaves_the_packages_that_worked_and_says_so(
     place.run("up")
     place.write_locks("a==2\n")
     (place.folder / "broken-pip").touch()
-    status, told, _ = place.run(command)
+    status, output, _ = place.run(command)
     assert status == 1
-    assert told.splitlines()[-1].endswith(
+    assert output.splitlines()[-1].endswith(
         "see above; the packages that were installed before are still there"
     )
     place.write_locks("a==1\n")
@@ -102,9 +102,9 @@ def test_another_python_under_the_same_name_gets_packages_of_its_own(place: Plac
     shutil.copy(place.venv / "bin/python", place.folder / "python3.99")
     (place.venv / "a/bin/python").unlink()
     (place.venv / "a/bin/python").symlink_to(place.folder / "python3.99")
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 0
-    assert told.startswith("Installing")
+    assert output.startswith("Installing")
     assert runs(place)
 
 
@@ -139,9 +139,9 @@ def test_a_folder_of_the_earlier_launcher_survives_an_interrupted_upgrade(
 def test_a_folder_of_the_earlier_launcher_is_upgraded(place: Place) -> None:
     earlier_folder(place, "requirements-test.lock")
     place.write_locks("a==2\n")
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 0
-    assert "requirements-test.lock" in told
+    assert "requirements-test.lock" in output
     assert (place.venv / "bin").readlink() == Path("current/bin")
     assert not (place.venv / ".requirements-test.lock").exists()
     assert runs(place)
@@ -195,9 +195,9 @@ def test_a_tree_that_cannot_be_written_names_the_variable_for_another_folder(
     place: Place, tmp_path: Path, obstacle: Callable[[Path], None]
 ) -> None:
     obstacle(place.venv)
-    status, told, _ = place.run("up")
+    status, output, _ = place.run("up")
     assert status == 1
-    assert told.startswith(
+    assert output.startswith(
         f"portal: cannot write to {place.venv}: name a folder for the Python packages, as in "
         "PORTAL_VENV="
     )

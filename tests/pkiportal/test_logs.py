@@ -31,8 +31,8 @@ def only(lines: io.StringIO) -> dict[str, Any]:
     text = lines.getvalue()
     assert text.count("\n") == 1
     assert text.isascii()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    entry: dict[str, Any] = json.loads(text)
+    return entry
 
 
 def test_a_name_from_a_certificate_cannot_forge_a_line(lines: io.StringIO) -> None:
@@ -42,8 +42,8 @@ def test_a_name_from_a_certificate_cannot_forge_a_line(lines: io.StringIO) -> No
 
 def test_our_own_and_foreign_loggers_write_the_same_form(lines: io.StringIO) -> None:
     structlog.get_logger("approvals").warning("doorbell.silent", task="issue")
-    found = only(lines)
-    assert (found["event"], found["level"], found["process"], found["task"]) == (
+    entry = only(lines)
+    assert (entry["event"], entry["level"], entry["process"], entry["task"]) == (
         "doorbell.silent",
         "warning",
         "web",
@@ -67,6 +67,6 @@ def test_a_fault_is_one_line_without_the_values_of_variables(lines: io.StringIO)
         fail("canary".upper())
     except RuntimeError:
         logging.getLogger("django.request").exception("Internal Server Error: %s", "/")
-    found = only(lines)
-    assert "RuntimeError: 6" in found["exception"]
+    entry = only(lines)
+    assert "RuntimeError: 6" in entry["exception"]
     assert "CANARY" not in lines.getvalue()

@@ -13,7 +13,7 @@ SECRETS = ("PORTAL_CA_PASSPHRASE", "PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY
 
 @pytest.mark.parametrize("suffix", ["", "_FILE"])
 @pytest.mark.parametrize(
-    ("kind", "given"),
+    ("kind", "secrets"),
     [
         ("web", {"PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY"}),
         ("signing", {"PORTAL_CA_PASSPHRASE"}),
@@ -22,13 +22,13 @@ SECRETS = ("PORTAL_CA_PASSPHRASE", "PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY
     ],
 )
 def test_a_part_is_not_given_the_secrets_of_others(
-    monkeypatch: pytest.MonkeyPatch, kind: ProcessKind, given: set[str], suffix: str
+    monkeypatch: pytest.MonkeyPatch, kind: ProcessKind, secrets: set[str], suffix: str
 ) -> None:
     for name in SECRETS:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv(f"{name}{suffix}", "canary")
     environment = parts.environment_for(kind)
-    assert {name for name in SECRETS if f"{name}{suffix}" in environment} == given
+    assert {name for name in SECRETS if f"{name}{suffix}" in environment} == secrets
     assert environment["PORTAL_PROCESS"] == kind
 
 
@@ -49,9 +49,9 @@ def test_the_broker_is_given_nothing_of_the_portal(monkeypatch: pytest.MonkeyPat
 
 
 def test_there_is_one_of_each_part_and_the_broker_stops_last() -> None:
-    found = parts.portal_parts()
-    assert [part.name for part in found] == ["web", "signing", "default", "beat"]
-    assert max(part.stop_order for part in found) < parts.broker().stop_order
+    all_parts = parts.portal_parts()
+    assert [part.name for part in all_parts] == ["web", "signing", "default", "beat"]
+    assert max(part.stop_order for part in all_parts) < parts.broker().stop_order
 
 
 def test_beside_tls_devices_may_be_served_without(

@@ -73,10 +73,10 @@ def _restore() -> None:
 
 def lines(written: io.StringIO) -> list[dict[str, Any]]:
     """The lines since the last look."""
-    found = [json.loads(line) for line in written.getvalue().splitlines()]
+    entries = [json.loads(line) for line in written.getvalue().splitlines()]
     written.truncate(0)
     written.seek(0)
-    return found
+    return entries
 
 
 def ask(
@@ -175,9 +175,9 @@ def _passes(limit: OneLineEach, record: logging.LogRecord, address: str) -> bool
 def test_a_fault_of_ours_keeps_its_traceback_each_time(db: None, written: io.StringIO) -> None:
     for _ in range(3):
         assert ask("/broken/") == 500
-    found = lines(written)
-    assert len(found) == 3
-    assert all("ZeroDivisionError" in line["exception"] for line in found)
+    entries = lines(written)
+    assert len(entries) == 3
+    assert all("ZeroDivisionError" in line["exception"] for line in entries)
 
 
 def test_the_secret_of_a_link_is_not_in_the_line(db: None, written: io.StringIO) -> None:

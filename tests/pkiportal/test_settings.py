@@ -98,17 +98,19 @@ def test_sqlite_waits_for_its_turn_and_keeps_what_it_promised(data: Path) -> Non
 @pytest.mark.usefixtures("starts_processes")
 def test_postgresql_connections_last_and_statements_end(data: Path) -> None:
     url = "postgresql://alice:secret@db/portal?sslmode=require"
-    found = seen("settings.DATABASES['default']", data=data, DATABASE_URL=url, PORTAL_PROCESS="web")
-    assert found["CONN_MAX_AGE"] is None
-    assert found["ATOMIC_REQUESTS"] is False
-    assert found["OPTIONS"]["server_side_binding"] is True
-    assert found["OPTIONS"]["sslmode"] == "require"
+    settings = seen(
+        "settings.DATABASES['default']", data=data, DATABASE_URL=url, PORTAL_PROCESS="web"
+    )
+    assert settings["CONN_MAX_AGE"] is None
+    assert settings["ATOMIC_REQUESTS"] is False
+    assert settings["OPTIONS"]["server_side_binding"] is True
+    assert settings["OPTIONS"]["sslmode"] == "require"
     for limit in (
         "statement_timeout=15000",
         "lock_timeout=3000",
         "idle_in_transaction_session_timeout=10000",
     ):
-        assert limit in found["OPTIONS"]["options"]
+        assert limit in settings["OPTIONS"]["options"]
 
 
 @pytest.mark.usefixtures("starts_processes")

@@ -42,17 +42,17 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path, said: list[str]) -> Iterator[Supervisor]:
+def supervisor(tmp_path: Path, messages: list[str]) -> Iterator[Supervisor]:
     lock = FolderLock(tmp_path / "up.lock")
     lock.take()
-    found = Supervisor(logs=tmp_path, say=said.append, lock=lock)
-    yield found
-    found.stop()
+    started = Supervisor(logs=tmp_path, say=messages.append, lock=lock)
+    yield started
+    started.stop()
     lock.release()
 
 
@@ -66,13 +66,13 @@ def test_pauses_grow_to_half_a_minute() -> None:
 
 @pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_dies_is_started_again_after_its_pause(
-    supervisor: Supervisor, said: list[str], tmp_path: Path
+    supervisor: Supervisor, messages: list[str], tmp_path: Path
 ) -> None:
     supervisor.start(part("failing", FAILING))
     wait_for(lambda: not supervisor.is_up("failing"))
     now = time.monotonic()
     supervisor.tick(now)
-    assert said == [
+    assert messages == [
         f"failing ended with status 1, starting it again in 1 s (log: {tmp_path / 'failing.log'})"
     ]
     supervisor.tick(now + 0.9)
@@ -81,24 +81,24 @@ def test_a_part_that_dies_is_started_again_after_its_pause(
     wait_for(lambda: (tmp_path / "failing.log").read_text().count("no luck") == 2)
     wait_for(lambda: not supervisor.is_up("failing"))
     supervisor.tick(now + 1.2)
-    assert "starting it again in 2 s" in said[1]
+    assert "starting it again in 2 s" in messages[1]
 
 
 @pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_was_healthy_for_a_minute_is_forgiven(
-    supervisor: Supervisor, said: list[str]
+    supervisor: Supervisor, messages: list[str]
 ) -> None:
     supervisor.start(part("failing", FAILING))
     for minute in (1, 2, 3):
         wait_for(lambda: not supervisor.is_up("failing"))
         supervisor.tick(time.monotonic() + 61 * minute)
         supervisor.tick(time.monotonic() + 61 * minute + 1.1)
-    assert [line.partition("again in ")[2][:3] for line in said] == ["1 s"] * 3
+    assert [line.partition("again in ")[2][:3] for line in messages] == ["1 s"] * 3
 
 
 @pytest.mark.usefixtures("starts_processes")
 def test_a_part_that_was_killed_is_named_with_the_signal(
-    supervisor: Supervisor, said: list[str]
+    supervisor: Supervisor, messages: list[str]
 ) -> None:
     supervisor.start(
         part(
@@ -108,7 +108,7 @@ def test_a_part_that_was_killed_is_named_with_the_signal(
     )
     wait_for(lambda: not supervisor.is_up("sleeper"))
     supervisor.tick(time.monotonic())
-    assert said[0].startswith("sleeper was ended by SIGKILL, ")
+    assert messages[0].startswith("sleeper was ended by SIGKILL, ")
 
 
 @pytest.mark.usefixtures("starts_processes")

@@ -27,7 +27,7 @@ def processes_of(data: Path) -> list[int]:
     """Process ids of all parts that work on the data folder, by their environment or command
     line.
     """
-    found = []
+    processes = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
@@ -36,8 +36,8 @@ def processes_of(data: Path) -> list[int]:
         except OSError:
             continue
         if b"PORTAL_DATA=" + os.fsencode(data) in text or os.fsencode(data / "valkey.sock") in text:
-            found.append(int(entry.name))
-    return found
+            processes.append(int(entry.name))
+    return processes
 
 
 class Portal:
@@ -137,8 +137,8 @@ def broker_is_private_and_keeps_its_queue(data: Path) -> None:
 
 
 def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
-    told = portal.start()
-    assert [line.strip(" .") for line in told.splitlines()[:6]] == [
+    output = portal.start()
+    assert [line.strip(" .") for line in output.splitlines()[:6]] == [
         "Starting the portal",
         f"preparing the database in {portal.data}",
         "collecting style sheets and scripts",
@@ -146,9 +146,9 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
         "making the keys of the demo authorities",
         "starting the workers",
     ]
-    assert f"ssh -L {portal.port}:localhost:{portal.port} " in told
-    assert f"The portal is running: http://localhost:{portal.port}/" in told
-    link = re.search(rf"http://localhost:{portal.port}(/account/setup/\w{{32,}})", told)
+    assert f"ssh -L {portal.port}:localhost:{portal.port} " in output
+    assert f"The portal is running: http://localhost:{portal.port}/" in output
+    link = re.search(rf"http://localhost:{portal.port}(/account/setup/\w{{32,}})", output)
     assert link
     page = portal.get(
         f"GET {link[1]} HTTP/1.1\r\nHost: localhost:{portal.port}\r\nConnection: "
@@ -156,7 +156,7 @@ def test_one_command_serves_and_one_key_stops_it(portal: Portal) -> None:
     )
     assert page.startswith(b"HTTP/1.1 200 ")
 
-    assert f"http://localhost:{portal.port}/scep/demo/" in told
+    assert f"http://localhost:{portal.port}/scep/demo/" in output
     old_device = portal.get(b"GET /scep/demo/?operation=GetCACaps HTTP/1.0\r\n\r\n")
     assert old_device.startswith(b"HTTP/1.0 200 ")
     assert old_device.endswith(b"SCEPStandard")

@@ -173,12 +173,13 @@ def test_a_write_that_waits_for_a_lock_ends_and_the_connection_keeps_its_patienc
             return cursor.fetchone()[0]
 
     before = patience()
-    seen: list[Any] = []
+    timeouts: list[Any] = []
     with mock.patch(
-        "approvals.operations.pulse._upsert", side_effect=lambda *_, **__: seen.append(patience())
+        "approvals.operations.pulse._upsert",
+        side_effect=lambda *_, **__: timeouts.append(patience()),
     ):
         assert pulse.Beat().write("web", now=now()) == ""
-    assert patience() == before != seen[0]
+    assert patience() == before != timeouts[0]
 
 
 @pytest.mark.parametrize(
@@ -251,10 +252,10 @@ def test_administrators_hear_of_it_once_and_of_its_end(
         for _ in range(3):
             sweep(every=timedelta(0))
     assert deliver_alarms(now=now()) == 1
-    (told,) = mail.outbox
-    assert told.to == ["anna@example.org"]
-    assert "1 request needs attention, the first because of: CA issuing: gone" in told.body
-    assert "attention=true" in told.body
+    (message,) = mail.outbox
+    assert message.to == ["anna@example.org"]
+    assert "1 request needs attention, the first because of: CA issuing: gone" in message.body
+    assert "attention=true" in message.body
     EnrollmentRequest.objects.update(last_fault="")
     assert [tell_administrators(now=now()) for _ in range(3)] == [1, 0, 0]
     deliver_alarms(now=now())

@@ -65,8 +65,8 @@ def signed_data(encoded: bytes) -> cms.SignedData:
 
 
 def attributes(encoded: bytes) -> dict[str, bytes]:
-    found = signed_data(encoded)["signer_infos"][0]["signed_attrs"]
-    return {item["type"].dotted: item["values"].dump() for item in found}
+    signed_attributes = signed_data(encoded)["signer_infos"][0]["signed_attrs"]
+    return {item["type"].dotted: item["values"].dump() for item in signed_attributes}
 
 
 def test_constants_have_their_reference_bytes(request_message: PKIMessage) -> None:
@@ -112,16 +112,16 @@ def test_without_content_the_digest_is_that_of_nothing(digest: str) -> None:
 
 
 def test_a_failure_says_what_clients_need(request_message: PKIMessage) -> None:
-    found = attributes(failure(request_message))
+    signed_attributes = attributes(failure(request_message))
     arc = "2.16.840.1.113733.1.9"
-    assert found[f"{arc}.2"] == der_set(der(PRINTABLE_STRING, b"3"))
-    assert found[f"{arc}.3"] == der_set(der(PRINTABLE_STRING, b"2"))
-    assert found[f"{arc}.4"] == der_set(der(PRINTABLE_STRING, b"2"))
-    assert found[f"{arc}.5"] == der_set(der_octets(b"\x42" * 16))
-    assert found[f"{arc}.6"] == der_set(der_octets(NONCE))
-    assert found[f"{arc}.7"] == der_set(der(PRINTABLE_STRING, ALICE_ID.encode()))
-    assert found["1.3.6.1.5.5.7.24.1"] == der_set(der(UTF8_STRING, "no ü".encode()))
-    assert len(found) == 9
+    assert signed_attributes[f"{arc}.2"] == der_set(der(PRINTABLE_STRING, b"3"))
+    assert signed_attributes[f"{arc}.3"] == der_set(der(PRINTABLE_STRING, b"2"))
+    assert signed_attributes[f"{arc}.4"] == der_set(der(PRINTABLE_STRING, b"2"))
+    assert signed_attributes[f"{arc}.5"] == der_set(der_octets(b"\x42" * 16))
+    assert signed_attributes[f"{arc}.6"] == der_set(der_octets(NONCE))
+    assert signed_attributes[f"{arc}.7"] == der_set(der(PRINTABLE_STRING, ALICE_ID.encode()))
+    assert signed_attributes["1.3.6.1.5.5.7.24.1"] == der_set(der(UTF8_STRING, "no ü".encode()))
+    assert len(signed_attributes) == 9
 
 
 def test_fail_info_is_written_with_the_numbers_of_the_rfc(request_message: PKIMessage) -> None:
@@ -132,8 +132,8 @@ def test_fail_info_is_written_with_the_numbers_of_the_rfc(request_message: PKIMe
         ("BAD_ALG", "BAD_MESSAGE_CHECK", "BAD_REQUEST", "BAD_TIME", "BAD_CERT_ID")
     ):
         rep = CertRep(request_message.reply, PKIStatus.FAILURE, FailInfo[name])
-        found = attributes(encode_cert_rep(rep, signer=RA, entropy=constant_entropy()))
-        assert found["2.16.840.1.113733.1.9.4"] == der_set(
+        signed_attributes = attributes(encode_cert_rep(rep, signer=RA, entropy=constant_entropy()))
+        assert signed_attributes["2.16.840.1.113733.1.9.4"] == der_set(
             der(PRINTABLE_STRING, str(number).encode())
         ), name
 

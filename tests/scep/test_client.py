@@ -254,10 +254,10 @@ def test_an_answer_without_signer_is_not_believed(sent: SentRequest) -> None:
 
 
 def test_roles_are_found_by_key_usage() -> None:
-    found = CaCertificates.from_certificates([certificate_der("ca"), certificate_der("ra")])
-    assert found.encryption_der == certificate_der("ra")
-    assert found.signing_ders == (certificate_der("ra"), certificate_der("ca"))
-    assert found.certificates == (certificate_der("ca"), certificate_der("ra"))
+    certificates = CaCertificates.from_certificates([certificate_der("ca"), certificate_der("ra")])
+    assert certificates.encryption_der == certificate_der("ra")
+    assert certificates.signing_ders == (certificate_der("ra"), certificate_der("ca"))
+    assert certificates.certificates == (certificate_der("ca"), certificate_der("ra"))
 
 
 def test_a_certificate_without_extensions_may_do_everything() -> None:

@@ -221,8 +221,8 @@ def test_d7_d8_d35_whatever_is_wrong_the_answer_is_the_same(
     case: str, pieces: dict[str, object]
 ) -> None:
     refused = refusal(forge_envelope(**pieces))
-    told = (refused.fail_info, refused.text, str(refused), refused.__cause__)
-    assert told == (FailInfo.BAD_REQUEST, UNREADABLE, UNREADABLE, None), case
+    answer = (refused.fail_info, refused.text, str(refused), refused.__cause__)
+    assert answer == (FailInfo.BAD_REQUEST, UNREADABLE, UNREADABLE, None), case
     assert refused.cause == next(
         (text for start, text in IN_THE_OPEN.items() if case.startswith(start)), NOT_OPENED
     )

@@ -55,16 +55,16 @@ def test_operators_see_how_many_and_which_was_the_newest(
     world: World, unplanned_faults: None, settings: Any, tmp_path: Path
 ) -> None:
     settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/nobody.sock"
-    found = {finding.name: finding for finding in diagnosis.examine(now)}
-    assert found["messages"].state == "ok"
+    findings = {finding.name: finding for finding in diagnosis.examine(now)}
+    assert findings["messages"].state == "ok"
     assert health.unplanned_faults(now()).count == 0
     with mock.patch(WHERE, side_effect=RecursionError):
         for _ in range(3):
             post(b"x")
     assert Client().get("/readyz").json()["unplanned_faults"] == 3
-    found = {finding.name: finding for finding in diagnosis.examine(now)}
-    assert (found["messages"].state, found["messages"].text[:2]) == ("warn", "3 ")
-    assert "routers: RecursionError" in found["messages"].text
+    findings = {finding.name: finding for finding in diagnosis.examine(now)}
+    assert (findings["messages"].state, findings["messages"].text[:2]) == ("warn", "3 ")
+    assert "routers: RecursionError" in findings["messages"].text
     close_minutes(now=now() + timedelta(minutes=5))
     assert health.unplanned_faults(now()).count == 3
     assert health.unplanned_faults(now() + timedelta(hours=25)).count == 0

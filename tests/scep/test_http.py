@@ -379,7 +379,7 @@ def test_d39_a_message_by_get_is_no_larger_than_one_by_post_and_not_kept(world: 
     for size, status in ((65_536, 400), (65_537, 413), (190_000, 413)):
         text = base64.b64encode(b"\x30" * size).decode()
         assert get(f"operation=PKIOperation&message={text}").status_code == status
-    assert [len(kept.message) for kept in Exchange.objects.all()] == [65_536]
+    assert [len(exchange.message) for exchange in Exchange.objects.all()] == [65_536]
 
 
 class Gone:
@@ -499,16 +499,16 @@ def broken_at(number: int, error: Exception) -> Iterator[list[str]]:
     """The database fails at the statement of this number; yields the statements that came so
     far.
     """
-    seen: list[str] = []
+    statements: list[str] = []
 
     def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        seen.append(sql)
-        if len(seen) == number + 1:
+        statements.append(sql)
+        if len(statements) == number + 1:
             raise error
         return run(sql, *rest)
 
     with connection.execute_wrapper(execute):
-        yield seen
+        yield statements
 
 
 def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(world: World) -> None:
@@ -520,16 +520,16 @@ def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(worl
             mock.patch.object(Keeper, "_read_switches"),
         )
         with nothing_granted(), transaction.atomic(), afterwards[0], afterwards[1]:
-            with broken_at(number, OperationalError("the disk is on fire")) as seen:
+            with broken_at(number, OperationalError("the disk is on fire")) as statements:
                 answer = post(sent)
-            transaction.set_rollback(len(seen) <= number)
-        if len(seen) <= number:
+            transaction.set_rollback(len(statements) <= number)
+        if len(statements) <= number:
             break
         assert (answer.http, answer.status, answer.body) == (
             503,
             None,
             b"internal fault, try again\n",
-        ), seen[-1]
+        ), statements[-1]
         assert int(answer.headers["Retry-After"]) > 0
         assert AuditEntry.objects.count() == before
         forget_caches()

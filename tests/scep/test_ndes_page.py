@@ -31,20 +31,20 @@ def fleet(text: str) -> str:
     """Fleet, ee/server/service: an expression without regard to case, then everything up to a
     blank.
     """
-    found = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", text)
-    return found["password"] if found else ""
+    match = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", text)
+    return match["password"] if match else ""
 
 
 def zentral(text: str) -> str:
     """Zentral, contrib/mdm/scep: the closing tag is part of it."""
-    found = re.search(r"challenge password is: <B> ([A-Z0-9]{16,32}) </B>", text)
-    return found[1] if found else ""
+    match = re.search(r"challenge password is: <B> ([A-Z0-9]{16,32}) </B>", text)
+    return match[1] if match else ""
 
 
 def powershell_first_match(text: str) -> str:
     """PSNDESEnrollment: the first 16 hexadecimal digits in a row."""
-    found = re.search(r"[A-F0-9]{16}", text)
-    return found[0] if found else ""
+    match = re.search(r"[A-F0-9]{16}", text)
+    return match[0] if match else ""
 
 
 def powershell_first_word(text: str) -> str:
@@ -54,16 +54,16 @@ def powershell_first_word(text: str) -> str:
 
 def manage_engine(text: str) -> str:
     """ManageEngine: the closing tags, and the sentence that it can be used only once."""
-    found = re.search(r"<B>\s*([0-9A-F]+)\s*</B>\s*<P>\s*This password can be used only once", text)
-    return found[1] if found else ""
+    match = re.search(r"<B>\s*([0-9A-F]+)\s*</B>\s*<P>\s*This password can be used only once", text)
+    return match[1] if match else ""
 
 
 def juniper_script(text: str) -> str:
     """Network automation that lets an HTML parser write the tags in lower case first."""
-    found = re.findall(
+    matches = re.findall(
         r"The enrollment challenge password is: <b> [A-Z0-9]+ ", text.replace("<B>", "<b>")
     )
-    return found[0].split("<b>")[1].strip() if found else ""
+    return matches[0].split("<b>")[1].strip() if matches else ""
 
 
 def split_at_tags(text: str) -> str:

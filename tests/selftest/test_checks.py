@@ -65,9 +65,9 @@ CHAIN = Chain(RA, (CA, ROOT))
 
 
 def test_a_chain_is_sorted_into_roles_and_checked() -> None:
-    found = check_chain([der(ROOT), der(RA), der(CA)], issuing_der=der(CA), now=NOW)
-    assert (found.ra, found.authorities, found.issuing) == (RA, (CA, ROOT), CA)
-    assert fingerprints(found).count("SHA-256") == 2
+    chain = check_chain([der(ROOT), der(RA), der(CA)], issuing_der=der(CA), now=NOW)
+    assert (chain.ra, chain.authorities, chain.issuing) == (RA, (CA, ROOT), CA)
+    assert fingerprints(chain).count("SHA-256") == 2
     assert check_chain([der(RA), der(CA)], issuing_der=der(CA), now=NOW).authorities == (CA,)
 
 

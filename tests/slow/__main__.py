@@ -94,8 +94,8 @@ class Measured:
         for name in self.quiet:
             failures = [
                 fault
-                for seen in (self.quiet, self.arrival, self.besieged)
-                for fault in seen[name].failures
+                for phase in (self.quiet, self.arrival, self.besieged)
+                for fault in phase[name].failures
             ]
             if failures:
                 yield f"{name}: {len(failures)} without the right answer, first {failures[0]}"
@@ -139,8 +139,8 @@ def _round(running: Stage, name: str, measured: Measured, options: argparse.Name
     )
 
 
-def _add(all_seen: dict[str, Seen], seen: dict[str, Seen]) -> None:
-    for name, one in seen.items():
+def _add(all_seen: dict[str, Seen], measured: dict[str, Seen]) -> None:
+    for name, one in measured.items():
         all_seen[name].add(one)
 
 

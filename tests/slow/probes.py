@@ -123,12 +123,12 @@ def warm_up(door: Door) -> None:
 
 def watch(door: Door, seconds: float) -> dict[str, Seen]:
     """Ask one after the other for so long."""
-    seen = {name: Seen() for name in door.probes()}
+    results = {name: Seen() for name in door.probes()}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for name in _TURN:
-            seen[name].add(_ask(door.probes()[name]))
-    return seen
+            results[name].add(_ask(door.probes()[name]))
+    return results
 
 
 def _ask(probe: Callable[[], bool]) -> Seen:

@@ -160,7 +160,10 @@ def _tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children")
     if not children.exists():
         return []
-    return [pid, *(found for child in children.read_text().split() for found in _tree(int(child)))]
+    return [
+        pid,
+        *(descendant for child in children.read_text().split() for descendant in _tree(int(child))),
+    ]
 
 
 def _resident(pid: int) -> int:

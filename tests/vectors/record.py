@@ -67,7 +67,7 @@ def _reply_to(message: bytes) -> ReplyContext:
 @contextmanager
 def recorder() -> Iterator[Recorder]:
     """Listen on a free port of the loopback interface."""
-    kept = Recorder()
+    vectors = Recorder()
 
     class Door(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -80,7 +80,7 @@ def recorder() -> Iterator[Recorder]:
             """Print nothing."""
 
         def _answer(self, body: bytes | None) -> None:
-            content_type, answer = kept.answer(self.path.partition("?")[2], body)
+            content_type, answer = vectors.answer(self.path.partition("?")[2], body)
             self.send_response(200)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(answer)))
@@ -89,8 +89,8 @@ def recorder() -> Iterator[Recorder]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}/"
-        yield kept
+        vectors.url = f"http://127.0.0.1:{server.server_port}/"
+        yield vectors
         server.shutdown()
 
 

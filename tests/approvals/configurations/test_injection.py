@@ -29,12 +29,12 @@ MEANINGFUL: Final = set("`$\\;|<>{}[]?!#%^\n\r\t")
 
 def console_tokens(text: str) -> list[str]:
     """Split lines into words and quoted texts; whatever else there is fails the test."""
-    found = []
+    tokens = []
     for line in text.splitlines():
         assert re.fullmatch(r'(?: |"[^"]*"|[^\s"])*', line), line
-        found += ["\n", *re.findall(r'(?:"[^"]*"|[^\s"])+', line)]
-    assert not MEANINGFUL & set("".join(token for token in found if token != "\n"))
-    return [token.replace('"', "") for token in found]
+        tokens += ["\n", *re.findall(r'(?:"[^"]*"|[^\s"])+', line)]
+    assert not MEANINGFUL & set("".join(token for token in tokens if token != "\n"))
+    return [token.replace('"', "") for token in tokens]
 
 
 def shell_tokens(text: str) -> list[str]:
@@ -43,10 +43,10 @@ def shell_tokens(text: str) -> list[str]:
 
 def powershell_tokens(text: str) -> list[str]:
     """Return verbatim strings, and the code between them line by line."""
-    found = re.findall(
+    matches = re.findall(
         r"'((?:[^']|'')*)'|([^']+)", text.replace("machine's", "").replace("user's", "")
     )
-    return [code or string.replace("''", "'") for string, code in found]
+    return [code or string.replace("''", "'") for string, code in matches]
 
 
 def xml_tokens(text: str) -> list[str]:
@@ -142,15 +142,15 @@ def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
         done = subprocess.run(
             ["sh", "-e", "-c", text], cwd=tmp_path, env=environment, capture_output=True, check=True
         )
-        said = (
+        arguments_seen = (
             (done.stdout + (tmp_path / "device.crt").read_bytes())
             if slug == "strongswan"
             else done.stdout
         )
-        words = said.decode().split("\0")
+        words = arguments_seen.decode().split("\0")
         assert any(word.endswith(facts.names.common_name) for word in words), slug
-        kept = (tmp_path / "challenge.txt").read_text() if slug == "demo" else ""
-        assert secret in words or kept == f"{secret}\n", slug
+        challenge_file = (tmp_path / "challenge.txt").read_text() if slug == "demo" else ""
+        assert secret in words or challenge_file == f"{secret}\n", slug
     assert not (tmp_path / "pwned").exists()
 
 
@@ -173,8 +173,8 @@ def test_openssl_reads_the_names_and_the_challenge_as_they_were_typed(tmp_path: 
         "utf8,sep_multiline",
         "-text",
     ]
-    said = subprocess.run(show, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert 'O=Büro "Ost" & $HOME' in said
-    assert "CN=#1; a\\b = 'c'" in said
-    assert 'challengePassword        :p$ENV::PATH"\\#' in said
+    output = subprocess.run(show, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert 'O=Büro "Ost" & $HOME' in output
+    assert "CN=#1; a\\b = 'c'" in output
+    assert 'challengePassword        :p$ENV::PATH"\\#' in output
     assert (tmp_path / "device.cnf").stat().st_mode & 0o077 == 0

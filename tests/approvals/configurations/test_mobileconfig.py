@@ -19,8 +19,8 @@ from tests.pki import FOLDER, rsa_key
 
 def payload(**changes: Any) -> dict[str, Any]:
     """Return the SCEP payload's content."""
-    (found,) = plistlib.loads(mobileconfig(facts(**changes)))["PayloadContent"]
-    content: dict[str, Any] = found["PayloadContent"]
+    (scep_payload,) = plistlib.loads(mobileconfig(facts(**changes)))["PayloadContent"]
+    content: dict[str, Any] = scep_payload["PayloadContent"]
     return content
 
 
@@ -52,12 +52,12 @@ def test_what_is_not_wanted_is_not_in_it() -> None:
 
 
 def test_several_names_of_a_kind_and_attributes_without_a_short_name() -> None:
-    wanted = named(
+    device_facts = named(
         ("UID", "42"),
         ("CN", "a"),
         sans=(("dns", "a.example"), ("dns", "b.example"), ("upn", "a@b.example")),
     )
-    content = plistlib.loads(mobileconfig(wanted))["PayloadContent"][0]["PayloadContent"]
+    content = plistlib.loads(mobileconfig(device_facts))["PayloadContent"][0]["PayloadContent"]
     assert content["Subject"][0] == [["0.9.2342.19200300.100.1.1", "42"]]
     assert content["SubjectAltName"] == {
         "dNSName": ["a.example", "b.example"],
@@ -67,11 +67,11 @@ def test_several_names_of_a_kind_and_attributes_without_a_short_name() -> None:
 
 def test_the_same_device_gets_the_same_identifiers_and_another_one_others() -> None:
     def identifiers(name: str, challenge: str) -> list[str]:
-        found = plistlib.loads(mobileconfig(named(("CN", name), challenge=challenge)))
+        configuration = plistlib.loads(mobileconfig(named(("CN", name), challenge=challenge)))
         return [
-            found["PayloadUUID"],
-            found["PayloadContent"][0]["PayloadUUID"],
-            found["PayloadIdentifier"],
+            configuration["PayloadUUID"],
+            configuration["PayloadContent"][0]["PayloadUUID"],
+            configuration["PayloadIdentifier"],
         ]
 
     first, again, other = identifiers("a", "x"), identifiers("a", "y"), identifiers("b", "x")

@@ -22,12 +22,12 @@ from tests.approvals.configurations.material import FACTS, ISSUING, ROOT, facts,
 EVERY = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 
 
-def text_of(slug: str, wanted: ConfigurationFacts) -> str:
-    return CLIENTS[slug].render(wanted).as_text()
+def text_of(slug: str, device_facts: ConfigurationFacts) -> str:
+    return CLIENTS[slug].render(device_facts).as_text()
 
 
-def warnings_of(slug: str, wanted: ConfigurationFacts) -> str:
-    return "\n".join(CLIENTS[slug].render(wanted).warnings)
+def warnings_of(slug: str, device_facts: ConfigurationFacts) -> str:
+    return "\n".join(CLIENTS[slug].render(device_facts).warnings)
 
 
 @EVERY
@@ -64,10 +64,10 @@ def test_without_a_challenge_nothing_speaks_of_one(client: Client) -> None:
 def test_every_client_can_be_told_of_every_kind_of_profile(
     client: Client, is_manual: bool, renews: bool
 ) -> None:
-    wanted = facts(
+    device_facts = facts(
         is_manual=is_manual, renews=renews, takes_legacy=not is_manual, key_sizes=(3072,)
     )
-    configuration = client.render(wanted)
+    configuration = client.render(device_facts)
     assert configuration.steps
     assert "3072" in configuration.as_text() or client.slug == "demo"
     for sentence in configuration.warnings:
@@ -108,13 +108,13 @@ def test_the_asa_compares_by_itself() -> None:
 
 
 def test_a_second_name_of_a_kind_is_left_out_and_said() -> None:
-    wanted = named(
+    device_facts = named(
         ("CN", "a.example"),
         sans=(("dns", "a.example"), ("dns", "b.example"), ("uri", "https://a.example")),
     )
-    assert "left out: b.example" in warnings_of("cisco-ios", wanted)
-    assert "cannot ask for uri:https://a.example" in warnings_of("cisco-ios", wanted)
-    assert " ip-address none" in text_of("cisco-ios", wanted)
+    assert "left out: b.example" in warnings_of("cisco-ios", device_facts)
+    assert "cannot ask for uri:https://a.example" in warnings_of("cisco-ios", device_facts)
+    assert " ip-address none" in text_of("cisco-ios", device_facts)
     assert " fqdn none" in text_of("cisco-asa", named(("CN", "a")))
 
 
