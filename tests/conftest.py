@@ -1,4 +1,4 @@
-"""What all tests share, and the last word on which of them were left out."""
+"""The fixtures that all tests share, and the report of skipped tests."""
 
 import math
 import os
@@ -35,7 +35,7 @@ from tests.world import World, create_world, forget_caches
 
 pytest_plugins = ["tests.architecture.summary"]
 
-#: What a test may want that a machine need not have, by the marker that says so.
+#: Requirements of tests that a machine may lack, by the marker that names them.
 _WANTED: Final = {
     "postgresql": "a PostgreSQL server (PORTAL_TEST_DATABASE_URL, or its programs installed)",
     "browser": "a browser (Debian package chromium)",
@@ -79,9 +79,7 @@ def data_folder() -> Iterator[Path]:
 def django_db_keepdb(
     request: pytest.FixtureRequest, data_folder: Path, django_db_modify_db_settings: None
 ) -> bool:
-    """On SQLite the tests begin with a copy of a migrated database; unless tables are to be made
-    from the models.
-    """
+    """On SQLite tests begin with a copy of a migrated database, except with --no-migrations."""
     if connection.vendor != "sqlite" or request.config.getoption("nomigrations"):
         return False
     copy_migrated_database(Path(connection.settings_dict["TEST"]["NAME"]))
@@ -90,7 +88,7 @@ def django_db_keepdb(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """Note in the report what a test wanted, so that the summary (in another process) knows."""
+    """Note the requirement of a test in its report, for the summary in another process."""
     report = yield
     for marker in _WANTED:
         if item.get_closest_marker(marker):
@@ -101,7 +99,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 
 def left_out(reports: list[Any]) -> dict[str, list[str]]:
-    """Names of the skipped tests by what they wanted."""
+    """Names of the skipped tests by their missing requirement."""
     by_reason: dict[str, list[str]] = {}
     for report in reports:
         reasons = [value for name, value in report.user_properties if name == "wanted"] or ["other"]
@@ -110,7 +108,7 @@ def left_out(reports: list[Any]) -> dict[str, list[str]]:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Say which tests were left out, and for want of what."""
+    """Report the skipped tests and their missing requirements."""
     by_reason = left_out(terminalreporter.stats.get("skipped", []))
     if not by_reason:
         return
@@ -147,9 +145,7 @@ def cheap_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test makes the SCEP door meet an exception that nobody planned; unless it asks for
-    `unplanned_faults`.
-    """
+    """No test may cause an unexpected exception at the SCEP door without `unplanned_faults`."""
     faults.seen.clear()
     yield
     if "unplanned_faults" not in request.fixturenames:
@@ -158,7 +154,7 @@ def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def unplanned_faults() -> None:
-    """For tests that make the SCEP door meet an exception that nobody planned."""
+    """For tests that cause an unexpected exception at the SCEP door."""
 
 
 @pytest.fixture
@@ -176,8 +172,7 @@ def within_a_minute() -> None:
 def world(
     db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    """A CA, the profile `routers` with manual approval, Alice the officer, and caches as in a fresh
-    process.
+    """A CA, the profile `routers` with manual approval, Alice the officer, and empty caches.
 
     Counts of polls are written when a test asks for it, never because a second has passed: tests
     count queries.
@@ -192,8 +187,7 @@ def world(
 
 @pytest.fixture
 def transactional_db(transactional_db: None) -> Iterator[None]:
-    """Tests that commit: the tables are emptied afterwards, which the triggers refuse, so they go
-    first.
+    """Tests that commit: the tables are emptied afterwards, without the triggers that refuse it.
 
     Emptying ends with post_migrate, which makes the triggers again.
     """
@@ -202,7 +196,7 @@ def transactional_db(transactional_db: None) -> Iterator[None]:
 
 
 def drop_triggers() -> None:
-    """Take all triggers of ours away."""
+    """Drop all triggers of the portal."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT name, '' FROM sqlite_master WHERE type = 'trigger'")

@@ -1,9 +1,7 @@
-"""An SQLite database as `migrate` leaves it, made once and copied: migrating costs seconds, a copy
-nothing.
+"""An SQLite database as `migrate` leaves it, made once and copied, which saves seconds.
 
-The copy is migrated as any database is when a portal or a test session starts; there is just
-nothing left to do. What `migrate` does with an empty file is shown by `tests/pkiportal/test_up.py`
-and `test_migrate.py`.
+The copy is migrated as any database is when a portal or a test session starts; nothing is left to
+do. `tests/pkiportal/test_up.py` and `test_migrate.py` show `migrate` on an empty file.
 """
 
 import fcntl
@@ -25,7 +23,7 @@ _FOLDER: Final = ROOT / "tests" / "output"
 
 
 def copy_migrated_database(target: Path) -> None:
-    """Put a copy there, readable by nobody else. The folder must be there."""
+    """Put a copy there, readable by the owner only. The folder must exist."""
     target.touch(mode=0o600)
     shutil.copyfile(_template(), target)
 
@@ -77,7 +75,7 @@ def _make(template: Path) -> None:
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Write one file, whatever still stands in the write-ahead log."""
+    """Write one file, including the write-ahead log."""
     connection = sqlite3.connect(source)
     connection.execute("VACUUM INTO ?", (str(target),))
     connection.close()

@@ -32,9 +32,7 @@ def create_requests(
     state: State = State.PENDING,
     **fields: Any,
 ) -> list[EnrollmentRequest]:
-    """Insert one request per name, as if devices had sent them, with one CSR and a key digest of
-    its own each.
-    """
+    """Insert one request per name, as from devices, with one CSR and different key digests."""
     key = rsa_key("alice")
     csr = build_csr(key, "template")
     signer = Identity.self_signed(key, "template", now=now()).certificate_der

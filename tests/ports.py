@@ -1,9 +1,8 @@
-"""TCP ports of the loopback for programs that tests start: each belongs to one test process until
-that ends.
+"""TCP ports of the loopback for programs under test: each belongs to one test process.
 
-They lie below the range from which Linux takes ports of its own accord (32768 and up), so that no
-outgoing connection takes one between the look and the start; and a locked file for each keeps other
-test processes away, also those of another run on this machine.
+They lie below the range from which Linux takes ports by itself (32768 and up), so that no outgoing
+connection takes one between the look and the start; and a locked file for each keeps other test
+processes away, also those of another run on this machine.
 """
 
 import fcntl

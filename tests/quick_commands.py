@@ -42,7 +42,7 @@ sys.exit(int(door.recv(8) or 70))
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command line ended with."""
+    """The result of a command line."""
 
     status: int
     out: str
@@ -57,9 +57,7 @@ class QuickPortal:
         self._door = door
 
     def sh(self, line: str, variables: Mapping[str, str]) -> Outcome:
-        """Run one command line in the folder, and answer its `./portal` until the shell has
-        ended.
-        """
+        """Run one command line in the folder, and answer its `./portal` until the shell ends."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),

@@ -1,5 +1,4 @@
-"""Settings of the tests: nothing of the machine's environment, a private data folder for each
-process, fast passwords.
+"""Settings of the tests: no machine environment, a data folder per process, fast passwords.
 
 PORTAL_TEST_DATABASE_URL names a PostgreSQL server to use instead of SQLite.
 """

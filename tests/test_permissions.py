@@ -50,7 +50,7 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 EVERYBODY_READS: Final = "302 200 200 200 200 403"
 OWN_DEPARTMENT: Final = "302 200 404 200 200 403"
 OFFICERS_DO: Final = "302 302 404 403 403 403"
-#: 403: the sign-in page itself, which keeps what was typed.
+#: 403: the sign-in page itself, which keeps the typed form.
 OFFICERS_DECIDE: Final = "403 302 404 403 403 403"
 #: 422: the profile of these tests wants no challenge.
 CHALLENGES_ARE_MADE: Final = "302 422 404 403 422 403"
@@ -164,7 +164,7 @@ PAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "account/password/link/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
     "account/setup/<str:token>": {"GET": ALIKE.format(410), "POST": ALIKE.format(410)},
 }
-#: What MANAGERS get where an administrator of everything gets something else; the rest:
+#: Status for MANAGERS where it differs from an administrator of the whole organization; the rest:
 #: `status_of`.
 BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "ca/<slug:name>/pause"): "403 403",
@@ -176,7 +176,7 @@ BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "selftest/start"): "302 404",
 }
 #: The REST door, by a token of the role for everything that the role may; without a session.
-#: `nobody` gets no token.
+#: `nobody` has no token.
 API: Final[Mapping[str, Mapping[str, str]]] = {
     "api/v1/challenges": {"POST": "401 201 403 403 201 401"},
     "api/v1/challenges/<uuid:challenge_id>": {
@@ -186,7 +186,7 @@ API: Final[Mapping[str, Mapping[str, str]]] = {
     "api/v1/profiles": {"GET": "401 200 200 200 200 401"},
     "api/v1/requests/<uuid:request_id>": {"GET": "401 200 404 200 200 401"},
 }
-#: allauth's own pages: what GET and POST answer; the rest changes nothing.
+#: allauth's own pages: status of GET and POST; other methods change nothing.
 ACCOUNT: Final[Mapping[str, Mapping[str, str]]] = {
     "account/login/": {"GET": "200 302 302 302 302 302", "POST": "200 302 302 302 302 302"},
     "account/logout/": {"GET": "302 200 200 200 200 200", "POST": ALIKE.format(302)},
@@ -201,8 +201,8 @@ ACCOUNT: Final[Mapping[str, Mapping[str, str]]] = {
         "POST": "302 200 200 200 200 200",
     },
 }
-#: The admin: strangers and everybody but administrators are sent to sign in. By model what an
-#: administrator may do.
+#: The admin: everyone but administrators is sent to sign in. By model, the permissions of an
+#: administrator.
 ADMIN_MODELS: Final[Mapping[str, frozenset[str]]] = {
     "accounts/user": frozenset({"add", "change"}),
     "accounts/department": frozenset({"add", "change"}),
@@ -214,7 +214,7 @@ ADMIN_MODELS: Final[Mapping[str, frozenset[str]]] = {
     "ca/certificateauthority": frozenset(),
     "ca/certificate": frozenset(),
 }
-#: Pages of the admin that belong to no model: what an administrator gets by GET.
+#: Pages of the admin without a model: the status for an administrator's GET.
 ADMIN_PAGES: Final[Mapping[str, int]] = {
     "admin/": 200,
     "admin/login/": 302,
@@ -297,7 +297,7 @@ class Stage:
         return self.ndes_form() if path == "/ndes/" else self.data()
 
     def ndes_form(self) -> dict[str, object]:
-        """Return what makes an NDES account."""
+        """Return the form of an NDES account."""
         limits = {"max_unused": 5, "minutes": 60, "encoding": "utf-8"}
         return {
             "name": "fleet",
@@ -403,7 +403,7 @@ def challenges_here(profile: EnrollmentProfile) -> tuple[ChallengePassword, Stat
 
 
 def programs_of(people: Mapping[str, User], stranger: User) -> dict[str, Program]:
-    """A token of each person with every right that the API knows, and one of somebody else."""
+    """A token of each person with every right of the API, and one of another person."""
     programs = {"foreign": Program(stranger)}
     for role, user in people.items():
         scopes = [verb for verb in API_VERBS if can(user, verb)]
@@ -534,9 +534,7 @@ def test_an_unknown_object_and_a_foreign_one_look_the_same(stage: Stage) -> None
 
 
 def status_of(role: str, method: str, route: str, statuses: list[str]) -> int:
-    """Return what the tables say a role gets; an administrator of another department knows of no
-    object here.
-    """
+    """Return the expected status of a role; administrators elsewhere know no object here."""
     if role not in MANAGERS:
         return int(statuses[ROLES.index(role)])
     if beyond := BEYOND_A_DEPARTMENT.get((method, route)):
@@ -549,9 +547,7 @@ def status_of(role: str, method: str, route: str, statuses: list[str]) -> int:
 def answer(
     stage: Stage, role: str, method: str, path: str, form: Mapping[str, object] | None = None
 ) -> int:
-    """Return the status for one request, 500 for an exception that no page expects, and undo what
-    it did.
-    """
+    """Return the status of one request (500 for an unexpected exception), and undo its effects."""
     client = Client(raise_request_exception=False)
     if role in stage.sessions:
         client.cookies[settings.SESSION_COOKIE_NAME] = stage.sessions[role]
@@ -597,7 +593,7 @@ def admin_routes() -> Iterator[str]:
 
 
 def admin_visits(stage: Stage) -> Iterator[tuple[str, str, int]]:
-    """Method, address, and what an administrator gets."""
+    """Method, address, and the expected status of an administrator."""
     for route, status in ADMIN_PAGES.items():
         yield "GET", stage.path(route), status
     for model, allowed in ADMIN_MODELS.items():

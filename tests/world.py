@@ -1,6 +1,4 @@
-"""A small organization for tests: a CA, profiles, Alice the officer, devices that speak SCEP to the
-test client.
-"""
+"""A small organization for tests: a CA, profiles, Alice the officer, and SCEP devices."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +38,7 @@ from tests.pki import ec_key, rsa_key
 
 @dataclass(frozen=True)
 class World:
-    """What the fixture `world` makes."""
+    """The value of the fixture `world`."""
 
     ca: CertificateAuthority
     profile: EnrollmentProfile
@@ -83,9 +81,7 @@ def create_profile(
     spec: ProfileSpec | None = None,
     **wanted: object,
 ) -> EnrollmentProfile:
-    """Create an enrollment profile; by default without challenge, with manual approval and
-    decisions by command.
-    """
+    """Create an enrollment profile; default: no challenge, manual approval, asserted decisions."""
     defaults: dict[str, object] = {"challenge": "none", "allow_asserted_decisions": True}
     request = ProfileRequest(slug=slug, ca=ca, spec=spec or ProfileSpec(), **(defaults | wanted))  # type: ignore[arg-type]
     return create_enrollment_profile(request, principal=PORTAL, now=now())
@@ -162,7 +158,7 @@ class Device:
 
 
 def run_worker() -> BatchResult:
-    """Do what the signing worker does with everything that is due."""
+    """Do all due work of the signing worker."""
     return issue_certificates(list(EnrollmentRequest.objects.values_list("pk", flat=True)))
 
 

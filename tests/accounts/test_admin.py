@@ -22,7 +22,7 @@ def charlie(world: World) -> Client:
 
 
 def form_of(answer: Any) -> dict[str, Any]:
-    """Return what a browser would send back: the values of the admin form and of its inlines."""
+    """Return the values a browser would send back: those of the admin form and its inlines."""
     form = answer.context["adminform"].form
     data = {
         f"{name}": form.get_initial_for_field(field, name) for name, field in form.fields.items()

@@ -1,6 +1,4 @@
-"""What proxies say of the client: each spelling of an address, in either header, and nothing that a
-stranger writes.
-"""
+"""Proxies name the client: every spelling of an address, in either header, and forged parts."""
 
 import ipaddress
 import logging

@@ -238,9 +238,7 @@ def test_links_and_changes_are_records(olga: User) -> None:
 
 
 class TestMail:
-    """With a mail server the link goes to the person, and changes to the person and the
-    auditors.
-    """
+    """With a mail server the link goes to the person, notices to the person and the auditors."""
 
     @pytest.fixture(autouse=True)
     def sends_mail(self, settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""Wrong passwords: who is kept out by them, who is not, and what a stranger can learn from it."""
+"""Wrong passwords: who is locked out, who is not, and that a stranger learns nothing."""
 
 import threading
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def is_in(answer: HttpResponse) -> bool:
 
 
 def wrong(times: int, *, name: str = "alice", address: str = ATTACKER) -> list[str]:
-    """Try so many wrong passwords, and return what is said to each."""
+    """Try so many wrong passwords, and return the answer to each."""
     answers = [
         post(Client(), name, f"wrong {number}", address).content.decode() for number in range(times)
     ]

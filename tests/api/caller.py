@@ -15,7 +15,7 @@ URL = "/api/v1"
 
 
 class Program:
-    """Speaks JSON with a token in somebody's name."""
+    """Speaks JSON with a person's token."""
 
     def __init__(self, owner: User, *scopes: Verb, **limits: Any) -> None:
         order = TokenOrder(owner, "mdm sync", scopes or API_VERBS, **limits)

@@ -1,4 +1,4 @@
-"""Who gets through the REST door, and what a token may."""
+"""Which tokens pass the REST door, and their permissions."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -112,9 +112,7 @@ def wrong(text: str, address: str = "198.51.100.7") -> int:
 
 
 def guesses(program: Program) -> list[str]:
-    """Tokens that open nothing: no form, another prefix, and the right prefix with another
-    secret.
-    """
+    """Invalid tokens: wrong form, wrong prefix, and the right prefix with another secret."""
     prefix = program.token.prefix
     return [
         "guess",

@@ -1,6 +1,4 @@
-"""Decisions of an account that another person changed shortly before are marked; a profile may
-refuse them.
-"""
+"""Decisions of a recently changed account are marked; a profile may refuse them."""
 
 import json
 from datetime import timedelta

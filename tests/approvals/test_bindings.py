@@ -1,6 +1,4 @@
-"""What a challenge is bound to: whatever a request claims beyond it makes the challenge
-worthless.
-"""
+"""The binding of a challenge: a request that claims more makes the challenge worthless."""
 
 from typing import Any
 
@@ -31,7 +29,7 @@ BOUND = ["dns:r1.example", "ip:192.0.2.7"]
 
 
 def claims(subject: str = "", *sans: str, address: str = "192.0.2.7") -> Claims:
-    """What a CSR with this subject and these alternative names claims."""
+    """Return the claims of a CSR with this subject and these alternative names."""
     names = [general_name(*name.split(":", 1)).der for name in sans]
     extensions = [extension_request(san(*names))] if names else []
     pairs = [tuple(part.split("=", 1)) for part in subject.split(", ") if part]

@@ -1,6 +1,4 @@
-"""Lists of challenges: checked as a whole before anything is made, handed out once, harmless in a
-spreadsheet.
-"""
+"""Lists of challenges: checked as a whole, delivered once, harmless in a spreadsheet."""
 
 import csv
 import io

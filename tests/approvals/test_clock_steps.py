@@ -1,6 +1,4 @@
-"""A clock that was set forward and back leaves times ahead of it in the database: none of them
-stops anything.
-"""
+"""A stepped clock leaves moments ahead in the database: none of them stops anything."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -198,9 +196,7 @@ def test_a_decision_that_can_be_undone_waits_for_its_time_whatever_its_length(
 def test_a_worker_that_loses_its_lease_to_a_step_stores_nothing(
     approved: EnrollmentRequest, step: timedelta
 ) -> None:
-    """Both ways: the clock moves while a worker signs, another takes the request over, and one
-    certificate exists.
-    """
+    """The clock moves while a worker signs, another takes over, and one certificate exists."""
     rivals: list[BatchResult] = []
     calls: list[datetime] = []
 

@@ -1,4 +1,4 @@
-"""Officers decide: once, on what they saw, with a reason, within their rights."""
+"""Officers decide: once, on the page they saw, with a reason, within their rights."""
 
 import json
 from datetime import timedelta

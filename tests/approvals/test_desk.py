@@ -1,6 +1,4 @@
-"""The desk: each verb with words of its own, the digest of what was seen, votes, drafts over a
-sign-in, names.
-"""
+"""The desk: texts per verb, the digest of the page, votes, drafts over a sign-in, names."""
 
 import json
 import re

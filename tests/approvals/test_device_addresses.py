@@ -1,6 +1,4 @@
-"""A portal that is known as localhost writes no configuration for devices, unless it is for this
-very machine.
-"""
+"""A portal at localhost writes configurations for its own machine only."""
 
 import html
 from typing import Any

@@ -1,6 +1,4 @@
-"""The pages Set up devices: names by the profile's rules, challenges made by POST and shown once,
-signed files.
-"""
+"""The pages *Set up devices*: checked names, challenges by POST shown once, signed files."""
 
 import html
 import plistlib

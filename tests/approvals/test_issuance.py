@@ -290,7 +290,7 @@ def test_policy_that_refuses_after_the_approval_sends_the_request_back(
 
 
 def tamper_with_names(request: EnrollmentRequest) -> None:
-    """Change what was approved, as somebody with the database could."""
+    """Change the approved names, as an attacker with the database could."""
     with without_triggers():
         EnrollmentRequest.objects.filter(pk=request.pk).update(names=["dns:dc1.example"])
 

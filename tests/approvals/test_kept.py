@@ -1,6 +1,4 @@
-"""CSRs that are kept with their challenge password, and the sealing they and other secrets
-share.
-"""
+"""Stored CSRs with their challenge password, and the encryption that all secrets share."""
 
 from datetime import timedelta
 

@@ -38,7 +38,7 @@ def charlie(world: World) -> User:
 
 
 def typed(profile: EnrollmentProfile, **data: object) -> dict[str, object]:
-    """What an administrator types."""
+    """The fields an administrator fills in."""
     return {
         "name": "Jamf",
         "profile": profile.pk,

@@ -1,6 +1,4 @@
-"""One exchange with somebody outside: in time, small, at the address that was checked, and nowhere
-else.
-"""
+"""One exchange with another machine: in time, small, and only at the checked address."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What an officer is shown is what is issued, to whom it may be shown; and no fault goes unseen."""
+"""An officer sees exactly the future certificate, if permitted; and every fault is seen."""
 
 from datetime import timedelta
 from hashlib import sha256
@@ -39,7 +39,7 @@ from tests.world import (
 
 
 def approve_all(world: World) -> list[EnrollmentRequest]:
-    """Approve what is pending, oldest first."""
+    """Approve the pending requests, oldest first."""
     requests = list(EnrollmentRequest.objects.filter(state=State.PENDING).order_by("id"))
     for request in requests:
         approve_request(

@@ -1,4 +1,4 @@
-"""The page on which an officer revokes, and what other pages tell of it."""
+"""The page on which an officer revokes, and its traces on other pages."""
 
 from typing import Any
 

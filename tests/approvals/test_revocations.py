@@ -1,4 +1,4 @@
-"""Revoke, hold, release: who may, from which state to which, and what is told of it (D-48)."""
+"""Revoke, hold, release: permissions, allowed steps, and reports of them (D-48)."""
 
 from datetime import datetime, timedelta
 from typing import Any

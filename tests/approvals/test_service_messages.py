@@ -1,4 +1,4 @@
-"""Messages to validation services, and what is read out of their answers."""
+"""Messages to validation services, and the reading of their answers."""
 
 import json
 from base64 import b64decode

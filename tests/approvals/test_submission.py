@@ -1,4 +1,4 @@
-"""What makes an enrollment message a repeat of an earlier one."""
+"""When an enrollment message counts as a repeat of an earlier one."""
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,7 +12,7 @@ from tests.pki import rsa_key
 def submission(
     *extensions: x509.ExtensionType, name: str = "r1.example", key: str = "alice"
 ) -> Submission:
-    """Return what a door makes of a CSR with these extensions."""
+    """Return the submission of a CSR with these extensions."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
     )

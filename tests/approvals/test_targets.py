@@ -1,6 +1,4 @@
-"""What the portal may call by itself: hosts that are listed, at addresses that are public or
-allowed.
-"""
+"""The targets the portal may call: listed hosts, at public or allowed addresses."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
@@ -128,8 +126,8 @@ def test_addresses_inside_are_not_called(address: str) -> None:
         check_addresses(["93.184.216.34", address], RULES, host="mdm.example")
 
 
-#: The IANA IPv4 and IPv6 special-purpose address registries: what is not globally reachable, or not
-#: applicable.
+#: The IANA IPv4 and IPv6 special-purpose address registries: blocks that are not globally
+#: reachable, or not applicable.
 NOT_GLOBAL = (
     "0.0.0.0/8", "0.0.0.0/32", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
     "172.16.0.0/12",
@@ -150,8 +148,8 @@ LEADS_ANYWHERE = (
     "2001:1::3/128", "2001:3::/32",
     "2001:4:112::/48", "2001:20::/28", "2001:30::/28",
 )  # fmt: skip
-#: Not in the registries: multicast (RFC 5771, 4291), IPv4-compatible and site-local addresses, what
-#: is unassigned.
+#: Not in the registries: multicast (RFC 5771, 4291), IPv4-compatible, site-local and unassigned
+#: addresses.
 NO_UNICAST = (
     "224.0.0.0/4",
     "ff00::/8",

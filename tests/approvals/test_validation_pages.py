@@ -1,4 +1,4 @@
-"""What officers and administrators see of challenges that somebody else knows."""
+"""The pages about challenges that a service checks."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,6 +1,4 @@
-"""The gate that no request with an unconfirmed challenge passes, and what is kept for the
-question.
-"""
+"""The gate that no request with an unconfirmed challenge passes, and its stored CSR."""
 
 import pytest
 from django.db import DatabaseError, transaction

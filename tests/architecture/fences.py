@@ -29,9 +29,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """One command with all lines that belong to it: continued ones, and the here-document that it
-    reads.
-    """
+    """One command with all its lines: continuations, and the here-document that it reads."""
 
     document: str
     line: int
@@ -55,9 +53,7 @@ def fences_of(text: str, document: str) -> Iterator[Fence]:
 
 
 def command_lines(fence: Fence) -> Iterator[CommandLine]:
-    """Yield the commands of a block in order; lines that are empty or hold a comment alone are
-    none.
-    """
+    """Yield the commands of a block in order, without empty lines and comments."""
     lines = iter(enumerate(fence.text.splitlines(), start=fence.line + 1))
     for number, line in lines:
         if not line.strip() or line.lstrip().startswith("#"):

@@ -1,6 +1,4 @@
-"""Reads a lock file, and names everything that an installer would still have to resolve by
-itself.
-"""
+"""Reads a lock file, and names everything that an installer would still have to resolve."""
 
 import re
 import tomllib
@@ -86,9 +84,7 @@ def roots(*groups: str) -> list[Requirement]:
 
 @cache
 def installed_requirements(name: str) -> list[Requirement]:
-    """Return the requirements in the metadata of an installed package, none for one that this
-    system leaves out.
-    """
+    """Return the requirements of an installed package; none for one left out on this system."""
     try:
         return [Requirement(line) for line in distribution(name).requires or []]
     except PackageNotFoundError:
@@ -101,9 +97,7 @@ def faults(
     requirements: Requirements,
     environment: Mapping[str, str],
 ) -> list[str]:
-    """Name each requirement, direct or indirect, that the lock does not answer in this environment,
-    extras included.
-    """
+    """Name each requirement, direct or not, that the lock does not satisfy, extras included."""
     problems: list[str] = []
     queue = [("pyproject.toml", requirement, "") for requirement in declared]
     pinned: set[tuple[str, str]] = set()
@@ -124,7 +118,7 @@ def faults(
 
 
 def _problem(pin: Pin | None, requirement: Requirement, environment: Mapping[str, str]) -> str:
-    """Return what is wrong with the line of a required package, empty when it serves."""
+    """Return the fault in the line of a required package, "" if it is right."""
     if pin is None:
         return "no line"
     if pin.requirement.marker and not pin.requirement.marker.evaluate(dict(environment)):

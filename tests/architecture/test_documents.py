@@ -1,4 +1,4 @@
-"""What the documents say of commands, settings and files is so."""
+"""The documents name commands, settings and files as they are."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ COMMON = {
 }
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#]*)(?:#([^)]*))?\)")
 SETTING = re.compile(r"\"((?:PORTAL_[A-Z_]+|(?:EMAIL|REDIS|DATABASE)_URL))\"")
-OURS = {"PORTAL_EMBEDDED", "PORTAL_SERVES"}  # between our own processes: nobody sets them
+OURS = {"PORTAL_EMBEDDED", "PORTAL_SERVES"}  # between the portal's own processes: not set by people
 
 
 def named(path: Path) -> str:
@@ -52,7 +52,7 @@ def parsers(parser: ArgumentParser) -> Iterator[ArgumentParser]:
 
 
 def options_of(command: str) -> set[str]:
-    """Return the long options that a command has beside the common ones."""
+    """Return the long options of a command in addition to the common ones."""
     parser = load_command_class("pkiportal", command).create_parser("manage.py", command)
     actions = [
         action for one in parsers(parser) for action in one._actions if action.help != SUPPRESS
@@ -173,9 +173,7 @@ CODE = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
 
 
 def codes_in(source: str) -> set[str]:
-    """Return the codes with which findings are made, but for those of the looks at finished
-    bytes.
-    """
+    """Return the codes of findings, except those of checks of finished bytes."""
     codes = set[str]()
     for call in ast.walk(ast.parse(source)):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and len(call.args) >= 2:

@@ -1,6 +1,4 @@
-"""Each lock is closed: an installer finds everything in it, and has nothing to look up in an
-index.
-"""
+"""Each lock is closed: an installer finds everything in it and needs no index."""
 
 from importlib.metadata import distributions
 
@@ -21,7 +19,7 @@ INSTALLED: dict[str, str] = {
     canonicalize_name(one.metadata["Name"]): one.version for one in distributions()
 }
 
-#: A change of the test lock, as (text, replacement), and the beginning of what is then missing.
+#: A change of the test lock, as (text, replacement), and the beginning of the missing requirement.
 BREAKS = [
     ("kombu[redis]==", "kombu==", "kombu[redis]"),
     ("django-stubs[compatible-mypy]==", "django-stubs==", "django-stubs[compatible-mypy]"),
@@ -55,8 +53,9 @@ def test_every_line_of_a_lock_has_a_hash(name: str) -> None:
 
 
 def test_the_requirements_are_read_from_the_locked_versions() -> None:
-    """A package of the lock that is not installed here is left out by its marker, and has the
-    version of the lock.
+    """A locked package that is not installed here is left out by its marker.
+
+    It has the locked version.
     """
     pins = read_lock((ROOT / "requirements-test.lock").read_text())
     here = {

@@ -49,9 +49,7 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
 
 
 def test_only_doors_and_clocks_read_the_clock() -> None:
-    """`now` is a parameter everywhere else, so that time can be set in a test and is one within a
-    use case.
-    """
+    """`now` is a parameter elsewhere: tests can set it, and one use case has one time."""
     readers = {
         named(path)
         for path in modules()

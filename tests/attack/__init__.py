@@ -1,3 +1,1 @@
-"""A SCEP client that breaks any rule it is told to, for a person against a running portal and for
-the tests.
-"""
+"""A SCEP client that breaks chosen rules, for people with a running portal and for tests."""

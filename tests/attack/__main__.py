@@ -1,5 +1,4 @@
-"""`./portal attack URL --message-type 18 --digest md5 …`: one odd message, and the answer taken
-apart.
+"""`./portal attack URL --message-type 18 --digest md5 …`: sends one odd message, shows the answer.
 
 For your own portal. Every flag is one deviation from a good PKCSReq; they add up. `--list` names
 them with the row of the catalogue of attacks (docs/internals/attacks.md). `--timing N` measures
@@ -156,9 +155,7 @@ def exchange(url: str, draft: Draft) -> HttpAnswer:
 
 
 def _timing(url: str, draft: Draft, count: int) -> str:
-    """Round trips of messages that differ only in what is wrong inside the envelope, one of each in
-    turn (D-7).
-    """
+    """Round trips of messages that differ only inside the envelope, one of each in turn (D-7)."""
     kinds = {name: apply(draft, [(name, "")]).encode() for name in _TIMED}
     taken: dict[str, list[float]] = {name: [] for name in kinds}
     bodies: dict[str, set[tuple[int, int]]] = {name: set() for name in kinds}

@@ -1,8 +1,7 @@
-"""Every way to deviate, as a table: the flag, what it does in words, and how it changes the message
-in the making.
+"""All deviations in a table: the flag, its description, and its change of the message.
 
-`Draft` is a good PKCSReq. A deviation takes it and the value of its flag and gives another one;
-flags are applied in their order.
+`Draft` is a good PKCSReq. A deviation takes it and the value of its flag and returns another one;
+flags are applied in order.
 """
 
 from __future__ import annotations
@@ -125,9 +124,7 @@ Change = Callable[[Draft, str], Draft]
 
 @dataclass(frozen=True)
 class Deviation:
-    """One flag. `value` names what it takes, empty where it takes nothing; `attack` is the row of
-    the catalogue.
-    """
+    """One flag. `value` names its argument, if any; `attack` is the row of the catalogue."""
 
     attack: str
     text: str

@@ -1,6 +1,4 @@
-"""An answer taken apart for a person: its signed attributes, whether the signature is right, what
-it delivers.
-"""
+"""An answer for people: its signed attributes, its signature, and its delivery."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ _STRINGS: Final = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `status`, `fail_info` and `text` are empty where it is no CertRep."""
+    """An answer. `status`, `fail_info` and `text` are empty if it is not a CertRep."""
 
     http: int
     content_type: str
@@ -61,7 +59,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Opener:
-    """Whoever can open a SUCCESS: the certificate and key that signed the request."""
+    """The certificate and key that signed the request, which open a SUCCESS."""
 
     certificate_der: bytes
     key: Any
@@ -85,7 +83,7 @@ class Opener:
 
 
 def read_answer(http: int, content_type: str, body: bytes, opener: Opener) -> Answer:
-    """Take any answer apart; what cannot be read is said, nothing is raised."""
+    """Take any answer apart; unreadable parts are reported, nothing is raised."""
     answer = Answer(http, content_type, len(body))
     if content_type != "application/x-pki-message":
         return replace(answer, lines=(visible(body[:500].decode("utf-8", "replace").strip()),))

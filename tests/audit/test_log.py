@@ -1,6 +1,4 @@
-"""The log: append-only, in the transaction of what it tells of, without personal values in what is
-sealed.
-"""
+"""The log: append-only, in the transaction of its facts, sealed without personal values."""
 
 import hashlib
 from datetime import datetime, timedelta

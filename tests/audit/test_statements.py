@@ -1,4 +1,4 @@
-"""Statements that are built once write what Django's own would."""
+"""Prebuilt statements write the same rows as Django's own."""
 
 from datetime import UTC, datetime, timedelta
 

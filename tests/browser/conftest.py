@@ -1,4 +1,4 @@
-"""A browser, the portal in a thread beside it, and a furnished organization."""
+"""A browser, the portal in a thread of the same process, and a furnished organization."""
 
 import os
 import shutil
@@ -56,9 +56,7 @@ def chromium(starts_processes: None) -> Iterator[Browser]:
 
 @pytest.fixture
 def portal(live_server: Any, world: World) -> Iterator[str]:
-    """The address of a portal that runs in a thread; afterwards the tables are emptied, so the
-    triggers go first.
-    """
+    """The address of a portal in a thread; afterwards tables are emptied, without triggers."""
     yield live_server.url.replace("127.0.0.1", "localhost")
     drop_triggers()
 
@@ -75,9 +73,7 @@ def scene(portal: str, world: World) -> Scene:
 
 @pytest.fixture
 def visit(chromium: Browser, portal: str) -> Iterator[Open]:
-    """Open the portal's pages; a page that logs an error, or breaks the content security policy,
-    fails the test.
-    """
+    """Open the portal's pages; a logged error, or a violation of the CSP, fails the test."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a portal looks like on a Monday morning: real devices in every state, and many that wait."""
+"""A portal on a Monday morning: real devices in every state, and many that wait."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,8 +65,9 @@ class Scene:
 
 
 def furnish(world: World, *, bob: User, charlie: User) -> Scene:
-    """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs or
-    fails to.
+    """Fill the portal through its own doors: devices enroll, Alice decides, the worker signs.
+
+    Some signatures fail.
     """
     old = ProtocolSwitches(
         legacy_algorithms=True, reply_chain="chain", max_clock_skew=timedelta(minutes=15)
@@ -153,9 +154,7 @@ def furnish(world: World, *, bob: User, charlie: User) -> Scene:
 
 
 def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
-    """Three phones at a profile whose MDM confirms one, denies one, and is silent about the
-    third.
-    """
+    """Three phones at a profile whose MDM confirms one, denies one, and ignores the third."""
     with override_settings(PORTAL_WEBHOOK_HOSTS=(read_allowed_host("mdm.example.org"),)):
         order = ServiceOrder(kind="webhook", url="https://mdm.example.org/scep", secret="s" * 32)
         create_profile(world.ca, "phones", challenge="webhook", service=order)
@@ -211,9 +210,7 @@ def _make_tokens(world: World, charlie: User) -> None:
 
 
 def _let_many_wait(world: World) -> None:
-    """Seventy requests that came over the week-end, one after the other, some with something to say
-    about them.
-    """
+    """Seventy requests of a week-end, some with findings."""
     kinds = (
         ("ap-muc-{:04d}.branch.example.org", "10.20.14.{}"),
         ("vpn-{:03d}.example.org", "2001:db8:17::{}"),

@@ -1,6 +1,4 @@
-"""An NDES account and an API token, made by keyboard alone; the secret is shown once, on a phone as
-well.
-"""
+"""An NDES account and an API token by keyboard alone; the secret is shown once."""
 
 import re
 

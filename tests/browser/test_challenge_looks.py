@@ -1,6 +1,4 @@
-"""The pages of challenges and expected devices: pictures in both widths and schemes, axe, and the
-keyboard alone.
-"""
+"""Pages of challenges and expected devices: pictures in all widths and schemes, axe, keyboard."""
 
 from datetime import timedelta
 from typing import Any
@@ -102,9 +100,7 @@ def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, Use
 
 
 def _challenges(phones: EnrollmentProfile, alice: User) -> ChallengePassword:
-    """Challenges in every state; one led to a certificate, one to a request that its maker looks
-    at.
-    """
+    """Challenges in every state; one led to a certificate, one to a request seen by its author."""
     maker = create_person("dora", Role.OFFICER)
     order = ChallengeOrder(
         phones,

@@ -30,9 +30,7 @@ def test_a_technician_decodes_a_message_without_a_mouse_and_reads_no_challenge(
     sent = base64.b64encode(message(world, csr())).decode()
     page = visit(reverse("inspector"), scene.alice)
     press_until_focused(page, "textarea")
-    page.evaluate(
-        "text => { document.activeElement.value = text }", sent
-    )  # what a clipboard would do
+    page.evaluate("text => { document.activeElement.value = text }", sent)  # as a clipboard does
     press_until_focused(page, "form[method=post] button[type=submit].go")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What was pasted")).to_be_visible()

@@ -1,6 +1,4 @@
-"""No key and no click decides what was not meant: real keys, a slow network, two verbs, and pages
-that move.
-"""
+"""No key or click decides by mistake: real keys, a slow network, two verbs, moving pages."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta

@@ -1,6 +1,4 @@
-"""Every page as a picture, in light and dark, on a phone and a wide screen, without a violation
-that axe knows.
-"""
+"""Every page as a picture, light and dark, phone and wide screen, without a violation of axe."""
 
 import os
 from pathlib import Path
@@ -23,7 +21,7 @@ pytestmark = [
 
 OUTPUT = Path(__file__).parent.parent / "output"
 PICTURES = Path(__file__).parent.parent.parent / "docs" / "pictures"
-#: Set to write the README's picture anew.
+#: Set to write the README's picture again.
 WRITE_PICTURES = "PORTAL_TEST_WRITE_PICTURES"
 
 Scheme = Literal["light", "dark"]

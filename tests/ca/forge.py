@@ -1,6 +1,4 @@
-"""Requests and certificates for the tests of the pure X.509 modules, good and bad, from recorded
-keys.
-"""
+"""Requests and certificates for tests of the pure X.509 modules, from recorded keys."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -86,9 +84,7 @@ def info(
     spki_der: bytes | None = None,
     version: int = 0,
 ) -> bytes:
-    """A CertificationRequestInfo; `attributes` None leaves the field out, and their order is
-    kept.
-    """
+    """A CertificationRequestInfo; `attributes` None leaves the field out; their order stays."""
     parts = [asn1.der_integer(version), subject, spki_der or spki(rsa_key("alice"))]
     if attributes is not None:
         parts.append(asn1.der_context(0, *attributes))
@@ -136,7 +132,7 @@ def content(
     *,
     with_ec_key: bool = False,
 ) -> CertificateContent:
-    """What an approved request of alice (or carol's EC key) would become at NOW."""
+    """The certificate content of an approved request of alice (or carol's EC key) at NOW."""
     spec = spec or ProfileSpec()
     not_before, not_after = validity(spec, issuer(), NOW)
     return CertificateContent(

@@ -1,6 +1,4 @@
-"""Reading and writing TLVs: what is read back is what was written, and hostile bytes are refused
-quickly.
-"""
+"""Reading and writing TLVs: a round trip is exact, and hostile bytes are refused quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CRLs: what they say, when they are due, and what a worker that dies leaves behind."""
+"""CRLs: their content, when they are due, and the traces of a worker that dies."""
 
 import subprocess
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def signed(*entries: RevokedEntry, number: int = 7, end: datetime = MOMENT + WEE
     )
 
 
-# ------------------------------------------------------------------------------------- what it says
+# ------------------------------------------------------------------------------------- content
 
 
 def test_an_entry_says_when_why_and_since_when() -> None:
@@ -322,7 +322,7 @@ def test_the_life_is_a_setting(world: World, settings: object) -> None:
     assert issue.next_update - issue.this_update == timedelta(days=2)
 
 
-# -------------------------------------------------------------------------------- what may go wrong
+# -------------------------------------------------------------------------------- faults
 
 
 def test_a_worker_that_dies_before_storing_leaves_the_crl_before_and_the_next_one_has_a_higher_number(  # noqa: E501
@@ -338,7 +338,7 @@ def test_a_worker_that_dies_before_storing_leaves_the_crl_before_and_the_next_on
         issue_due_crls(now=now())
     lost = CrlIssue.objects.order_by("-number")[0]
     assert (lost.der, lost.number > first.number, latest_crl(world.ca)) == (None, True, first)
-    assert lost.tbs_sha256  # what the key signed is on record all the same
+    assert lost.tbs_sha256  # the signed bytes are on record all the same
     with pytest.raises(LookupError, match="never signed"):
         _ = lost.crl_der
     assert issue_due_crls(now=now()) == []  # another worker could still be at it

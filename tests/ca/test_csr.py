@@ -511,7 +511,7 @@ def purposes(*requested: bytes) -> bytes:
 
 
 def in_lists(*lists: tuple[str, list[bytes]]) -> tuple[tuple[str, bool, bytes], ...]:
-    """What a request asks for that has each list in an attribute of its own."""
+    """The extensions of a request that has each list in an attribute of its own."""
     csr = request(None, *(extension_request(*requested, oid=oid) for oid, requested in lists))
     return tuple((asked.oid, asked.critical, asked.value) for asked in csr.requested_extensions)
 

@@ -1,4 +1,4 @@
-"""Names by which every machine means itself are seen in whatever spelling, and no others."""
+"""Names by which every machine means itself are recognised in any spelling, and no others."""
 
 from ipaddress import IPv4Address, IPv6Address
 

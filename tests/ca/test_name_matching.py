@@ -1,6 +1,4 @@
-"""When two names are one (RFC 5280 §7.1): whatever an encoder may choose is no difference, all else
-is.
-"""
+"""When two names are equal (RFC 5280 §7.1): an encoder's choices make no difference."""
 
 import pytest
 from hypothesis import assume, given, settings

@@ -217,9 +217,7 @@ def test_close_factors_are_found_and_squares_too() -> None:
 
 
 def test_keys_of_the_flawed_generator_are_found() -> None:
-    """Numbers of the form of CVE-2017-15361 with the primorial of 2048-bit keys; they need not be
-    prime here.
-    """
+    """Numbers of the form of CVE-2017-15361 for 2048-bit keys; they need not be prime here."""
     primes = [n for n in range(2, 702) if all(n % d for d in range(2, n))][:126]
     primorial = prod(primes)
     chance = random.Random(15361)  # noqa: S311 - the same numbers each time

@@ -1,5 +1,6 @@
-"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`; status 1 if
-anything broke.
+"""The kill test: `python -m tests.chaos [--database postgresql|sqlite] [--requests N]`.
+
+Status 1 if anything broke.
 """
 
 import argparse

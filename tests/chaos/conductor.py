@@ -1,6 +1,4 @@
-"""Runs the kill test: sets up, lets devices come, kills, waits until everybody is served, and
-judges.
-"""
+"""Runs the kill test: set-up, devices, kills, waiting until all are served, and judgement."""
 
 import json
 import random
@@ -43,9 +41,7 @@ _MOST: Final = 0.9
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: which database, how many devices, for how many seconds the killing goes on, and
-    with which seed.
-    """
+    """The plan: database, number of devices, seconds of killing, and seed."""
 
     database: str
     requests: int
@@ -55,7 +51,7 @@ class Plan:
 
     @property
     def victims(self) -> tuple[str, ...]:
-        """What is killed at random."""
+        """The processes that are killed at random."""
         return (
             "web",
             "signing",
@@ -175,9 +171,7 @@ class Run:
         ]
 
     def _kill_at_points(self, fleet: Fleet, arsenal: Arsenal) -> None:
-        """Let devices come evenly and arm the points one by one, until enough have died at each of
-        them.
-        """
+        """Release devices evenly and arm the points one by one, until enough died at each."""
         seconds = self.plan.seconds * _POINTS_SHARE
         begun = time.monotonic()
         while (elapsed := time.monotonic() - begun) < 3 * seconds:
@@ -192,7 +186,7 @@ class Run:
             self._let_pass()
 
     def _kill_at_random(self, fleet: Fleet) -> None:
-        """Let the rest of the devices come, and kill whatever the cards say in between."""
+        """Release the other devices, with random kills in between."""
         deck = [*self.plan.victims] * WANTED
         self.random.shuffle(deck)
         seconds = self.plan.seconds * (1 - _POINTS_SHARE)
@@ -211,7 +205,7 @@ class Run:
             self._let_pass()
 
     def _let_pass(self) -> None:
-        """A moment in which whatever died is started again."""
+        """Wait a moment, in which dead processes are restarted."""
         self.keeper.tick()
         time.sleep(_TICK)
 
@@ -233,7 +227,7 @@ class Run:
         return True
 
     def _wait_until_served(self, fleet: Fleet) -> None:
-        """No more random kills; the points that are still armed go off on their own."""
+        """No more than the armed points kill from here on; wait until all devices are served."""
         deadline = time.monotonic() + _QUIET_LIMIT
         while not fleet.is_done and time.monotonic() < deadline:
             self._let_pass()
@@ -287,9 +281,7 @@ class Run:
         return report
 
     def _journal_faults(self, report: dict[str, Any]) -> list[str]:
-        """The journal must hold each certificate (else it proves nothing), with one signature for
-        each digest.
-        """
+        """The journal must hold each certificate (else it proves nothing), one signature each."""
         signatures: dict[str, set[str]] = {}
         for line in (self.site.chaos / "journal").read_text().splitlines():
             tbs, _, signature = line.partition(" ")

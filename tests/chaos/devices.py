@@ -1,4 +1,4 @@
-"""Three hundred devices that enroll over HTTP, ask again as devices do, and check what they get."""
+"""Three hundred devices that enroll over HTTP, retry as devices do, and check the result."""
 
 import heapq
 import os
@@ -33,7 +33,7 @@ _chance: Final = Random()  # noqa: S311 - spreads the load
 
 @dataclass
 class Counts:
-    """What went over the wire, and what should not have."""
+    """Counts of exchanges and of unexpected answers."""
 
     answers: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -61,9 +61,7 @@ class Device:
 
 
 class Fleet:
-    """Takes devices through enrollment; each is asked for when `release` says so, and polls until
-    it is served.
-    """
+    """Takes devices through enrollment: each starts on `release`, and polls until it is served."""
 
     def __init__(self, devices: list[Device], *, address: str, counts: Counts) -> None:
         self._counts = counts
@@ -129,7 +127,7 @@ class Fleet:
 
 
 class _Errand:
-    """What one device does next."""
+    """The next action of one device."""
 
     def __init__(self, device: Device, address: str, counts: Counts) -> None:
         self._device = device
@@ -201,9 +199,7 @@ def _authority(scep: ScepClient) -> x509.Certificate:
 
 
 def _transport(counts: Counts) -> Transport:
-    """HTTP that also looks at what a refused device reads: a fault of the server's own must say
-    when to come back.
-    """
+    """HTTP that also checks the answer to a refused device: a server fault needs Retry-After."""
 
     def fetch(url: str, body: bytes | None) -> HttpAnswer:
         parts = urlsplit(url)

@@ -1,6 +1,4 @@
-"""Alice and Bob approve: on the pages, signed in, and by command; whatever breaks, they try
-again.
-"""
+"""Alice and Bob approve, on pages and by command; after any fault they try again."""
 
 import json
 import re
@@ -28,11 +26,11 @@ _chance: Final = Random()  # noqa: S311 - spreads the load
 
 
 class _NotNow(Exception):
-    """The page was not there, or not what it should be; the person looks again."""
+    """The page was missing or not the expected one; the person tries again."""
 
 
 class Officer(threading.Thread):
-    """Does the same thing again and again until told to stop; `outcomes` counts what came of it."""
+    """Repeats one action until told to stop; `outcomes` counts its results."""
 
     def __init__(self, name: str, work: Callable[["Officer"], None]) -> None:
         super().__init__(name=name, daemon=True)
@@ -53,7 +51,7 @@ class Officer(threading.Thread):
 
 
 class Pages:
-    """A signed-in browser that approves what the queue of one profile shows."""
+    """A signed-in browser that approves the requests in the queue of one profile."""
 
     def __init__(self, site: Site, name: str, profile: str) -> None:
         self._address = site.address
@@ -64,7 +62,7 @@ class Pages:
         ).open
 
     def __call__(self, officer: Officer) -> None:
-        """Approve what is on the first page of the queue, one by one."""
+        """Approve the requests on the first page of the queue, one by one."""
         page = self._get(f"/queue/?profile={self._profile}")
         if 'name="password"' in page:
             self._sign_in(page)
@@ -120,9 +118,7 @@ class Pages:
 
 
 class Terminal:
-    """Approves by command all that is pending for one profile; each command is a process of its
-    own.
-    """
+    """Approves the pending requests of one profile by command, each in its own process."""
 
     def __init__(self, site: Site, name: str, profile: str) -> None:
         self._site = site

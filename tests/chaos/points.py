@@ -1,9 +1,8 @@
-"""Named points of the product's code at which a process of the kill test dies; production code
-knows nothing of them.
+"""Named points of the product's code at which a process of the kill test dies.
 
-A point is armed by a file in `armed/POINT/`. The process that comes by takes the file (a rename, so
-that one process dies for it), leaves it in `killed/POINT/` with its kind, and kills itself with
-SIGKILL.
+Production code knows nothing of them. A point is armed by a file in `armed/POINT/`. The process
+that comes by takes the file (a rename, so that one process dies for it), leaves it in
+`killed/POINT/` with its kind, and kills itself with SIGKILL.
 """
 
 import functools
@@ -38,8 +37,8 @@ ISSUE: Final = (
 )
 POINTS: Final = (*ENROLL, *APPROVE, *ISSUE)
 
-#: What the instrumented worker waits instead of a minute and more, so that the test sees the second
-#: attempt.
+#: The instrumented worker waits this long instead of a minute and more, so that the test sees the
+#: second attempt.
 LEASE_SECONDS: Final = 3
 MAX_DELAY_SECONDS: Final = 2
 
@@ -68,8 +67,9 @@ class Arsenal:
                 (folder / state / point).mkdir(parents=True)
 
     def arm(self, point: str, *, count: int) -> None:
-        """Arm the point until it was armed `wanted` times in all, one at a time; approvals for both
-        doors in turn.
+        """Arm the point until it was armed `count` times in all, one at a time.
+
+        Approvals alternate between both doors.
         """
         if self._armed[point] < count and not any((self._folder / "armed" / point).iterdir()):
             number = self._armed[point]
@@ -78,7 +78,7 @@ class Arsenal:
             self._armed[point] += 1
 
     def disarm(self) -> None:
-        """Take back what nobody took."""
+        """Remove the armed files that no process took."""
         for point in POINTS:
             for token in (self._folder / "armed" / point).iterdir():
                 token.unlink(missing_ok=True)
@@ -95,9 +95,7 @@ def wrap(
     before: Callable[..., None] | None = None,
     after: Callable[[Any], None] | None = None,
 ) -> None:
-    """Replace a function of a module by itself with something before (same arguments) and after
-    (its result).
-    """
+    """Replace a function of a module, with steps before (same arguments) and after (its result)."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
@@ -193,7 +191,7 @@ def install_signing() -> None:
 
 
 def _keep_journal(key_class: type) -> None:
-    """Note each signature of a CA key outside the database: before it is made, and what it was."""
+    """Record each signature of a CA key outside the database: before it is made, and its value."""
     original = getattr(key_class, "sign")  # noqa: B009 - replaced by name below
     journal = Path(os.environ[FOLDER]) / "journal"
 

@@ -1,7 +1,7 @@
-"""One process of the portal with the points in it: `python -m tests.chaos.process KIND …`, as the
-product starts it.
+"""One process of the portal with the points: `python -m tests.chaos.process KIND …`.
 
-`exec PROGRAM …` runs a program as another user, if wanted. All of them end when the conductor does.
+It starts as the product starts it. `exec PROGRAM …` runs a program, as another user if asked. All
+of them end when the conductor does.
 """
 
 import json
@@ -86,8 +86,7 @@ def _celery(kind: str) -> None:
 
 
 def _commands() -> None:
-    """Run management commands, each in a process of its own, forked when all is imported: that
-    spares seconds each.
+    """Run management commands, each in its own forked process, which saves seconds of imports.
 
     Reads arguments as one JSON list a line, answers with exit status and output as one JSON object
     a line.

@@ -1,4 +1,4 @@
-"""What a run came to, as a table, and whether it was good."""
+"""The result of a run, as a table, and whether it was good."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

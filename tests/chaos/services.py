@@ -1,6 +1,4 @@
-"""A PostgreSQL cluster, a Valkey and the parts of the portal, all of our own, all to be killed and
-started again.
-"""
+"""A PostgreSQL cluster, a Valkey and the portal's parts, to be killed and restarted."""
 
 import os
 import shutil
@@ -30,9 +28,7 @@ _SUPERUSER: Final = "portal"
 
 @dataclass
 class Kept:
-    """A process that is started again when it ends; `held_until` (monotonic) keeps it down for a
-    while.
-    """
+    """A process that is restarted when it ends; `held_until` (monotonic) delays that."""
 
     name: str
     command: Sequence[str]
@@ -44,7 +40,7 @@ class Kept:
 
 @dataclass
 class Keeper:
-    """Restarts what dies, at once. Used from one thread."""
+    """Restarts dead processes at once. Used from one thread."""
 
     logs: Path
     restarts: Counter[str] = field(default_factory=Counter)
@@ -56,7 +52,7 @@ class Keeper:
         self._start(self._kept[name])
 
     def tick(self) -> None:
-        """Start again what has ended and is not held down."""
+        """Restart ended processes that are not held down."""
         now = time.monotonic()
         for process in self._kept.values():
             if process.process is not None and process.process.poll() is not None:
@@ -173,9 +169,7 @@ def instrumented(kind: str, *arguments: str) -> list[str]:
 
 
 def start_postgresql(site: Site, keeper: Keeper) -> None:
-    """Make a cluster and start it; as root it belongs to and runs as the user postgres. fsync stays
-    on.
-    """
+    """Create a cluster and start it, as the user postgres if root. fsync stays on."""
     programs = _postgresql_programs()
     folder = site.root / "pg"
     folder.mkdir(mode=0o700)
@@ -248,7 +242,7 @@ def broker_answers(site: Site) -> bool:
 
 
 def manage(site: Site, *arguments: str, stdin: str = "", timeout: float = 120) -> str:
-    """Run a management command as an operator does; returns what it printed.
+    """Run a management command as an operator does; returns its output.
 
     Raises CalledProcessError.
     """
@@ -308,9 +302,7 @@ def _wait(is_there: Callable[[], bool], what: str, keeper: Keeper, seconds: floa
 
 
 def _kill_family(pid: int) -> None:
-    """SIGKILL a running process, its group and its descendants: those of PostgreSQL have sessions
-    of their own.
-    """
+    """SIGKILL a process, its group and its descendants: PostgreSQL's have own sessions."""
     family = _descendants(pid)
     _kill_group(pid)
     for member in family:

@@ -1,4 +1,4 @@
-"""What tests of flows may ask for."""
+"""Fixtures of the tests of flows."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def consistent(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever a test did, the invariants hold after it; unless it asks for `forges_records`."""
+    """The invariants hold after each test, except those with `forges_records`."""
     yield
     if "forges_records" not in request.fixturenames:
         assert check_invariants(at_rest=False).violations == ()
@@ -24,4 +24,4 @@ def consistent(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def forges_records() -> None:
-    """For tests that write what the portal would not."""
+    """For tests that write records the portal would not write."""

@@ -1,6 +1,4 @@
-"""The organization that the documents talk about: what is there before each of their command
-lines.
-"""
+"""The organization of the documents: the state before each of their command lines."""
 
 import json
 import shlex
@@ -76,9 +74,7 @@ _KEY: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 
 def prepare(portal: QuickPortal, line: CommandLine) -> dict[str, str]:
-    """Make what a line finds, without what it makes itself, and return the values of its
-    variables.
-    """
+    """Create the preconditions of a line, and return the values of its variables."""
     command = line.text.removeprefix("./portal ")
     prepared = _made_by(command)
     for name, text in _FILES.items():
@@ -136,7 +132,7 @@ def _alice() -> None:
     create_person("alice", Role.OFFICER, Role.AUDITOR)
 
 
-#: What everything else stands on, in the order in which it is made.
+#: The base of everything else, in the order of creation.
 _PARTS: Final[Mapping[str, Callable[[], None]]] = {
     "root": _root,
     "issuing": _issuing,
@@ -196,7 +192,7 @@ def _demo() -> None:
 
 
 def _officer_and_worker(_: float) -> None:
-    """What happens while a device waits."""
+    """The events while a device waits."""
     for request in EnrollmentRequest.objects.filter(state="PENDING"):
         _approve(str(request.pk))
     with_worker()
@@ -242,7 +238,7 @@ def _ra_serial() -> str:
     return str(run_json("racertificates", "list", "--ca", "issuing")[0]["serial"])
 
 
-#: What the commands that begin so need beside it.
+#: Further preconditions of the commands with these beginnings.
 _MORE: Final[Mapping[str, Callable[[], object]]] = {
     "users roles": _auditor_alice,
     "ndes list": _account,
@@ -290,7 +286,7 @@ class _Clock:
 
 
 def service(url: str, **_: Any) -> HttpReply:
-    """What the services of the documents answer: an MDM that takes every message, and Intune."""
+    """The answers of the documents' services: an MDM that accepts every message, and Intune."""
     if url.startswith("https://mdm.example/"):
         return HttpReply(204, b"")
     endpoint = {
@@ -306,9 +302,7 @@ def service(url: str, **_: Any) -> HttpReply:
 def surroundings(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> Iterator[None]:
-    """A portal with a public name and the hosts of the documents, whose devices reach it without a
-    network.
-    """
+    """A portal with a public name and the documents' hosts, whose devices need no network."""
     settings.PORTAL_PUBLIC_URL = "http://pki.example:8000"
     settings.PORTAL_WEBHOOK_HOSTS = (read_allowed_host("mdm.example"),)
     settings.CA_KEY_FOLDER = folder / "keys-ca"

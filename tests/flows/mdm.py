@@ -1,6 +1,4 @@
-"""Stand-ins for the services that know challenges: real HTTP on the loopback, with every bad habit
-on demand.
-"""
+"""Stand-ins for validation services: real HTTP on the loopback, with faults on demand."""
 
 import json
 import threading
@@ -38,7 +36,7 @@ class Heard:
 
 @dataclass
 class StandIn:
-    """A server that answers with what `answer` returns, and remembers what it heard."""
+    """A server that answers with the result of `answer`, and records its requests."""
 
     port: int
     answer: Callable[[Heard], Reply]
@@ -49,7 +47,7 @@ class StandIn:
         return f"http://127.0.0.1:{self.port}"
 
     def of_kind(self, kind: str) -> list[Heard]:
-        """What came with this kind of webhook message."""
+        """Return the webhook messages of this kind."""
         return [message for message in self.heard if message.json["kind"] == kind]
 
 
@@ -111,12 +109,10 @@ def mdm(heard: Heard) -> Reply:
 
 @dataclass
 class Intune:
-    """Entra's sign-in, Graph's directory and Intune's validation service at one address, as far as
-    we speak to them.
-    """
+    """Entra's sign-in, Graph's directory and Intune's validation service at one address."""
 
     challenge: str = CODE
-    code: str = "ChallengeExpired"  # what another challenge gets
+    code: str = "ChallengeExpired"  # the answer to another challenge
     notice: str = "Success"
     secret: str = "a client secret"
     origin: str = ""

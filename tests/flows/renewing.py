@@ -1,4 +1,4 @@
-"""Devices that renew: what the tests of renewal share."""
+"""Devices that renew: shared parts of the renewal tests."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A CA rollover on recorded keys: what the tests of rollover and of RA certificates share."""
+"""A CA rollover on recorded keys: shared parts of the tests of rollover and RA certificates."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

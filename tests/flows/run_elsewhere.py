@@ -1,6 +1,4 @@
-"""Command lines of the documents that `test_documented_commands.py` does not run, and what runs
-them instead.
-"""
+"""Documented command lines that other tests run than `test_documented_commands.py`."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,6 +1,4 @@
-"""Hostile messages: forged, broken, oversized, downgraded (attacks D-7 to D-11, D-18 to D-20, D-29
-to D-38).
-"""
+"""Hostile messages: forged, broken, oversized, downgraded (D-7 to D-11, D-18 to D-38)."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -109,7 +107,7 @@ def test_d7_d8_d35_whatever_is_wrong_inside_the_envelope_the_answer_and_the_log_
 
 
 def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
-    """With the same nonce of ours nothing is left that could differ.
+    """With the same server nonce nothing is left that could differ.
 
     `./portal attack --timing` measures the rest.
     """
@@ -128,9 +126,7 @@ def test_d7_the_answers_are_equal_to_the_last_byte(world: World) -> None:
 def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(
     world: World,
 ) -> None:
-    """Who flips bits of CBC in a captured envelope would read its challenge from which flips leave
-    valid UTF-8.
-    """
+    """An attacker who flips bits would read the challenge from flips that keep valid UTF-8."""
     good, secret = csr(), CHALLENGE.encode()
     for octet in (b"!", b"\xff", b"\xc0", b"\x00"):
         changed = good.replace(secret, secret[:-1] + octet)
@@ -144,9 +140,7 @@ def test_d7_what_became_of_a_request_changed_inside_its_envelope_tells_nothing(
 
 
 def test_d7_who_made_the_request_is_told_what_is_wrong_with_it(world: World) -> None:
-    """The key in the request signed the message too: nobody reads somebody else's envelope that
-    way.
-    """
+    """The key in the request signed the message too: that cannot be another party's envelope."""
     good = csr()
     broken = good.replace(CHALLENGE.encode(), CHALLENGE.encode()[:-1] + b"!")
     text = "the signature of the certificate request is wrong"
@@ -163,9 +157,7 @@ def test_d7_who_made_the_request_is_told_what_is_wrong_with_it(world: World) -> 
 
 
 def aes(data: bytes, iv: bytes) -> list[bytes]:
-    """The blocks of CBC under the key that `Envelope` has unless it is told another, the IV
-    first.
-    """
+    """The blocks of CBC under the default key of `Envelope`, the IV first."""
     encryptor = Cipher(AES(Envelope().cek), CBC(iv)).encryptor()
     done = iv + encryptor.update(data + bytes(-len(data) % 16)) + encryptor.finalize()
     return [done[start : start + 16] for start in range(0, len(done), 16)]

@@ -1,6 +1,4 @@
-"""Certificate requests nobody should get away with: names, keys, extensions (attacks D-12 to D-23,
-D-41 to D-45).
-"""
+"""Hostile certificate requests: names, keys, extensions (D-12 to D-23, D-41 to D-45)."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -51,7 +49,7 @@ UTF8 = asn1.UTF8_STRING
 
 
 def issued(world: World, sent: bytes) -> x509.Certificate:
-    """What a request becomes once Alice approved it unseen."""
+    """Return the result of a request that Alice approved unseen."""
     request = pending(sent)
     approve_request(
         request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
@@ -379,7 +377,7 @@ def test_d22_other_curves_and_kinds_of_keys_are_refused(world: World) -> None:
             answer = post(message(world, with_key(key)))
         assert (answer.http, answer.status) == (200, PKIStatus.FAILURE), case
         assert (answer.fail_info, answer.text) == (FailInfo.BAD_REQUEST, UNREADABLE), case
-        # P-256 is a key of a good kind; only nobody has shown that it is theirs.
+        # P-256 is an accepted kind of key, but the sender has not proved it.
         with pytest.raises(CsrSignatureInvalid if case == "P-256" else CsrAlgorithmRefused):
             decode_csr(with_key(key))
     assert any("EC curve" in cause for cause in causes()), "the log says which"

@@ -1,6 +1,4 @@
-"""Profiles without an officer: the policy decides, the worker signs, and the device has it in the
-same exchange.
-"""
+"""Automatic profiles: policy decides, worker signs, the device gets it in one exchange."""
 
 from collections.abc import Iterator
 from unittest import mock
@@ -25,7 +23,7 @@ SECRET = "a secret of all phones"
 
 @pytest.fixture
 def phones(world: World) -> EnrollmentProfile:
-    """A profile that approves whoever knows its static challenge."""
+    """A profile that approves every device with its static challenge."""
     return create_profile(
         world.ca, "phones", approval="automatic", challenge="static", static_challenge=SECRET
     )

@@ -1,6 +1,4 @@
-"""Keys that must not be certified: revoked for key compromise, on the block list, or seen on a
-revoked certificate.
-"""
+"""Keys that must not be certified: revoked as compromised, blocked, or on a revoked certificate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,9 +67,7 @@ OTHER_REASONS = [
 
 
 def phones(world: World, **more: Any) -> EnrollmentProfile:
-    """A profile that approves by policy whoever knows its static challenge, and renews by
-    policy.
-    """
+    """A profile that approves devices with its static challenge, and renews by policy."""
     changes: dict[str, Any] = {
         "approval": "automatic",
         "challenge": "static",
@@ -258,9 +254,7 @@ def test_d61_a_renewal_that_was_approved_is_not_signed_once_the_old_key_is_compr
 
 @dataclass(frozen=True, slots=True)
 class Renewing:
-    """A renewal that is approved, the certificate that signed it, and another certificate over its
-    new key.
-    """
+    """An approved renewal, its signer certificate, and another certificate over its new key."""
 
     world: World
     request: EnrollmentRequest
@@ -299,7 +293,7 @@ def while_signing(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
 
 
 def while_the_ca_key_is_away(bar: Callable[[Renewing], None], it: Renewing) -> BatchResult:
-    """The bytes are on record and nobody can sign them for a while."""
+    """The bytes are on record, and signing is impossible for a while."""
     with mock.patch(
         "approvals.issuance.issue.sign_prepared", side_effect=AuthorityUnusable("away")
     ):

@@ -1,6 +1,4 @@
-"""The catalogue of attacks names a test that exists for each of its rows, or says what it waits
-for.
-"""
+"""The catalogue of attacks names an existing test for each row, or the reason without one."""
 
 import re
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""Challenges that are bound, withdrawn, or made by who would approve: over the wire, with the cause
-in the log.
-"""
+"""Challenges that are bound, withdrawn, or made by the approver: wire and log."""
 
 import threading
 from datetime import timedelta

@@ -1,6 +1,4 @@
-"""A challenge in clear text is in one answer, and nowhere else (D-50): database, log, mail, tasks,
-session, pages.
-"""
+"""A challenge in clear text is in one answer only (D-50): not in database, log, mail, pages."""
 
 import logging
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ CANARY = "canary-5Kz9-ünique-static"
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """What is logged during the test, by everybody, at every level."""
+    """All log lines during the test, of every logger, at every level."""
     handler, root = Everything(), logging.getLogger()
     level = root.level
     root.addHandler(handler)

@@ -1,6 +1,4 @@
-"""Challenge passwords against guessing, reuse, theft and leakage (attacks D-1 to D-6, D-31, D-50,
-VU#971035).
-"""
+"""Challenge passwords against guessing, reuse, theft, leaks (D-1 to D-6, D-31, D-50, VU#971035)."""
 
 import base64
 import logging
@@ -384,7 +382,7 @@ def test_d31_a_message_for_one_profile_sent_to_another_meets_the_challenge_of_th
 
 
 class Everything(logging.Handler):
-    """Keeps what any logger says, with tracebacks, as the handlers of the product would see it."""
+    """Collects all log lines, with tracebacks, as the product's handlers would see them."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -398,7 +396,7 @@ class Everything(logging.Handler):
 
 @pytest.fixture
 def logged() -> Iterator[list[str]]:
-    """What is logged during the test, by everybody, at every level."""
+    """All log lines during the test, of every logger, at every level."""
     handler, root = Everything(), logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -486,7 +484,7 @@ def test_d50_decoded_requests_and_messages_do_not_show_what_is_inside(world: Wor
 
 
 def forge_error() -> HttpError:
-    """What a client that is not understood raises."""
+    """Return the error of a client that is not understood."""
     device = Device.named("r1.example", "alice", "nobody")
     with pytest.raises(HttpError) as caught:
         device.enroll(challenge=CANARY)

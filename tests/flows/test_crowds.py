@@ -1,6 +1,4 @@
-"""Caps on open requests: counted by network, with places kept for known networks, and never a final
-refusal.
-"""
+"""Caps on open requests: by network, with a reserve for known ones, never a final refusal."""
 
 import threading
 from collections.abc import Callable
@@ -199,9 +197,7 @@ def test_the_counter_counts_afresh_after_its_time_and_what_it_opened_itself(worl
 def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_threads(
     world: World,
 ) -> None:
-    """The count is a lid, not a quota (docs/adr/0011): each that was told to wait has opened
-    nothing.
-    """
+    """The count is a lid, not a quota (docs/adr/0011): a device told to wait opened nothing."""
     capped(world, max_open_per_address=3)
     devices = [device(number, f"2001:db8:9::{number}") for number in range(1, 9)]
     for one in devices:

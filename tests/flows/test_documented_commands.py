@@ -1,6 +1,4 @@
-"""Each command line of README, CONTRIBUTING and docs is run as it stands, here or by what
-`run_elsewhere.py` names.
-"""
+"""Each command line of README, CONTRIBUTING and docs is run here or per `run_elsewhere.py`."""
 
 import json
 import re
@@ -77,9 +75,7 @@ def unnamed(line: CommandLine, printed: str) -> set[str]:
 
 
 def promised(command: str) -> str:
-    """Return the text that says what a command prints with --json; `createprofile` prints what
-    `profiles` lists.
-    """
+    """Return the text about a command's --json output; `createprofile` prints `profiles`' text."""
     section = SECTIONS["profiles" if command == "createprofile" else command]
     return str(section[section.index("JSON") :])
 

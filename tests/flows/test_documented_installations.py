@@ -31,9 +31,7 @@ def lines(document: str, *beginnings: str) -> list[str]:
 
 
 def sh(line: str, folder: Path, **variables: str) -> str:
-    """Run a command line in a folder whose `./portal` is the program, and return what it
-    printed.
-    """
+    """Run a command line in a folder with the program as `./portal`, and return its output."""
     launcher = folder / "portal"
     launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "manage.py"} "$@"\n')
     launcher.chmod(0o755)

@@ -1,6 +1,4 @@
-"""Devices with EC keys: the answer is encrypted with the challenge password of the request (RFC
-8894 section 3.1).
-"""
+"""EC devices: the answer is encrypted with the request's challenge password (RFC 8894 3.1)."""
 
 from dataclasses import dataclass
 from datetime import timedelta

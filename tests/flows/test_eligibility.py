@@ -1,6 +1,4 @@
-"""Expected devices instead of a challenge: who is on the list, once each, at the time it says, and
-who never called.
-"""
+"""Expected devices instead of a challenge: listed, once each, in time; and missing ones."""
 
 import threading
 from functools import partial
@@ -266,7 +264,7 @@ def test_a_list_stands_instead_of_a_challenge_not_beside_it(
 
 @pytest.mark.usefixtures("no_waiting")
 def test_a_renewal_needs_no_list(world: World, switches: DeviceGroup) -> None:
-    """It is signed with a certificate of ours."""
+    """It is signed with a certificate of the portal."""
     allow(world)
     old = certified(world, Device.named(NAME))
     EnrollmentProfile.objects.filter(pk=world.profile.pk).update(eligibility=switches)

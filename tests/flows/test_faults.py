@@ -1,6 +1,4 @@
-"""Broken brokers, databases and keys, and people and workers who act at the same moment: late, but
-never wrong.
-"""
+"""Broken brokers, databases and keys, and simultaneous actions: late, but never wrong."""
 
 import queue
 import socket
@@ -50,9 +48,7 @@ _RACES = 12
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    """Let this process ring at another broker, as a web process does, with a breaker that has seen
-    nothing.
-    """
+    """Let this process ring at another broker, as a web process does, with a fresh breaker."""
 
     def at(url: str) -> Celery:
         app = Celery("portal-of-the-test", set_as_current=False)
@@ -318,7 +314,7 @@ def test_a_request_that_workers_die_of_waits_for_an_officer_and_then_has_its_fir
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:
-    """Make the calls in threads that start together; returns what each returned or raised."""
+    """Make the calls in threads that start together; returns their results or exceptions."""
     gate = threading.Barrier(len(calls))
     results: list[object] = [None] * len(calls)
 

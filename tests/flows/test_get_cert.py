@@ -1,4 +1,4 @@
-"""GetCert (RFC 8894 §3.3.4): a certificate again, for its holder and nobody else."""
+"""GetCert (RFC 8894 §3.3.4): a certificate again, for its holder only."""
 
 from datetime import timedelta
 

@@ -1,6 +1,4 @@
-"""Microsoft Intune as the one who knows the challenges: over real HTTP, with a local stand-in for
-all its addresses.
-"""
+"""Microsoft Intune as validation service: real HTTP, with a local stand-in."""
 
 import hashlib
 from base64 import b64decode
@@ -41,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("consistent")
 
 @pytest.fixture
 def cloud() -> Intune:
-    """What the stand-in knows and heard."""
+    """The stand-in with its answers and the requests it received."""
     return Intune()
 
 
@@ -64,7 +62,7 @@ def order(**service_order: Any) -> ServiceOrder:
 
 @pytest.fixture
 def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
-    """A profile that approves whomever Intune knows."""
+    """A profile that approves all devices that Intune confirms."""
     return create_profile(
         world.ca, "phones", approval="automatic", challenge="intune", service=order()
     )
@@ -78,10 +76,10 @@ def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
 
 @pytest.fixture
 def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Workers that are at it while the web process sleeps; on a busy machine everybody has time.
+    """Prompt workers while the web process sleeps, with enough time on a busy machine.
 
-    What got no answer is tried again when a test makes it due, not when a second happens to have
-    passed.
+    An unanswered question is tried again when a test makes it due, not when a second happens to
+    have passed.
     """
     for name in (
         "approvals.validation.worker.backoff",
@@ -95,7 +93,7 @@ def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def work() -> None:
-    """Do what the default worker and the signing worker do with everything that is due."""
+    """Do all due work of the default worker and the signing worker."""
     worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
     run_worker()
 
@@ -141,7 +139,7 @@ def test_a_challenge_that_intune_denies_is_refused_without_a_hint_and_intune_is_
     answer = enroll(code="stolen-from-another-device")
     assert (answer.status, answer.fail_info) == (PKIStatus.FAILURE, FailInfo.BAD_REQUEST)
     assert bare(answer.fail_info_text) == "request not permitted"
-    discard_overdue(now=now())  # as the sweep does: what Intune has still to hear needs the CSR
+    discard_overdue(now=now())  # as the sweep does: a report that is due to Intune needs the CSR
     work()
     ((kind, notice),) = cloud.notices
     assert (kind, notice["hResult"]) == ("failureNotification", 0x80094014)

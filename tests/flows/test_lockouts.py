@@ -1,6 +1,4 @@
-"""Guessing challenges (D-2): counted per address and profile, locked, answered without a hint,
-unlocked.
-"""
+"""Guessing challenges (D-2): counted per address and profile, locked without a hint, unlocked."""
 
 import threading
 from collections.abc import Iterable
@@ -76,9 +74,7 @@ def guess(times: int, address: str = GUESSER) -> None:
 
 
 def answers(world: World, challenges: Iterable[str], address: str = GUESSER) -> list[Answer]:
-    """What the wire says to each challenge, at one moment, apart from what is random in a
-    CertRep.
-    """
+    """The answer to each challenge at one moment, without the random parts of a CertRep."""
     with mock.patch("django.utils.timezone.now", return_value=now()):
         sent = (message(world, request_der(None, challenge(text))) for text in challenges)
         got = [post(one, "printers", REMOTE_ADDR=address) for one in sent]
@@ -405,7 +401,7 @@ def test_static_and_webhook_challenges_count_as_guessable_and_intunes_do_not(
 
 
 def captured(world: World, change: str) -> bytes:
-    """A message of somebody who has what Alice sent, or only the address to send to."""
+    """A message of an attacker with Alice's message, or with her address only."""
     csr = request_der(None, challenge(SECRET))
     at = len(csr) // 2
     forms: dict[str, dict[str, Any]] = {
@@ -439,9 +435,7 @@ def captured(world: World, change: str) -> bytes:
 def test_d52_only_who_has_the_requested_key_is_told_to_wait(
     world: World, printers: EnrollmentProfile, change: str
 ) -> None:
-    """A 503 says that the CSR inside is whole: nobody reads that out of a captured envelope
-    (docs/adr/0029).
-    """
+    """A 503 tells that the inner CSR is whole: captured envelopes must not get it (ADR 29)."""
     sent, moment = captured(world, change), now()
 
     def answer() -> Answer:

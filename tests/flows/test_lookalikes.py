@@ -1,6 +1,4 @@
-"""Devices that cannot run here: their messages, made by hand, go the whole way from PENDING to the
-certificate.
-"""
+"""Devices that cannot run here: hand-made messages go from PENDING to the certificate."""
 
 import pytest
 from django.test import Client

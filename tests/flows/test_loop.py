@@ -1,6 +1,4 @@
-"""The loop, from the first message to the certificate, through the HTTP layer and the worker's
-code.
-"""
+"""The loop, from the first message to the certificate, through HTTP and the worker's code."""
 
 from cryptography import x509
 

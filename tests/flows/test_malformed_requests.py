@@ -1,6 +1,4 @@
-"""A certificate request that cannot be read is refused with what is wrong, to a sender who has
-shown the key in it.
-"""
+"""A malformed certificate request is explained only to a sender who has shown its key."""
 
 import time
 from collections.abc import Callable
@@ -64,8 +62,8 @@ def _signature_of(info_der: bytes) -> tuple[bytes, bytes]:
 
 CN: Final = "2.5.4.3"
 NAME: Final = raw_name((CN, UTF8_STRING, b"r7.example"))
-#: Each fault stands in what the signature covers: the request, and how its text goes on after the
-#: name of the request.
+#: Each fault is in the signed part: the request, and the rest of its text after the name of the
+#: request.
 FAULTS: Final = {
     "version 3": (signed(info(NAME, version=3)), "of version 3: 0 is needed"),
     "version -1": (signed(info(NAME, version=-1)), "of version -1: 0 is needed"),
@@ -191,9 +189,7 @@ def test_what_is_not_proven_is_unreadable_to_its_sender_and_has_its_cause_in_the
 
 
 def test_faults_that_only_the_private_key_shows_have_one_cause_for_people_too(world: World) -> None:
-    """A person who sends captured blocks, and reads our log or pages, learns no more from them than
-    the sender.
-    """
+    """A person who sends captured blocks and reads log or pages learns no more than the wire."""
     for inside in (
         b"\x30\x00",
         b"junk",
@@ -295,7 +291,7 @@ def key_identifier(certificate_der: bytes) -> bytes:
     return der(0x80, subject_key_identifier(certificate_der) or b"")
 
 
-#: Whom the envelope is for, as it says itself: everybody can read that.
+#: The recipient that the envelope names publicly.
 ADDRESSEES: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "the RA certificate": lambda _: {},
     "the CA": lambda world: {"rid": issuer_and_serial(read_certificate(world.ca.certificate_der))},
@@ -309,9 +305,7 @@ ADDRESSEES: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
 def test_what_only_the_key_shows_changes_nothing_in_what_the_database_is_asked(
     world: World, addressee: str
 ) -> None:
-    """A look-up more or less takes time, and the time would tell whoever sends captured blocks what
-    became of them.
-    """
+    """An extra look-up takes time, which would tell an attacker how far the decryption came."""
     insides: list[dict[str, Any]] = [
         pieces for case, pieces in UNREADABLE_ENVELOPES if case in _ONLY_THE_KEY_SHOWS
     ]
@@ -328,7 +322,7 @@ def test_what_only_the_key_shows_changes_nothing_in_what_the_database_is_asked(
             sent = message(world, key="device-1", envelope=ADDRESSEES[addressee](world) | inside)
             with CaptureQueriesContext(connection) as queries:
                 post(sent)
-            # Every so many stored messages old ones are removed, whatever they are.
+            # At intervals old stored messages are removed, whatever their content.
             counts.add(sum("exchanges_exchange" not in query["sql"] for query in queries))
     assert len(counts) == 1
 

@@ -1,6 +1,4 @@
-"""Two keys for one name: an officer looks, the profile refuses or remarks; a renewal is no other
-key.
-"""
+"""Two keys for one name: officer, refusal or remark; a renewal is not another key."""
 
 from datetime import timedelta
 from importlib import import_module

@@ -1,6 +1,4 @@
-"""Names at the door: those that are never certified, those that an officer has to see, those that
-our recipes name.
-"""
+"""Names at the door: never certified ones, those for an officer, those of our recipes."""
 
 import re
 import shlex
@@ -41,7 +39,7 @@ SECRET = "a secret of all phones"
 
 @pytest.fixture
 def phones(world: World) -> EnrollmentProfile:
-    """A profile that approves by policy whoever has a one-time challenge."""
+    """A profile that approves by policy every device with a one-time challenge."""
     return create_profile(world.ca, "phones", approval="automatic", challenge="one-time")
 
 
@@ -138,7 +136,7 @@ def test_d74_a_subject_of_an_authority_or_ra_is_refused_and_no_challenge_is_used
     assert not EnrollmentRequest.objects.exists()
 
 
-# ------------------------------------------------------------------- what an officer has to look at
+# -------------------------------------------------------------------------- names for an officer
 
 #: Names that people read as that of an authority, from the values of its own.
 ALIKE: dict[str, Callable[[str, str], list[tuple[str, str]]]] = {
@@ -270,9 +268,7 @@ KINDS = {"URI": "uri", "DNS Name": "dns"}
 
 
 def recommended(recipe: str, number: int) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Subject and alternative names of a recipe, its variables replaced by this one of their
-    values.
-    """
+    """Subject and alternative names of a recipe, its variables replaced by their n-th value."""
     recipes = {"intune": intune, "jamf": jamf}[recipe](FACTS)
     fields = [field for step in recipes.steps for field in step.fields]
     subjects = [
@@ -299,9 +295,7 @@ def filled(text: str, number: int) -> str:
 
 
 def profile_of(recipe: str) -> ProfileSpec:
-    """The certificate profile that docs/mdm.md makes for Intune; for Jamf that of a command without
-    patterns.
-    """
+    """The certificate profile of docs/mdm.md for Intune; for Jamf, a command's without patterns."""
     if recipe == "jamf":
         return ProfileSpec()
     (line,) = re.findall(

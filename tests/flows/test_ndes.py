@@ -1,6 +1,4 @@
-"""An MDM fetches challenges the NDES way, its devices enroll with them, and nobody else gets
-anything.
-"""
+"""An MDM fetches challenges as from NDES; its devices enroll; others get nothing."""
 
 import base64
 import re
@@ -87,7 +85,7 @@ def phone(key: str = "alice", name: str = "r1.example") -> Device:
 
 
 def causes() -> dict[str, int]:
-    """How often what was refused."""
+    """Return the refused causes with their counts."""
     counts = {}
     for entry in AuditEntry.objects.filter(event="ndes-account:refuse"):
         more = (
@@ -323,7 +321,8 @@ def test_what_an_administrator_does_while_the_password_is_hashed_holds_at_once(
     assert not ChallengePassword.objects.exists()
 
 
-# --------------------------------------------------------------------------- what they get, and how
+# --------------------------------------------------------------------------------------- the
+# answers
 
 
 def test_the_page_comes_as_windows_sends_it_or_in_utf_8_by_switch(

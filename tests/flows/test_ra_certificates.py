@@ -1,6 +1,4 @@
-"""RA certificates over time: renewed with overlap, chosen by the envelope, retired; and the shapes
-of GetCACert.
-"""
+"""RA certificates over time: renewed, chosen by envelope, retired; shapes of GetCACert."""
 
 import shutil
 from datetime import timedelta
@@ -292,9 +290,7 @@ def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: Wo
 def test_the_ra_has_keys_of_its_own_that_lie_apart_from_those_of_the_ca(
     world: World, settings: Any
 ) -> None:
-    """Who can read the RA's keys cannot issue, and who issues need not read them (RFC 8894 sections
-    7.1, 7.2).
-    """
+    """A reader of the RA's keys cannot issue; the issuer need not read them (RFC 8894 7.1, 7.2)."""
     ra, ca = (x509.load_der_x509_certificate(der) for der in given_out())
     assert ra.public_key() != ca.public_key()
     assert not ra.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

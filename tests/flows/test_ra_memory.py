@@ -1,6 +1,4 @@
-"""Several web processes: one makes an RA key, and the others answer with it although they remember
-older ones.
-"""
+"""One web process makes an RA key; others answer with it although they cached older ones."""
 
 import pytest
 from django.test import Client
@@ -18,7 +16,7 @@ from tests.pki import certificate_der
 from tests.world import Device, World, forget_caches, later, now
 
 pytestmark = pytest.mark.usefixtures("consistent", "no_waiting")
-#: What GetCACert answered before, what the profile is switched to.
+#: The earlier answer of GetCACert, and the new shape of the profile.
 SWITCHES = [
     ("ra+chain", "split+chain"),
     ("ra+issuing", "split+chain"),
@@ -32,14 +30,12 @@ each_switch = pytest.mark.parametrize(("before", "after"), SWITCHES)
 
 @pytest.fixture(autouse=True)
 def moments_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read a moment ago may be read again at once."""
+    """Facts that were just read may be read again at once."""
     monkeypatch.setattr("scep.ra.keys.AGAIN_SECONDS", 0.0)
 
 
 def switched(world: World, before: str, after: str) -> None:
-    """Let this process remember the one shape, and let another process switch the profile and make
-    the keys.
-    """
+    """Cache one shape in this process; let another process switch the profile and make keys."""
     if before == "split+chain":  # a profile made so: no other kind of key was ever made
         ServiceKey.objects.filter(ca=world.ca).update(retired_at=now())
         with recorded("device-3", "device-4"):

@@ -1,6 +1,4 @@
-"""Hostile HTTP over sockets against the real web server (D-39): 4xx or nothing, and others are
-served meanwhile.
-"""
+"""Hostile HTTP over sockets (D-39): 4xx or nothing, and other clients are served meanwhile."""
 
 import contextlib
 import socket
@@ -38,9 +36,9 @@ def opened(portal: Portal) -> socket.socket:
 
 
 def sent(portal: Portal, *pieces: bytes) -> bytes:
-    """Send and read until the server closes; what was answered, empty where it just closed.
+    """Send and read until the server closes; returns the answer, or "".
 
-    Our half is not closed before: the server takes that for a client that went away.
+    The client's half stays open: the server takes closing it for a disconnected client.
     """
     with opened(portal) as connection:
         with contextlib.suppress(OSError):
@@ -67,7 +65,7 @@ def is_serving(portal: Portal) -> bool:
 
 HOST = "Host: localhost"
 POST = "POST /scep/demo/?operation=PKIOperation HTTP/1.1"
-#: What is sent, and which answers are right; 0: closed without one.
+#: Requests with their right answers; 0: closed without one.
 HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "negative length": (request(POST, HOST, "Content-Length: -1"), {400, 411, 0}),
     "length that is no number": (request(POST, HOST, "Content-Length: 1e3"), {400, 411, 0}),
@@ -120,7 +118,7 @@ FORMS = (
     ),
     *("/devices/x/add", "/inspector/", "/api/v1/challenges"),
 )
-#: What old and odd clients send, and must be served.
+#: Requests of old and odd clients, which must be served.
 GOOD: dict[str, bytes] = {
     "HTTP/1.0 without Host": f"GET {CAPS} HTTP/1.0\r\n\r\n".encode(),
     "another Host": request(f"GET {CAPS} HTTP/1.1", "Host: nowhere.example"),
@@ -167,7 +165,7 @@ def a_head_request_does_nothing(portal: Portal) -> None:
 
 
 def a_file_from_a_stranger_is_refused_and_leaves_nothing(portal: Portal) -> None:
-    """Whatever the page: 5 MB in a form, and one that fits but has no business there."""
+    """On any page: 5 MB in a form, and a small file where none belongs."""
     scratch = portal.data.parent / "scratch"
     before = set(scratch.rglob("*"))
     for path in FORMS:
@@ -190,9 +188,7 @@ def a_file_from_a_stranger_is_refused_and_leaves_nothing(portal: Portal) -> None
 
 
 def slow_and_idle_clients_keep_nobody_out(portal: Portal) -> None:
-    """Several times as many as there are threads: half never end their head, half never end their
-    body.
-    """
+    """More clients than threads: half never end their head, half never end their body."""
     with contextlib.ExitStack() as held:
         for number in range(600):
             connection = held.enter_context(opened(portal))

@@ -1,6 +1,4 @@
-"""Messages recorded from real clients (tests/vectors/scep) go the whole way from PENDING to the
-certificate.
-"""
+"""Recorded messages of real clients (tests/vectors/scep) go from PENDING to the certificate."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""Each refusal has a number: a technician reads it off the device, an officer finds the real cause
-by it.
-"""
+"""Refusal numbers: a technician reads one off the device, an officer finds the real cause."""
 
 import re
 from collections.abc import Callable
@@ -75,7 +73,7 @@ def wrong(name: str = "kiosk-7") -> bytes:
     return request_der(raw_name(("2.5.4.3", 0x0C, name.encode())), challenge("guess"))
 
 
-# ---------------------------------------------------------------------------- what the device reads
+# ----------------------------------------------------------------------- the device's text
 
 
 @pytest.mark.usefixtures("moment")
@@ -154,9 +152,7 @@ def one_time(profile: EnrollmentProfile, **order: Any) -> str:
 
 @pytest.mark.usefixtures("moment")
 def test_a_challenge_that_exists_and_one_that_does_not_have_the_same_number(world: World) -> None:
-    """Else an attacker would compare numbers: a guess of their own has that of a wrong
-    challenge.
-    """
+    """Else an attacker would compare numbers with that of a known wrong challenge."""
     phones = create_profile(world.ca, "phones", challenge="one-time")
     used, expired, bound, withdrawn = (
         one_time(phones, subject=name) for name in ("", "", "r7.example", "")
@@ -234,7 +230,7 @@ def test_a_number_tells_by_itself_nothing_of_what_it_is_made_of(
     assert len({here, there, following}) == 3
 
 
-# --------------------------------------------------------------------------- what the officer opens
+# --------------------------------------------------------------------------- the officer's pages
 
 SPELLINGS: Final[list[Callable[[str], str]]] = [
     lambda number: number,
@@ -362,9 +358,7 @@ def test_the_name_of_an_unreadable_message_is_that_of_its_signer(world: World) -
 
 
 def spec_fault(number: int) -> bytes:
-    """A request with one fault of its own against a profile that wants CN=*.example of 2048 bits or
-    more.
-    """
+    """A request with one fault against a profile that wants CN=*.example of 2048 bits or more."""
     cn = ("2.5.4.3", 0x0C, b"r1.example")
     name, raw = raw_name(cn), raw_name
     requests = [
@@ -431,8 +425,7 @@ def _san(*names: bytes) -> bytes:
     return request_der(None, extension_request(san(*names)))
 
 
-#: Requests that are refused for one reason in different words: each word repeats what its sender
-#: wrote.
+#: Requests refused for one reason in different words, which repeat text of the sender.
 WORDED: Final[dict[str, list[bytes]]] = {
     "blanks at the ends": [_cn("cam-1 "), _cn("cam-2 "), _cn(" cam-3"), _cn("cam-1 ")],
     "too long": [_cn("c" * length) for length in (65, 66, 80)],
@@ -457,9 +450,7 @@ WORDED: Final[dict[str, list[bytes]]] = {
 def test_each_number_that_a_device_reads_is_on_record_however_its_text_is_worded(
     world: World, reason: str
 ) -> None:
-    """A fleet behind one address is refused for one reason, and each text has the name of its
-    device.
-    """
+    """A fleet behind one address is refused for one reason; each text names its device."""
     answers = [post(message(world, request)) for request in WORDED[reason]]
     assert len({answer.text for answer in answers}) > 1
     entry = AuditEntry.objects.get(event="message:refuse")

@@ -1,6 +1,4 @@
-"""Every refusal reaches the device with failInfo and a text that is true and gives nothing away,
-and is on record.
-"""
+"""Every refusal reaches the device with failInfo and a true text, and is on record."""
 
 import ast
 import re
@@ -37,7 +35,7 @@ from tests.scep.forge import attribute, csr, oaep_algorithm, pss_algorithm, tran
 from tests.world import World, now
 
 SHA256 = c.DIGEST_ALGORITHMS["sha256"]
-#: What no other test of a flow shows on the wire.
+#: Refusals that no other test of a flow shows on the wire.
 REFUSED: list[tuple[FailInfo, str, dict[str, Any]]] = [
     (
         FailInfo.BAD_REQUEST,
@@ -124,9 +122,7 @@ def test_what_no_answer_can_be_built_for_is_400_with_its_fault(
 
 
 def texts() -> Iterator[tuple[str, str, str]]:
-    """Every text written into a refusal in the product: where, class, and its longest part that is
-    always the same.
-    """
+    """Every refusal text in the product: place, class, and its longest constant part."""
     for path in [*(ROOT / "scep").rglob("*.py"), *(ROOT / "approvals").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             name = (
@@ -179,7 +175,7 @@ def test_every_cause_has_fail_info_and_is_shown_in_a_flow_and_explained(cause: C
     )
 
 
-#: Not messages refused, but what becomes of a request; docs/errors.md has them by state.
+#: Results of a request, not refused messages; docs/errors.md lists them by state.
 ANSWERS = {Cause.REJECTED, Cause.EXPIRED, Cause.WITHDRAWN, Cause.CERTIFICATE_UNAVAILABLE}
 
 
@@ -210,9 +206,7 @@ def test_what_became_of_a_request_is_told_in_a_sentence() -> None:
 
 
 def test_causes_that_a_renewal_can_meet_are_told_apart_by_their_text_and_by_the_log() -> None:
-    """RENEWAL_FOREIGN_SIGNER, RENEWED_OTHER_CA and RENEWAL_KEY_REUSED are shown by text in
-    `test_renewal_refused`.
-    """
+    """`test_renewal_refused` shows RENEWAL_FOREIGN_SIGNER, RENEWED_OTHER_CA, RENEWAL_KEY_REUSED."""
     shown = (Path(__file__).parent / "test_renewal_refused.py").read_text()
     for cause, text in {
         Cause.RENEWAL_FOREIGN_SIGNER: (

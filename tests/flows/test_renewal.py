@@ -1,6 +1,4 @@
-"""Renewal (RFC 8894 §2.3, §2.5): the roads to a new certificate, by policy or an officer;
-challenges on the way.
-"""
+"""Renewal (RFC 8894 §2.3, §2.5): by policy or by an officer; challenges on the way."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,6 +1,4 @@
-"""What makes a renewal's names the same: parsed names by RFC 5280 §7.1, the whole subjectAltName,
-issuer and serial.
-"""
+"""Equal names of a renewal: as parsed (RFC 5280 §7.1), all of subjectAltName, issuer, serial."""
 
 from typing import Any
 
@@ -100,7 +98,7 @@ SAME = [
 def test_a_name_written_otherwise_is_the_same_and_renews_by_policy(
     world: World, old: Identity, number: int
 ) -> None:
-    # Blanks at the ends are refused by the certificate profile, whatever the renewal says.
+    # The certificate profile refuses blanks at the ends, whatever the renewal policy is.
     names = [
         ("dns", "R7.EXAMPLE"),
         ("email", "Noc@EXAMPLE.org"),

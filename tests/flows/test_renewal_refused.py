@@ -1,6 +1,4 @@
-"""Who may not renew: which certificate, when, with which key and names (attacks D-24, D-25,
-D-26).
-"""
+"""Refused renewals: by certificate, time, key and names (attacks D-24, D-25, D-26)."""
 
 from datetime import timedelta
 from typing import Any
@@ -70,9 +68,7 @@ def not_yet_valid(old: Identity, world: World) -> Identity:
 
 
 def looking_alike(old: Identity, world: World) -> Identity:
-    """Issuer and serial number of the certificate, over another key, by another CA of the same
-    name.
-    """
+    """Issuer and serial number of the certificate, over another key, by a namesake of the CA."""
     real = x509.load_der_x509_certificate(old.certificate_der)
     forged = x509.CertificateBuilder(
         issuer_name=real.issuer,

@@ -1,6 +1,4 @@
-"""From the certificate to its end: revoked by an officer, refused to its device, named by the CRL
-over SCEP.
-"""
+"""The end of a certificate: revoked, refused to its device, named by the CRL over SCEP."""
 
 import pytest
 from cryptography import x509

@@ -1,8 +1,7 @@
-"""How the loop breaks in other products (officers-and-auditors, part 1), and does not here: L1 to
-L9.
+"""Faults of other products' loops (officers-and-auditors, part 1), absent here: L1 to L9.
 
-L10 and L11 are of renewal, which is not enabled; L13 to L16 are tested with the pages, L17 with the
-log.
+L10 and L11 are about renewal, which is not enabled; L13 to L16 are tested with the pages, L17 with
+the log.
 """
 
 from datetime import timedelta

@@ -1,6 +1,4 @@
-"""CA rollover: staged, published, switched, cancelled; every message finds the CA and the RA key it
-was meant for.
-"""
+"""CA rollover: stages and cancellation; every message finds its CA and RA key."""
 
 from typing import Any
 from unittest import mock
@@ -106,9 +104,7 @@ def test_published_the_answer_is_signed_by_the_current_ca_and_holds_the_next_one
 
 
 def test_each_client_finds_the_signer_that_it_looks_for(world: World) -> None:
-    """The CA first, as RFC 8894 wants and sscep reads; then the RA of GetCACert, with which jscep
-    compares.
-    """
+    """The CA first, as RFC 8894 wants and sscep reads; then the RA that jscep compares."""
     published(world.ca)
     signed = read_signed_data(get("GetNextCACert").content)
     signers = [read_signer_info(info) for info in signed.signer_infos]

@@ -1,6 +1,4 @@
-"""Rollover and renewal of RA certificates with a real web server, signing worker and broker, over
-HTTP.
-"""
+"""Rollover and RA renewal with a real web server, signing worker and broker, over HTTP."""
 
 import json
 from collections.abc import Iterator
@@ -72,9 +70,7 @@ def is_issued_by(identity: Identity, certificates: CaCertificates) -> None:
 
 
 def is_answered(client: ScepClient, identity: Identity) -> bool:
-    """Whether the RA certificate that this client turned to answers; until a web process knows it,
-    another one does.
-    """
+    """Whether the portal answers under this client's RA certificate, by some web process."""
     try:
         return (
             client.enroll(build_csr(identity.key, "r.example"), identity).status

@@ -1,6 +1,4 @@
-"""The self-test over real HTTP with real workers: by command as a monitor runs it, and by the
-button of the page.
-"""
+"""The self-test over real HTTP with real workers: by command and by the page's button."""
 
 import json
 import re
@@ -48,9 +46,7 @@ class Browser:
             return str(answer.read().decode())
 
     def submit(self, page: str, path: str, **fields: str) -> tuple[str, str]:
-        """Fill the form on `page` and send it to `path`; returns the address and the text of what
-        follows.
-        """
+        """Fill the form on `page`, send it to `path`; returns address and text of the next page."""
         token = re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(page))[-1]
         body = urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
         headers = {"Referer": f"{self.address}{page}"}

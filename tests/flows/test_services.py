@@ -1,6 +1,4 @@
-"""The loop on PostgreSQL and Redis as services of the machine: real web server, real worker, real
-broker.
-"""
+"""The loop on PostgreSQL and Redis as services: real web server, worker and broker."""
 
 import os
 import signal

@@ -167,7 +167,7 @@ def test_who_set_a_static_challenge_and_what_it_opened_never_changes(
 def test_who_set_a_static_challenge_may_approve_what_it_opened(
     world: World, printers: EnrollmentProfile
 ) -> None:
-    """It is shared by all devices: who set it knows no more of this one than anybody."""
+    """All devices share it: its author knows no more about this device than others."""
     dora = create_person("dora", Role.ADMINISTRATOR, Role.OFFICER)
     set_static(printers, NEW, principal=by(dora), now=now())
     ask(1, NEW)

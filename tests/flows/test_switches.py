@@ -1,6 +1,4 @@
-"""The switches of a profile for devices that do not keep to RFC 8894: each is off unless somebody
-turned it on.
-"""
+"""A profile's switches for devices that break RFC 8894: each is off by default."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -124,7 +122,7 @@ def test_a_strict_message_is_as_welcome_at_a_legacy_profile_as_anywhere(world: W
 
 
 def test_a_3des_poll_at_a_strict_profile_is_answered_in_aes(world: World) -> None:
-    """Nobody looks into the envelope of a poll, so nothing in it is refused."""
+    """The envelope of a poll is not opened, so nothing in it is refused."""
     post(message(world, csr()))
     approve(world, world.profile)
     answer = post(message(world, message_type="20", envelope=dict(TRIPLE_DES)))

@@ -1,6 +1,4 @@
-"""SCEP transactions (design: profile, transactionID and the key that signs): repeats, retries,
-strangers, refusals.
-"""
+"""SCEP transactions (profile, transactionID, signing key): repeats, retries, refusals."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,7 +40,7 @@ OTHER_CONTENT = (
 
 
 def told(answer: ReceivedCertRep) -> tuple[PKIStatus, FailInfo | None, str | None]:
-    """What a technician at the device reads."""
+    """Return the text that a technician reads at the device."""
     return answer.status, answer.fail_info, bare(answer.fail_info_text)
 
 
@@ -461,7 +459,7 @@ def test_after_expiry_a_new_transaction_of_the_same_key_is_a_new_request(world: 
         assert device.enroll(transaction_id="second").status is PKIStatus.PENDING
 
 
-# ---------------------------------------------------------------------- D-24: a certificate of ours
+# ---------------------------------------------------------------------- D-24: a portal certificate
 
 
 def certified(world: World, device: Device) -> Identity:

@@ -1,7 +1,6 @@
-"""Webhook and Intune with the whole portal running as its own processes: real web server, workers
-and broker.
+"""Webhook and Intune with the whole portal as processes: web server, workers and broker.
 
-On SQLite, or on the PostgreSQL and Redis that the run was given.
+On SQLite, or on the PostgreSQL and Redis of the run.
 """
 
 import os
@@ -49,9 +48,7 @@ class Site:
 
 @pytest.fixture
 def services() -> Iterator[dict[str, str]]:
-    """The database and broker that the run names, with a database of our own; nothing: the embedded
-    ones.
-    """
+    """Database and broker of the run, with a new database; by default the embedded ones."""
     database, broker = (
         os.environ.get("PORTAL_TEST_DATABASE_URL"),
         os.environ.get("PORTAL_TEST_REDIS_URL"),

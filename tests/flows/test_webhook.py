@@ -1,6 +1,4 @@
-"""Codes that an MDM made: asked about by a signed webhook over real HTTP, whatever the MDM
-answers.
-"""
+"""Challenges of an MDM: checked by a signed webhook over real HTTP, for all answers."""
 
 import json
 import logging
@@ -70,7 +68,7 @@ def order(server: StandIn, **service_order: Any) -> ServiceOrder:
 
 @pytest.fixture
 def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
-    """A profile that approves whomever the MDM knows."""
+    """A profile that approves all devices that the MDM confirms."""
     return create_profile(
         world.ca, "phones", approval="automatic", challenge="webhook", service=order(stand_in)
     )
@@ -84,10 +82,10 @@ def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
 
 @pytest.fixture
 def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Workers that are at it while the web process sleeps; on a busy machine everybody has time.
+    """Prompt workers while the web process sleeps, with enough time on a busy machine.
 
-    What got no answer is tried again when a test makes it due, not when a second happens to have
-    passed.
+    An unanswered question is tried again when a test makes it due, not when a second happens to
+    have passed.
     """
     for name in (
         "approvals.validation.worker.backoff",
@@ -101,7 +99,7 @@ def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def work() -> None:
-    """Do what the default worker and the signing worker do with everything that is due."""
+    """Do all due work of the default worker and the signing worker."""
     worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
     run_worker()
 
@@ -175,9 +173,7 @@ def test_a_code_that_the_mdm_denies_is_refused_without_a_hint_and_logged_with_th
     assert (decision.verdict, decision.evidence, decision.officer) == ("reject", "policy", None)
     assert events() == ["validation:ask", "validation:deny"]
     reason = AuditPrivateValue.objects.get(entry__event="validation:deny", path="data.comment")
-    assert (
-        reason.value == "code … is not known"
-    )  # what the MDM repeated of the challenge is left out
+    assert reason.value == "code … is not known"  # the MDM's repetition of the challenge is removed
     assert not KeptCsr.objects.exists()
 
 

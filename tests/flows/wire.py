@@ -26,9 +26,7 @@ from tests.scep.forge import ALICE_ID, NONCE, Envelope, Message, ec_certificate,
 from tests.world import World
 
 URL = "/scep/routers/"
-SECONDS = (
-    5.0  # of a whole exchange on a busy machine; what is measured in isolation takes milliseconds
-)
+SECONDS = 5.0  # for a whole exchange on a busy machine; in isolation it takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,7 @@ def ra_certificate(ca: CertificateAuthority) -> bytes:
 
 
 def message(world: World, csr: bytes | None = None, *, key: str = "alice", **pieces: Any) -> bytes:
-    """A PKCSReq signed by the key of this name (Carol's is EC); `envelope` and other pieces are
-    those of `forge`.
-    """
+    """A PKCSReq signed by the key of this name (Carol's is EC), with pieces of `forge`."""
     inside = {
         "recipient_certificate": ra_certificate(world.ca),
         "plaintext": csr,
@@ -135,9 +131,7 @@ def causes() -> list[str]:
 
 @contextmanager
 def nothing_granted() -> Iterator[None]:
-    """Whatever is sent in here opens no request, makes no certificate, uses up no challenge, and
-    does not take long.
-    """
+    """Inside this block no request opens, no certificate is made, no challenge used, quickly."""
     before = granted()
     started = perf_counter()
     yield
@@ -146,7 +140,7 @@ def nothing_granted() -> Iterator[None]:
 
 
 def granted() -> tuple[int, int, int, list[tuple[object, ...]]]:
-    """What a stranger would like to change."""
+    """The counts that an attacker would like to change."""
     return (
         Certificate.objects.count(),
         ChallengePassword.objects.filter(redeemed_at__isnull=False).count(),
@@ -170,9 +164,7 @@ def refused(
     nonce: bytes | None = NONCE,
     **environment: Any,
 ) -> Answer:
-    """Send a message that must get a FAILURE, with nothing granted and one more refusal on
-    record.
-    """
+    """Send a message that must get a FAILURE, with one more refusal on record, nothing granted."""
     before = refusals()
     with nothing_granted():
         answer = post(sent, str(profile), **environment)

@@ -1,3 +1,1 @@
-"""Hostile input by the million: mutated messages through every reader, and through the SCEP door
-itself.
-"""
+"""Hostile input by the million: mutated messages through every reader and the SCEP door."""

@@ -185,7 +185,7 @@ def _in_processes(plan: Plan, maker: Maker, *, deadline: float) -> Tally:
 def _work(plan: Plan, maker: Maker, process: int, deadline: float, there: Any) -> None:
     tally, bench = Tally(), Bench(Door(process).send)
     number = process
-    gc.freeze()  # what was made before the fork is garbage for nobody
+    gc.freeze()  # objects made before the fork are never garbage
     while (plan.messages is None or number < plan.messages) and time.monotonic() < deadline:
         for _ in range(_BATCH):
             case = maker.case(number)
@@ -241,7 +241,7 @@ def _guided_runs(plan: Plan) -> Guided:
 
 
 def _replay(paths: list[Path]) -> int:
-    """Send saved cases again and say what came of each."""
+    """Send saved cases again and print the result of each."""
     prepare()
     bench, is_bad = Bench(Door(0).send), False
     for path in paths:

@@ -1,4 +1,4 @@
-"""What is sent where: hostile cases made of recorded and forged messages, each from its own number.
+"""Hostile cases made of recorded and forged messages, each from its own number.
 
 A case is a target (a reader, or the door) and bytes. `Maker.case(number)` makes it from the seed of
 the run and its number; a finding is saved with its bytes all the same.
@@ -44,9 +44,7 @@ SLUGS: Final = ("routers", "phones", "printers", "automatic", "strict", "nobody"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Bytes for a target. At the door: a body by POST where `query` is empty, else whatever the
-    query says.
-    """
+    """Bytes for a target. At the door: a body by POST if `query` is empty, else a GET."""
 
     target: str
     data: bytes = field(repr=False)
@@ -69,7 +67,7 @@ class Case:
 
     @classmethod
     def from_json(cls, text: str) -> Case:
-        """Raises ValueError, KeyError for what `to_json` did not write."""
+        """Raises ValueError, KeyError for a document that `to_json` did not write."""
         document = json.loads(text)
         document["data"] = base64.b64decode(document["data"])
         document["environ"] = tuple((str(name), str(value)) for name, value in document["environ"])
@@ -77,9 +75,7 @@ class Case:
 
 
 class Shares(NamedTuple):
-    """Which part of the messages goes through the door, and which parts of those are sealed and
-    signed anew.
-    """
+    """The share of messages for the door, and the shares sealed and signed again."""
 
     door: float = 0.06
     resigned: float = 0.35
@@ -183,7 +179,7 @@ def _forged() -> tuple[f.Message, ...]:
 
 @cache
 def _encrypted_key() -> bytes:
-    """One content key, encrypted once: sealing anew costs no RSA."""
+    """One content key, encrypted once: sealing again costs no RSA."""
     return _raw_transport(f.Envelope().encode())
 
 
@@ -315,8 +311,10 @@ _EC_SHARE: Final = 0.75
 
 
 class Maker:
-    """Makes cases by number. `extra` are inputs that a guided run found worth keeping, by target;
-    `of_device` messages of a device that has a certificate, for the door.
+    """Makes cases by number.
+
+    `extra` are useful inputs of a guided run, by target; `of_device` are messages of a certified
+    device, for the door.
     """
 
     def __init__(
@@ -409,9 +407,7 @@ class Maker:
         return replace(message, attributes=good, sort_attributes=chance.random() < 0.5).encode()
 
     def _with_odd_signer(self, chance: Random, message: f.Message) -> bytes:
-        """Another certificate, algorithm or name of the signer, or a right digest under a signature
-        that is not.
-        """
+        """Another certificate, algorithm or name of the signer, or a wrong signature."""
         odd = mutate(chance, chance.choice(certificates()), self._all)
         algorithm = mutate(chance, f.pss_algorithm("sha256", 32), self._all)
         sid = mutate(chance, serial_query(), self._all)

@@ -1,6 +1,4 @@
-"""The real SCEP door in this process: all of the middleware and views over a scratch database, by
-WSGI.
-"""
+"""The real SCEP door in this process: middleware and views over a scratch database, by WSGI."""
 
 from __future__ import annotations
 
@@ -31,13 +29,11 @@ from tests.scep import forge as f
 
 
 class Fault(Exception):
-    """The door answered 5xx, or something nobody planned went through it."""
+    """The door answered 5xx, or an unexpected exception occurred."""
 
 
 def prepare() -> tuple[f.Message, ...]:
-    """Set Django up, make a database and a small world in it; returns messages of a device that has
-    a certificate.
-    """
+    """Set Django up, with a database and a small world; returns messages of a certified device."""
     from pkiportal.environment.datafolder import ensure_data_folder
 
     mock.patch("keys.file._PBKDF2_ITERATIONS", 1000).start()
@@ -126,9 +122,9 @@ class Door:
         self._escaped.append("an exception reached Django")
 
     def send(self, case: Case) -> str:
-        """What was answered: HTTP status, or pkiStatus and failInfo.
+        """Return the answer: HTTP status, or pkiStatus and failInfo.
 
-        Raises Fault for 5xx and what nobody planned.
+        Raises Fault for 5xx and unexpected exceptions.
         """
         faults.seen.clear()
         self._escaped.clear()

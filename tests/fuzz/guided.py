@@ -1,9 +1,8 @@
-"""Coverage-guided runs over the readers with atheris (libFuzzer): `python -m tests.fuzz.guided
-TARGET CORPUS FINDINGS`.
+"""Coverage-guided runs with atheris: `python -m tests.fuzz.guided TARGET CORPUS FINDINGS`.
 
-A process for each target, since libFuzzer ends the process it runs in. What it found worth keeping
-stays in the corpus folder and becomes seeds of the mutators. atheris exists for Linux on x86-64;
-elsewhere `missing()` says so.
+Each target has its own process, since libFuzzer ends the process it runs in. Useful inputs stay in
+the corpus folder and become seeds of the mutators. atheris exists for Linux on x86-64; elsewhere
+`missing()` says so.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""What one case costs, and what is too much.
+"""The cost of one case, and its limits.
 
-CPU time of the process, not the clock on the wall: a busy machine is no finding. Yet it holds what
-else happened just then, such as a collection of garbage: what seems slow is measured three times
-more, and the fastest of them counts. Memory: after each case the peak of resident memory
-(`ru_maxrss`) is compared with the one before; where it grew by a mebibyte or more, and for one case
-in a thousand besides, the case runs once more under tracemalloc, whose peak is exact for what
-Python allocates.
+CPU time of the process, not wall time: a busy machine is no finding. It still includes other work
+of the process, such as garbage collection: a slow case is measured three more times, and the
+fastest counts. Memory: after each case the peak of resident memory (`ru_maxrss`) is compared with
+the one before; where it grew by a mebibyte or more, and for one case in a thousand besides, the
+case runs once more under tracemalloc, whose peak is exact for Python's allocations.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ _WORTH_A_LOOK_KIB: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One case: what came of it, CPU milliseconds, MiB at most (None: not looked at), and what is
-    wrong with it.
-    """
+    """One case: its result, CPU milliseconds, peak MiB (None: not measured), and its fault."""
 
     outcome: str
     cpu_ms: float

@@ -1,10 +1,8 @@
-"""Mutations of BER values that know where values begin and end.
+"""Mutations of BER values that know the limits of values.
 
-Every choice comes from the `Random` passed in.
-
-`Tree` is an index over one encoded value; a mutation replaces one value in it and makes the lengths
-around it fit again, so that what is behind the first wrong length is reached too. Some mutations
-leave lengths wrong on purpose.
+Every choice comes from the `Random` argument. `Tree` is an index over one encoded value; a mutation
+replaces one value in it and makes the lengths around it fit again, so that bytes behind the first
+wrong length are reached too. Some mutations leave lengths wrong on purpose.
 """
 
 from __future__ import annotations
@@ -23,9 +21,7 @@ _MAX_NODES: Final = 2_000
 
 
 class Node(NamedTuple):
-    """One value: where it starts, where its content starts and stops, where it ends, and which node
-    it is in.
-    """
+    """One value: its start, the start and end of its content, its end, and its parent node."""
 
     start: int
     content: int
@@ -68,9 +64,7 @@ class Tree:
         ]
 
     def replaced(self, number: int, new: bytes) -> bytes:
-        """The encoding with another value in this place and the definite lengths around it made
-        right.
-        """
+        """The encoding with another value in this place, and right definite lengths around it."""
         node, body = self.nodes[number], new
         start, end, parent = node.start, node.end, node.parent
         while parent >= 0:
@@ -85,9 +79,7 @@ class Tree:
 
 
 def _index(data: bytes, start: int, stop: int, parent: int, nodes: list[Node]) -> None:
-    """Enter the values of `start:stop` and, where they are constructed, those inside; stops at what
-    is no BER.
-    """
+    """Index the values of `start:stop` and those inside them; stops at bytes that are not BER."""
     waiting = [(start, stop, parent)]
     while waiting:
         position, wall, above = waiting.pop()
@@ -117,9 +109,7 @@ def _node(data: bytes, position: int, wall: int, above: int) -> Node | None:
 
 
 def _holds_values(data: bytes, node: Node) -> bool:
-    """Whether an OCTET STRING holds exactly one SEQUENCE: an extension, or the message inside the
-    message.
-    """
+    """Whether an OCTET STRING holds exactly one SEQUENCE: an extension, or an inner message."""
     if data[node.start] != 0x04 or data[node.content : node.content + 1] != b"\x30":
         return False
     inner = _node(data, node.content, node.stop, 0) if node.stop - node.content > 2 else None
@@ -131,7 +121,7 @@ def tree_of(data: bytes) -> Tree:
     return Tree.of(data)
 
 
-# ----------------------------------------------------------------------------------- what to put in
+# ----------------------------------------------------------------------------------- new values
 
 OIDS: Final = tuple(
     {
@@ -321,9 +311,7 @@ def repeat_to_the_limit(chance: Random, tree: Tree, other: bytes) -> bytes:
 
 
 def swap(chance: Random, tree: Tree, other: bytes) -> bytes:
-    """Two values side by side change places; any value with another that is not inside it, where it
-    has none.
-    """
+    """Exchange two neighboring values; without neighbors any two that are not nested."""
     number = _pick(chance, tree)
     beside = tree.siblings(number)
     if not beside:

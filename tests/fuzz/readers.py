@@ -1,9 +1,7 @@
-"""Every reader of strangers' bytes, as a function from bytes to what came of them.
+"""Every reader of untrusted bytes, as a function from bytes to its result.
 
-No database is needed.
-
-`read` lets planned exceptions be outcomes; whatever else comes out is a finding. A reader also
-checks what must be true of what it accepted (`Broken`).
+No database is needed. `read` accepts planned exceptions as results; any other exception is a
+finding. A reader also checks properties of the accepted value (`Broken`).
 """
 
 from __future__ import annotations
@@ -46,9 +44,9 @@ class Broken(Exception):
 
 
 def read(target: str, data: bytes) -> str:
-    """What came of it: "read", or the class of the planned exception, with failInfo.
+    """Return "read", or the class of the planned exception with failInfo.
 
-    Lets everything else through.
+    Raises everything else.
     """
     reader, planned = READERS[target]
     try:
@@ -60,7 +58,7 @@ def read(target: str, data: bytes) -> str:
 
 
 def described(error: Exception) -> str:
-    """Class, text and the last place of ours in the code."""
+    """Class, text and the last place in the portal's code."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         place = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"

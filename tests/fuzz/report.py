@@ -1,4 +1,4 @@
-"""What a run found, added up over its processes."""
+"""The findings of a run, added up over its processes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Guided:
-    """What the coverage-guided runs did: executions by target, or why there were none."""
+    """The coverage-guided runs: executions by target, or the reason without any."""
 
     executions: dict[str, int] = field(default_factory=dict)
     findings: tuple[str, ...] = ()

@@ -1,6 +1,4 @@
-"""The fuzzer itself: it finds what is planted, reports what it did, and finds nothing in what we
-ship.
-"""
+"""The fuzzer itself: it finds planted faults, reports its work, and passes the product."""
 
 import json
 import subprocess
@@ -54,7 +52,7 @@ def test_every_seed_is_read_or_refused_as_planned(target: str) -> None:
 
 
 def test_the_same_number_of_the_same_seed_is_the_same_case() -> None:
-    """Signatures are made afresh, so those that are signed anew differ in these bytes."""
+    """Signatures are random, so cases that are signed again differ in these bytes."""
     shares = Shares(resigned=0.0)
     one, other = Maker(7, NO_DOOR._replace(resigned=0.0)), Maker(7, NO_DOOR._replace(resigned=0.0))
     assert [one.case(n).data for n in range(50)] == [other.case(n).data for n in range(50)]

@@ -1,4 +1,4 @@
-"""An entry is found by the identifier of what it is about, whatever kind of thing that is."""
+"""An entry is found by the identifier of its subject, of any kind."""
 
 import ast
 from pathlib import Path

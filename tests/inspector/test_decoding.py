@@ -1,4 +1,4 @@
-"""The decoder says what is in a message as far as it goes, and never fails on bytes."""
+"""The decoder reports the content of a message as far as possible, and never fails on bytes."""
 
 import base64
 from contextlib import suppress

@@ -1,6 +1,4 @@
-"""Stored and pasted messages on their pages: who sees which, what is opened, and that no challenge
-ever shows.
-"""
+"""Pages of stored and pasted messages: visibility, opening, and hidden challenges."""
 
 import base64
 from datetime import timedelta

@@ -1,1 +1,1 @@
-"""Clients that nobody here wrote, against the whole portal over real HTTP."""
+"""Clients of other authors, against the whole portal over real HTTP."""

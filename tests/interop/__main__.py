@@ -1,4 +1,4 @@
-"""`./portal interop`: run every client against a portal of its own, and write what was seen.
+"""`./portal interop`: run every client against its own portal, and publish the results.
 
 The matrix goes to docs/devices/interop.md, and as data to approvals/device_setup/interop.json,
 which the page of clients shows.
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _compare(reporter: Reporter) -> int:
-    """Versions and system may differ from those published; what the clients do may not."""
+    """Versions and system may differ from the published ones; the results may not."""
     outcomes, published = reporter.seen(), json.loads(_DATA.read_text())
     changed = [row for row in outcomes["scenarios"] if row not in published["scenarios"]]
     for row in changed:

@@ -11,16 +11,14 @@ from tests.interop.portal import wait_until
 
 @dataclass(frozen=True)
 class Chain:
-    """What GetCACert offers, as PEM files: the RA certificate, the issuing CA, the root."""
+    """The certificates of GetCACert as PEM files: RA, issuing CA, root."""
 
     ra: Path
     issuing: Path
     root: Path
 
     def verifies(self, certificate: Path) -> bool:
-        """Whether OpenSSL accepts the certificate for a TLS client, through the issuing CA up to
-        the root.
-        """
+        """Whether OpenSSL accepts the certificate for a TLS client, up to the root."""
         trust = [
             "-CAfile",
             str(self.root),
@@ -45,7 +43,7 @@ class Enrollment:
 
     @property
     def said(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         return self.log.read_text()
 
     def wait_until_pending(self) -> None:
@@ -75,10 +73,7 @@ class StrongSwan:
     patience: int = 50
 
     def fetch_authorities(self, url: str) -> str:
-        """Run `pki --scepca`; ca.der is the root, ca-1.der the issuing CA.
-
-        Returns what it printed.
-        """
+        """Run `pki --scepca` and return its output; ca.der is the root, ca-1.der the issuing CA."""
         command = [
             "pki",
             "--scepca",
@@ -150,15 +145,13 @@ class Certmonger:
         return process
 
     def getcert(self, *arguments: str) -> str:
-        """Run getcert and return what it printed; fails the test unless it succeeds."""
+        """Run getcert and return its output; fails the test unless it succeeds."""
         done = self._getcert(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def add_authority(self, name: str, url: str, chain: Chain | None) -> None:
-        """Name a SCEP server: -N takes the root, -r the RA, -I the CA between; without them it asks
-        GetCACert.
-        """
+        """Name a SCEP server: -N takes the root, -r the RA, -I the CA; default: from GetCACert."""
         files = (
             ["-N", str(chain.root), "-r", str(chain.ra), "-I", str(chain.issuing)] if chain else []
         )
@@ -179,16 +172,12 @@ class Certmonger:
         return " ".join(statuses)
 
     def wait_until(self, name: str, state: str) -> str:
-        """Return the status as soon as it starts as wanted; fails when certmonger comes to rest
-        elsewhere for long.
-        """
+        """Return the status as soon as it starts with `state`; fails if another one lasts."""
         wait_until(lambda: self.status(name).startswith(state), what=f"{name}: {state}", within=25)
         return self.status(name)
 
     def refresh_until(self, name: str, state: str) -> str:
-        """Let it ask again whenever it waits, since a portal signs shortly after the decision;
-        returns the status.
-        """
+        """Let it ask again while it waits, since signing takes a moment; returns the status."""
 
         def is_there() -> bool:
             if self.status(name).startswith("CA_WORKING"):

@@ -1,6 +1,4 @@
-"""One portal for all clients of this folder, each client where it is installed, and Alice with her
-browser.
-"""
+"""One portal for all clients of this folder, the installed clients, and Alice's browser."""
 
 import shutil
 import subprocess

@@ -1,9 +1,8 @@
-"""The published matrix: which client does what, from the tests that carry its cells, and from
-nothing else.
+"""The published matrix of clients and scenarios, from the tests that carry its cells only.
 
-A test of this folder says by `@pytest.mark.cell(CLIENT, SCENARIO, …)` what it shows. A cell without
-a test has a reason here why there can be none; a client or scenario that nobody knows, and a cell
-with neither, stop the run.
+A test of this folder names by `@pytest.mark.cell(CLIENT, SCENARIO, …)` the cell it shows. A cell
+without a test has a reason here; an unknown client or scenario, and a cell with neither, stop the
+run.
 """
 
 import re
@@ -28,9 +27,7 @@ SCENARIOS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Client:
-    """A client of the matrix; `packages` are Debian's, `asks` prints its version where no package
-    knows it.
-    """
+    """A client of the matrix; `packages` are Debian's, `asks` prints its version otherwise."""
 
     name: str
     packages: tuple[str, ...] = ()
@@ -72,7 +69,7 @@ IMPOSSIBLE: Final[Mapping[tuple[str, str], str]] = {
 
 @dataclass(frozen=True)
 class ByHand:
-    """A client that is no part of the run, and what was seen when somebody ran it."""
+    """A client outside the run, and the results of a run by hand."""
 
     client: str
     when: str
@@ -103,7 +100,7 @@ BY_HAND: Final = (
 
 @dataclass(frozen=True)
 class Cell:
-    """What one test shows: the outcome expected of the client, in a few words."""
+    """The cell that one test shows: the expected outcome, in a few words."""
 
     client: str
     scenario: str
@@ -122,7 +119,7 @@ class Cell:
 
 @dataclass
 class Matrix:
-    """What the tests of one run have shown."""
+    """The results of one run."""
 
     outcomes: dict[Cell, list[str]] = field(default_factory=dict)
 
@@ -147,7 +144,7 @@ class Matrix:
         )
 
     def text(self, client: str, scenario: str) -> str:
-        """Return what stands in a cell."""
+        """Return the text of a cell."""
         if (client, scenario) in IMPOSSIBLE:
             return "no"
         results = [
@@ -163,8 +160,9 @@ class Matrix:
 
 
 def document(matrix: Matrix, versions: Mapping[str, str], platform: str) -> dict[str, Any]:
-    """Return what the run has seen, as the portal's page of clients reads it
-    (`approvals.device_setup.client_matrix`).
+    """Return the results of the run as data for the page of clients.
+
+    See `approvals.device_setup.client_matrix`.
     """
     return {
         "platform": platform,

@@ -1,6 +1,4 @@
-"""The whole portal as its own processes, with a data folder of its own, as `./portal up` starts
-it.
-"""
+"""The whole portal as processes with its own data folder, as `./portal up` starts it."""
 
 import json
 import os
@@ -28,9 +26,7 @@ _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 def wait_until(
     condition: Callable[[], object], *, what: str, within: float = 20.0, every: float = 0.1
 ) -> None:
-    """Return as soon as the condition is true; fail the test when it is not within so many
-    seconds.
-    """
+    """Return as soon as the condition is true; fail the test after `within` seconds."""
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within:.0f} s"
@@ -39,7 +35,7 @@ def wait_until(
 
 @dataclass(frozen=True)
 class Portal:
-    """A running portal: commands beside it, and a look into its records."""
+    """A running portal, with commands and a look into its records."""
 
     data: Path
     port: int
@@ -55,9 +51,7 @@ class Portal:
 
     @property
     def public_address(self) -> str:
-        """The address that is written into configurations; it is none of this machine, and leads
-        nowhere here.
-        """
+        """The address in configurations; it is not of this machine, and leads nowhere here."""
         return f"http://pki.example:{self.port}"
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -75,9 +69,7 @@ class Portal:
         return subprocess.Popen(command, cwd=REPOSITORY, env=environment, text=True, **options)
 
     def run(self, *arguments: str, text: str = "") -> str:
-        """Run a command to its end and return what it printed; fails the test unless it
-        succeeds.
-        """
+        """Run a command to its end and return its output; fails the test unless it succeeds."""
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = self.popen(*arguments, **pipes)
         out, err = process.communicate(text, timeout=240)
@@ -108,9 +100,7 @@ class Portal:
         self.run("requests", "reject", request, "--officer", OFFICER, "--comment", reason)
 
     def refusals(self, transaction_id: str) -> list[dict[str, Any]]:
-        """Return what the audit entries say of refused messages with this transactionID, oldest
-        first.
-        """
+        """Return the audit data of refused messages with this transactionID, oldest first."""
         rows = self._read(
             "SELECT data FROM audit_auditentry WHERE event = 'message:refuse' ORDER BY id"
         )
@@ -146,9 +136,7 @@ class Portal:
 
 
 def start(portal: Portal, log: Path) -> subprocess.Popen[str]:
-    """Start the portal and return when web server, broker and signing worker are there; on a
-    migrated database.
-    """
+    """Start the portal on a migrated database; return when web, broker and worker are ready."""
     if not portal.data.exists():
         portal.data.mkdir(mode=0o700)
         copy_migrated_database(portal.data / "db.sqlite3")

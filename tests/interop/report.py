@@ -1,6 +1,4 @@
-"""pytest's side of the matrix: read the cells of the tests, gather their outcomes, write page and
-data.
-"""
+"""pytest's side of the matrix: read the cells of tests, collect results, write page and data."""
 
 import json
 from pathlib import Path
@@ -29,7 +27,7 @@ class Reporter:
         self._platform = platform
 
     def seen(self) -> dict[str, Any]:
-        """Return what was seen until now."""
+        """Return the results so far."""
         return document(
             self.matrix, {key: client.version() for key, client in CLIENTS.items()}, self._platform
         )
@@ -44,7 +42,7 @@ class Reporter:
                 self.matrix.note(Cell(client, scenario, shows), report.outcome)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Say what is missing, and write the page where one is wanted."""
+        """Report missing cells, and write the page if requested."""
         for cell in self.matrix.missing():
             terminalreporter.write_line(f"interop matrix: {cell}: neither a test nor a reason")
         texts = (

@@ -1,4 +1,4 @@
-"""What the portal says to paste is pasted: each text is run as it is, by the client it is for."""
+"""The portal's texts are pasted: each runs unchanged, in its client."""
 
 import json
 import os
@@ -36,16 +36,12 @@ def configuration(portal: Portal, profile: str, client: str, name: str) -> list[
 
 
 def local(text: str, portal: Portal) -> str:
-    """The portal of these tests is known by its public name; the clients reach it at its
-    address.
-    """
+    """Replace the portal's public name by its address, which clients can reach."""
     return text.replace(portal.public_address, portal.address.replace("localhost", "127.0.0.1"))
 
 
 def paste(text: str, folder: Path, **environment: str) -> str:
-    """Run a text in a shell in this folder, and return what it printed; fails the test unless it
-    succeeds.
-    """
+    """Run a text in a shell in this folder, and return its output; fails unless it succeeds."""
     where = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
     done = subprocess.run(
         ["sh", "-e", "-c", text], cwd=folder, env=where, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""What curl and OpenSSL see of GetCACaps and GetCACert."""
+"""GetCACaps and GetCACert for curl and OpenSSL."""
 
 import subprocess
 from pathlib import Path

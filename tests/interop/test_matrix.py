@@ -1,4 +1,4 @@
-"""The matrix itself: no hole, no cell that nobody knows, and a page that says what was seen."""
+"""The matrix itself: no hole, no unknown cell, and a page with the results."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""micromdm's scepclient encrypts with DES and signs with SHA-1: it is refused, and the answer says
-why.
-"""
+"""micromdm's scepclient (DES, SHA-1) is refused, and the answer says why."""
 
 import hashlib
 import subprocess
@@ -30,7 +28,7 @@ _SENDER_NONCE: Final = "2.16.840.1.113733.1.9.5"
 
 
 def as_sent(message: bytes) -> SentRequest:
-    """Read with another library what an answer must repeat."""
+    """Read with another library the fields that an answer must repeat."""
     signed = cms.ContentInfo.load(message)["content"]
     values = {
         item["type"].dotted: item["values"][0] for item in signed["signer_infos"][0]["signed_attrs"]

@@ -1,6 +1,4 @@
-"""An MDM's way over real HTTP: a challenge from the page of NDES, a device that enrolls with it, a
-worker.
-"""
+"""An MDM over real HTTP: a challenge of the NDES page, a device that enrolls, a worker."""
 
 import base64
 import json

@@ -1,6 +1,4 @@
-"""A program over real HTTP: a challenge ordered with a token, a device that enrolls with it, what
-became of it.
-"""
+"""A program over real HTTP: a challenge ordered with a token, a device, the certificate."""
 
 import json
 from datetime import UTC, datetime

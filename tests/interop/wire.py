@@ -1,4 +1,4 @@
-"""A hop between a client and the portal that keeps what the client sent."""
+"""A hop between a client and the portal that records the client's messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ class Wire:
     asked: list[str] = field(default_factory=list)
 
     def hand_on(self, query: str, body: bytes | None) -> HttpAnswer:
-        """Ask the portal what the client asked."""
+        """Pass the client's request to the portal."""
         self.asked.append(query)
         if body is not None:
             self.sent.append(body)

@@ -33,8 +33,8 @@ _OPTIONS: Final = (
 )
 #: Some tests want an answer within a second. On a busy machine that fails whatever the rule.
 _TOO_SLOW: Final = re.compile(r"(perf_counter|thread_time)\(\)|Timeout")
-#: A change that is no longer Python or SQL of ours is noticed by everything, which says nothing
-#: about the rule.
+#: A change that is not valid Python or SQL any more fails every test, which proves nothing about
+#: the rule.
 _NO_BREAK: Final = re.compile(
     r"\b(Import|ModuleNotFound|Name|Syntax|Indentation|UnboundLocal|Attribute)Error\b"
 )
@@ -43,9 +43,7 @@ _SQL: Final = "syntax error"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What pytest said: its exit code, and of each test (file and name below tests/) what went
-    wrong, "" if nothing.
-    """
+    """pytest's result: its exit code, and the fault of each test (file::name), "" if none."""
 
     code: int
     outcomes: dict[str, str]
@@ -65,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one entry: the test that noticed, or why none counts."""
+    """The result of one entry: the test that noticed, or why none counts."""
 
     entry: Broken
     noticed_by: str = ""
@@ -144,21 +142,19 @@ class Tree:
 
 
 def read_report(report: Path) -> dict[str, str]:
-    """Return what went wrong in each test of a junit report, "" where nothing did; what was left
-    out went wrong.
-    """
+    """Return the fault of each test in a junit report, "" without one; a skipped test has one."""
     outcomes: dict[str, str] = {}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 - our own report
         path = case.get("classname", "").removeprefix("tests.").replace(".", "/")
         faults = [_said(part) for part in case if part.tag in {"failure", "error", "skipped"}]
         name = f"{path}.py::{case.get('name')}"
-        # What fails after a test is a case of its own, of the same name.
+        # A failure after a test is a case of its own, with the same name.
         outcomes[name] = " ".join(filter(None, [outcomes.get(name, ""), *faults]))
     return outcomes
 
 
 def _said(part: ET.Element) -> str:
-    """What a failure says, and the line that failed, which pytest marks."""
+    """Return the text of a failure, and the failed line, which pytest marks."""
     marked = [line[1:].strip() for line in (part.text or "").splitlines() if line.startswith(">")]
     return f"{part.tag}: {part.get('message', '')} | {marked[-1] if marked else ''}"
 
@@ -214,9 +210,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Print one table for each document; status 1 where a break was not noticed or an entry does
-    not fit.
-    """
+    """Print one table per document; status 1 for an unnoticed break or an outdated entry."""
     arguments = _arguments()
     if arguments.show:
         print(canonical(arguments.show, ROOT))  # noqa: T201
@@ -246,7 +240,8 @@ def main() -> int:
         print(f"\n## {document.path}\n\n| line | broken how | noticed by |\n|---|---|---|")  # noqa: T201
         for entry in selected:
             result = results[entry]
-            # Of what the test said the beginning, for whoever looks whether it was about the rule.
+            # The beginning of the test's text, so that a person can check that it is about the
+            # rule.
             suffix = f": {result.said[:150]}" if arguments.verbose else ""
             noticed = (
                 f"**{result.fault}** {result.noticed_by}"

@@ -1,8 +1,6 @@
-"""The tables of broken rules: what each line of a document says is done, undone by one change of
-the code.
+"""The tables of broken rules: each line of a document, undone by one change of the code.
 
-A change has to fit today's code, belong to a line that is there, and name tests that this line
-cites.
+A change has to fit today's code, belong to an existing line, and name tests that this line cites.
 """
 
 import re
@@ -17,16 +15,14 @@ from tests.flows.test_conformance import ROOT, files_of
 from tests.mutation.definitions import change, split
 
 FOLDER: Final = Path(__file__).parent
-#: What a line says that is not built, and so cannot be broken.
+#: Lines about parts that are not built, and so cannot be broken.
 _NOT_APPLICABLE: Final = "not applicable"
 _CITATION: Final = re.compile(r"`([^`]+)`((?:,? \*[^*]+\*)*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A table of a document: the column that says whether there is anything to break, and how a
-    line is named.
-    """
+    """A table of a document: the column that tells whether there is a rule, and the line's name."""
 
     name: str
     path: str
@@ -61,12 +57,11 @@ DOCUMENTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One change: `old` stands once; with `new` in its place one of `tests` (node ids below tests/)
-    fails.
+    """One change: `old` occurs once; with `new` in its place one of `tests` fails.
 
-    `line` is the name of the line, or as much of its beginning as no other line has. Python code is
-    changed in one `definition`, by its dotted name and in the form of `ast.unparse`; any other file
-    is named by its path.
+    Tests are node ids below tests/. `line` is the name of the line, or a unique beginning of it.
+    Python code is changed in one `definition`, by its dotted name and in the form of `ast.unparse`;
+    any other file is named by its path.
     """
 
     line: str
@@ -113,7 +108,7 @@ def lines_of(entry: Broken, document: Document) -> list[tuple[str, list[str]]]:
 
 
 def faults_of(entry: Broken, document: Document) -> Iterator[str]:
-    """Yield what is wrong with an entry, as sentences."""
+    """Yield the faults of an entry, as sentences."""
     lines = lines_of(entry, document)
     if len(lines) != 1:
         yield f"{len(lines)} lines of {document.path} have this name"

@@ -1,5 +1,4 @@
-"""Definitions in Python files: found by their dotted name, changed in the canonical form that
-`ast.unparse` gives them.
+"""Definitions in Python files, found by dotted name, changed in the form of `ast.unparse`.
 
 Line breaks, quotes, comments, trailing commas and needless parentheses of the source are not part
 of that form, so a change written in it still fits after the source was formatted otherwise.
@@ -15,9 +14,7 @@ _BLOCKS: Final = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 def split(definition: str, root: Path) -> tuple[str, str]:
-    """Return the file of a definition below `root`, and its name in that module: "" where it is the
-    module itself.
-    """
+    """Return the file of a definition below `root`, and its name there ("" for the module)."""
     parts = definition.split(".")
     for count in range(len(parts), 0, -1):
         module = "/".join(parts[:count])
@@ -37,8 +34,7 @@ def canonical(definition: str, root: Path) -> str:
 
 
 def change(definition: str, old: str, new: str, root: Path) -> str:
-    """Return the whole file of a definition in canonical form, with `new` for `old` in the
-    definition.
+    """Return the whole file in canonical form, with `new` for `old` in the definition.
 
     Raises ValueError unless the definition is there once and the old text once in it.
     """
@@ -53,9 +49,7 @@ def change(definition: str, old: str, new: str, root: Path) -> str:
 
 
 def _read(definition: str, root: Path) -> tuple[ast.Module, list[ast.stmt], slice]:
-    """Return the module of a definition, the block of statements that holds it, and its place
-    there.
-    """
+    """Return the module of a definition, the block that holds it, and its place there."""
     file, name = split(definition, root)
     tree = ast.parse((root / file).read_text())
     places = list(_find(tree, name)) if name else [(tree.body, slice(None))]
@@ -77,8 +71,9 @@ def _find(scope: ast.AST, name: str) -> Iterator[tuple[list[ast.stmt], slice]]:
 
 
 def _statements(scope: ast.AST) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
-    """Yield each statement of a scope with its block, below `if` and `try` too, without those of
-    inner definitions.
+    """Yield each statement of a scope with its block, also below `if` and `try`.
+
+    Statements of inner definitions are left out.
     """
     for _, block in ast.iter_fields(scope):
         for child in block if isinstance(block, list) else ():
@@ -89,9 +84,7 @@ def _statements(scope: ast.AST) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
 
 
 def _names(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement defines: one of a function or class, those on the left of
-    an assignment.
-    """
+    """Return the names a statement defines: of a function or class, or assigned ones."""
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             return {statement.name}

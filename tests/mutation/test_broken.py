@@ -1,6 +1,4 @@
-"""The tables of broken rules fit today's code, documents and tests; `python -m tests.mutation`
-breaks them.
-"""
+"""The broken rules fit today's code, documents and tests; `python -m tests.mutation` runs them."""
 
 import re
 from collections.abc import Iterator

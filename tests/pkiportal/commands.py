@@ -1,4 +1,4 @@
-"""Run a command as a script would, and read what it prints."""
+"""Run a command as a script would, and read its output."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from django.core.management import call_command
 
 
 def run(*arguments: str, stdin: str = "", monkeypatch: Any = None) -> str:
-    """Return what the command printed to stdout."""
+    """Return the command's output on stdout."""
     out = io.StringIO()
     if monkeypatch is not None:
         monkeypatch.setattr("sys.stdin", io.StringIO(stdin))

@@ -1,8 +1,7 @@
-"""A small application before and behind the front, on granian: `python -m tests.pkiportal.echo
-INTERFACE PORT FOLDER`.
+"""A small application on granian: `python -m tests.pkiportal.echo INTERFACE PORT FOLDER`.
 
-It tells what it got. Paths that begin with `/wait` are answered when the file `go` is in the
-folder.
+It runs with and without the front and echoes its request. Paths that begin with `/wait` are
+answered when the file `go` is in the folder.
 """
 
 import json
@@ -31,7 +30,7 @@ class Chunks(list[bytes]):
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer with what came, as JSON; `/stream/N` with a stream of N pieces of 64 KiB."""
+    """Answer with the request as JSON; `/stream/N` with a stream of N pieces of 64 KiB."""
     path = environ["PATH_INFO"]
     if path.startswith("/wait"):
         (FOLDER / "waiting").touch()

@@ -1,6 +1,4 @@
-"""The launcher in a folder of its own, next to small locks, with a stand-in for Python: nothing is
-installed.
-"""
+"""The launcher in its own folder, with small locks and a stand-in for Python."""
 
 import os
 import shutil
@@ -48,9 +46,7 @@ esac
 
 
 def _hear_signals() -> None:
-    """Let signals end the new process as on a terminal, also if nohup or a shell behind it started
-    the tests.
-    """
+    """Let signals end the new process as on a terminal, even if the tests run under nohup."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
@@ -93,9 +89,7 @@ class Place:
         return done.returncode, done.stderr, self.log.read_text().splitlines()
 
     def interrupt(self, *arguments: str, step: str, number: signal.Signals) -> int:
-        """Start, send a signal to all its processes at a step of the installation, as a terminal
-        does; the status.
-        """
+        """Start, send a signal to all its processes at a step of the installation; the status."""
         (self.folder / f"hold-{step}").touch()
         command = [str(self.folder / "portal"), *arguments]
         with subprocess.Popen(

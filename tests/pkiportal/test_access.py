@@ -1,4 +1,4 @@
-"""What a request is called in logs, and the access log."""
+"""The id of a request in logs, and the access log."""
 
 import ipaddress
 import re

@@ -37,7 +37,7 @@ SAMPLES = {
 
 
 def routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:
-    """Every route of the portal, without what anchors it."""
+    """Every route of the portal, without anchors."""
     for pattern in patterns:
         route = before + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

@@ -13,7 +13,7 @@ from pkiportal.runtime.broker_watch import EVERY, BrokerWatch
 
 
 class Timer:
-    """Remembers what it is to call."""
+    """Remembers its callback."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[], None]] = []

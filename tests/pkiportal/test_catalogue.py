@@ -57,7 +57,7 @@ def portal(*arguments: str, data: Path, **variables: str) -> subprocess.Complete
     )
 
 
-# What help shows ----------------------------------------------------------------------------------
+# Help ---------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", OURS)
 def test_help_lists_each_command_with_its_own_sentence(name: str) -> None:
     if name != "migrate":  # its own is Django's
@@ -121,7 +121,7 @@ def test_the_version_is_the_portals(arguments: tuple[str, ...], tmp_path: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{VERSION}\n", "")
 
 
-# What is refused ----------------------------------------------------------------------------------
+# Refused commands ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", sorted({*DJANGOS, *REFUSED} - AS_DJANGO_HAS_THEM - {*LAUNCHER}))
 def test_a_command_of_django_is_refused_with_the_reason_and_the_right_command(name: str) -> None:
     with pytest.raises(NoCommand) as refusal:

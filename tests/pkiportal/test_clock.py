@@ -1,6 +1,4 @@
-"""A whole portal whose clock is set forward and back while it runs: all processes, and on
-PostgreSQL the server too.
-"""
+"""A whole portal under a stepped clock: all processes, and PostgreSQL's server too."""
 
 import json
 import os
@@ -79,7 +77,7 @@ class SteppedPortal(Portal):
         draft.replace(self.clock)
 
     def state(self) -> dict[str, Any]:
-        """What /readyz tells."""
+        """Return the answer of /readyz."""
         answer = fetch(f"http://127.0.0.1:{self.port}/readyz", None)
         document: dict[str, Any] = json.loads(answer.body)
         return document
@@ -151,9 +149,7 @@ def goes_on_whatever_the_clock_does(portal: SteppedPortal) -> None:
 
 
 def a_request_put_off_under_a_clock_ahead_is_signed(portal: SteppedPortal) -> None:
-    """Its key comes back together with the right time: neither an officer nor a restart is
-    needed.
-    """
+    """Its key returns together with the right time: no officer and no restart is needed."""
     (key,) = (portal.data / "keys" / "ca").glob("demo.pem")
     portal.step(9_000)
     away = key.rename(key.with_suffix(".away"))

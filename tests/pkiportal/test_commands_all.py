@@ -1,6 +1,4 @@
-"""What holds for every command: documented, sorted rights, one sentence for a database that is not
-set up.
-"""
+"""Rules for every command: documented, sorted rights, one sentence without a database."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""The database goes away in the middle of a command about many requests: what was done before is
-printed.
-"""
+"""The database goes away during a command about many requests: earlier results are printed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

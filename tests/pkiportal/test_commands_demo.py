@@ -23,7 +23,7 @@ URL = "http://testserver/scep/routers/"
 
 @pytest.fixture
 def officer(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """While the device waits, an officer does what `verdict` says, and the worker runs."""
+    """While the device waits, an officer decides per `verdict`, and the worker runs."""
     result: dict[str, object] = {"verdict": None, "waits": 0}
 
     def wait(_: float) -> None:

@@ -1,4 +1,4 @@
-"""The doctor against faults that were caused: each is named, with its state and what to do."""
+"""The doctor on installations with faults: each is named, with its state and its remedy."""
 
 import json
 import os

@@ -53,7 +53,7 @@ class Request:
 
 
 class Connection:
-    """What a client sends and what it gets."""
+    """The messages that a client sends and receives."""
 
     def __init__(
         self, body: bytes = b"", *, after: Callable[[], Awaitable[None]] | None = None
@@ -94,7 +94,7 @@ async def forever() -> None:
 
 
 class Seen:
-    """An application that keeps what it gets."""
+    """An application that records its requests."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

@@ -1,6 +1,4 @@
-"""The front on granian, over sockets: requests arrive as through granian's own WSGI interface, slow
-ones are cut.
-"""
+"""The front on granian, over sockets: as granian's own WSGI interface; slow ones are cut."""
 
 import contextlib
 import json
@@ -132,9 +130,7 @@ AS_BEFORE = {
 
 
 def told(answer: bytes) -> list[Any]:
-    """What the application told, and status and headers, without those that change by
-    themselves.
-    """
+    """Return the application's echo, status and headers, without those that always change."""
     parts: list[Any] = []
     for line in answer.replace(b"}HTTP/", b"}\r\nHTTP/").split(b"\r\n"):
         if line.startswith(b"{"):
@@ -223,9 +219,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut(rsgi: Server, path: st
 
 
 def is_held(server: int, client: int) -> bool:
-    """Whether the server still has the connection: the client is told of its end only when it reads
-    or sends.
-    """
+    """Whether the server still holds the connection: a client notices its end only later."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return any(
         row[1].endswith(f":{server:04X}") and row[2].endswith(f":{client:04X}") for row in rows

@@ -1,4 +1,4 @@
-"""Alive, ready, and what the doctor says."""
+"""Liveness, readiness, and the report of the doctor."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is on record holds together; whatever somebody changes behind our back is named."""
+"""The records fit together; every manipulation in the database is named."""
 
 import json
 from collections.abc import Callable
@@ -36,9 +36,7 @@ Tamper = Callable[[], object]
 
 @pytest.fixture
 def issued(world: World) -> World:
-    """Two requests of a profile with one-time challenges, both issued, and nobody to guard the
-    tables.
-    """
+    """Two issued requests of a profile with one-time challenges, and tables without triggers."""
     profile = create_profile(world.ca, "guarded", challenge="one-time")
     made = create_challenges(ChallengeOrder(profile, count=2), principal=PORTAL, now=now())
     for number, (_, secret) in enumerate(made, start=1):
@@ -111,7 +109,7 @@ def swap_certificates() -> None:
 
 
 def forge_entry() -> None:
-    """Rewrite what an entry says, and its digest, but not its columns."""
+    """Rewrite the canonical form of an entry and its digest, but not its columns."""
     entry = AuditEntry.objects.earliest("id")
     document = json.loads(bytes(entry.canonical)) | {"event": "request:reject"}
     canonical = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
@@ -135,7 +133,7 @@ def skip_a_step() -> None:
 
 
 def forge_document() -> None:
-    """Change what an officer decided on."""
+    """Change the document of a decision."""
     decision = Decision.objects.earliest("pk")
     Decision.objects.filter(pk=decision.pk).update(document=bytes(decision.document) + b" ")
 

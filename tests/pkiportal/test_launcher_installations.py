@@ -1,6 +1,4 @@
-"""An installation that ends early: the next start makes it again, and the packages that worked
-before still work.
-"""
+"""An interrupted installation: the next start repeats it, and older packages still work."""
 
 import os
 import shutil

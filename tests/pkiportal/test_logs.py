@@ -16,9 +16,7 @@ from pkiportal.logs import logging_config
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    """What is written, with the set-up of the product; afterwards that of the tests stands
-    again.
-    """
+    """The log lines under the product's set-up; afterwards the tests' set-up returns."""
     config = logging_config("INFO", process="web")
     written = io.StringIO()
     config["handlers"]["stderr"]["stream"] = written

@@ -1,4 +1,4 @@
-"""What happens before a page sees a request."""
+"""The middleware before a page sees a request."""
 
 import ipaddress
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What each part of an embedded portal is given."""
+"""The settings and secrets of each part of an embedded portal."""
 
 from pathlib import Path
 

@@ -1,6 +1,4 @@
-"""What `./portal up` says of the ways to a portal: each address that it names works, and where none
-does it says so.
-"""
+"""Addresses in the output of `./portal up`: each one works, or a sentence says that none does."""
 
 from pathlib import Path
 

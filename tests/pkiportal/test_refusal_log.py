@@ -25,7 +25,7 @@ def forbidden(request: HttpRequest, name: str = "") -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    """A fault of ours."""
+    """A fault of the portal."""
     raise ZeroDivisionError("canary")
 
 
@@ -57,7 +57,7 @@ def bounded() -> OneLineEach:
 
 @pytest.fixture(autouse=True)
 def written(settings: LazySettings) -> Iterator[io.StringIO]:
-    """What is written, with the set-up of the product."""
+    """The log output under the product's set-up."""
     settings.ROOT_URLCONF = __name__
     config = logging_config("INFO", process="web")
     config["handlers"]["stderr"]["stream"] = stream = io.StringIO()

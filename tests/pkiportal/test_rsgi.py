@@ -22,9 +22,7 @@ from tests.world import create_person
 
 @pytest.fixture(autouse=True)
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's transaction lives on its connection; Django's own test client keeps it open in the
-    same way.
-    """
+    """The test's transaction is on its connection; Django's test client also keeps it open."""
     monkeypatch.setattr("pkiportal.web.rsgi.close_old_connections", lambda: None)
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python beside the product with an environment of our own."""
+    """Run Python on the product with a given environment."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment = clean | {"PORTAL_DATA": str(data), "PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(
@@ -33,7 +33,7 @@ def run(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedPr
 
 
 def seen(expression: str, *, data: Path, **variables: str) -> Any:
-    """What an expression over `settings` gives in a new process."""
+    """Return the value of an expression over `settings` in a new process."""
     code = f"import json; from pkiportal import settings; print(json.dumps({expression}))"
     done = run("-c", code, data=data, **variables)
     assert done.returncode == 0, done.stderr

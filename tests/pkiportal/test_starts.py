@@ -1,4 +1,4 @@
-"""What a process does before its work."""
+"""The start of a process, before its work."""
 
 import tomllib
 from pathlib import Path

@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody has waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:

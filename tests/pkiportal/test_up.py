@@ -24,9 +24,7 @@ pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(180), pytest.mark.e
 
 
 def processes_of(data: Path) -> list[int]:
-    """Process ids of all parts that work on the data folder, by their environment or command
-    line.
-    """
+    """Process ids of all parts on the data folder, by environment or command line."""
     processes = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -63,7 +61,7 @@ class Portal:
         return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
     def start(self) -> str:
-        """Start, and return what is printed until it is ready."""
+        """Start, and return the output until it is ready."""
         with self.output.open("wb") as out:
             self.process = subprocess.Popen(
                 self.command(self.port),

@@ -1,4 +1,4 @@
-"""What monitors are told: the result of a write, what stands still, and what needs somebody."""
+"""Warnings for monitors: the result of a write, stuck work, and tasks of an operator."""
 
 import subprocess
 import sys
@@ -352,9 +352,7 @@ def test_mails_that_were_not_sent_show(world: World, number: int) -> None:
 def test_mails_about_accounts_that_were_not_sent_show(
     world: World, number: int, attempts: int
 ) -> None:
-    """Waiting for the next attempt or given up: an auditor was to read that a password link was
-    issued.
-    """
+    """Due again or given up: an auditor should have read about a password link."""
     for _ in range(number):
         AccountNotice.objects.create(
             address="bob@example.org",
@@ -383,7 +381,7 @@ def test_a_notice_that_was_not_tried_yet_is_no_worry(world: World) -> None:
 @pytest.mark.usefixtures("starts_processes")
 @pytest.mark.embedded
 def test_a_real_file_that_cannot_grow_is_no_readiness(tmp_path: Path) -> None:
-    """The kernel refuses to let any file grow: SQLite meets what it meets on a full disk."""
+    """The kernel stops all files from growing: SQLite sees the same as on a full disk."""
     ensure_data_folder(tmp_path / "data")
     copy_migrated_database(tmp_path / "data" / "db.sqlite3")
     program = (

@@ -1,8 +1,8 @@
 """Hostile and odd SCEP messages: every piece of a request can be overridden.
 
-`forge()` without arguments is a good PKCSReq. `Message` and `Envelope` are the knobs; whatever is
-given replaces the piece, everything else stays consistent (digest, signature, lengths). Nothing
-here is used outside tests.
+`forge()` without arguments is a good PKCSReq. `Message` and `Envelope` hold the pieces; an argument
+replaces one, and everything else stays consistent (digest, signature, lengths). Nothing here is
+used outside tests.
 """
 
 from __future__ import annotations
@@ -303,9 +303,7 @@ def pss_algorithm(
 
 
 def forge(**pieces: object) -> bytes:
-    """A PKCSReq of Alice with some pieces of `Message` replaced; `plaintext` replaces what is in
-    the envelope.
-    """
+    """A PKCSReq of Alice with some pieces of `Message` replaced; `plaintext` is the envelope's."""
     plaintext = pieces.pop("plaintext", None)
     message = replace(Message(), **pieces)  # type: ignore[arg-type]  # a test names fields of Message
     if isinstance(plaintext, bytes):

@@ -1,6 +1,4 @@
-"""The people, encodings and envelopes that `forge` builds messages of; tests import all of it from
-`forge`.
-"""
+"""The people, encodings and envelopes for the messages of `forge`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""Messages shaped like those of devices that cannot run here, put together from what is known of
-each.
+"""Messages in the form of devices that cannot run here, built from known facts.
 
-Each is what the device would send for Alice's key; `again` is what it sends after PENDING. What
-they have in common with the device, and where that is known from, stands in
-tests/vectors/README.md.
+Each is the device's message for Alice's key; `again` is its message after PENDING.
+tests/vectors/README.md tells what each has in common with the device, and the source.
 """
 
 from __future__ import annotations
@@ -90,7 +88,7 @@ class LookAlike:
         return self._message(ra_certificate, self.csr, "19", self.nonce)
 
     def again(self, ra_certificate: bytes) -> bytes:
-        """What it sends when it has been told to wait."""
+        """Return its message after PENDING."""
         if self.repeats_bytes:
             return self.first(ra_certificate)
         if not self.polls:
@@ -239,9 +237,7 @@ def _macos() -> LookAlike:
 
 
 def _windows() -> LookAlike:
-    """CertEnroll: OAEP, a signer with a critical authorityKeyIdentifier that is signed with
-    SHA-1.
-    """
+    """CertEnroll: OAEP, a SHA-1 signer with a critical authorityKeyIdentifier."""
     identifier = hashlib.sha1(_SPKI, usedforsecurity=False).digest()
     critical = extension(
         "2.5.29.35", der_sequence(der(0x80, identifier)), critical=der_boolean(value=True)
@@ -274,9 +270,7 @@ def _windows() -> LookAlike:
 
 
 def _cisco() -> LookAlike:
-    """IOS-XE: GET with line breaks inside the base64, its host name and serial number in the
-    subject.
-    """
+    """IOS-XE: GET with line breaks in the base64, host name and serial number in the subject."""
     subject = raw_name(
         ("1.2.840.113549.1.9.2", IA5_STRING, b"r7.example"),
         ("2.5.4.5", PRINTABLE_STRING, b"FTX1840ABCD"),
@@ -294,8 +288,9 @@ def _cisco() -> LookAlike:
 
 
 def _sscep() -> LookAlike:
-    """sscep 0.10: most of the transactionID's text and a NUL as serial number, SHA-512, no
-    Content-Type.
+    """sscep 0.10: part of the transactionID with a NUL as serial number, SHA-512.
+
+    It sends no Content-Type.
     """
     text = _hash("md5").upper()
     subject = build_name([("CN", "sscep-7"), ("O", "Exp")]).der
@@ -312,9 +307,7 @@ def _sscep() -> LookAlike:
 
 
 def _jscep() -> LookAlike:
-    """jscep over Bouncy Castle: BER of indefinite length, lower-case hexadecimal, a raw plus in
-    GET.
-    """
+    """jscep over Bouncy Castle: BER of indefinite length, lower-case hex, a raw plus in GET."""
     return LookAlike(
         name="jscep by GET",
         common_name="jscep-7",
@@ -350,9 +343,7 @@ def _certmonger() -> LookAlike:
 
 
 def _micromdm() -> LookAlike:
-    """micromdm's scepclient as it would be with AES: the same bytes again every 30 seconds, a
-    base64 transactionID.
-    """
+    """micromdm's scepclient with AES: the same bytes every 30 seconds, a base64 transactionID."""
     return LookAlike(
         name="micromdm",
         common_name="mdm-7",

@@ -1,4 +1,4 @@
-"""GetCACaps offers what is accepted, in an order and spelling that real clients read."""
+"""GetCACaps lists the accepted features, in an order and spelling that clients read."""
 
 from __future__ import annotations
 

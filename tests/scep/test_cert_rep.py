@@ -1,6 +1,4 @@
-"""Answers out: the exact spelling that every known client reads, checked byte by byte and by other
-parsers.
-"""
+"""Answers out: the exact encoding that every known client reads, checked by other parsers."""
 
 from __future__ import annotations
 
@@ -125,9 +123,7 @@ def test_a_failure_says_what_clients_need(request_message: PKIMessage) -> None:
 
 
 def test_fail_info_is_written_with_the_numbers_of_the_rfc(request_message: PKIMessage) -> None:
-    """RFC 8894 section 3.2.1.4: 0 badAlg, 1 badMessageCheck, 2 badRequest, 3 badTime, 4
-    badCertId.
-    """
+    """RFC 8894 3.2.1.4: 0 badAlg, 1 badMessageCheck, 2 badRequest, 3 badTime, 4 badCertId."""
     for number, name in enumerate(
         ("BAD_ALG", "BAD_MESSAGE_CHECK", "BAD_REQUEST", "BAD_TIME", "BAD_CERT_ID")
     ):

@@ -304,7 +304,7 @@ def test_only_http_urls_are_fetched(url: str) -> None:
 
 
 class EchoHandler(BaseHTTPRequestHandler):
-    """Answers what it was asked."""
+    """Echoes the request."""
 
     def do_GET(self) -> None:
         self._say(self.path.encode())

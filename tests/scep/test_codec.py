@@ -1,6 +1,4 @@
-"""Requests in: what is accepted is read exactly, what is not is refused with the right failInfo and
-echo.
-"""
+"""Requests in: accepted ones are read exactly, others refused with failInfo and echo."""
 
 from __future__ import annotations
 

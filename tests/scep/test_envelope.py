@@ -1,4 +1,4 @@
-"""Opening envelopes: every accepted spelling opens, and nobody can tell why another one did not."""
+"""Opening envelopes: every accepted encoding opens, and failures look the same."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_sealing_to_an_ec_key_is_refused() -> None:
 # --------------------------------------------------------------- D-7, D-8, D-35: one uniform answer
 
 GOOD_LENGTH = len(csr()) + 16 - len(csr()) % 16
-#: What everybody can read in a message is named in the log; the rest has one cause.
+#: Public facts of a message are named in the log; the rest has one cause.
 IN_THE_OPEN = {
     "IV of 8": "encrypted content of 688 bytes with an IV of 8: whole blocks are needed",
     "no IV": "encrypted content of 688 bytes with an IV of 0: whole blocks are needed",

@@ -1,4 +1,4 @@
-"""What nobody planned: counted where an operator looks, and told to no stranger."""
+"""Unexpected exceptions: counted for the operator, hidden from strangers."""
 
 from datetime import timedelta
 from pathlib import Path

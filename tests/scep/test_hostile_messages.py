@@ -1,6 +1,4 @@
-"""Hostile requests: signature wrapping, refused algorithms, and shapes that break readers (attacks
-D-11 to D-38).
-"""
+"""Hostile requests: signature wrapping, refused algorithms, odd shapes (D-11 to D-38)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""SCEP over HTTP as devices speak it, and as strangers do (RFC 8894 section 4; attacks D-39 and
-D-40).
-"""
+"""SCEP over HTTP as devices and strangers speak it (RFC 8894 4; attacks D-39 and D-40)."""
 
 import base64
 import re
@@ -383,7 +381,7 @@ def test_d39_a_message_by_get_is_no_larger_than_one_by_post_and_not_kept(world: 
 
 
 class Gone:
-    """What a client sends that is not there any more."""
+    """A message of a client that has disconnected."""
 
     def read(self, *_: object) -> bytes:
         raise OSError("connection reset")
@@ -496,9 +494,7 @@ def test_a1_6_a_long_query_reaches_us_whole(world: World) -> None:
 
 @contextmanager
 def broken_at(number: int, error: Exception) -> Iterator[list[str]]:
-    """The database fails at the statement of this number; yields the statements that came so
-    far.
-    """
+    """Let the database fail at the n-th statement; yields the statements so far."""
     statements: list[str] = []
 
     def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:

@@ -1,6 +1,4 @@
-"""What a profile may allow beyond the strict rules, SHA-1 and 3DES, and what none may (RFC 8894
-§2.9, §7.9).
-"""
+"""The optional SHA-1 and 3DES of a profile, and what stays refused (RFC 8894 §2.9, §7.9)."""
 
 from __future__ import annotations
 

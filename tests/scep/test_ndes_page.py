@@ -28,9 +28,7 @@ def page(encoding: str) -> bytes:
 
 
 def fleet(text: str) -> str:
-    """Fleet, ee/server/service: an expression without regard to case, then everything up to a
-    blank.
-    """
+    """Fleet, ee/server/service: case-insensitive, then everything up to a blank."""
     match = re.search(r"(?i)The enrollment challenge password is: <B> (?P<password>\S*)", text)
     return match["password"] if match else ""
 

@@ -1,6 +1,4 @@
-"""Answers under a password (RFC 8894 section 3.1, RFC 5652 section 6.2.4, RFC 3211), and what
-OpenSSL makes of them.
-"""
+"""Answers under a password (RFC 8894 3.1, RFC 5652 6.2.4, RFC 3211), checked with OpenSSL."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""From what the RA says to the CertRep: one failInfo for each cause, texts as they are, nothing
-else.
-"""
+"""The RA's answers as CertReps: one failInfo per cause, unchanged texts, nothing else."""
 
 import pytest
 

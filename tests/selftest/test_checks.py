@@ -1,4 +1,4 @@
-"""What the throw-away device does not believe."""
+"""Answers that the throw-away device rejects."""
 
 from datetime import UTC, datetime, timedelta
 

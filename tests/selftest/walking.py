@@ -31,7 +31,7 @@ def create_loop() -> EnrollmentProfile:
 
 
 def with_worker(*_: object) -> None:
-    """What happens while a run waits: the signing worker does what is due."""
+    """While a run waits, the signing worker does its due work."""
     run_worker()
     issue_due_crls(now=now())
 

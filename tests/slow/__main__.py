@@ -28,8 +28,8 @@ _MOST: Final = 3.0
 _CUT_WITHIN: Final = 20.0
 _UPLOAD_ENDS_WITHIN: Final = 1.0
 _OTHERS: Final = 30
-#: Seconds in which the server takes in the heads of a crowd that came at once; what is asked
-#: meanwhile is told apart.
+#: Seconds in which the server receives the heads of a crowd that came at once; requests of that
+#: time are reported apart.
 _SETTLE: Final = 1.5
 
 
@@ -64,9 +64,7 @@ def main() -> int:
 
 @dataclass
 class Measured:
-    """All answers of a door: of the quiet portal, of the besieged one, and of the moment in which
-    the crowd came.
-    """
+    """The answers of a door: of the quiet portal, the arrival of the crowd, and the siege."""
 
     quiet: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
     besieged: dict[str, Seen] = field(default_factory=lambda: defaultdict(Seen))
@@ -74,11 +72,11 @@ class Measured:
     not_cut: list[str] = field(default_factory=list)
 
     def faults(self) -> list[str]:
-        """What did not hold."""
+        """Return the violated limits."""
         return [*self._missing(), *self.slower(), *self.not_cut]
 
     def slower(self) -> Iterator[str]:
-        """What was answered too slowly."""
+        """Return the slow answers."""
         for name in self.quiet:
             if not self.ratio(name) <= _MOST:
                 yield (

@@ -1,5 +1,4 @@
-"""Slow clients by the thousand, in a process of their own: `python -m tests.slow.crowd '{"port":
-…}'`.
+"""Slow clients by the thousand, in their own process: `python -m tests.slow.crowd '{"port": …}'`.
 
 Prints one line of JSON when all are there, and one when all were cut or its input ended.
 """
@@ -19,7 +18,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final, Literal
 
-#: What a client does once it is there: nothing, or a byte a second.
+#: The behaviour of a connected client: nothing, or a byte a second.
 Kind = Literal[
     "half body",
     "dripping body",
@@ -41,7 +40,7 @@ _HEAD_AFTER: Final = 5.0
 #: Parts of a second, each with its share of those that drip: clients that know nothing of each
 #: other drip at all times.
 _PARTS: Final = 100
-#: Seconds between two looks at what came.
+#: Seconds between two reads of answers.
 _PAUSE: Final = 0.005
 #: Seconds between two looks at which of the deaf the server has closed: each look reads the
 #: machine's whole table.
@@ -87,7 +86,7 @@ class Client:
     head_sent: bool = False
 
     def start(self) -> None:
-        """Say what there is to say at first."""
+        """Send the first bytes."""
         self.head_sent = True
         first = {
             "half body": _HEAD,
@@ -104,7 +103,7 @@ class Client:
             self.connection.send(piece)
 
     def has_ended(self) -> bool:
-        """Whether the server has closed; what it says before is thrown away."""
+        """Whether the server has closed; earlier answers are dropped."""
         try:
             while self.connection.recv(4096):
                 pass
@@ -125,9 +124,7 @@ class Crowd:
     ended_after: list[float] = field(default_factory=list)
 
     def gather(self) -> None:
-        """Connect all; those with a head to say say it when all are there, or after a few
-        seconds.
-        """
+        """Connect all; those with a head send it when all are there, or after a few seconds."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for kind, number in self.order.kinds():

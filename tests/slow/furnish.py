@@ -1,6 +1,4 @@
-"""Make what the probes need, beside the web server's database: `python -m tests.slow.furnish`;
-prints JSON.
-"""
+"""Creates the probes' preconditions: `python -m tests.slow.furnish`; prints JSON."""
 
 import base64
 import json
@@ -16,9 +14,7 @@ from pkiportal.environment.datafolder import ensure_data_folder
 
 
 def main() -> None:
-    """A CA with its RA, a profile whose requests wait, a queue of them, and an officer who is
-    signed in.
-    """
+    """A CA with its RA, a profile with waiting requests, and a signed-in officer."""
     ensure_data_folder(Path(os.environ["PORTAL_DATA"]))
     django.setup()
     from django.conf import settings

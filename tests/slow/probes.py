@@ -1,5 +1,6 @@
-"""What honest clients notice: how long GetCACaps, a PENDING and the queue page take, each by its
-own connection.
+"""The view of honest clients: times of GetCACaps, a PENDING and the queue page.
+
+Each uses its own connection.
 """
 
 import http.client
@@ -15,7 +16,7 @@ from typing import Final
 CAPS: Final = "GetCACaps"
 PENDING: Final = "PENDING"
 QUEUE: Final = "queue page"
-#: What is asked in one turn: what is answered sooner is asked more often.
+#: Number of requests per turn: fast ones are asked more often.
 _TURN: Final = (CAPS, PENDING, CAPS, PENDING, CAPS, QUEUE)
 #: Turns before a measurement, so that no answer in it is the first one of its process.
 _WARM_UP: Final = 6
@@ -27,7 +28,7 @@ _CAPS: Final = "/scep/slow/?operation=GetCACaps"
 
 @cache
 def _trusting() -> ssl.SSLContext:
-    """Trust whatever answers; made once, since it takes as long as many answers."""
+    """Trust every certificate; made once, since it takes as long as many answers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -41,7 +42,7 @@ class Seen:
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Seen") -> None:
-        """Take in what another measurement saw of the same."""
+        """Add the results of another measurement."""
         self.times += other.times
         self.failures += other.failures
 
@@ -60,7 +61,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Door:
-    """An address of the portal, with what an honest client has."""
+    """An address of the portal, with the data of an honest client."""
 
     port: int
     with_tls: bool
@@ -87,7 +88,7 @@ class Door:
             connection.close()
 
     def probes(self) -> dict[str, Callable[[], bool]]:
-        """What is asked, and whether the answer is the right one."""
+        """Return the requests, and the checks of their answers."""
         return {
             CAPS: lambda: b"POSTPKIOperation" in self.ask(_CAPS)[1],
             PENDING: lambda: self.ask(_PENDING, self.message)[0] == 200,

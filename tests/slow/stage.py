@@ -1,6 +1,4 @@
-"""The web server of the product as processes of their own: with TLS, and without, on one
-database.
-"""
+"""The product's web server as processes: with TLS, and without, on one database."""
 
 import base64
 import contextlib
@@ -35,23 +33,19 @@ _START_WITHIN: Final = 60.0
 
 @dataclass(frozen=True)
 class Stage:
-    """Two web servers, and what is needed to ask them."""
+    """Two web servers, and the data for asking them."""
 
     doors: dict[str, Door]
     servers: list[subprocess.Popen[bytes]]
 
     def memory(self) -> float:
-        """Resident memory of all their processes, in MiB; pages that they share are counted once
-        for each.
-        """
+        """Resident memory of all processes, in MiB; shared pages are counted once for each."""
         return sum(_resident(pid) for server in self.servers for pid in _tree(server.pid)) / 2**20
 
 
 @contextlib.contextmanager
 def stage(folder: Path, postgresql: str | None) -> Iterator[Stage]:
-    """Start both web servers on SQLite, or on a database of their own beside the one of this
-    address.
-    """
+    """Start both web servers on SQLite, or on a new database of the given server."""
     folder.mkdir(mode=0o700)
     ports = {"plain": _free_port(), "tls": _free_port()}
     certificate, key = _certificate(folder)

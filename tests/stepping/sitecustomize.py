@@ -1,8 +1,7 @@
-"""Loaded by each Python process that has this folder on its path: its wall clock is off by what a
-file says.
+"""Shifts the wall clock of each Python process that has this folder on its path.
 
-The file is named by STEPPED_CLOCK and holds seconds. The monotonic clock stays, as it does when a
-real clock is set.
+The file named by STEPPED_CLOCK holds the seconds. The monotonic clock stays, as it does when a real
+clock is set.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""Record what real clients send: `python -m tests.vectors.record FOLDER`.
+"""Record messages of real clients: `python -m tests.vectors.record FOLDER`.
 
-A stand-in server with the recorded RA key answers GetCACaps and GetCACert, keeps each PKIOperation
-message as it came, and says PENDING. The clients use the recorded keys, so every message can be
-opened again.
+A stand-in server with the recorded RA key answers GetCACaps and GetCACert, stores each PKIOperation
+message, and answers PENDING. The clients use the recorded keys, so every message can be opened
+again.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from tests.scep.forge import random_bytes
 
 
 class Recorder:
-    """A SCEP server that keeps what it is sent."""
+    """A SCEP server that stores its messages."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
@@ -58,7 +58,9 @@ class Recorder:
 def _reply_to(message: bytes) -> ReplyContext:
     try:
         return decode_pki_message(message).reply
-    except Refused as refused:  # the client's algorithms: what it sends is wanted all the same
+    except (
+        Refused
+    ) as refused:  # the client's algorithms are refused; its message is stored all the same
         if refused.reply is None:
             raise
         return refused.reply
@@ -114,9 +116,7 @@ def strongswan_renewal(server: Recorder, folder: Path) -> bytes:
 
 
 def certmonger_request(server: Recorder, folder: Path) -> bytes:
-    """`getcert request -N CN=alice.example -D alice.example -L secret`, by GET, with Alice's
-    key.
-    """
+    """`getcert request -N CN=alice.example -D alice.example -L secret`, by GET, Alice's key."""
     client = Certmonger(folder)
     daemon = client.start()
     try:
@@ -134,8 +134,9 @@ def certmonger_request(server: Recorder, folder: Path) -> bytes:
 
 
 def scepclient_request(server: Recorder, folder: Path) -> bytes:
-    """`scepclient -cn alice.example -challenge secret` with Alice's key, in the one format it
-    reads: DES and SHA-1.
+    """`scepclient -cn alice.example -challenge secret` with Alice's key, DES and SHA-1.
+
+    It reads no other format.
     """
     pem = rsa_key("alice").private_bytes(
         Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
@@ -185,8 +186,9 @@ def sscep_poll(server: Recorder, folder: Path) -> bytes:
 
 
 def sscep_renewal(server: Recorder, folder: Path) -> bytes:
-    """`sscep enroll -c ra -k device-1 -r device-1 -K alice -O alice`: a PKCSReq signed with Alice's
-    certificate.
+    """`sscep enroll -c ra -k device-1 -r device-1 -K alice -O alice`.
+
+    A PKCSReq signed with Alice's certificate.
     """
     command = [
         "sscep",
@@ -216,9 +218,7 @@ def sscep_get_cert(server: Recorder, folder: Path) -> bytes:
 
 
 def sscep_get_crl(server: Recorder, folder: Path) -> bytes:
-    """`sscep getcrl -c ra -k alice -l alice`: issuer and serial number are the RA's subject and
-    serial number.
-    """
+    """`sscep getcrl -c ra -k alice -l alice`: the RA's subject and serial number."""
     command = [
         "sscep",
         "getcrl",
@@ -230,7 +230,7 @@ def sscep_get_crl(server: Recorder, folder: Path) -> bytes:
 
 
 def _sscep(server: Recorder, folder: Path, key: str) -> list[str]:
-    """Make a certificate request of this key, and return what all sscep commands have."""
+    """Make a certificate request of this key, and return the common arguments of sscep."""
     lines = [
         "[req]",
         "prompt = no",

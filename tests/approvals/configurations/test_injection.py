@@ -1,6 +1,4 @@
-"""What a stranger types stays one value: no name and no challenge breaks out of the language it is
-written in.
-"""
+"""A stranger's text stays one value: no name or challenge breaks out of its language."""
 
 import re
 import shlex
@@ -28,7 +26,7 @@ MEANINGFUL: Final = set("`$\\;|<>{}[]?!#%^\n\r\t")
 
 
 def console_tokens(text: str) -> list[str]:
-    """Split lines into words and quoted texts; whatever else there is fails the test."""
+    """Split lines into words and quoted texts; anything else fails the test."""
     tokens = []
     for line in text.splitlines():
         assert re.fullmatch(r'(?: |"[^"]*"|[^\s"])*', line), line
@@ -54,9 +52,7 @@ def xml_tokens(text: str) -> list[str]:
 
 
 def openssl_tokens(text: str) -> list[str]:
-    """Return the lines between the marks of the here-document, backslashes resolved as config(5)
-    does.
-    """
+    """Return the lines of the here-document, backslashes resolved as config(5) does."""
     lines = text.split("<<'END'\n")[1].removesuffix("\nEND").split("\n")
     assert "END" not in lines
     for line in lines:
@@ -130,7 +126,7 @@ def test_line_breaks_and_control_characters_are_refused_by_every_client_that_wri
 
 @pytest.mark.usefixtures("starts_processes")
 def test_a_shell_gets_the_very_words(tmp_path: Path) -> None:
-    """The real shell, with a program in the place of the client that prints what it is given."""
+    """The real shell, with a program that prints its arguments in place of the client."""
     name, secret = "a $(touch pwned) `id` 'b'", "x'; touch pwned; '\"$HOME"
     for program in ("pki", "getcert", "portal"):
         (tmp_path / program).write_text('#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done\n')

@@ -1,4 +1,4 @@
-"""Apple's configuration profile: what is in it, and the signature around it."""
+"""Apple's configuration profile: its content and the signature around it."""
 
 import plistlib
 import subprocess

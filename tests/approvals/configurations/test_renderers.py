@@ -1,4 +1,4 @@
-"""What each client is told: address, names, challenge, polling, fingerprints, and what to know."""
+"""The text for each client: address, names, challenge, polling, fingerprints, warnings."""
 
 import re
 from hashlib import md5, sha1, sha256
