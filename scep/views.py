@@ -54,7 +54,7 @@ def scep(request: HttpRequest, slug: str = "") -> HttpResponse:
     except (Error, KeyStoreError) as error:
         _log.error("scep.fault", profile=slug, fault=f"{type(error).__name__}: {error}")
         return _fault(503 if is_unavailable(error) else 500)
-    except Exception as error:  # noqa: BLE001 - the outermost door: what nobody planned is counted and tells nothing
+    except Exception as error:  # noqa: BLE001 - the outermost door: unexpected errors are counted, and answered without detail
         sent = getattr(request, "_body", b"") or request.META.get("QUERY_STRING", "").encode(
             "utf-8", "replace"
         )

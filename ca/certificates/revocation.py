@@ -101,8 +101,8 @@ def _check_alive(certificate: Certificate, kind: CertificateKind, *, now: dateti
         )
     if certificate.not_after < now:
         raise NotRevocable(
-            f"This certificate expired {certificate.not_after:%Y-%m-%d %H:%M} UTC: nobody accepts "
-            "it."
+            f"This certificate expired {certificate.not_after:%Y-%m-%d %H:%M} UTC: it is not "
+            "accepted anywhere."
         )
 
 

@@ -133,7 +133,7 @@ def officer_named(name: str) -> User:
 
 
 def maker_named(name: str | None) -> User | None:
-    """Return the officer for whom a command creates challenges, or None."""
+    """Return the officer named as author of new challenges, or None."""
     return officer_named(name) if name else None
 
 

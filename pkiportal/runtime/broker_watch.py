@@ -48,5 +48,5 @@ class BrokerWatch(bootsteps.StartStopStep):
         )
         if is_stuck and self._was_stuck:
             self._was_stuck = False
-            raise ConnectionError("acknowledgments were lost with the broker: connecting anew")
+            raise ConnectionError("acknowledgments were lost with the broker: connecting again")
         self._was_stuck = is_stuck

@@ -17,7 +17,7 @@ So never answer "unparsable" differently from "undecryptable". In detail:
 - A look-up that depends on the result (which certificate was this encrypted to?) happens before the
   decryption or not at all: the time of a look-up after a failure would tell how far it came.
 - The log counts all of it as one cause, since a new cause takes longer to write than a repeated
-  one. People may read the log and send messages, so their pages say no more (`NOT_OPENED`).
+  one. People may read the log and send messages, so their pages say the same (`NOT_OPENED`).
 
 One answer until the key is proven. A device with a real fault in its request must learn it. Two
 proofs make that safe, and only then a refusal says why:

@@ -164,7 +164,7 @@ def decode_next_certificates(der: bytes, *, trusted: Sequence[bytes]) -> tuple[b
         prescan(der)
         signed = read_signed_data(der)
         if not signed.signer_infos:
-            raise BadCertRep("nobody signed")
+            raise BadCertRep("not signed")
         signer = read_signer_info(signed.signer_infos[0])
         digest = accepted_digest(signer)
         certificate = find_signer(signed, signer)

@@ -52,7 +52,7 @@ def test_a_worker_that_holds_only_messages_of_finished_tasks_connects_anew(
     channel.qos.append(mock.Mock(), "lost")
     (look,) = consumer.timer.calls
     look()
-    with pytest.raises(ConnectionError, match="connecting anew"):
+    with pytest.raises(ConnectionError, match="connecting again"):
         look()
     look()
 

@@ -87,7 +87,7 @@ def test_the_list_names_the_last_runs_and_what_went_wrong(
     run = started(loop, world.alice)
     SelfTestRun.objects.filter(pk=run.pk).update(created_at=now() - LOST_AFTER * 2)
     assert (
-        b"nobody has finished it"
+        b"no worker has finished it"
         in signed_in(world.alice).get(reverse("self_test", args=[run.pk])).content
     )
     SelfTestRun.objects.filter(pk=run.pk).update(

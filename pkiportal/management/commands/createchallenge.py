@@ -36,7 +36,11 @@ class Command(PortalCommand):
         )
         _add_bindings(parser)
         parser.add_argument(
-            "--for", default="", dest="created_for", metavar="TEXT", help="whom it is made for"
+            "--for",
+            default="",
+            dest="created_for",
+            metavar="TEXT",
+            help="its purpose, for officers",
         )
         parser.add_argument(
             "--officer",

@@ -43,7 +43,7 @@ class Command(PortalCommand):
         creating.add_argument(
             "--profile", required=True, metavar="SLUG", help="a profile with one-time challenges"
         )
-        creating.add_argument("--owner", required=True, metavar="TEXT", help="whom to ask about it")
+        creating.add_argument("--owner", required=True, metavar="TEXT", help="its contact")
         creating.add_argument(
             "--network", action="append", default=[], metavar="CIDR", help="may be repeated"
         )

@@ -35,7 +35,7 @@ class Command(PortalCommand):
         )
         renewing.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
         retiring = actions.add_parser(
-            "retire", help="use an RA key no more and revoke its certificate, at once"
+            "retire", help="stop using an RA key and revoke its certificate, at once"
         )
         retiring.add_argument("--ca", metavar="NAME", required=True, help="of this authority")
         retiring.add_argument("--serial", metavar="HEX", required=True, help="as the list shows it")

@@ -43,7 +43,7 @@ class Command(PortalCommand):
             dest="action", required=True, metavar="list|stage|publish|switch|cancel"
         )
         self.add_json(actions.add_parser("list", help="the rollovers there are and were"))
-        staging = actions.add_parser("stage", help="make the next CA beside the current one")
+        staging = actions.add_parser("stage", help="create the next CA")
         publishing = actions.add_parser(
             "publish", help="tell devices of the next CA (GetNextCACert)"
         )

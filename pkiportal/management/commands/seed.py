@@ -49,7 +49,7 @@ class Command(PortalCommand):
             help="issued requests, certificates",
         )
         parser.add_argument(
-            "--yes", action="store_true", help="also beside requests of real devices"
+            "--yes", action="store_true", help="also next to requests of real devices"
         )
         self.add_json(parser)
 
@@ -60,8 +60,8 @@ class Command(PortalCommand):
             and without_self_tests(EnrollmentRequest.objects.exclude(profile__slug=NAME)).exists()
         ):
             raise CommandError(
-                "this database holds requests of real devices: add --yes to put seeded rows beside "
-                "them"
+                "this database holds requests of real devices: add --yes to put seeded rows "
+                "next to them"
             )
         started = time.monotonic()
         plan = Plan(_profile(), options["requests"], options["certificates"], timezone.now())

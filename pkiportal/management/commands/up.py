@@ -45,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (127.0.0.1:8000)")
         parser.add_argument("--data", metavar="DIR", help="the folder that holds the state (var)")
         parser.add_argument(
-            "--http-bind", metavar="HOST:PORT", help="beside TLS: where SCEP is served without it"
+            "--http-bind", metavar="HOST:PORT", help="with TLS: where SCEP is served without it"
         )
         parser.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
         parser.add_argument("--tls-key", metavar="FILE", help="its key, PKCS #8 PEM")
