@@ -40,11 +40,11 @@ def _template() -> Path:
     template = _FOLDER / f"migrated-{digest[:20]}.sqlite3"
     if not template.exists():
         _FOLDER.mkdir(exist_ok=True)
-        with found.with_suffix(".lock").open("w") as lock:
+        with template.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not found.exists():
-                _make(found)
-    return found
+            if not template.exists():
+                _make(template)
+    return template
 
 
 def _make(template: Path) -> None:

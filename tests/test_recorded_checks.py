@@ -2,7 +2,7 @@
 
 from django.db import connection
 
-from approvals.models import EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from tests.world import World, create_profile
 
 

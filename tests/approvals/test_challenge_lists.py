@@ -54,8 +54,8 @@ def rows_of(content: bytes) -> list[dict[str, str]]:
 def test_each_row_becomes_a_challenge_bound_to_what_it_says(phones: EnrollmentProfile) -> None:
     start = now()
     orders = read_list(LIST.encode(), profile=phones, lifetime=WEEK)
-    told: list[int] = []
-    made = make_list(orders, principal=PORTAL, now=start, progress=told.append)
+    progress: list[int] = []
+    made = make_list(orders, principal=PORTAL, now=start, progress=progress.append)
     first, second = rows_of(write_list(made))
     assert (first["row"], first["dns"], first["ip"], first["for"]) == (
         "1",

@@ -82,7 +82,7 @@ def test_what_was_seen_of_one_request_decides_on_no_other(world: World, verb: st
         reject_request(
             request_id=other.pk, principal=principal_of(world.alice), comment="no", now=now()
         )
-    form = {"view_sha256": review_digest(seen), "comment": "a word"}
+    form = {"view_sha256": review_digest(first), "comment": "a word"}
     answer = signed_in(world.alice).post(
         reverse(f"request_{verb}", args=[other.pk]), form, follow=True
     )

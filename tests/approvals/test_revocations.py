@@ -48,7 +48,7 @@ def certificate(device: Device) -> Certificate:
 def take_back(
     world: World, certificate: Certificate, reason: str = "superseded", **more: Any
 ) -> Certificate:
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "principal": principal_of(world.alice),
         "comment": "lost in Brno",
         "now": now(),

@@ -279,7 +279,5 @@ def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothi
     world: World,
 ) -> None:
     assert create_profile(world.ca, "one").name_conflicts == "officer"
-    profile_request = ProfileRequest(
-        "two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse"
-    )
-    assert create_enrollment_profile(wanted, principal=PORTAL, now=now()).name_conflicts == "refuse"
+    two = ProfileRequest("two", world.ca, ProfileSpec(), challenge="none", name_conflicts="refuse")
+    assert create_enrollment_profile(two, principal=PORTAL, now=now()).name_conflicts == "refuse"

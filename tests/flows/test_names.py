@@ -50,7 +50,7 @@ def send(
     *sans: tuple[str, str],
 ) -> Answer:
     """Ask with a fresh one-time challenge of the profile; a worker is at it."""
-    ((_, made),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
+    ((_, secret),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
     names = (
         [extension_request(san(*(general_name(kind, value) for kind, value in sans)))]
         if sans

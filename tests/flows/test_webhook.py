@@ -445,7 +445,7 @@ def test_a_host_that_the_operator_took_off_the_list_is_not_called(
 def test_a_profile_cannot_name_a_host_that_is_not_on_the_list(world: World) -> None:
     service_order = ServiceOrder(kind="webhook", url="https://10.0.0.1/", secret=SECRET)
     with pytest.raises(ProfileInvalid, match="not on the list of hosts"):
-        set_service(world.profile, wanted, principal=PORTAL, now=now())
+        set_service(world.profile, service_order, principal=PORTAL, now=now())
     with pytest.raises(ProfileInvalid, match="a service has to be named"):
         create_profile(world.ca, "phones", challenge="webhook")
 
@@ -480,7 +480,7 @@ def test_a_challenge_of_the_service_before_is_not_shown_to_one_of_another_kind(
     service_order = ServiceOrder(
         kind="intune", tenant="contoso.example", client_id="x", secret="a client secret"
     )
-    set_service(phones, wanted, principal=PORTAL, now=now())
+    set_service(phones, service_order, principal=PORTAL, now=now())
     work()
     assert Validation.objects.get().fault.startswith("no service is set")
     assert ValidationService.objects.get().last_fault == ""
