@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import hypothesis
 import pytest
-from _pytest.terminal import TerminalReporter
 from cryptography.hazmat.primitives import serialization
 from django.db import connection
 from django.db.models import CheckConstraint
@@ -107,7 +106,7 @@ def left_out(reports: list[Any]) -> dict[str, list[str]]:
     return by_reason
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report the skipped tests and their missing requirements."""
     by_reason = left_out(terminalreporter.stats.get("skipped", []))
     if not by_reason:

