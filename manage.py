@@ -19,7 +19,7 @@ _SETTINGS = {
     "--tls-key": "PORTAL_TLS_KEY",
 }
 # They look at what is there: none of them makes a data folder, or a secret that is missing from it.
-_LOOK_ONLY = ("doctor", "secrets", "check_invariants")
+_LOOK_ONLY = ("doctor", "secrets", "check_invariants", "completion")
 _OF_UP_ONLY = ("--bind", "--http-bind", "--tls-cert", "--tls-key")
 
 

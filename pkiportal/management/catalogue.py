@@ -32,6 +32,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "check_invariants": (
             "Check requests, decisions, certificates, challenges and the log against each other."
         ),
+        "completion": "Print the script with which bash or zsh completes commands and options.",
     },
     "People": {
         "createuser": "Create a user with roles, and issue the link that sets the password.",
