@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -17,10 +17,6 @@ from approvals.rules.errors import ApprovalsError, ChallengeInvalid, NotPermitte
 from database.availability import is_unavailable
 
 CONTENT_TYPE: Final = "application/problem+json"
-NO_STORE: Final[Mapping[str, str]] = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
 _RETRY: Final = {"Retry-After": "30"}
 #: HTTP status of the errors of use cases. An error that is not listed is 422.
 _STATUS: Final[Mapping[type[ApprovalsError], int]] = {
@@ -103,7 +99,7 @@ def problem(
         document(status, detail) | more,
         status=status,
         content_type=CONTENT_TYPE,
-        headers={**NO_STORE, **(headers or {})},
+        headers=headers,
     )
 
 
@@ -117,22 +113,12 @@ def document(status: int, detail: str) -> dict[str, object]:
     }
 
 
-def nothing_here(request: HttpRequest) -> JsonResponse:
-    """Answer an unknown address below /api/."""
-    return JsonResponse(
-        document(404, "there is no such address: docs/api.md lists them"),
-        status=404,
-        content_type=CONTENT_TYPE,
-        headers=dict(NO_STORE),
-    )
-
-
 def _of_framework(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
         return problem(422, "see errors, by field", errors=error.detail)
     headers = {}
     if isinstance(error, (exceptions.AuthenticationFailed, exceptions.NotAuthenticated)):
-        headers["WWW-Authenticate"] = 'Bearer realm="PKI portal"'
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[union-attr]  # APIView sets it, from the authenticator
         return problem(401, str(error.detail), headers=headers)
     if isinstance(error, TooManyTries):
         headers["Retry-After"] = "60"

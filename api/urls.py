@@ -3,7 +3,6 @@
 from django.urls import path, re_path
 
 from api import views
-from api.problems import nothing_here
 
 app_name = "api"
 
@@ -12,5 +11,5 @@ urlpatterns = [
     path("v1/challenges/<uuid:challenge_id>", views.ChallengeView.as_view(), name="challenge"),
     path("v1/profiles", views.ProfilesView.as_view(), name="profiles"),
     path("v1/requests/<uuid:request_id>", views.RequestView.as_view(), name="request"),
-    re_path(r"", nothing_here),
+    re_path(r"", views.NothingHere.as_view()),
 ]

@@ -1,12 +1,16 @@
 """Version 1 of the REST door: challenges for programs, and the state of their requests."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from django.http import Http404
 from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotFound
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
+from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +21,7 @@ from accounts.permissions import within
 from accounts.roles import Verb
 from accounts.tokens import principal_of_token, token_may
 from api.authentication import TokenAuthentication, TokenMay, token_of
-from api.problems import NO_STORE, problem
+from api.problems import problem
 from api.serializers import OrderSerializer, challenge_document, profile_document, request_document
 from approvals.challenge_orders.rest_orders import Caller, order_challenges
 from approvals.challenges.onetime import withdraw_challenge
@@ -28,6 +32,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import ChallengeInvalid, NotPermitted
 
 _MAX_KEY: Final = 255
+_NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class JsonOnly(BaseContentNegotiation):
@@ -48,12 +53,28 @@ class JsonOnly(BaseContentNegotiation):
 class Door(APIView):
     """The base of all views. `verb` is the scope that the token needs."""
 
-    authentication_classes = (TokenAuthentication,)
-    permission_classes = (TokenMay,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (TokenAuthentication,)
+    permission_classes: Sequence[type[BasePermission]] = (TokenMay,)
     parser_classes = (JSONParser,)
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = JsonOnly
     verb: Verb
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Of every answer, problems too: it may hold a challenge."""
+        return super().default_response_headers | _NO_STORE
+
+
+class NothingHere(Door):
+    """Every other address: 404 for anyone, whatever is sent."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Answer before the method is looked at."""
+        raise NotFound("there is no such address: docs/api.md lists them")
 
 
 class ChallengesView(Door):
@@ -76,7 +97,7 @@ class ChallengesView(Door):
         documents = [
             challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges
         ]
-        headers = {**NO_STORE, **({"Idempotent-Replayed": "true"} if ordered.is_repeat else {})}
+        headers = {"Idempotent-Replayed": "true"} if ordered.is_repeat else {}
         return Response(
             {"challenges": documents}, status=200 if ordered.is_repeat else 201, headers=headers
         )
@@ -101,7 +122,7 @@ class ChallengeView(Door):
         return self._shown(_challenge(request, challenge_id))
 
     def _shown(self, challenge: ChallengePassword) -> Response:
-        return Response(challenge_document(challenge, now=timezone.now()), headers=dict(NO_STORE))
+        return Response(challenge_document(challenge, now=timezone.now()))
 
 
 class ProfilesView(Door):
@@ -115,8 +136,8 @@ class ProfilesView(Door):
         token = token_of(request)
         mine = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
         rows = mine.select_related("ca").order_by("slug")
-        documents = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
-        return Response({"profiles": documents}, headers=dict(NO_STORE))
+        seen = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
+        return Response({"profiles": seen})
 
 
 class RequestView(Door):
@@ -134,7 +155,7 @@ class RequestView(Door):
         )
         if enrollment is None or not token_may(token_of(request), self.verb, enrollment.profile):
             raise Http404
-        return Response(request_document(enrollment), headers=dict(NO_STORE))
+        return Response(request_document(found))
 
 
 def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:

@@ -368,3 +368,12 @@ def test_a_fault_of_ours_is_told_without_detail(
         answer = program.order()
     assert (answer.status_code, answer.headers["Retry-After"]) == (status, "30")
     assert str(fault) not in answer.content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["get", "post", "put", "delete", "options"])
+def test_an_address_that_there_is_none_of_is_a_problem_for_anyone(method: str) -> None:
+    answer = getattr(Client(enforce_csrf_checks=True), method)("/api/v1/chalenges")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "docs/api.md" in answer.json()["detail"]

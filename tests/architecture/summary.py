@@ -1,12 +1,11 @@
 """Prints the measures of the code in the summary of a test run, once they have been taken."""
 
 import pytest
-from _pytest.terminal import TerminalReporter
 
 PROPERTY = "measures"
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the table that a test noted in its report."""
     reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
     for report in reports:
