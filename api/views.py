@@ -136,8 +136,8 @@ class ProfilesView(Door):
         token = token_of(request)
         mine = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
         rows = mine.select_related("ca").order_by("slug")
-        seen = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
-        return Response({"profiles": seen})
+        documents = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
+        return Response({"profiles": documents})
 
 
 class RequestView(Door):
@@ -155,7 +155,7 @@ class RequestView(Door):
         )
         if enrollment is None or not token_may(token_of(request), self.verb, enrollment.profile):
             raise Http404
-        return Response(request_document(found))
+        return Response(request_document(enrollment))
 
 
 def _profile(request: Request, order: OrderSerializer) -> EnrollmentProfile:
