@@ -25,7 +25,7 @@ from django.utils.safestring import SafeString
 
 from accounts.doors import actor_of
 from accounts.models.changes import ChangeKind
-from accounts.models.people import Department, RoleAssignment, User
+from accounts.models.people import Department, RoleAssignment, User, department_ref
 from accounts.people.changes import Author, note_change
 from accounts.people.manage import LastAdministrator, keep_an_administrator, record_role
 from accounts.people.password_links import LinkNotIssued, has_open_link, issue_link
@@ -210,7 +210,7 @@ class PersonAdmin(AnyAdmin):
             (Event.ROLE_REVOKE, formset.deleted_objects),
         ):
             for row in rows:
-                department = row.department.slug if row.department else ""
+                department = department_ref(row.department)
                 actor, now = actor_of(request), timezone.now()
                 record_role(
                     event, row.user, Role(row.role), actor=actor, now=now, department=department
@@ -237,7 +237,8 @@ class PersonAdmin(AnyAdmin):
 class DepartmentAdmin(AnyAdmin):
     """Departments; profiles and roles may be limited to one."""
 
-    list_display = ("name", "slug")
+    list_display = ("path", "slug")
+    ordering = ("path",)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Department | None = None

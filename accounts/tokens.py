@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.models.people import ApiToken, Department, User
+from accounts.models.people import ApiToken, Department, User, department_ref
 from accounts.network.addresses import network_of
 from accounts.permissions import can
 from accounts.principals import Principal, PrincipalKind
@@ -269,7 +269,7 @@ def _refused(
             cause=refusal.value,
             subject=None if is_guess or token is None else Subject.of("token", token.pk),
             data={"prefix": Personal(prefix if token is None else token.prefix)},
-            department=_department(token) if token is not None else "",
+            department=department_ref(token.department if token is not None else None),
         )
     return refusal
 
@@ -278,11 +278,14 @@ def _record(
     event: Event, token: ApiToken, *, actor: Actor, now: datetime, data: dict[str, object]
 ) -> None:
     subject = Subject.of("token", token.pk)
-    record(event, actor=actor, now=now, subject=subject, data=data, department=_department(token))
-
-
-def _department(token: ApiToken) -> str:
-    return token.department.slug if token.department else ""
+    record(
+        event,
+        actor=actor,
+        now=now,
+        subject=subject,
+        data=data,
+        department=department_ref(token.department),
+    )
 
 
 def _digest(secret: str) -> str:

@@ -154,4 +154,17 @@ class Subject:
         return cls(kind=kind, identifier=str(identifier), sequence=sequence)
 
 
+@dataclass(frozen=True, slots=True)
+class DepartmentRef:
+    """The department that an entry belongs to: the slug is for filters, the path for people.
+
+    The path names every department from the top, as `Head office/Berlin/Network`, as it was called
+    at that moment. Both are empty where the entry belongs to none.
+    """
+
+    slug: str = ""
+    path: str = ""
+
+
+NO_DEPARTMENT = DepartmentRef()
 SYSTEM = Actor(kind="system")

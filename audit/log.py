@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
 from audit.canonical import CanonicalValue, canonical_json, leaf_hash
-from audit.events import Actor, Event, Personal, Subject
+from audit.events import NO_DEPARTMENT, Actor, DepartmentRef, Event, Personal, Subject
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
 from audit.writers import Place, numbered
 from database.ids import uuid7
@@ -37,7 +37,7 @@ def record(
     now: datetime,
     subject: Subject | None = None,
     data: Data | None = None,
-    department: str = "",
+    department: DepartmentRef = NO_DEPARTMENT,
 ) -> AuditEntry:
     """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for data without a
     canonical form.
@@ -53,7 +53,7 @@ def record(
     facts = {
         "event": event.value,
         "actor": _commit_all(_actor_data(actor), "actor", private),
-        "department": department,
+        "department": _department_data(department),
         "data": _commit_all(data or {}, "data", private),
         **({"subject": _subject_data(subject)} if subject else {}),
     }
@@ -88,6 +88,7 @@ def _row(entry_id: UUID, facts: Mapping[str, Any], place: Place, *, now: datetim
         }
     )
     subject = facts.get("subject") or {"kind": "", "id": "", "seq": None}
+    department = facts["department"] or {"slug": "", "path": ""}
     return AuditEntry(
         id=entry_id,
         at=now,
@@ -97,7 +98,8 @@ def _row(entry_id: UUID, facts: Mapping[str, Any], place: Place, *, now: datetim
         subject_kind=subject["kind"],
         subject_id=subject["id"],
         subject_seq=subject["seq"],
-        department=facts["department"],
+        department=department["slug"],
+        department_path=department["path"],
         data=facts["data"],
         writer=place.writer,
         writer_seq=place.number,
@@ -114,7 +116,7 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     cause: str,
     subject: Subject | None = None,
     data: Data | None = None,
-    department: str = "",
+    department: DepartmentRef = NO_DEPARTMENT,
 ) -> AuditEntry | None:
     """Record what may repeat without end: the first of a minute is an entry, further ones are
     counted.
@@ -182,7 +184,7 @@ def close_minutes(*, now: datetime) -> int:
                         "repeated": repeated.count,
                         "minute": timestamp(repeated.minute),
                     },
-                    department=first.department,
+                    department=DepartmentRef(first.department, first.department_path),
                 )
                 written += 1
     return written
@@ -243,6 +245,10 @@ def _subject_of(entry: AuditEntry) -> Subject | None:
 
 def _subject_data(subject: Subject) -> dict[str, CanonicalValue]:
     return {"kind": subject.kind, "id": subject.identifier, "seq": subject.sequence}
+
+
+def _department_data(department: DepartmentRef) -> dict[str, CanonicalValue] | None:
+    return {"slug": department.slug, "path": department.path} if department.slug else None
 
 
 def _actor_data(actor: Actor) -> Data:

@@ -37,7 +37,8 @@ class AuditEntry(models.Model):
     subject_kind = models.CharField(max_length=24, blank=True)
     subject_id = models.CharField(max_length=64, blank=True)
     subject_seq = models.PositiveIntegerField(null=True)
-    department = models.CharField(max_length=64, blank=True)
+    department = models.CharField(max_length=64, blank=True)  # slug, by which auditors find it
+    department_path = models.TextField(default="", blank=True)  # as it was then; empty: version 1
     data = models.JSONField()
     writer = models.CharField(max_length=48, default="")  # process: audit.writers; empty: version 1
     writer_seq = models.BigIntegerField(null=True)

@@ -16,7 +16,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import count, paginate, requests_of
 from approvals.reading.timeline import moments, timeline_of
 from approvals.records.transitions import department_of
-from audit.events import Event, Subject
+from audit.events import NO_DEPARTMENT, Event, Subject
 from audit.log import record
 from ca.certificates.store import chain_of
 from ca.models.certificates import Certificate
@@ -143,5 +143,5 @@ def _record_export(request: HttpRequest, issued: Certificate, form: str) -> None
         now=timezone.now(),
         subject=Subject.of("certificate", issued.pk),
         data={"form": form, "serial": issued.serial_hex},
-        department=department_of(order.profile) if order else "",
+        department=department_of(order.profile) if order else NO_DEPARTMENT,
     )

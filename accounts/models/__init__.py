@@ -2,6 +2,7 @@
 
 from accounts.models import (  # noqa: F401
     changes,
+    departments,
     people,
     sessions,
 )

@@ -14,6 +14,7 @@ from accounts.models.changes import (
     LinkDelivery,
     PasswordLink,
 )
+from accounts.models.departments import Department, department_ref
 from accounts.models.sessions import StoredSession
 from accounts.roles import ADMIN_PERMISSIONS, Role
 from database.ids import uuid7
@@ -30,17 +31,8 @@ __all__ = [
     "StoredSession",
     "User",
     "UserManager",
+    "department_ref",
 ]
-
-
-class Department(models.Model):
-    """A part of the organization; a role or a profile may be limited to one."""
-
-    slug = models.SlugField(unique=True)
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class UserManager(BaseUserManager["User"]):

@@ -7,10 +7,10 @@ from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 
 from accounts.models.changes import ChangeKind
-from accounts.models.people import Department, RoleAssignment, User
+from accounts.models.people import Department, RoleAssignment, User, department_ref
 from accounts.people.changes import Author, note_change, note_role
 from accounts.roles import Role
-from audit.events import Actor, Event, Personal, Subject
+from audit.events import Actor, DepartmentRef, Event, Personal, Subject
 from audit.log import record
 
 
@@ -64,7 +64,7 @@ def create_person(person: NewPerson, *, actor: Actor, now: datetime) -> User:
     if person.password:
         validate_password(person.password, user)
         user.set_password(person.password)
-    department = person.department.slug if person.department else ""
+    department = department_ref(person.department)
     with transaction.atomic():
         user.save(force_insert=True)
         subject = Subject.of("user", user.pk)
@@ -107,7 +107,7 @@ def grant_role(
             role,
             actor=actor,
             now=now,
-            department=department.slug if department else "",
+            department=department_ref(department),
         )
 
 
@@ -131,15 +131,15 @@ def revoke_role(
             role,
             actor=actor,
             now=now,
-            department=department.slug if department else "",
+            department=department_ref(department),
         )
 
 
 def record_role(
-    event: Event, user: User, role: Role, *, actor: Actor, now: datetime, department: str
+    event: Event, user: User, role: Role, *, actor: Actor, now: datetime, department: DepartmentRef
 ) -> None:
     """Record a granted or revoked role in the caller's transaction; tell a person of a new one."""
-    data = {"role": role.value, "department": department}
+    data = {"role": role.value, "department": department.slug}
     if event is Event.ROLE_GRANT and actor.identifier == str(user.pk):
         data["to_themself"] = "yes"
     record(

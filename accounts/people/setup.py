@@ -13,7 +13,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.models.people import RoleAssignment, User
 from accounts.people.manage import record_role
 from accounts.roles import Role
-from audit.events import Actor, Event, Subject
+from audit.events import NO_DEPARTMENT, Actor, Event, Subject
 from audit.log import record
 
 LINK_LIFETIME: Final = timedelta(hours=24)
@@ -103,7 +103,9 @@ def use_setup_link(token: str, person: FirstAdministrator, *, now: datetime) -> 
             (Role.ADMINISTRATOR, Role.OFFICER) if person.also_officer else (Role.ADMINISTRATOR,)
         ):
             RoleAssignment.objects.create(user=user, role=role, granted_at=now)
-            record_role(Event.ROLE_GRANT, user, role, actor=actor, now=now, department="")
+            record_role(
+                Event.ROLE_GRANT, user, role, actor=actor, now=now, department=NO_DEPARTMENT
+            )
     return user
 
 

@@ -22,7 +22,7 @@ from approvals.models.ndes import NdesAccount, NdesChallenge
 from approvals.models.profiles import ChallengePolicy
 from approvals.records.transitions import department_of
 from approvals.rules.policy import is_address_allowed
-from audit.events import Actor, Event, Personal, Subject
+from audit.events import NO_DEPARTMENT, Actor, Event, Personal, Subject
 from audit.log import record_repeated
 from database.encryption import Secret
 
@@ -189,6 +189,6 @@ def _refuse(
             if account is not None and not is_guess
             else None,
             data={"tried": Personal(presented.name[:150])},
-            department=department_of(account.profile) if account else "",
+            department=department_of(account.profile) if account else NO_DEPARTMENT,
         )
     return NdesAnswer(account=None if is_guess else account, refusal=refusal)

@@ -9,7 +9,7 @@ from typing import Final
 from django.db import IntegrityError, transaction
 from django.utils.dateparse import parse_date, parse_datetime
 
-from accounts.models.people import Department, User
+from accounts.models.people import Department, User, department_ref
 from accounts.permissions import can
 from accounts.principals import Principal
 from accounts.roles import Verb
@@ -158,7 +158,7 @@ def _may(principal: Principal, group: DeviceGroup) -> None:
 def _record(
     event: Event, group: DeviceGroup, principal: Principal, *, now: datetime, **facts: object
 ) -> None:
-    department = group.department.slug if group.department else ""
+    department = department_ref(group.department)
     subject = Subject.of("device-group", group.slug)
     record(
         event, actor=principal.actor, now=now, subject=subject, data=facts, department=department

@@ -23,6 +23,7 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations.doorbell import ring_for_crls
 from approvals.records.decision_documents import change_facts, refuse_changed_account
+from approvals.records.transitions import department_of
 from approvals.rules.errors import NotPermitted
 from audit.events import Personal
 from ca.certificates.revocation import Witness, release, revoke
@@ -177,10 +178,9 @@ def _load(
         "comment": Personal(comment.strip()[:MAX_COMMENT]),
     }
     facts |= change_facts(recent_changes(principal.user, now=now))
-    department = order.profile.department
     return (
         certificate,
-        Witness(principal.actor, department.slug if department else "", facts),
+        Witness(principal.actor, department_of(order.profile), facts),
         order.profile,
     )
 

@@ -19,7 +19,7 @@ from database.caches import Cache, register
 _PROFILES = 1024
 
 _PROFILE = """
-SELECT p.*, c.current_id, d.slug, ahead.id, ahead.published_at, ahead.switched_at, behind.id
+SELECT p.*, c.current_id, d.slug, d.path, ahead.id, ahead.published_at, ahead.switched_at, behind.id
 FROM approvals_enrollmentprofile p
 JOIN ca_certificateprofile c ON c.id = p.certificate_profile_id
 LEFT JOIN accounts_department d ON d.id = p.department_id

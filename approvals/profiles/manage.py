@@ -237,7 +237,7 @@ def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
     return {
         "version": profile.version,
         "name": profile.name,
-        "department": department_of(profile),
+        "department": department_of(profile).slug,
         "owner": str(profile.owner_id or ""),
         "ca": profile.ca.name,
         "certificate_profile": profile.certificate_profile.slug,

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from accounts.models.people import department_ref
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.records.refusal_numbers import keep_number, number_of_request
 from approvals.rules.errors import AlreadyDecided
 from approvals.rules.states import OPEN_STATES, REFUSED_STATES, State, Step, next_state
-from audit.events import Actor, Event, Subject
+from audit.events import Actor, DepartmentRef, Event, Subject
 from audit.log import record
 from database.statements import update
 
@@ -76,6 +77,6 @@ def advance(
         keep_number(number, request.profile, now=now, entry=entry, request_id=request.pk)
 
 
-def department_of(profile: EnrollmentProfile) -> str:
-    """Return the department slug of audit entries about this profile, or ""."""
-    return profile.department.slug if profile.department else ""
+def department_of(profile: EnrollmentProfile) -> DepartmentRef:
+    """Return the department whose auditors find entries about this profile."""
+    return department_ref(profile.department)

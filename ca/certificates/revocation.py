@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit.events import Actor, Event, Subject
+from audit.events import Actor, DepartmentRef, Event, Subject
 from audit.log import record
 from ca.certificates.crls import outdate_crl
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
@@ -23,7 +23,7 @@ class Witness:
     """The author of a status change, and further facts for the log."""
 
     actor: Actor
-    department: str
+    department: DepartmentRef
     facts: Mapping[str, object]
 
 

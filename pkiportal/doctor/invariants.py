@@ -283,10 +283,10 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
         entry.event,
         entry.actor_kind,
         entry.actor_id,
-        entry.department,
         entry.data,
     )
     about = (entry.subject_kind, entry.subject_id, entry.subject_seq)
+    department = (entry.department, entry.department_path)
     number = (entry.writer, entry.writer_seq)
     actor = document["actor"]
     told = (
@@ -294,14 +294,22 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
         document["event"],
         actor["kind"],
         actor["id"],
-        document["department"],
         document["data"],
     )
     return (
         columns == told
         and about == (subject["kind"], subject["id"], subject["seq"])
+        and department == _department_in(document)
         and number == (document.get("writer", ""), document.get("writer_seq"))
     )
+
+
+def _department_in(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Slug and path; in version 1 the slug alone."""
+    department = document["department"]
+    if document["v"] == 1:
+        return department, ""
+    return (department["slug"], department["path"]) if department else ("", "")
 
 
 def _grouped(rows: Iterable[Any], name: str) -> defaultdict[Any, list[Any]]:

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from approvals.models.profiles import EnrollmentProfile
 from approvals.operations.doorbell import ring_for_crls
-from audit.events import Actor
+from audit.events import NO_DEPARTMENT, Actor
 from ca.authorities.ra_certificates import (
     certificates_of,
     certified_times,
@@ -122,7 +122,7 @@ def give_up(
                 "certified"
             )
         mark_retired(key, actor=actor, now=now)
-        witness = Witness(actor, "", {"purpose": key.purpose})
+        witness = Witness(actor, NO_DEPARTMENT, {"purpose": key.purpose})
         for half in halves_of(key):
             if half.certificate is not None:
                 revoke(

@@ -11,7 +11,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from audit import log
 from audit.apps import TRIGGERS
 from audit.canonical import leaf_hash
-from audit.events import SYSTEM, Actor, Event, Personal, Subject
+from audit.events import SYSTEM, Actor, DepartmentRef, Event, Personal, Subject
 from audit.log import NotInTransaction, close_minutes, commitment, record, record_repeated
 from audit.models import AuditEntry, AuditPrivateValue, RepeatedEvent
 from ca.apps import TRIGGERS as CA_TRIGGERS
@@ -32,7 +32,7 @@ def entry(db: None) -> AuditEntry:
             now=now(),
             subject=Subject.of("request", "r1", 2),
             data={"comment": Personal("ask Bob"), "number": 1},
-            department="north",
+            department=DepartmentRef("north", "Head office/North"),
         )
 
 
@@ -41,7 +41,8 @@ def test_the_leaf_covers_the_canonical_bytes(entry: AuditEntry) -> None:
     assert bytes(stored.leaf_hash) == leaf_hash(bytes(stored.canonical))
     assert f'"id":"{stored.pk}"'.encode() in bytes(stored.canonical)
     assert b'"seq":2' in bytes(stored.canonical)
-    assert stored.department == "north"
+    assert (stored.department, stored.department_path) == ("north", "Head office/North")
+    assert b'"department":{"path":"Head office/North","slug":"north"}' in bytes(stored.canonical)
 
 
 def test_personal_values_stand_in_the_log_as_commitments_only(entry: AuditEntry) -> None:
@@ -117,7 +118,7 @@ def test_what_repeats_within_a_minute_is_one_entry_and_a_count(db: None) -> None
             now=start + timedelta(seconds=second),
             cause="challenge wrong",
             subject=Subject.of("request", "r1"),
-            department="lab",
+            department=DepartmentRef("lab", "Lab"),
         )
     record_repeated(
         Event.MESSAGE_REFUSE,
@@ -135,7 +136,7 @@ def test_what_repeats_within_a_minute_is_one_entry_and_a_count(db: None) -> None
         "challenge wrong",
         "r1",
     )
-    assert closing.department == "lab"
+    assert (closing.department, closing.department_path) == ("lab", "Lab")
     assert not RepeatedEvent.objects.exists()
     assert close_minutes(now=start + timedelta(minutes=3)) == 0
 
