@@ -17,6 +17,7 @@ from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import ChallengePolicy, EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction, RequestTerm
 from approvals.records.name_conflicts import NameCheck, keep_names
+from approvals.records.profile_versions import enrollment_profile_of
 from approvals.records.transitions import department_of
 from approvals.rules.bindings import names_of
 from approvals.rules.errors import Overtaken
@@ -84,6 +85,7 @@ def write_request(
         profile=profile,
         ca=assessment.issuer,
         profile_version_id=assessment.profile_version_id,
+        enrollment_profile_version_id=profile.current_id,
         csr=csr.stored_der,
         csr_sha256=sha256(csr.stored_der).hexdigest(),
         csr_spki_sha256=csr.spki_sha256.hex(),
@@ -152,12 +154,23 @@ def _record_submission(
             "certificate_profile": version.profile,
             "profile_version": version.number,
             "profile_sha256": version.spec_sha256,
+            **_enrollment_profile(request),
             "ca": request.ca.name,
             "client": Personal(submission.client[:200]),
             **({"renews": request.renews.serial_hex} if request.renews else {}),
         },
         department=department_of(request.profile),
     )
+
+
+def _enrollment_profile(request: EnrollmentRequest) -> dict[str, object]:
+    met = enrollment_profile_of(request)
+    if met is None:
+        return {}
+    return {
+        "enrollment_profile_version": met["version"],
+        "enrollment_profile_sha256": met["digest"],
+    }
 
 
 def use_up(assessment: Assessment, request: EnrollmentRequest, *, now: datetime) -> None:

@@ -7,6 +7,7 @@ from approvals.models import (  # noqa: F401
     ndes,
     operations,
     orders,
+    profile_versions,
     profiles,
     requests,
     validations,

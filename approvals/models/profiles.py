@@ -222,7 +222,14 @@ class EnrollmentProfile(models.Model):
     for_self_test = models.BooleanField(
         default=False, editable=False
     )  # left out of queue, history, mail, figures
-    version = models.PositiveIntegerField(default=1, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)  # number of `current`
+    current = models.ForeignKey(
+        "approvals.EnrollmentProfileVersion",
+        on_delete=models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+    )
     created_at = models.DateTimeField(editable=False)
 
     class Meta:

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from approvals.models.profile_versions import EnrollmentProfileVersion
 from approvals.models.profiles import (
     ChallengePolicy,
     EnrollmentProfile,
@@ -30,6 +31,9 @@ class EnrollmentRequest(models.Model):
     profile_version = models.ForeignKey(
         CertificateProfileVersion, on_delete=models.PROTECT, related_name="+"
     )
+    enrollment_profile_version = models.ForeignKey(
+        EnrollmentProfileVersion, on_delete=models.PROTECT, null=True, related_name="+"
+    )  # NULL: it came before versions had rows
     state = models.CharField(
         max_length=9, choices=[(state, state.lower()) for state in State], default=State.PENDING
     )

@@ -8,7 +8,6 @@ from ipaddress import ip_network
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F
 
 from accounts.permissions import can
 from accounts.principals import Principal
@@ -28,6 +27,8 @@ from approvals.models.profiles import (
 from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import ValidationService
 from approvals.operations.doorbell import ring_for_probes
+from approvals.profiles.settings import profile_facts
+from approvals.profiles.versions import write_version
 from approvals.records.transitions import department_of
 from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid, ServiceMissing
 from approvals.rules.policy import RenewalPolicy
@@ -186,9 +187,8 @@ def save_profile(
         raise ProfileInvalid("; ".join(error.messages)) from error
     with transaction.atomic():
         facts = {"static_challenge_replaced": known_by.static_challenge is not None}
-        if not is_new:
-            profile.version += 1
         profile.save()
+        write_version(profile, actor=principal.actor, now=now)
         record(
             Event.PROFILE_CREATE if is_new else Event.PROFILE_CHANGE,
             actor=principal.actor,
@@ -230,50 +230,6 @@ def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> Non
         raise ProfileInvalid(
             f"CA {ca.name}: a CA of self-tests serves self-tests only, choose another one"
         )
-
-
-def profile_facts(profile: EnrollmentProfile) -> dict[str, object]:
-    """Return the log's facts of a profile: every setting, no secret."""
-    return {
-        "version": profile.version,
-        "name": profile.name,
-        "department": department_of(profile).slug,
-        "owner": str(profile.owner_id or ""),
-        "ca": profile.ca.name,
-        "certificate_profile": profile.certificate_profile.slug,
-        "approval": str(profile.approval),
-        "challenge": str(profile.challenge),
-        "devices": profile.eligibility.slug if profile.eligibility else "",
-        "unlisted": str(profile.unlisted),
-        "networks": list(profile.networks),
-        **({"for_self_test": True} if profile.for_self_test else {}),
-        "required_approvals": profile.required_approvals,
-        "allow_asserted_decisions": profile.allow_asserted_decisions,
-        "refuse_after_account_change": profile.refuse_after_account_change,
-        "on_duplicate": str(profile.on_duplicate),
-        "name_conflicts": str(profile.name_conflicts),
-        "request_ttl_s": int(profile.request_ttl.total_seconds()),
-        "refused_ttl_s": int(profile.refused_ttl.total_seconds()),
-        "undo_window_s": int(profile.undo_window.total_seconds()),
-        "renewal": str(profile.renewal_mode),
-        "renewal_window_s": int(profile.renewal_window.total_seconds()),
-        "renewal_grace_s": int(profile.renewal_grace.total_seconds()),
-        "renewal_key_reuse": profile.renewal_key_reuse,
-        "renewal_changed_names": str(profile.renewal_changed_names),
-        "legacy_algorithms": profile.legacy_algorithms,
-        "reply_chain": str(profile.reply_chain),
-        "empty_content": str(profile.empty_content),
-        "max_clock_skew_s": int(profile.max_clock_skew.total_seconds())
-        if profile.max_clock_skew
-        else None,
-        "is_default": profile.is_default,
-        "ca_certificates": str(profile.ca_certificates),
-        "max_open_requests": profile.max_open_requests,
-        "max_open_per_address": profile.max_open_per_address,
-        "max_failed_per_address": profile.max_failed_per_address,
-        "max_failed_challenges": profile.max_failed_challenges,
-        "lock_exempt_networks": list(profile.lock_exempt_networks),
-    }
 
 
 def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool) -> None:
@@ -341,7 +297,7 @@ def _set_pause(
         rows = EnrollmentProfile.objects.filter(
             pk=profile.pk, paused_at__isnull=paused_at is not None
         )
-        if not rows.update(paused_at=paused_at, version=F("version") + 1):
+        if not rows.update(paused_at=paused_at):
             return
         profile.paused_at = paused_at
         if paused_at is None:

@@ -6,10 +6,10 @@ No key is needed.
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 
 from approvals.models.profiles import EnrollmentProfile
-from approvals.profiles.manage import profile_facts
+from approvals.profiles.settings import profile_facts
+from approvals.profiles.versions import write_version
 from approvals.records.transitions import department_of
 from audit.events import Actor, Event, Subject
 from audit.log import record
@@ -83,10 +83,9 @@ def _point_profiles(
     )
     changed = list(rows.select_related("certificate_profile", "department"))
     for profile in changed:
-        EnrollmentProfile.objects.filter(pk=profile.pk).update(
-            ca=rollover.next_ca, version=F("version") + 1
-        )
-        profile.ca, profile.version = rollover.next_ca, profile.version + 1
+        EnrollmentProfile.objects.filter(pk=profile.pk).update(ca=rollover.next_ca)
+        profile.ca = rollover.next_ca
+        write_version(profile, actor=actor, now=now)
         record(
             Event.PROFILE_CHANGE,
             actor=actor,

@@ -59,6 +59,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         SIGNER: _READ,
         AUDITOR: "SELECT (id, slug, name, ca_id, department_id)",
     },
+    "approvals_enrollmentprofileversion": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_challengepassword": {
         WEB: f"{_APPEND}, UPDATE (redeemed_at, redeemed_by_id, withdrawn_at, withdrawn_by_id)"
     },
