@@ -63,6 +63,8 @@ class ChallengePassword(models.Model):
         max_length=13, choices=ChallengeOrigin.choices, default=ChallengeOrigin.COMMAND
     )
     expires_at = models.DateTimeField()
+    #: Of the status page, approvals.records.status_tokens.
+    status_token_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001 - NULL: no token
     # its use
     redeemed_at = models.DateTimeField(null=True)
     redeemed_by = models.OneToOneField(
@@ -73,6 +75,11 @@ class ChallengePassword(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                fields=["status_token_sha256"],
+                condition=models.Q(status_token_sha256__isnull=False),
+                name="approvals_challenge_status_token_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(redeemed_at__isnull=True, redeemed_by__isnull=True)
                 | models.Q(redeemed_at__isnull=False, redeemed_by__isnull=False),

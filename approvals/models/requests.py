@@ -63,6 +63,8 @@ class EnrollmentRequest(models.Model):
     challenge = models.CharField(max_length=10, choices=ChallengePolicy.choices)
     submitted_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    #: Of the status page, approvals.records.status_tokens.
+    status_token_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001 - NULL: no token
     # the result
     decided_at = models.DateTimeField(null=True)
     effective_at = models.DateTimeField(null=True)
@@ -82,6 +84,11 @@ class EnrollmentRequest(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                fields=["status_token_sha256"],
+                condition=models.Q(status_token_sha256__isnull=False),
+                name="approvals_request_status_token_once",
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=sorted(State)), name="approvals_state_known"
             ),

@@ -15,7 +15,7 @@ _ALL: Final = "SELECT, INSERT, UPDATE, DELETE"
 _PROGRESS: Final = (
     "state, version, round, expires_at, decided_at, effective_at, reason, next_attempt_at, "
     "lease_until, attempts, "
-    "quarantined_at, last_fault, finished_at"
+    "quarantined_at, last_fault, finished_at, status_token_sha256"
 )
 _COLUMNS_OF_PERSON: Final = "SELECT (id, username, full_name, is_active)"
 
@@ -61,7 +61,8 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "approvals_enrollmentprofileversion": {WEB: _APPEND, SIGNER: _READ, AUDITOR: _READ},
     "approvals_challengepassword": {
-        WEB: f"{_APPEND}, UPDATE (redeemed_at, redeemed_by_id, withdrawn_at, withdrawn_by_id)"
+        WEB: f"{_APPEND}, UPDATE (redeemed_at, redeemed_by_id, withdrawn_at, withdrawn_by_id, "
+        "status_token_sha256)"
     },
     "approvals_staticchallenge": {
         WEB: f"{_APPEND}, UPDATE (retires_at, reminded_at)",
