@@ -21,7 +21,7 @@ from audit.events import Event
 from audit.models import AuditEntry
 from tests.world import Device, World, create_person, now, principal_of
 
-MIGRATION = "approvals.migrations.0025_enrollment_profile_versions"
+MIGRATION = "approvals.migrations.0028_enrollment_profile_versions"
 #: Fields of the model that are no settings.
 _NO_SETTINGS = {
     "id",

@@ -5,11 +5,11 @@ from hashlib import sha256
 import pytest
 from django.db import IntegrityError, transaction
 
+from accounts.principals import PORTAL
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.models.challenges import ChallengePassword
 from approvals.models.requests import EnrollmentRequest
 from approvals.records.status_tokens import by_status_token, give_status_token
-from audit.events import SYSTEM
 from tests.world import Device, World, create_profile, now
 
 
@@ -17,7 +17,7 @@ def challenges(world: World, number: int = 1) -> list[ChallengePassword]:
     """Return one-time challenges."""
     profile = create_profile(world.ca, slug="vpn", challenge="one-time")
     for _ in range(number):
-        create_challenges(ChallengeOrder(profile), actor=SYSTEM, user=None, now=now())
+        create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())
     return list(ChallengePassword.objects.all())
 
 

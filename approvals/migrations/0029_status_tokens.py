@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0025_enrollment_profile_versions'),
+        ('approvals', "0028_enrollment_profile_versions"),
         ('ca', '0005_blocked_keys'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -57,7 +57,7 @@ def write_versions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0024_limit_in_words'),
+        ('approvals', "0027_decision_batches"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
