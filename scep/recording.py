@@ -12,7 +12,7 @@ from exchanges.storage import keeper
 from scep import service
 from scep.errors import TryLater
 from scep.notes import Notes
-from scep.operations.exchange import Exchange
+from scep.operations.context import MessageContext
 from scep.protocol.constants import PKIStatus
 from scep.protocol.errors import Malformed
 from scep.protocol.messages import CertRep, SignerCertificate
@@ -64,38 +64,40 @@ class _Sender:
         return ""
 
 
-def handle_pki_operation(message: bytes, exchange: Exchange, *, method: str) -> bytes:
+def handle_pki_operation(message: bytes, context: MessageContext, *, method: str) -> bytes:
     """Answer as `service.handle_pki_operation` does; raises what it raises."""
     begun = time.perf_counter()
     try:
-        answered = service.handle_pki_operation(message, exchange)
+        answered = service.handle_pki_operation(message, context)
     except Malformed as malformed:
         reply = _Reply(http_status=400, text=str(malformed))
-        _keep(message, reply, exchange, method=method, begun=begun)
+        _keep(message, reply, context, method=method, begun=begun)
         raise
     except TryLater as busy:
         reply = _Reply(http_status=503, text=str(busy))
-        _keep(message, reply, exchange, method=method, begun=begun)
+        _keep(message, reply, context, method=method, begun=begun)
         raise
     reply = _Reply(answered.der, answered.rep, text=answered.rep.fail_info_text or "")
-    _keep(message, reply, exchange, method=method, begun=begun)
+    _keep(message, reply, context, method=method, begun=begun)
     return answered.der
 
 
-def _keep(message: bytes, reply: _Reply, exchange: Exchange, *, method: str, begun: float) -> None:
+def _keep(
+    message: bytes, reply: _Reply, context: MessageContext, *, method: str, begun: float
+) -> None:
     took = time.perf_counter() - begun
-    reason = keeper.reason(exchange.profile, now=exchange.now, is_refused=reply.is_refusal)
+    reason = keeper.reason(context.profile, now=context.now, is_refused=reply.is_refusal)
     if reason is None:
         return
-    notes = exchange.notes
+    notes = context.notes
     sender = _Sender.of(message, notes)
     keeper.keep(
-        exchange.profile,
+        context.profile,
         reason,
-        received_at=exchange.now,
+        received_at=context.now,
         took_us=round(took * 1e6),
-        address=exchange.address,
-        client=_storable(exchange.client)[:200],
+        address=context.address,
+        client=_storable(context.client)[:200],
         message=message,
         answer=reply.body,
         http_status=reply.http_status,

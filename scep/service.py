@@ -13,8 +13,8 @@ from approvals.models.profiles import EmptyContentForm
 from approvals.records import refusals
 from approvals.rules.errors import Refusal
 from ca.models.authorities import CertificatesShape
+from scep.operations.context import MessageContext, delivery
 from scep.operations.enrollment import enroll, outcome, poll
-from scep.operations.exchange import Exchange, delivery
 from scep.operations.retrieval import get_cert, get_crl, require_rsa
 from scep.protocol.codec import encode_cert_rep, read_outer_layer, verify_message
 from scep.protocol.constants import EmptyContent, FailInfo, MessageType
@@ -37,96 +37,96 @@ class Answered:
     rep: CertRep
 
 
-def handle_pki_operation(der: bytes, exchange: Exchange) -> Answered:
-    """Answer a PKIOperation message. What was learned of the message is in `exchange.notes`.
+def handle_pki_operation(der: bytes, context: MessageContext) -> Answered:
+    """Answer a PKIOperation message. What was learned of the message is in `context.notes`.
 
     Raises Malformed, RaNotReady, and TryLater for what may be asked again; a refusal is on record.
 
     The RA certificate that the message is encrypted to signs the answer: it is the one the device
     knows.
     """
-    signer = _default_signer(exchange)
+    signer = _default_signer(context)
     try:
-        exchange.notes.outer = read_outer_layer(der)
-        message = exchange.notes.message = verify_message(exchange.notes.outer, exchange.rules)
-        signer = exchange.addressed(message) or signer
-        rep = _answer(message, exchange)
+        context.notes.outer = read_outer_layer(der)
+        message = context.notes.message = verify_message(context.notes.outer, context.rules)
+        signer = context.addressed(message) or signer
+        rep = _answer(message, context)
     except Malformed as malformed:
-        exchange.notes.cause, exchange.notes.detail = _NO_MESSAGE, str(malformed)
-        _record(_NO_MESSAGE, exchange, {"text": str(malformed)})
+        context.notes.cause, context.notes.detail = _NO_MESSAGE, str(malformed)
+        _record(_NO_MESSAGE, context, {"text": str(malformed)})
         raise
     except Refused as refused:
-        _record_fault(refused, exchange)
+        _record_fault(refused, context)
         fault = cert_rep_for_fault(refused)
         if fault is None:
             raise Malformed(refused.text) from refused
         rep = fault
     empty: EmptyContent = (
-        "absent" if exchange.profile.empty_content == EmptyContentForm.ABSENT else "octets"
+        "absent" if context.profile.empty_content == EmptyContentForm.ABSENT else "octets"
     )
     return Answered(
         encode_cert_rep(rep, signer=signer, entropy=os.urandom, empty_content=empty), rep
     )
 
 
-def _default_signer(exchange: Exchange) -> RaCredential:
+def _default_signer(context: MessageContext) -> RaCredential:
     """The credential that GetCACert gives out; while that shape is not ready, the newest there
     is.
     """
-    profile = exchange.profile
+    profile = context.profile
     try:
         return ra_keys.offered(
-            profile.ca, CertificatesShape(profile.ca_certificates), now=exchange.now
+            profile.ca, CertificatesShape(profile.ca_certificates), now=context.now
         )
     except RaNotReady:
         return ra_keys.of(profile.ca)[0]
 
 
-def _answer(message: PKIMessage, exchange: Exchange) -> CertRep:
+def _answer(message: PKIMessage, context: MessageContext) -> CertRep:
     match message.message_type:
         case MessageType.CERT_POLL:
-            found = poll(message, exchange)
+            found = poll(message, context)
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
-            found = enroll(message, exchange)
+            found = enroll(message, context)
         case MessageType.GET_CERT:
             require_rsa(message)
-            got = get_cert(message, exchange)
+            got = get_cert(message, context)
             if isinstance(got, Refusal):
-                exchange.notes.of_refusal(got)
-            return cert_rep_for(got, message, delivery(got, exchange))
+                context.notes.of_refusal(got)
+            return cert_rep_for(got, message, delivery(got, context))
         case MessageType.GET_CRL:
             require_rsa(message)
-            return get_crl(message, exchange)
+            return get_crl(message, context)
         case _:
             raise Refused(
                 FailInfo.BAD_REQUEST, "this messageType is not supported", reply=message.reply
             )
-    answer, password_key = outcome(found, message, exchange)
+    answer, password_key = outcome(found, message, context)
     if isinstance(answer, Refusal):
-        exchange.notes.of_refusal(answer)
-    return cert_rep_for(answer, message, delivery(answer, exchange, password_key))
+        context.notes.of_refusal(answer)
+    return cert_rep_for(answer, message, delivery(answer, context, password_key))
 
 
-def _record_fault(refused: Refused, exchange: Exchange) -> None:
+def _record_fault(refused: Refused, context: MessageContext) -> None:
     data: dict[str, object] = {
         "text": refused.text,
         "fail_info": refused.fail_info.spelled,
         "transaction_id": refused.reply.transaction_id if refused.reply else "",
     }
     # Counted as one cause whatever was inside: a new one takes longer to write than a repeated one.
-    notes = exchange.notes
+    notes = context.notes
     cause = (
         UNREADABLE
         if isinstance(refused, Unreadable)
         else _WRITTEN_BY_THE_SENDER.sub("…", refused.cause)
     )
     detail = notes.detail or (refused.cause if refused.cause not in (cause, refused.text) else "")
-    refused.number = _record(cause, exchange, data | ({"detail": detail} if detail else {}))
+    refused.number = _record(cause, context, data | ({"detail": detail} if detail else {}))
     notes.cause, notes.detail, notes.number = cause, detail or refused.text, refused.number
 
 
-def _record(cause: str, exchange: Exchange, data: dict[str, object]) -> str:
-    profile, address = exchange.profile, exchange.address
+def _record(cause: str, context: MessageContext, data: dict[str, object]) -> str:
+    profile, address = context.profile, context.address
     return refusals.refuse_message(
-        profile, cause=cause, address=address, now=exchange.now, data=data
+        profile, cause=cause, address=address, now=context.now, data=data
     )

@@ -18,7 +18,7 @@ from keys.errors import KeyStoreError
 from scep import faults, recording
 from scep.errors import UNANSWERABLE, TryLater
 from scep.operations import authority
-from scep.operations.exchange import Exchange
+from scep.operations.context import MessageContext
 from scep.protocol.errors import Malformed
 from scep.query import QueryInvalid, ScepQuery, decode_message, parse_query
 from scep.ra.keys import RaNotReady, ensure_ra_key
@@ -108,14 +108,14 @@ def _pki_operation(
         raise Malformed("the message is empty")
     if len(message) > settings.PORTAL_SCEP_MAX_BYTES:  # by GET; the body was not read
         return _plain(413, f"a message has at most {settings.PORTAL_SCEP_MAX_BYTES} bytes")
-    exchange = Exchange(
+    context = MessageContext(
         profile=profile,
         address=client_address(request),
         client=request.META.get("HTTP_USER_AGENT", ""),
         now=timezone.now(),
     )
     try:
-        answer = recording.handle_pki_operation(message, exchange, method=request.method or "")
+        answer = recording.handle_pki_operation(message, context, method=request.method or "")
     except TryLater as busy:  # one text per cause: the audit log names the limit
         return _plain(503, "busy, try again later", **{"Retry-After": str(busy.seconds)})
     return HttpResponse(answer, content_type=PKI_MESSAGE, headers={"Cache-Control": "no-store"})

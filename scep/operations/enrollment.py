@@ -18,7 +18,7 @@ from ca.models.certificates import Certificate
 from ca.x509.csr import CertificationRequest, decode_csr
 from ca.x509.errors import CsrError, CsrMalformed, CsrSignatureInvalid
 from scep.errors import TryLater
-from scep.operations.exchange import Exchange, opened
+from scep.operations.context import MessageContext, opened
 from scep.protocol.constants import FailInfo, MessageType
 from scep.protocol.errors import NOT_OPENED, Refused, Unreadable
 from scep.protocol.messages import PasswordKey, PKIMessage
@@ -29,43 +29,45 @@ WAIT_STEP = 0.05
 _waiters = threading.BoundedSemaphore(8)
 
 
-def poll(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | KnownTransaction | Refusal:
+def poll(
+    message: PKIMessage, context: MessageContext
+) -> EnrollmentRequest | KnownTransaction | Refusal:
     """Return what a CertPoll asks for."""
     return answers.get_enrollment(
-        profile=exchange.profile,
+        profile=context.profile,
         transaction_id=message.transaction_id,
         signer_spki_sha256=message.signer.spki_sha256,
-        address=exchange.address,
-        now=exchange.now,
+        address=context.address,
+        now=context.now,
     )
 
 
-def enroll(message: PKIMessage, exchange: Exchange) -> EnrollmentRequest | Refusal:
+def enroll(message: PKIMessage, context: MessageContext) -> EnrollmentRequest | Refusal:
     """Submit the request in a PKCSReq or RenewalReq. Raises Refused, and TryLater where a limit is
     reached.
     """
-    content = opened(message, exchange)
-    addressed = exchange.addressed(message)
+    content = opened(message, context)
+    addressed = context.addressed(message)
     submission = Submission(
-        csr=_decode_csr(content, message, exchange),
+        csr=_decode_csr(content, message, context),
         transaction_id=message.transaction_id,
         signer_spki_sha256=message.signer.spki_sha256,
         signer_certificate_der=message.signer.der,
         signer_is_self_issued=message.signer.is_self_issued,
-        address=exchange.address,
-        client=exchange.client,
+        address=context.address,
+        client=context.client,
         is_password_needed=message.signer.key_algorithm != "rsa",
         is_renewal=message.message_type is MessageType.RENEWAL_REQ,
         signer_issuer_der=message.signer.issuer_der,
         signer_serial_der=message.signer.serial_der,
         addressed_ca=addressed.ca_id if addressed else None,
     )
-    exchange.notes.subject = submission.shown_name
-    found = submit_enrollment(submission, profile=exchange.profile, now=exchange.now)
+    context.notes.subject = submission.shown_name
+    found = submit_enrollment(submission, profile=context.profile, now=context.now)
     if isinstance(found, Refusal) and found.retry_after is not None:
-        exchange.notes.of_refusal(found)
+        context.notes.of_refusal(found)
         raise TryLater(found.cause, max(1, math.ceil(found.retry_after.total_seconds())))
-    if isinstance(found, EnrollmentRequest) and _is_automatic(found, exchange.profile):
+    if isinstance(found, EnrollmentRequest) and _is_automatic(found, context.profile):
         _wait_for_worker(found)
     return found
 
@@ -76,9 +78,11 @@ def _is_automatic(request: EnrollmentRequest, profile: EnrollmentProfile) -> boo
     return profile.approval == ApprovalMode.AUTOMATIC
 
 
-def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> CertificationRequest:
+def _decode_csr(
+    content: bytes, message: PKIMessage, context: MessageContext
+) -> CertificationRequest:
     try:
-        return decode_csr(content, accepts_sha1=exchange.profile.legacy_algorithms)
+        return decode_csr(content, accepts_sha1=context.profile.legacy_algorithms)
     except CsrError as error:
         is_signer = sha256(error.spki_der).digest() == message.signer.spki_sha256
         if not is_signer and not error.is_proven:
@@ -98,7 +102,9 @@ def _decode_csr(content: bytes, message: PKIMessage, exchange: Exchange) -> Cert
 
 
 def outcome(
-    found: EnrollmentRequest | KnownTransaction | Refusal, message: PKIMessage, exchange: Exchange
+    found: EnrollmentRequest | KnownTransaction | Refusal,
+    message: PKIMessage,
+    context: MessageContext,
 ) -> tuple[Certificate | Refusal | None, PasswordKey | None]:
     """Return what the device is told now, None for PENDING, and the key that encrypts it where it
     is not the signer's.
@@ -106,22 +112,22 @@ def outcome(
     if isinstance(found, Refusal):
         return found, None
     if isinstance(found, KnownTransaction):
-        polls.note(found.request_id, address=exchange.address, now=exchange.now)
+        polls.note(found.request_id, address=context.address, now=context.now)
         return None, None
-    answer = answers.answer_of(found, now=exchange.now)
+    answer = answers.answer_of(found, now=context.now)
     if answer is None and not found.was_opened_now:
-        polls.note(found.pk, address=exchange.address, now=exchange.now)
+        polls.note(found.pk, address=context.address, now=context.now)
     if isinstance(answer, Refusal):
-        return refusals.told_again(found, answer, now=exchange.now), None
+        return refusals.told_again(found, answer, now=context.now), None
     if answer is None:
         return None, None
     password_key = None
     if message.signer.key_algorithm != "rsa":
-        password = reply_passwords.take_password(found, address=exchange.address, now=exchange.now)
+        password = reply_passwords.take_password(found, address=context.address, now=context.now)
         if isinstance(password, Refusal):
             return password, None
         password_key = reply_keys.of(message.signer.spki_sha256, password)
-    refusals.record_delivery(found, address=exchange.address, now=exchange.now)
+    refusals.record_delivery(found, address=context.address, now=context.now)
     return answer, password_key
 
 

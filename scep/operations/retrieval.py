@@ -5,7 +5,7 @@ from approvals.rules.errors import Cause, Refusal
 from ca.certificates.crls import crl_of_issuer
 from ca.models.certificates import Certificate
 from ca.x509.asn1 import Asn1Error
-from scep.operations.exchange import Exchange, opened
+from scep.operations.context import MessageContext, opened
 from scep.protocol.certificates import read_issuer_and_serial
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.envelope import answer_cipher
@@ -27,15 +27,15 @@ def require_rsa(message: PKIMessage) -> None:
         )
 
 
-def get_crl(message: PKIMessage, exchange: Exchange) -> CertRep:
+def get_crl(message: PKIMessage, context: MessageContext) -> CertRep:
     """A CRL is public, so any signer gets it; no transaction is opened (RFC 8894 §3.3.4)."""
-    issuer, _ = _named_inside(message, exchange)  # the serial number decides nothing
-    crl = crl_of_issuer(exchange.issuer_meant(issuer))
+    issuer, _ = _named_inside(message, context)  # the serial number decides nothing
+    crl = crl_of_issuer(context.issuer_meant(issuer))
     if crl is None:
         raise Refused(
             FailInfo.BAD_CERT_ID, "there is no CRL of this issuer here", reply=message.reply
         )
-    cipher = answer_cipher(message, exchange.rules)
+    cipher = answer_cipher(message, context.rules)
     return CertRep(
         reply=message.reply,
         status=PKIStatus.SUCCESS,
@@ -45,7 +45,7 @@ def get_crl(message: PKIMessage, exchange: Exchange) -> CertRep:
     )
 
 
-def _named_inside(message: PKIMessage, exchange: Exchange) -> tuple[bytes, bytes]:
+def _named_inside(message: PKIMessage, context: MessageContext) -> tuple[bytes, bytes]:
     """Issuer and serial number in a GetCert or GetCRL; empty ones, which name nothing, where they
     cannot be read.
 
@@ -54,23 +54,23 @@ def _named_inside(message: PKIMessage, exchange: Exchange) -> tuple[bytes, bytes
     value of each makes it readable.
     """
     try:
-        return read_issuer_and_serial(opened(message, exchange))
+        return read_issuer_and_serial(opened(message, context))
     except Asn1Error:
-        exchange.notes.detail = NOT_OPENED
+        context.notes.detail = NOT_OPENED
     except Unreadable as refused:
-        exchange.notes.detail = refused.cause
+        context.notes.detail = refused.cause
     return b"", b""
 
 
-def get_cert(message: PKIMessage, exchange: Exchange) -> Certificate | Refusal:
+def get_cert(message: PKIMessage, context: MessageContext) -> Certificate | Refusal:
     """Return the certificate that a GetCert names, to the device that has its key."""
-    issuer, serial = _named_inside(message, exchange)
+    issuer, serial = _named_inside(message, context)
     query = CertificateQuery(
-        issuer_der=exchange.issuer_meant(issuer),
+        issuer_der=context.issuer_meant(issuer),
         serial_der=serial,
         signer_spki_sha256=message.signer.spki_sha256,
         signer_certificate_der=message.signer.der,
-        address=exchange.address,
-        detail=exchange.notes.detail,
+        address=context.address,
+        detail=context.notes.detail,
     )
-    return get_certificate(query, profile=exchange.profile, now=exchange.now)
+    return get_certificate(query, profile=context.profile, now=context.now)

@@ -1,4 +1,4 @@
-"""One message and where it came from: what its profile makes of it, its content and its answer."""
+"""A message and where it came from: what its profile makes of it, its content and its answer."""
 
 import os
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from scep.responses import Delivery
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class MessageContext:
     """Where a message came from and when."""
 
     profile: EnrollmentProfile
@@ -68,36 +68,36 @@ class Exchange:
 
 def delivery(
     answer: Certificate | Refusal | None,
-    exchange: Exchange,
+    context: MessageContext,
     password_key: PasswordKey | None = None,
 ) -> Delivery:
     """Return how the profile delivers an answer: with which chain, by which rules."""
-    profile = exchange.profile
+    profile = context.profile
     if not isinstance(answer, Certificate) or profile.reply_chain == ReplyChain.LEAF:
-        return Delivery(rules=exchange.rules, password_key=password_key)
+        return Delivery(rules=context.rules, password_key=password_key)
     issuer = profile.ca if answer.ca_id == profile.ca_id else answer.ca
     chain = tuple(authority.certificate_der for authority in issuer.chain())
-    return Delivery(chain, exchange.rules, password_key)
+    return Delivery(chain, context.rules, password_key)
 
 
-def opened(message: PKIMessage, exchange: Exchange) -> bytes:
+def opened(message: PKIMessage, context: MessageContext) -> bytes:
     """Decrypt the envelope of a message.
 
     Whether to look for a mistaken addressee is decided by what everybody can read, and before
     anything is decrypted. A look-up after a failure would take time, and tell the sender by the
     time how far the decryption came: a CBC oracle.
     """
-    recipients, mistaken = exchange.recipients(), ""
+    recipients, mistaken = context.recipients(), ""
     if addressed_recipient(message, recipients) is None:
-        mistaken = mistaken_addressee(message, exchange.profile)
+        mistaken = mistaken_addressee(message, context.profile)
     try:
         return open_envelope(
-            message, recipients=recipients, entropy=os.urandom, rules=exchange.rules
+            message, recipients=recipients, entropy=os.urandom, rules=context.rules
         )
     except Unreadable as refused:
         if mistaken:
             refused.cause = (
-                f"encrypted to {mistaken}: an RA certificate of CA {exchange.profile.ca.name} is "
+                f"encrypted to {mistaken}: an RA certificate of CA {context.profile.ca.name} is "
                 "needed"
             )
         raise
