@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from approvals.validation import intune_messages as messages
-from approvals.validation.messages import Answer, Outcome, Question
+from approvals.validation.messages import Outcome, Question, ServiceAnswer
 from database.caches import Cache, registered
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
@@ -45,7 +45,7 @@ class IntuneClient:
         self._known = _known.get(digest) or _known.put(digest, _Known())
         self._deadline = 0.0
 
-    def validate(self, question: Question, *, now: datetime) -> Answer:
+    def validate(self, question: Question, *, now: datetime) -> ServiceAnswer:
         """Ask about one request."""
         body = messages.validate_body(question, settings.PORTAL_CALLER)
         return self._post(messages.VALIDATE, body, question)
@@ -67,7 +67,7 @@ class IntuneClient:
         )
         return f"signed in, and found the validation service at {urlsplit(address).hostname}"
 
-    def _post(self, path: str, body: bytes, question: Question) -> Answer:
+    def _post(self, path: str, body: bytes, question: Question) -> ServiceAnswer:
         """Send one action; after a failure the next call looks the service up again.
 
         It also gets a new token then.

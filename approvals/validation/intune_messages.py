@@ -13,10 +13,10 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from approvals.validation.messages import (
-    Answer,
     Outcome,
     Question,
-    Word,
+    ServiceAnswer,
+    ServiceVerdict,
     read_object,
     text_of,
 )
@@ -162,7 +162,7 @@ def headers(token: str, identifier: str, caller: str) -> dict[str, str]:
     }
 
 
-def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
+def read_answer(status: int, body: bytes, *, challenge: str) -> ServiceAnswer:
     """Read Intune's answer about a request or a report.
 
     Raises NoAnswer for an unknown code. A repeated challenge is removed from its text.
@@ -175,10 +175,10 @@ def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
         text_of(document.get("errorDescription"), challenge=challenge),
     )
     if code == "Success":
-        return Answer(Word.ALLOW, code="Success")
+        return ServiceAnswer(ServiceVerdict.ALLOW, code="Success")
     if isinstance(code, str) and code in REASONS:
-        return Answer(
-            Word.DENY,
+        return ServiceAnswer(
+            ServiceVerdict.DENY,
             code=code,
             reason=f"{REASONS[code]}. {description}".strip(". ") if description else REASONS[code],
         )

@@ -15,7 +15,7 @@ from outbound.errors import NoAnswer
 MAX_REASON = 300
 
 
-class Word(StrEnum):
+class ServiceVerdict(StrEnum):
     """The answers of a validation service about a request."""
 
     ALLOW = "allow"
@@ -24,10 +24,10 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServiceAnswer:
     """The answer of a service: `code` and `reason` (a sentence) are for officers and the log."""
 
-    word: Word
+    verdict: ServiceVerdict
     code: str = ""
     reason: str = ""
 

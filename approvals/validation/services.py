@@ -13,7 +13,7 @@ from approvals.models.validations import ServiceKind, ValidationService
 from approvals.records.transitions import department_of
 from approvals.rules.errors import ProfileInvalid
 from approvals.validation.intune import IntuneClient
-from approvals.validation.messages import Answer, Outcome, Question
+from approvals.validation.messages import Outcome, Question, ServiceAnswer
 from approvals.validation.webhook import WebhookClient, check_url
 from approvals.validation.webhook_messages import MIN_SECRET
 from audit.events import Event, Subject
@@ -39,10 +39,10 @@ class ServiceOrder:
     delivers_after_report: bool = False
 
 
-class Client(Protocol):
+class ServiceClient(Protocol):
     """The client of a service; each method raises NoAnswer."""
 
-    def validate(self, question: Question, *, now: datetime) -> Answer: ...
+    def validate(self, question: Question, *, now: datetime) -> ServiceAnswer: ...
 
     def report(self, question: Question, outcome: Outcome, *, now: datetime) -> None: ...
 
@@ -117,7 +117,7 @@ def asked_by(profile: EnrollmentProfile) -> str:
     return host_of(service) if service is not None and service.kind == profile.challenge else ""
 
 
-def client_of(service: ValidationService, profile: EnrollmentProfile) -> Client:
+def client_of(service: ValidationService, profile: EnrollmentProfile) -> ServiceClient:
     """Return the client of a service. Raises NoAnswer if its secret needs another challenge key."""
     sealed = unseal(_PURPOSE, profile.slug, bytes(service.sealed_secret))
     if sealed is None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from approvals.validation import webhook_messages as messages
-from approvals.validation.messages import Answer, Outcome, Question
+from approvals.validation.messages import Outcome, Question, ServiceAnswer
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
 from outbound.targets import CallRules, read_target
@@ -22,7 +22,7 @@ class WebhookClient:
         self._url = url
         self._secret = secret
 
-    def validate(self, question: Question, *, now: datetime) -> Answer:
+    def validate(self, question: Question, *, now: datetime) -> ServiceAnswer:
         """Ask about one request.
 
         The same question may come again: receivers recognize it by `request`.

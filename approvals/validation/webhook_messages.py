@@ -12,10 +12,10 @@ from hashlib import sha256
 from typing import Final
 
 from approvals.validation.messages import (
-    Answer,
     Outcome,
     Question,
-    Word,
+    ServiceAnswer,
+    ServiceVerdict,
     read_object,
     text_of,
 )
@@ -80,7 +80,7 @@ def signature_of(data: bytes, secret: str) -> str:
     return hmac.new(secret.encode(), data, sha256).hexdigest()
 
 
-def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
+def read_answer(status: int, body: bytes, *, challenge: str) -> ServiceAnswer:
     """Read `{"action": "allow" | "deny" | "ask", "reason": …}`, or step-ca's `{"allow": true}`.
 
     Raises NoAnswer for another status than 200, and for anything other than exactly one answer. A
@@ -96,19 +96,19 @@ def read_answer(status: int, body: bytes, *, challenge: str) -> Answer:
     )
 
 
-def _by_action(document: Mapping[str, object], challenge: str) -> Answer:
-    actions = {verb.value: verb for verb in Word}
+def _by_action(document: Mapping[str, object], challenge: str) -> ServiceAnswer:
+    actions = {verb.value: verb for verb in ServiceVerdict}
     action = document["action"]
     if not isinstance(action, str) or action not in actions:
         raise NoAnswer(f'{OF}: "action" has to be one of {", ".join(actions)}')
-    return Answer(
+    return ServiceAnswer(
         actions[action],
         code=action,
         reason=text_of(document.get("reason", ""), challenge=challenge),
     )
 
 
-def _by_allow(document: Mapping[str, object], challenge: str) -> Answer:
+def _by_allow(document: Mapping[str, object], challenge: str) -> ServiceAnswer:
     allow = document["allow"]
     if not isinstance(allow, bool):
         raise NoAnswer(f'{OF}: "allow" has to be true or false')
@@ -116,7 +116,9 @@ def _by_allow(document: Mapping[str, object], challenge: str) -> Answer:
     details = error if isinstance(error, dict) else {}
     code = text_of(details.get("code"), challenge=challenge) or ("allow" if allow else "deny")
     reason = text_of(details.get("message"), challenge=challenge)
-    return Answer(Word.ALLOW if allow else Word.DENY, code=code[:64], reason=reason)
+    return ServiceAnswer(
+        ServiceVerdict.ALLOW if allow else ServiceVerdict.DENY, code=code[:64], reason=reason
+    )
 
 
 def _about(kind: str, question: Question) -> Body:

@@ -37,9 +37,9 @@ from approvals.records.transitions import department_of
 from approvals.records.validation_gate import LEASE, backoff, due
 from approvals.rules.errors import Cause
 from approvals.rules.states import State
-from approvals.validation.messages import Answer, Outcome, Question, Word
+from approvals.validation.messages import Outcome, Question, ServiceAnswer, ServiceVerdict
 from approvals.validation.services import (
-    Client,
+    ServiceClient,
     client_of,
     host_of,
     note_answer,
@@ -158,7 +158,7 @@ def _ask(work: _Work) -> bool:
     return True
 
 
-def _client(work: _Work) -> Client:
+def _client(work: _Work) -> ServiceClient:
     if work.service is None:
         raise NoAnswer(_NOT_ASKED)
     return client_of(work.service, work.request.profile)
@@ -201,10 +201,10 @@ def _question(work: _Work, *, now: datetime) -> Question:
     )
 
 
-def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
+def _settle(work: _Work, answer: ServiceAnswer, *, now: datetime) -> None:
     """Store the answer and its consequences, in one transaction; nothing if the lease was lost."""
     reports = work.service is not None and work.service.reports
-    is_denied = answer.word is Word.DENY
+    is_denied = answer.verdict is ServiceVerdict.DENY
     with transaction.atomic():
         request = _locked(work.request)
         changes = {
@@ -213,7 +213,7 @@ def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
             "answered_by": work.host[:255],
             "code": answer.code[:64],
             "reason": answer.reason[:300],
-            "wants_officer": answer.word is Word.ASK,
+            "wants_officer": answer.verdict is ServiceVerdict.ASK,
             "report": ReportState.OWED if reports else ReportState.NONE,
             "next_attempt_at": now if reports else None,
             "lease_until": None,
@@ -231,9 +231,9 @@ def _settle(work: _Work, answer: Answer, *, now: datetime) -> None:
             _follow(request, answer, now=now)
 
 
-def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> None:
+def _follow(request: EnrollmentRequest, answer: ServiceAnswer, *, now: datetime) -> None:
     """Decide by policy if the profile allows it; else notify the officers."""
-    if answer.word is Word.DENY:
+    if answer.verdict is ServiceVerdict.DENY:
         facts = {"cause": "challenge denied by the validation service", "code": answer.code}
         reject_by_policy(request, data=facts, now=now)
         if (
@@ -251,21 +251,23 @@ def _follow(request: EnrollmentRequest, answer: Answer, *, now: datetime) -> Non
         notify("request-pending", request, now=now)
 
 
-def _may_pass(request: EnrollmentRequest, answer: Answer) -> bool:
+def _may_pass(request: EnrollmentRequest, answer: ServiceAnswer) -> bool:
     """Whether the policy approves alone: service and profile allow it, and no finding objects."""
     is_automatic = request.profile.approval == ApprovalMode.AUTOMATIC
-    return answer.word is Word.ALLOW and is_automatic and not open_questions(request)
+    return answer.verdict is ServiceVerdict.ALLOW and is_automatic and not open_questions(request)
 
 
-def _record_answer(request: EnrollmentRequest, answer: Answer, host: str, *, now: datetime) -> None:
+def _record_answer(
+    request: EnrollmentRequest, answer: ServiceAnswer, host: str, *, now: datetime
+) -> None:
     record(
-        Event.VALIDATION_DENY if answer.word is Word.DENY else Event.VALIDATION_ALLOW,
+        Event.VALIDATION_DENY if answer.verdict is ServiceVerdict.DENY else Event.VALIDATION_ALLOW,
         actor=SYSTEM,
         now=now,
         subject=Subject.of("request", request.pk),
         data={
             "service": host,
-            "answer": answer.word.value,
+            "answer": answer.verdict.value,
             "code": answer.code,
             "comment": Personal(answer.reason),
         },

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from approvals.validation import intune_messages, webhook_messages
 from approvals.validation.messages import (
     MAX_REASON,
-    Answer,
     Outcome,
     Question,
-    Word,
+    ServiceAnswer,
+    ServiceVerdict,
     read_object,
     text_of,
 )
@@ -89,15 +89,18 @@ def test_a_challenge_that_a_service_repeats_is_left_out_however_long_it_is() -> 
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({"action": "allow"}, Answer(Word.ALLOW, "allow")),
-        ({"action": "ask", "reason": "shared"}, Answer(Word.ASK, "ask", "shared")),
-        ({"action": "deny", "reason": None, "more": 1}, Answer(Word.DENY, "deny")),
-        ({"allow": True, "data": {}}, Answer(Word.ALLOW, "allow")),
-        ({"allow": False}, Answer(Word.DENY, "deny")),
-        ({"allow": False, "error": {"code": "E1", "message": "no"}}, Answer(Word.DENY, "E1", "no")),
+        ({"action": "allow"}, ServiceAnswer(ServiceVerdict.ALLOW, "allow")),
+        ({"action": "ask", "reason": "shared"}, ServiceAnswer(ServiceVerdict.ASK, "ask", "shared")),
+        ({"action": "deny", "reason": None, "more": 1}, ServiceAnswer(ServiceVerdict.DENY, "deny")),
+        ({"allow": True, "data": {}}, ServiceAnswer(ServiceVerdict.ALLOW, "allow")),
+        ({"allow": False}, ServiceAnswer(ServiceVerdict.DENY, "deny")),
+        (
+            {"allow": False, "error": {"code": "E1", "message": "no"}},
+            ServiceAnswer(ServiceVerdict.DENY, "E1", "no"),
+        ),
     ],
 )
-def test_answers_of_webhooks_are_read(body: dict[str, object], answer: Answer) -> None:
+def test_answers_of_webhooks_are_read(body: dict[str, object], answer: ServiceAnswer) -> None:
     assert (
         webhook_messages.read_answer(200, json.dumps(body).encode(), challenge="moonlight")
         == answer
@@ -174,7 +177,7 @@ def test_intune_headers_are_those_of_its_samples() -> None:
 def test_each_error_code_of_intune_is_a_denial_with_a_reason(code: str) -> None:
     document = {"code": code, "errorDescription": "Bad."}
     answer = intune_messages.read_answer(200, json.dumps(document).encode(), challenge="")
-    assert (answer.word, answer.code) == (Word.DENY, code)
+    assert (answer.verdict, answer.code) == (ServiceVerdict.DENY, code)
     assert answer.reason == f"{intune_messages.REASONS[code]}. Bad"
     answer = intune_messages.read_answer(200, json.dumps({"code": code}).encode(), challenge="")
     assert answer.reason == intune_messages.REASONS[code]
@@ -183,7 +186,7 @@ def test_each_error_code_of_intune_is_a_denial_with_a_reason(code: str) -> None:
 def test_intune_says_yes_with_one_word_only() -> None:
     assert intune_messages.read_answer(
         200, b'{"code":"Success","errorDescription":""}', challenge=""
-    ) == Answer(Word.ALLOW, "Success")
+    ) == ServiceAnswer(ServiceVerdict.ALLOW, "Success")
     for status, body in (
         (200, b'{"code":"success"}'),
         (200, b'{"code":true}'),

@@ -22,7 +22,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import Validation
 from approvals.profiles.manage import ProtocolSwitches
 from approvals.rules.policy import RenewalPolicy
-from approvals.validation.messages import Answer, Word
+from approvals.validation.messages import ServiceAnswer, ServiceVerdict
 from approvals.validation.services import ServiceOrder
 from approvals.validation.worker import validate_requests
 from audit.events import SYSTEM
@@ -159,8 +159,10 @@ def _ask_the_mdm(world: World) -> tuple[EnrollmentRequest, EnrollmentRequest]:
         order = ServiceOrder(kind="webhook", url="https://mdm.example.org/scep", secret="s" * 32)
         create_profile(world.ca, "phones", challenge="webhook", service=order)
     document = {
-        "device-3": Answer(Word.ALLOW, "allow"),
-        "device-4": Answer(Word.DENY, "deny", "the code was made for tablet-7.example.org"),
+        "device-3": ServiceAnswer(ServiceVerdict.ALLOW, "allow"),
+        "device-4": ServiceAnswer(
+            ServiceVerdict.DENY, "deny", "the code was made for tablet-7.example.org"
+        ),
         "device-5": NoAnswer("mdm.example.org: no answer within 4 s"),
     }
     for key, answer in document.items():

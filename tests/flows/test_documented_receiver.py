@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from approvals.validation.messages import Answer, Question, Word
+from approvals.validation.messages import Question, ServiceAnswer, ServiceVerdict
 from approvals.validation.webhook import WebhookClient
 from approvals.validation.webhook_messages import encode, validate_body
 from outbound.errors import NoAnswer
@@ -68,20 +68,20 @@ def question(
 
 def ask(
     address: str, question: Question, *, secret: str = SECRET, at: datetime | None = None
-) -> Answer:
+) -> ServiceAnswer:
     return WebhookClient(address, secret).validate(question, now=at or now())
 
 
 def test_the_documented_receiver_knows_its_code_and_takes_it_once(address: str) -> None:
-    assert ask(address, question()).word is Word.ALLOW
-    assert ask(address, question()).word is Word.ALLOW  # the same question again
+    assert ask(address, question()).verdict is ServiceVerdict.ALLOW
+    assert ask(address, question()).verdict is ServiceVerdict.ALLOW  # the same question again
     again = ask(address, question(request="r-2"))
-    assert (again.word, again.reason) == (Word.DENY, "the code is used up")
+    assert (again.verdict, again.reason) == (ServiceVerdict.DENY, "the code is used up")
 
 
 def test_the_documented_receiver_denies_other_codes_and_other_names(address: str) -> None:
-    assert ask(address, question("guessed")).word is Word.DENY
-    assert ask(address, question(subject="CN=p2.example")).word is Word.DENY
+    assert ask(address, question("guessed")).verdict is ServiceVerdict.DENY
+    assert ask(address, question(subject="CN=p2.example")).verdict is ServiceVerdict.DENY
 
 
 def test_the_documented_receiver_takes_nothing_unsigned_or_old(address: str) -> None:

@@ -25,7 +25,7 @@ from approvals.profiles.manage import set_service
 from approvals.rules.errors import Cause, NotValidated, ProfileInvalid, Refusal
 from approvals.rules.states import State
 from approvals.validation import worker
-from approvals.validation.messages import Answer, Question, Word
+from approvals.validation.messages import Question, ServiceAnswer, ServiceVerdict
 from approvals.validation.services import ServiceOrder
 from approvals.validation.webhook_messages import signature_of
 from audit.models import AuditEntry, AuditPrivateValue
@@ -541,9 +541,9 @@ def test_the_mdm_is_told_of_the_certificate_and_of_the_refusal(
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
 def test_a_worker_that_lost_its_claim_changes_nothing() -> None:
-    def validate(question: Question, *, now: datetime) -> Answer:
+    def validate(question: Question, *, now: datetime) -> ServiceAnswer:
         Validation.objects.update(attempts=7)  # another one, after the lease ran out
-        return Answer(Word.ALLOW)
+        return ServiceAnswer(ServiceVerdict.ALLOW)
 
     with (
         mock.patch("approvals.validation.webhook.WebhookClient.validate", side_effect=validate),
