@@ -35,7 +35,7 @@ _BY_EVENT: Final[dict[str, tuple[int, int, str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One arrow. `size` is in bytes on the wire, `count` the number of equal steps in a row."""
 
     at: datetime
@@ -83,7 +83,7 @@ class Step:
         return self.since.total_seconds() * 1000
 
 
-def walk_of(request: EnrollmentRequest) -> list[Step]:
+def walk_of(request: EnrollmentRequest) -> list[TraceStep]:
     """Return the steps of a request in order; without stored messages, those in the log."""
     stored = Exchange.objects.filter(
         profile_id=request.profile_id,
@@ -101,9 +101,9 @@ def walk_of(request: EnrollmentRequest) -> list[Step]:
     ]
 
 
-def _gathered(stored: Sequence[Exchange]) -> list[list[Step]]:
+def _gathered(stored: Sequence[Exchange]) -> list[list[TraceStep]]:
     """Two steps for each exchange; consecutive polls answered with PENDING become one pair."""
-    groups: list[list[Step]] = []
+    groups: list[list[TraceStep]] = []
     before: Exchange | None = None
     for exchange in stored:
         if before is not None and _waits(before) and _waits(exchange):
@@ -120,7 +120,7 @@ def _waits(exchange: Exchange) -> bool:
     )
 
 
-def _of_exchange(exchange: Exchange) -> list[Step]:
+def _of_exchange(exchange: Exchange) -> list[TraceStep]:
     sent_name = wire_name(exchange.message_type, "type") or "a message"
     answer_name = wire_name(exchange.pki_status, "status") or f"HTTP {exchange.http_status}"
     fail_info = wire_name(exchange.fail_info, "fail")
@@ -130,7 +130,7 @@ def _of_exchange(exchange: Exchange) -> list[Step]:
     answer = f"{answer_name} {fail_info}".strip()
     took = f"answered in {exchange.milliseconds:.1f} ms"
     return [
-        Step(
+        TraceStep(
             exchange.received_at,
             DEVICE,
             PORTAL,
@@ -139,7 +139,7 @@ def _of_exchange(exchange: Exchange) -> list[Step]:
             len(exchange.message),
             exchange_id=exchange.pk,
         ),
-        Step(
+        TraceStep(
             answered_at,
             PORTAL,
             DEVICE,
@@ -152,11 +152,11 @@ def _of_exchange(exchange: Exchange) -> list[Step]:
     ]
 
 
-def _of_moment(moment: Moment) -> Step:
+def _of_moment(moment: Moment) -> TraceStep:
     source, target, title = _BY_EVENT.get(moment.event, (PORTAL, PORTAL, moment.what))
     by = f"by {moment.who}" if source == OFFICER else ""
     comment = "comment erased" if moment.is_comment_erased else moment.comment
     text = ", ".join(filter(None, [by, moment.evidence, comment]))
-    return Step(
+    return TraceStep(
         moment.at, source, target, title, text, tone=moment.tone if moment.tone != "busy" else ""
     )

@@ -41,7 +41,7 @@ from scep.transport import HttpError, Transport
 from selftest.device import Meter, ThrowawayDevice
 from selftest.errors import SelfTestRefused, StepFailed
 from selftest.models import UNFINISHED, RunKind, RunState, SelfTestRun, SelfTestStep
-from selftest.walks import Step, Surroundings, Walk
+from selftest.walks import Surroundings, Walk, WalkStep
 
 TASK: Final = "selftest.run"
 #: Number of runs kept per profile.
@@ -163,7 +163,7 @@ def _officer_of(run: SelfTestRun, officer: User) -> Principal:
     return person_principal(officer, address=run.address)
 
 
-def _take(steps: Iterable[Step], run: SelfTestRun, meter: Meter) -> str:
+def _take(steps: Iterable[WalkStep], run: SelfTestRun, meter: Meter) -> str:
     begun = time.perf_counter()
     for number, (name, step) in enumerate(steps, 1):
         at = time.perf_counter()

@@ -36,7 +36,7 @@ from selftest.models import SelfTestRun
 PATIENCE = 30.0
 LOOK_EVERY = 0.25
 
-Step = tuple[str, Callable[[], str]]
+WalkStep = tuple[str, Callable[[], str]]
 T = TypeVar("T")
 
 
@@ -60,7 +60,7 @@ class Walk:
     _request: EnrollmentRequest | None = None
     _certificate: x509.Certificate | None = field(default=None, repr=False)
 
-    def loop(self, principal: Principal) -> list[Step]:
+    def loop(self, principal: Principal) -> list[WalkStep]:
         """The whole loop: ask, wait for an officer, get the certificate, see it revoked."""
         return [
             *self._reading(),
@@ -74,7 +74,7 @@ class Walk:
             ("CertPoll after", self._poll_after),
         ]
 
-    def reading(self) -> list[Step]:
+    def reading(self) -> list[WalkStep]:
         """The requests that an ordinary profile may get: none can open an enrollment request."""
         return [
             *self._reading(),
@@ -84,7 +84,7 @@ class Walk:
             ("no message at all", self._send_noise),
         ]
 
-    def _reading(self) -> list[Step]:
+    def _reading(self) -> list[WalkStep]:
         return [
             ("GetCACaps", lambda: check_capabilities(self.device.scep.get_ca_caps())),
             ("GetCACert", self._get_ca_cert),

@@ -65,7 +65,7 @@ class WantedNames:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class ConfigurationTarget:
     """The device whose configuration gets a challenge."""
 
     profile: EnrollmentProfile
@@ -157,7 +157,7 @@ def configuration_facts(
 
 
 def create_configuration_challenge(
-    recipient: Recipient, *, principal: Principal, now: datetime
+    recipient: ConfigurationTarget, *, principal: Principal, now: datetime
 ) -> Secret:
     """Create a one-time challenge for one configuration, bound to its names.
 
@@ -199,7 +199,7 @@ def signed_mobileconfig(
     return (content, False) if signed is None else (signed, True)
 
 
-def _check_expressible(recipient: Recipient) -> None:
+def _check_expressible(recipient: ConfigurationTarget) -> None:
     """Check before creating a challenge: without a writable configuration it would be lost."""
     if not recipient.client.takes_challenge:
         raise ProfileInvalid(
@@ -212,7 +212,7 @@ def _check_expressible(recipient: Recipient) -> None:
         raise NamesRefused(str(error)) from error
 
 
-def _order(recipient: Recipient) -> ChallengeOrder:
+def _order(recipient: ConfigurationTarget) -> ChallengeOrder:
     """Order one challenge, bound to the typed names; unbound for placeholders."""
     names = recipient.names
     order = ChallengeOrder(

@@ -20,7 +20,7 @@ from approvals.device_setup.configurations.clients import APPLE, CLIENTS, Client
 from approvals.device_setup.configurations.facts import ConfigurationFacts, NotExpressible
 from approvals.device_setup.setup import (
     AddressRefused,
-    Recipient,
+    ConfigurationTarget,
     address_fault,
     configuration_facts,
     create_configuration_challenge,
@@ -96,7 +96,7 @@ def mobileconfig_challenge(request: HttpRequest, slug: str) -> HttpResponse:
 def _create(
     request: HttpRequest, profile: EnrollmentProfile, client: Client, form: ChallengeForm
 ) -> Secret:
-    recipient = Recipient(profile, client, form.names, form.cleaned_data["lifetime"])
+    recipient = ConfigurationTarget(profile, client, form.names, form.cleaned_data["lifetime"])
     return create_configuration_challenge(
         recipient, principal=principal_of(request), now=timezone.now()
     )

@@ -11,7 +11,7 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One fact about this installation, and whether it is in order."""
 
     name: str
@@ -24,7 +24,7 @@ class Finding:
 
 
 #: One check: it reads and yields findings.
-Look = Callable[[Clock], Iterable[Finding]]
+Look = Callable[[Clock], Iterable[Check]]
 
 
 def first_line(error: Exception) -> str:

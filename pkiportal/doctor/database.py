@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.core import checks
 from django.db import connection
 
-from pkiportal.doctor.finding import Clock, Finding, State
+from pkiportal.doctor.check import Check, Clock, State
 
 #: Seconds. Leases use the database's clock, certificates the signing worker's.
 _CLOCK_WARN: Final = 2.0
@@ -20,35 +20,35 @@ _PRAGMAS: Final[dict[str, Any]] = {
 }
 
 
-def engine(_: Clock) -> Iterator[Finding]:
+def engine(_: Clock) -> Iterator[Check]:
     """Settings of the database that the portal relies on."""
     yield from _pragmas() if connection.vendor == "sqlite" else _server()
 
 
-def _pragmas() -> Iterator[Finding]:
+def _pragmas() -> Iterator[Check]:
     for name, needed in _PRAGMAS.items():
         with connection.cursor() as cursor:
             value = cursor.execute(f"PRAGMA {name}").fetchone()[0]
         state: State = "ok" if value == needed else "fail"
-        yield Finding(
+        yield Check(
             "sqlite",
             state,
             f"{name} is {value}" + ("" if state == "ok" else f", {needed} is needed"),
         )
 
 
-def _server() -> Iterator[Finding]:
+def _server() -> Iterator[Check]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT current_setting('server_version'), current_setting('fsync'), "
             "current_setting('max_connections')"
         )
         version, fsync, most = cursor.fetchone()
-    yield Finding("postgresql", "ok", f"version {version}, {most} connections allowed")
-    yield Finding("postgresql", "ok" if fsync == "on" else "fail", f"fsync is {fsync}")
+    yield Check("postgresql", "ok", f"version {version}, {most} connections allowed")
+    yield Check("postgresql", "ok" if fsync == "on" else "fail", f"fsync is {fsync}")
 
 
-def clock(now: Clock) -> Iterator[Finding]:
+def clock(now: Clock) -> Iterator[Check]:
     """The difference between the clocks of this machine and of the database."""
     statement = (
         "SELECT clock_timestamp()"
@@ -63,16 +63,16 @@ def clock(now: Clock) -> Iterator[Finding]:
     )
     offset = abs((now() - there).total_seconds())
     state: State = "ok" if offset < _CLOCK_WARN else "warn" if offset < _CLOCK_FAIL else "fail"
-    yield Finding("clock", state, f"differs by {offset:.1f} s from the database")
+    yield Check("clock", state, f"differs by {offset:.1f} s from the database")
 
 
-def system_checks(_: Clock) -> Iterator[Finding]:
+def system_checks(_: Clock) -> Iterator[Check]:
     """Django's checks, and those of the portal for triggers and settings."""
     messages = checks.run_checks(databases=["default"], include_deployment_checks=False)
     for message in messages:
         state: State = "fail" if message.level >= checks.ERROR else "warn"
-        yield Finding(
+        yield Check(
             "checks", state, str(message.msg) + (f", {message.hint}" if message.hint else "")
         )
     if not messages:
-        yield Finding("checks", "ok", "triggers and settings are as they should be")
+        yield Check("checks", "ok", "triggers and settings are as they should be")

@@ -6,7 +6,7 @@ from typing import Final
 from django.db import DatabaseError
 
 from pkiportal.doctor import database, disks, life, machine, records
-from pkiportal.doctor.finding import Clock, Finding, Look, first_line
+from pkiportal.doctor.check import Check, Clock, Look, first_line
 from pkiportal.health import pending_migrations
 
 #: Checks that need no database. A new check is added to one of the two lists.
@@ -42,27 +42,27 @@ DATABASE: Final[tuple[Look, ...]] = (
 )
 
 
-def examine(now: Clock, *, more: Sequence[Look] = ()) -> Iterator[Finding]:
+def examine(now: Clock, *, more: Sequence[Look] = ()) -> Iterator[Check]:
     """Run all checks, `more` last; `now` is called when clocks are compared. Raises nothing."""
     for look in MACHINE:
         yield from _look(look, now)
     try:
         pending = pending_migrations()
         if pending:
-            yield Finding(
+            yield Check(
                 "migrations",
                 "fail",
                 f"{len(pending)} not applied, first {pending[0]}: ./portal migrate",
             )
             return
-        yield Finding("migrations", "ok", "all applied")
+        yield Check("migrations", "ok", "all applied")
         for look in (*DATABASE, *more):
             yield from _look(look, now)
     except DatabaseError as error:
-        yield Finding("database", "fail", f"does not answer: {first_line(error)}")
+        yield Check("database", "fail", f"does not answer: {first_line(error)}")
 
 
-def _look(look: Look, now: Clock) -> Iterator[Finding]:
+def _look(look: Look, now: Clock) -> Iterator[Check]:
     """Run one check. An unexpected fault becomes a finding, so that the other checks still run.
 
     Raises DatabaseError.
@@ -72,7 +72,7 @@ def _look(look: Look, now: Clock) -> Iterator[Finding]:
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001 - the outermost door of one look
-        yield Finding(
+        yield Check(
             look.__name__.strip("_"),
             "fail",
             f"could not be examined: {type(error).__name__}: {error}",

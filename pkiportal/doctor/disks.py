@@ -13,14 +13,14 @@ from django.db import connection
 
 from approvals.models.operations import Pulse
 from approvals.operations.pulse import LEAST_ROOM
-from pkiportal.doctor.finding import Clock, Finding
+from pkiportal.doctor.check import Check, Clock
 
 _LOW_SHARE: Final = 0.05
 _LOW_ROOM: Final = 1024**3
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
-def room(_: Clock) -> Iterator[Finding]:
+def room(_: Clock) -> Iterator[Check]:
     """Free space where the portal writes."""
     folder = settings.PORTAL_DATA
     places = {
@@ -35,23 +35,23 @@ def room(_: Clock) -> Iterator[Finding]:
             devices.add(device)
             yield _room_of(path)
     if connection.vendor == "postgresql":
-        yield Finding("disk", "ok", "the room of the database is its server's to watch")
+        yield Check("disk", "ok", "the room of the database is its server's to watch")
 
 
-def _room_of(path: Path) -> Finding:
+def _room_of(path: Path) -> Check:
     status = os.statvfs(path)
     free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
     size = f"{free / 1024**2:,.0f} MiB" if free < 10 * 1024**3 else f"{free / 1024**3:,.0f} GiB"
     if status.f_flag & os.ST_RDONLY:
-        return Finding("disk", "fail", f"{path} is on a disk that is mounted read-only")
+        return Check("disk", "fail", f"{path} is on a disk that is mounted read-only")
     if free < LEAST_ROOM:
-        return Finding("disk", "fail", f"{path} is on a full disk: {size} are free")
+        return Check("disk", "fail", f"{path} is on a full disk: {size} are free")
     if free < _LOW_ROOM and free < total * _LOW_SHARE:
-        return Finding("disk", "warn", f"{path} is on a disk that is nearly full: {size} are free")
-    return Finding("disk", "ok", f"{size} are free at {path}")
+        return Check("disk", "warn", f"{path} is on a disk that is nearly full: {size} are free")
+    return Check("disk", "ok", f"{size} are free at {path}")
 
 
-def database_files(_: Clock) -> Iterator[Finding]:
+def database_files(_: Clock) -> Iterator[Check]:
     """Which users can read the database outside the portal, and whether it accepts writes."""
     if connection.vendor == "sqlite":
         yield from _sqlite_files()
@@ -70,18 +70,18 @@ def database_files(_: Clock) -> Iterator[Finding]:
         )
         (read_only,) = cursor.fetchone()
     if public:
-        yield Finding(
+        yield Check(
             "database",
             "fail",
             f"{public} tables are open to every login of the server: ./portal grants",
         )
     if read_only:
-        yield Finding("database", "fail", "is read-only (a standby?): nothing can be remembered")
+        yield Check("database", "fail", "is read-only (a standby?): nothing can be remembered")
     if not public and not read_only:
-        yield Finding("database", "ok", "takes writes, and no table is open to every login")
+        yield Check("database", "ok", "takes writes, and no table is open to every login")
 
 
-def _sqlite_files() -> Iterator[Finding]:
+def _sqlite_files() -> Iterator[Check]:
     database = Path(str(connection.settings_dict["NAME"]))
     fine = True
     for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
@@ -90,23 +90,23 @@ def _sqlite_files() -> Iterator[Finding]:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _OTHERS:
             fine = False
-            yield Finding(
+            yield Check(
                 "database",
                 "fail",
                 f"{path} has mode {mode:04o}, others may read it: chmod 600 {path}",
             )
         elif not mode & stat.S_IWUSR:
             fine = False
-            yield Finding(
+            yield Check(
                 "database",
                 "fail",
                 f"{path} has mode {mode:04o} and takes no writes: chmod 600 {path}",
             )
     if fine:
-        yield Finding("database", "ok", f"{database} is private and takes writes")
+        yield Check("database", "ok", f"{database} is private and takes writes")
 
 
-def static_files(_: Clock) -> Iterator[Finding]:
+def static_files(_: Clock) -> Iterator[Check]:
     """Whether all files of the pages were collected."""
     if not isinstance(staticfiles_storage, ManifestFilesMixin):
         return
@@ -117,7 +117,7 @@ def static_files(_: Clock) -> Iterator[Finding]:
         paths = json.loads(manifest.read_text())["paths"].values()
     except (OSError, ValueError, KeyError):
         has_run = Pulse.objects.filter(name__startswith="web@").exists()
-        yield Finding(
+        yield Check(
             "static files",
             "fail" if has_run else "warn",
             f"{manifest} is missing or damaged: {todo}",
@@ -125,10 +125,10 @@ def static_files(_: Clock) -> Iterator[Finding]:
         return
     missing = sorted(path for path in paths if not (root / path).is_file())
     if missing:
-        yield Finding(
+        yield Check(
             "static files",
             "fail",
             f"{len(missing)} are missing, the first {root / missing[0]}: {todo}",
         )
     else:
-        yield Finding("static files", "ok", f"{len(paths)} are there")
+        yield Check("static files", "ok", f"{len(paths)} are there")

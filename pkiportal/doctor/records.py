@@ -13,19 +13,19 @@ from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentP
 from ca.authorities.expiry import deadlines_of
 from ca.models.authorities import CertificateAuthority
 from ca.models.keys import ServiceKey
-from pkiportal.doctor.finding import Clock, Finding
+from pkiportal.doctor.check import Check, Clock
 from pkiportal.health import unplanned_faults
 
 
-def authorities(now: Clock) -> Iterator[Finding]:
+def authorities(now: Clock) -> Iterator[Check]:
     """Certificates and CRLs near their end, and missing RA keys of this user."""
     for ca in CertificateAuthority.objects.order_by("name"):
         deadlines = deadlines_of(ca, now=now())
         yield from (
-            Finding(f"authority {ca.name}", deadline.state, deadline.text) for deadline in deadlines
+            Check(f"authority {ca.name}", deadline.state, deadline.text) for deadline in deadlines
         )
         if not deadlines:
-            yield Finding(f"authority {ca.name}", "ok", "certificates and CRL are good")
+            yield Check(f"authority {ca.name}", "ok", "certificates and CRL are good")
     folder = Path(settings.RA_KEY_FOLDER)
     if not os.access(folder, os.R_OK | os.X_OK):
         return  # This machine, or this user, has no business with RA keys
@@ -33,41 +33,41 @@ def authorities(now: Clock) -> Iterator[Finding]:
         "key_name", flat=True
     ):
         if not (folder / name).exists():
-            yield Finding(
+            yield Check(
                 "RA keys",
                 "warn",
                 f"{folder / name} is missing: copy it from the machine that made it",
             )
 
 
-def people(_: Clock) -> Iterator[Finding]:
+def people(_: Clock) -> Iterator[Check]:
     """Whether there is an administrator."""
     try:
         if has_administrator():
-            yield Finding("people", "ok", "there is an administrator")
+            yield Check("people", "ok", "there is an administrator")
             return
     except DatabaseError:
-        yield Finding("people", "ok", "not to be seen with this database login")
+        yield Check("people", "ok", "not to be seen with this database login")
         return
-    yield Finding("people", "warn", "no administrator yet: use the link that `./portal up` prints")
+    yield Check("people", "warn", "no administrator yet: use the link that `./portal up` prints")
 
 
-def asserted_decisions(_: Clock) -> Iterator[Finding]:
+def asserted_decisions(_: Clock) -> Iterator[Check]:
     """Profiles that accept decisions by command: every local user can act as any officer."""
     profiles = EnrollmentProfile.objects.filter(allow_asserted_decisions=True, is_test=False)
     try:
         slugs = list(profiles.order_by("slug").values_list("slug", flat=True))
     except DatabaseError:
-        yield Finding("decisions", "ok", "not to be seen with this database login")
+        yield Check("decisions", "ok", "not to be seen with this database login")
         return
     if not slugs:
-        yield Finding(
+        yield Check(
             "decisions",
             "ok",
             "signed-in officers decide; only test profiles take decisions by command",
         )
         return
-    yield Finding(
+    yield Check(
         "decisions",
         "warn",
         "profiles that take decisions by command, for an officer who is named and not "
@@ -77,26 +77,26 @@ def asserted_decisions(_: Clock) -> Iterator[Finding]:
     )
 
 
-def messages(now: Clock) -> Iterator[Finding]:
+def messages(now: Clock) -> Iterator[Check]:
     """Messages that ended in an unexpected fault."""
     try:
         faults = unplanned_faults(now())
     except DatabaseError:
-        yield Finding("messages", "ok", "not to be seen with this database login")
+        yield Check("messages", "ok", "not to be seen with this database login")
         return
     if not faults.count:
-        yield Finding("messages", "ok", "none of the last 24 hours ended in an unexpected fault")
+        yield Check("messages", "ok", "none of the last 24 hours ended in an unexpected fault")
         return
     text = (
         f"{faults.count} of the last 24 hours ended in an unexpected fault, the newest "
         f"{faults.newest}"
     )
-    yield Finding(
+    yield Check(
         "messages", "warn", f"{text}: see `scep.unplanned` in the log of `web`, and report it"
     )
 
 
-def open_profiles(_: Clock) -> Iterator[Finding]:
+def open_profiles(_: Clock) -> Iterator[Check]:
     """Profiles that issue automatically to anyone with the one shared secret, or without any."""
     rows = EnrollmentProfile.objects.filter(
         approval=ApprovalMode.AUTOMATIC, for_self_test=False
@@ -108,7 +108,7 @@ def open_profiles(_: Clock) -> Iterator[Finding]:
             if profile.challenge == ChallengePolicy.STATIC
             else "names a listed device"
         )
-        yield Finding(
+        yield Check(
             f"profile {profile.slug}",
             "warn",
             f"issues automatically to anybody who {who}, from any network: set networks, one-time "
@@ -116,7 +116,7 @@ def open_profiles(_: Clock) -> Iterator[Finding]:
             "or let officers decide",
         )
     if not open_rows:
-        yield Finding("profiles", "ok", "none issues automatically to anybody")
+        yield Check("profiles", "ok", "none issues automatically to anybody")
 
 
 def _is_open_to_anybody(profile: EnrollmentProfile) -> bool:

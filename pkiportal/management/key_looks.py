@@ -19,13 +19,13 @@ from ca.models.authorities import CertificateAuthority
 from ca.models.keys import ServiceKey
 from keys import file as key_file
 from keys.errors import KeyStoreError
-from pkiportal.doctor.finding import Clock, Finding
+from pkiportal.doctor.check import Check, Clock
 
 #: Seconds for opening keys: stretching a passphrase takes a moment, and the doctor must end.
 _BUDGET: Final = 20.0
 
 
-def authority_keys(now: Clock) -> Iterator[Finding]:
+def authority_keys(now: Clock) -> Iterator[Check]:
     """The key of each authority that has not ended.
 
     A missing key is right where another machine signs.
@@ -35,10 +35,10 @@ def authority_keys(now: Clock) -> Iterator[Finding]:
         return
     folder = Path(settings.CA_KEY_FOLDER)
     if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
-        yield Finding("signing", "ok", f"another user signs: {folder} is not for this one")
+        yield Check("signing", "ok", f"another user signs: {folder} is not for this one")
         return
     if not list(folder.glob("*.pem")) and (elsewhere := _signers_elsewhere(now)):
-        yield Finding(
+        yield Check(
             "signing", "ok", f"no CA key lies here; the worker {', '.join(elsewhere)} signs"
         )
         return
@@ -46,15 +46,15 @@ def authority_keys(now: Clock) -> Iterator[Finding]:
     for ca in authorities:
         name = f"authority {ca.name}"
         if time.monotonic() > end:
-            yield Finding(name, "warn", "its key was not opened: time was up")
+            yield Check(name, "warn", "its key was not opened: time was up")
             continue
         fault = _fault(folder / ca.key_name, ca)
         key = f"{folder / ca.key_name} ({ca.key_type})"
         text = fault or f"{key} opens and belongs to its certificate: it signs"
-        yield Finding(name, "fail" if fault else "ok", text)
+        yield Check(name, "fail" if fault else "ok", text)
 
 
-def ra_keys(_: Clock) -> Iterator[Finding]:
+def ra_keys(_: Clock) -> Iterator[Check]:
     """Each RA key on this machine opens with the passphrase and matches its certificate."""
     folder = Path(settings.RA_KEY_FOLDER)
     if not os.access(folder, os.R_OK | os.X_OK):
@@ -67,9 +67,9 @@ def ra_keys(_: Clock) -> Iterator[Finding]:
         fault = _ra_fault(path, row)
         opened += not fault
         if fault:
-            yield Finding("RA keys", "fail", fault)
+            yield Check("RA keys", "fail", fault)
     if opened:
-        yield Finding("RA keys", "ok", f"{opened} open and are the ones that were certified")
+        yield Check("RA keys", "ok", f"{opened} open and are the ones that were certified")
 
 
 def _fault(path: Path, ca: CertificateAuthority) -> str:

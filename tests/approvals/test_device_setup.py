@@ -27,8 +27,8 @@ from approvals.device_setup.configuration_keys import (
 from approvals.device_setup.configurations.clients import CLIENTS
 from approvals.device_setup.configurations.facts import Names
 from approvals.device_setup.setup import (
+    ConfigurationTarget,
     NamesRefused,
-    Recipient,
     WantedNames,
     check_wanted,
     configuration_facts,
@@ -178,7 +178,7 @@ def test_a_challenge_for_an_organization_alone_is_bound_to_that_subject(
     world: World, one_time: EnrollmentProfile
 ) -> None:
     names = check_wanted(one_time, WantedNames(organization="Example AG"))
-    recipient = Recipient(one_time, CLIENTS["strongswan"], names)
+    recipient = ConfigurationTarget(one_time, CLIENTS["strongswan"], names)
     secret = create_configuration_challenge(recipient, principal=PORTAL, now=now()).reveal()
     assert ChallengePassword.objects.get().subject_dn == "O=Example AG"
     for name, value, status in (
@@ -260,7 +260,7 @@ def test_an_officer_of_another_department_gets_no_challenge_by_any_door(
         signed_in(bob).post("/profiles/vpn/devices/sscep/challenge", {"lifetime": "1h"}).status_code
         == 404
     )
-    recipient = Recipient(one_time, CLIENTS["sscep"], Names((("CN", "a"),)))
+    recipient = ConfigurationTarget(one_time, CLIENTS["sscep"], Names((("CN", "a"),)))
     with pytest.raises(NotPermitted):
         create_configuration_challenge(recipient, principal=principal_of(bob), now=now())
     assert not ChallengePassword.objects.exists()

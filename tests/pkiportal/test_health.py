@@ -19,7 +19,7 @@ from accounts.network import proxy_notice
 from approvals.models.operations import Lease
 from pkiportal import health
 from pkiportal.doctor import database, diagnosis
-from pkiportal.doctor.finding import Clock, Finding
+from pkiportal.doctor.check import Check, Clock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -149,7 +149,7 @@ def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_look_that_fails_is_a_finding_and_the_others_follow(
     db: None, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    def disk(_: Clock) -> Iterator[Finding]:
+    def disk(_: Clock) -> Iterator[Check]:
         raise fault
         yield
 

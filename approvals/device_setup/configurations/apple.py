@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from approvals.device_setup.configurations.facts import (
+    Action,
     Configuration,
     ConfigurationFacts,
     Polling,
-    Step,
 )
 from approvals.device_setup.configurations.writing import cannot_ask, fingerprints, printable
 from ca.x509.names import ATTRIBUTE_TYPES
@@ -77,8 +77,8 @@ def apple(facts: ConfigurationFacts) -> Configuration:
         ("Retries", f"{waits.count}, every {waits.interval} seconds"),
     )
     steps = (
-        Step("Download the configuration profile. This is in it:", fields=fields),
-        Step(
+        Action("Download the configuration profile. This is in it:", fields=fields),
+        Action(
             "Install it: on a Mac open the file, then System Settings > General > Device "
             "Management; on an iPhone or "
             "iPad open it in Safari or send it by AirDrop or mail, then Settings > Profile "

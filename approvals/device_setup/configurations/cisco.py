@@ -3,7 +3,7 @@
 Their enrollment commands are older than this portal; they were not tested on a device.
 """
 
-from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
+from approvals.device_setup.configurations.facts import Action, Configuration, ConfigurationFacts
 from approvals.device_setup.configurations.writing import (
     cannot_ask,
     console_name,
@@ -18,19 +18,19 @@ def ios(facts: ConfigurationFacts) -> Configuration:
     """A trustpoint of IOS or IOS-XE. Polls every 1 to 60 minutes, at most 100 times."""
     label = facts.label
     steps = (
-        Step(
+        Action(
             "Set the clock, then paste.",
             _ios_trustpoint(facts),
         ),
-        Step(
+        Action(
             "Fetch the CA certificate; IOS compares it with the fingerprint above.",
             f"crypto pki authenticate {label}",
         ),
-        Step(
+        Action(
             "Ask for the certificate. It polls until an officer has decided.",
             f"crypto pki enroll {label}\nend",
         ),
-        Step(
+        Action(
             "Look how it goes.",
             f"show crypto pki certificates {label}\ndebug crypto pki transactions",
         ),
@@ -46,17 +46,17 @@ def asa(facts: ConfigurationFacts) -> Configuration:
     """A trustpoint of the ASA. Polls every 1 to 60 minutes, at most 100 times."""
     label = facts.label
     steps = (
-        Step("Paste.", _asa_trustpoint(facts)),
-        Step(
+        Action("Paste.", _asa_trustpoint(facts)),
+        Action(
             "Fetch the CA certificate; the ASA refuses another than the one of this fingerprint.",
             f"crypto ca authenticate {label} fingerprint {facts.issuing.digests['SHA-1']} "
             "nointeractive",
         ),
-        Step(
+        Action(
             "Ask for the certificate. It polls until an officer has decided.",
             f"crypto ca enroll {label} noconfirm",
         ),
-        Step("Look how it goes.", f"show crypto ca certificates {label}\ndebug crypto ca 255"),
+        Action("Look how it goes.", f"show crypto ca certificates {label}\ndebug crypto ca 255"),
     )
     return Configuration(
         steps,

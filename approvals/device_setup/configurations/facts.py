@@ -160,7 +160,7 @@ class ConfigurationFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Action:
     """One step: a sentence, and the text to paste or enter.
 
     `fields` are names and values of a form.
@@ -184,7 +184,7 @@ class Comparison:
 class Configuration:
     """The configuration of one client, in the order of its steps."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Action, ...]
     compare: tuple[Comparison, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 Written from the vendors' manuals; not tested on a device.
 """
 
-from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
+from approvals.device_setup.configurations.facts import Action, Configuration, ConfigurationFacts
 from approvals.device_setup.configurations.writing import (
     cannot_ask,
     console_name,
@@ -25,18 +25,18 @@ def junos(facts: ConfigurationFacts) -> Configuration:
     """A ca-profile of Junos. Polls every 0 to 3600 seconds, at most 1080 times."""
     label = facts.label
     steps = (
-        Step("Paste in configuration mode, then commit.", _junos_profile(facts)),
-        Step(
+        Action("Paste in configuration mode, then commit.", _junos_profile(facts)),
+        Action(
             "In operational mode: fetch the CA certificate, and say yes only if the fingerprint is "
             "one of those below.",
             f"request security pki ca-certificate enroll ca-profile {label}",
         ),
-        Step(
+        Action(
             "Make a key and ask for the certificate.",
             f"request security pki generate-key-pair certificate-id {label} size {facts.key_bits} "
             "type rsa\n" + _junos_request(facts),
         ),
-        Step(
+        Action(
             "Look how it goes.",
             f"show security pki local-certificate certificate-id {label} detail",
         ),
@@ -90,12 +90,12 @@ def _junos_request(facts: ConfigurationFacts) -> str:
 def panos(facts: ConfigurationFacts) -> Configuration:
     """The form of PAN-OS: Device, Certificate Management, SCEP."""
     steps = (
-        Step("Device > Certificate Management > SCEP > Add.", fields=_panos_fields(facts)),
-        Step(
+        Action("Device > Certificate Management > SCEP > Add.", fields=_panos_fields(facts)),
+        Action(
             "Commit. Then Device > Certificate Management > Certificates > Generate, type SCEP, "
             "with this profile."
         ),
-        Step(
+        Action(
             "Look how it goes: Monitor > Logs > System, or on the command line.",
             "show log system direction equal backward",
         ),
@@ -150,19 +150,19 @@ def fortigate(facts: ConfigurationFacts) -> Configuration:
     """Commands of FortiOS; empty arguments are country, state, city, units and e-mail."""
     url = word(facts.url, "address")
     renewal = (
-        [Step("Let it renew two weeks before the end.", _fortigate_renewal(facts))]
+        [Action("Let it renew two weeks before the end.", _fortigate_renewal(facts))]
         if facts.renews
         else []
     )
     steps = (
-        Step(
+        Action(
             "Fetch the CA certificates, and compare what arrives under System > Certificates with "
             "the fingerprints.",
             f'execute vpn certificate ca import auto "{url}" {facts.profile}',
         ),
-        Step("Make a key and ask for the certificate.", _fortigate_request(facts)),
+        Action("Make a key and ask for the certificate.", _fortigate_request(facts)),
         *renewal,
-        Step("Look how it goes.", "diagnose debug application scep -1\ndiagnose debug enable"),
+        Action("Look how it goes.", "diagnose debug application scep -1\ndiagnose debug enable"),
     )
     return Configuration(
         steps,
@@ -251,11 +251,11 @@ def routeros(facts: ConfigurationFacts) -> Configuration:
         ),
     ]
     steps = (
-        Step(
+        Action(
             "Make the template and ask for the certificate.",
             "\n".join([" ".join(template), " ".join(request)]),
         ),
-        Step("Look how it goes, and compare the CA's fingerprint.", "/certificate print detail"),
+        Action("Look how it goes, and compare the CA's fingerprint.", "/certificate print detail"),
     )
     old = (
         ()

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
+from approvals.device_setup.configurations.facts import Action, Configuration, ConfigurationFacts
 from approvals.device_setup.configurations.writing import fingerprints, printable
 
 #: The form of the names below: Intune writes the security identifier of a device or person as a tag
@@ -32,20 +32,20 @@ _INTUNE_WARNINGS: Final = (
 def intune(facts: ConfigurationFacts) -> Configuration:
     """Two profiles in Intune: the trusted certificates first, then SCEP."""
     steps = (
-        Step(
+        Action(
             f"Download the CA certificates of this portal: /ca/{facts.issuing.name}.pem and the "
             "root's."
         ),
-        Step(
+        Action(
             "Devices > Configuration > Create > Templates > Trusted certificate: one profile for "
             "the root, one for the "
             "issuing CA. Assign both to the group."
         ),
-        Step(
+        Action(
             "Devices > Configuration > Create > Templates > SCEP certificate, the same group:",
             fields=_intune_fields(facts),
         ),
-        Step("Watch the queue here, and in Intune the profile's device status."),
+        Action("Watch the queue here, and in Intune the profile's device status."),
     )
     return Configuration(
         steps, fingerprints(facts, [("issuing CA", "SHA-1", "plain")]), _INTUNE_WARNINGS
@@ -79,16 +79,16 @@ def _intune_fields(facts: ConfigurationFacts) -> tuple[tuple[str, str], ...]:
 def jamf(facts: ConfigurationFacts) -> Configuration:
     """Jamf Pro's SCEP payload, or Jamf as a proxy in front of this portal."""
     steps = (
-        Step(
+        Action(
             f"Download the CA certificates of this portal: /ca/{facts.issuing.name}.pem and the "
             "root's."
         ),
-        Step(
+        Action(
             "Computers (or Devices) > Configuration Profiles > New > Certificate: upload root and "
             "issuing CA."
         ),
-        Step("In the same profile, SCEP > Configure:", fields=_jamf_fields(facts)),
-        Step(
+        Action("In the same profile, SCEP > Configure:", fields=_jamf_fields(facts)),
+        Action(
             "Or let Jamf ask for the devices: Settings > Global > PKI certificates > Management "
             "certificate template > "
             "External CA, with the same values and Enable Jamf Pro as SCEP proxy for configuration "

@@ -3,10 +3,10 @@
 from typing import Final
 
 from approvals.device_setup.configurations.facts import (
+    Action,
     Comparison,
     Configuration,
     ConfigurationFacts,
-    Step,
 )
 from approvals.device_setup.configurations.writing import (
     cannot_ask,
@@ -36,15 +36,15 @@ def strongswan(facts: ConfigurationFacts) -> Configuration:
     """
     url = shell(facts.url, "address")
     steps = (
-        Step(
+        Action(
             "Fetch the CA certificates, and compare the fingerprint of the root that is printed.",
             command(f"pki --scepca --url {url} --caout ca.der --raout ra.der"),
         ),
-        Step(
+        Action(
             "Make a key.",
             f"umask 077\npki --gen --type rsa --size {facts.key_bits} --outform pem > device.key",
         ),
-        Step(
+        Action(
             "Ask for the certificate. If it is interrupted, the same command goes on.",
             command(*_strongswan_request(facts)),
         ),
@@ -89,20 +89,20 @@ def certmonger(facts: ConfigurationFacts) -> Configuration:
     """
     label = facts.label
     steps = (
-        Step(
+        Action(
             "Name the authority. Seconds later it shows thumbprints of the root: compare them.",
             f"getcert add-scep-ca -c {label} -u {shell(facts.url, 'address')}\ngetcert list-cas -c "
             f"{label}",
         ),
-        Step(
+        Action(
             "Ask for the certificate, in the folder where key and certificate are to be.",
             command(*_certmonger_request(facts)),
         ),
-        Step(
+        Action(
             "After the approval: it would ask again only after seven days.",
             f"getcert refresh -i {label}-device",
         ),
-        Step("Look how it goes.", f"getcert list -i {label}-device"),
+        Action("Look how it goes.", f"getcert list -i {label}-device"),
     )
     warnings = (
         ()
@@ -144,18 +144,18 @@ def sscep(facts: ConfigurationFacts) -> Configuration:
     polling, url = facts.polling, shell(facts.url, "address")
     request = f"openssl req -new -newkey rsa:{facts.key_bits} -nodes -sha256 -config device.cnf"
     steps = (
-        Step(
+        Action(
             "Write what to ask for. The file holds the challenge: delete it afterwards.",
             f"umask 077\ncat > device.cnf <<'END'\n{_request_config(facts)}\nEND",
         ),
-        Step(
+        Action(
             "Make a key and a certificate request.", f"{request} -keyout device.key -out device.csr"
         ),
-        Step(
+        Action(
             "Fetch the certificates, and compare the fingerprints that are printed.",
             f"sscep getca -u {url} -c ca.crt -F sha256 -v",
         ),
-        Step(
+        Action(
             "Ask for the certificate. After an interruption add -R: it goes on with the same "
             "request.",
             command(
@@ -219,14 +219,14 @@ def own_client(facts: ConfigurationFacts) -> Configuration:
     if facts.challenge is not None:
         text = shell(facts.challenge, "challenge")
         steps.append(
-            Step(
+            Action(
                 "Keep the challenge in a file.", f"umask 077\nprintf '%s\\n' {text} > challenge.txt"
             )
         )
         enroll.append("--challenge-file challenge.txt")
     enroll.append(f"--wait {facts.polling.interval * facts.polling.count} --out device")
     steps.append(
-        Step("Enroll. Key, certificate and issuers go to the folder device.", command(*enroll))
+        Action("Enroll. Key, certificate and issuers go to the folder device.", command(*enroll))
     )
     ignored = [f"{attribute}={value}" for attribute, value in names.subject if attribute != "CN"]
     warnings = (

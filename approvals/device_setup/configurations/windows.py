@@ -5,7 +5,7 @@ Not tested on a device. certreq has no SCEP: it speaks to Microsoft's own enroll
 
 from typing import Final
 
-from approvals.device_setup.configurations.facts import Configuration, ConfigurationFacts, Step
+from approvals.device_setup.configurations.facts import Action, Configuration, ConfigurationFacts
 from approvals.device_setup.configurations.writing import (
     cannot_ask,
     fingerprints,
@@ -25,12 +25,12 @@ _TPM_BITS: Final = 2048
 def windows(facts: ConfigurationFacts) -> Configuration:
     """Two ways, each complete."""
     steps = (
-        Step("For one machine: PowerShell as an administrator.", _script(facts)),
-        Step(
+        Action("For one machine: PowerShell as an administrator.", _script(facts)),
+        Action(
             "For an MDM: custom settings (OMA-URI, SyncML) of the ClientCertificateInstall CSP.",
             _syncml(facts),
         ),
-        Step(
+        Action(
             "Look how it goes: Event Viewer, Applications and Services Logs, Microsoft, Windows, "
             "DeviceManagement-Enterprise-Diagnostics-Provider (MDM) or CertificateServicesClient "
             "(PowerShell)."

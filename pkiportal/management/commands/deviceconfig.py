@@ -13,7 +13,7 @@ from django.utils import timezone
 from approvals.device_setup.configurations.clients import APPLE, CLIENTS
 from approvals.device_setup.configurations.facts import Configuration, NotExpressible
 from approvals.device_setup.setup import (
-    Recipient,
+    ConfigurationTarget,
     WantedNames,
     check_address,
     check_wanted,
@@ -89,7 +89,7 @@ class Command(PortalCommand):
         secret = None
         if options["challenge"]:
             secret = _challenge(
-                Recipient(profile, client, names, options["expires"]), options["officer"]
+                ConfigurationTarget(profile, client, names, options["expires"]), options["officer"]
             )
         facts = configuration_facts(profile, names, secret)
         try:
@@ -125,7 +125,7 @@ class Command(PortalCommand):
         self.say(options, document, f"wrote {out}" if out else content.decode().rstrip("\n"))
 
 
-def _challenge(recipient: Recipient, officer_name: str | None) -> Secret:
+def _challenge(recipient: ConfigurationTarget, officer_name: str | None) -> Secret:
     officer = officer_named(officer_name) if officer_name else None
     principal = command_principal(officer)
     return create_configuration_challenge(recipient, principal=principal, now=timezone.now())
