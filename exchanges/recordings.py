@@ -15,7 +15,7 @@ from audit.events import Event, Subject
 from audit.log import record
 from database import moments
 from exchanges.models import Recording
-from exchanges.storage import keeper
+from exchanges.storage import recorder
 
 LONGEST: Final = timedelta(hours=24)
 
@@ -44,7 +44,7 @@ def start_recording(
             now,
             {"until": f"{recording.until:%Y-%m-%dT%H:%M:%SZ}"},
         )
-    keeper.forget()
+    recorder.forget()
     return recording
 
 
@@ -57,7 +57,7 @@ def stop_recording(*, profile: EnrollmentProfile, principal: Principal, now: dat
     with transaction.atomic():
         if Recording.objects.filter(profile=profile, until__gt=now).update(until=now):
             _record(Event.RECORDING_STOP, profile, principal, now, {})
-    keeper.forget()
+    recorder.forget()
 
 
 def running(*, now: datetime) -> dict[str, datetime]:

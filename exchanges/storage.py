@@ -33,7 +33,7 @@ _TIDY_EVERY: Final = 20
 _log = structlog.get_logger(__name__)
 
 
-class Keeper:
+class ExchangeRecorder:
     """Decides which messages are kept: the recording switches and recent counts of this process.
 
     There is one per process.
@@ -111,8 +111,8 @@ class Keeper:
             return True
 
 
-keeper = Keeper()
-register("recordings", keeper.forget)
+recorder = ExchangeRecorder()
+register("recordings", recorder.forget)
 
 
 def tidy(profile: EnrollmentProfile, reason: str) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from approvals.models.requests import EnrollmentRequest
-from approvals.reading.timeline import Moment, timeline_of
+from approvals.reading.timeline import TimelineEntry, timeline_of
 from audit.events import Event
 from exchanges.models import Exchange
 from inspector.words import wire_name
@@ -152,7 +152,7 @@ def _of_exchange(exchange: Exchange) -> list[TraceStep]:
     ]
 
 
-def _of_moment(moment: Moment) -> TraceStep:
+def _of_moment(moment: TimelineEntry) -> TraceStep:
     source, target, title = _BY_EVENT.get(moment.event, (PORTAL, PORTAL, moment.what))
     by = f"by {moment.who}" if source == OFFICER else ""
     comment = "comment erased" if moment.is_comment_erased else moment.comment

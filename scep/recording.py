@@ -8,7 +8,7 @@ from typing import Self
 from ca.x509.asn1 import Asn1Error
 from ca.x509.bounds import prescan_prefix
 from ca.x509.names import NameMalformed, decode_name
-from exchanges.storage import keeper
+from exchanges.storage import recorder
 from scep import service
 from scep.errors import TryLater
 from scep.notes import Notes
@@ -86,12 +86,12 @@ def _keep(
     message: bytes, reply: _Reply, context: MessageContext, *, method: str, begun: float
 ) -> None:
     took = time.perf_counter() - begun
-    reason = keeper.reason(context.profile, now=context.now, is_refused=reply.is_refusal)
+    reason = recorder.reason(context.profile, now=context.now, is_refused=reply.is_refusal)
     if reason is None:
         return
     notes = context.notes
     sender = _Sender.of(message, notes)
-    keeper.keep(
+    recorder.keep(
         context.profile,
         reason,
         received_at=context.now,

@@ -41,7 +41,7 @@ from scep.transport import HttpError, Transport
 from selftest.device import Meter, ThrowawayDevice
 from selftest.errors import SelfTestRefused, StepFailed
 from selftest.models import UNFINISHED, RunKind, RunState, SelfTestRun, SelfTestStep
-from selftest.walks import Surroundings, Walk, WalkStep
+from selftest.walks import RunEnvironment, Walk, WalkStep
 
 TASK: Final = "selftest.run"
 #: Number of runs kept per profile.
@@ -95,23 +95,23 @@ def ring_for_run(run: SelfTestRun) -> None:
 
 
 def walk_run(
-    run_id: UUID, *, key: RSAPrivateKey, http: Transport, around: Surroundings
+    run_id: UUID, *, key: RSAPrivateKey, http: Transport, environment: RunEnvironment
 ) -> SelfTestRun | None:
     """Run a waiting run to its end; returns None if another worker has it.
 
     Faults are the result of the run, not errors.
     """
     rows = SelfTestRun.objects.filter(pk=run_id, state=RunState.QUEUED)
-    if not rows.update(state=RunState.RUNNING, started_at=around.clock()):
+    if not rows.update(state=RunState.RUNNING, started_at=environment.clock()):
         return None
     run = SelfTestRun.objects.select_related(
         "profile__ca", "profile__department", "officer", "started_by"
     ).get(pk=run_id)
     fault = "broken off, see the log of the process that ran it"
     try:
-        fault = _walk(run, key=key, http=http, around=around)
+        fault = _walk(run, key=key, http=http, environment=environment)
     finally:
-        _finish(run, fault, now=around.clock())
+        _finish(run, fault, now=environment.clock())
     return run
 
 
@@ -145,13 +145,15 @@ def _check_officer(profile: EnrollmentProfile, principal: Principal) -> None:
         )
 
 
-def _walk(run: SelfTestRun, *, key: RSAPrivateKey, http: Transport, around: Surroundings) -> str:
+def _walk(
+    run: SelfTestRun, *, key: RSAPrivateKey, http: Transport, environment: RunEnvironment
+) -> str:
     """Run the steps until one fails; returns the fault, or ""."""
     name = f"selftest-{secrets.token_hex(4)}.invalid"
     device = ThrowawayDevice.new(
-        name, key, Meter(http), url=run.url, entropy=os.urandom, now=around.clock()
+        name, key, Meter(http), url=run.url, entropy=os.urandom, now=environment.clock()
     )
-    walk = Walk(run, device, around)
+    walk = Walk(run, device, environment)
     steps = walk.reading() if run.officer is None else walk.loop(_officer_of(run, run.officer))
     return _take(steps, run, device.meter)
 

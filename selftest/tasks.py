@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from scep.transport import fetch
 from selftest.runs import TASK, walk_run
-from selftest.walks import Surroundings
+from selftest.walks import RunEnvironment
 
 #: Seconds; above twice the patience of a run and below the broker's visibility timeout.
 _LIMIT = 80
@@ -20,8 +20,8 @@ _LIMIT = 80
 def run_self_test(*, run_id: str) -> None:
     """Run one waiting run; its rows hold the results."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    around = Surroundings(timezone.now, time.monotonic, time.sleep)
+    environment = RunEnvironment(timezone.now, time.monotonic, time.sleep)
     try:
-        walk_run(UUID(run_id), key=key, http=fetch, around=around)
+        walk_run(UUID(run_id), key=key, http=fetch, environment=environment)
     except SoftTimeLimitExceeded:
         return  # the run is recorded as broken off

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunEnvironment:
     """The environment of a run: the clock of its door, waiting times, and the way to wait."""
 
     clock: Callable[[], datetime]
@@ -55,7 +55,7 @@ class Walk:
 
     run: SelfTestRun
     device: ThrowawayDevice
-    around: Surroundings
+    environment: RunEnvironment
     _chain: Chain | None = None
     _request: EnrollmentRequest | None = None
     _certificate: x509.Certificate | None = field(default=None, repr=False)
@@ -93,7 +93,7 @@ class Walk:
     def _get_ca_cert(self) -> str:
         received = self.device.scep.get_ca_cert().certificates
         issuing = self.run.profile.ca.certificate_der
-        self._chain = check_chain(received, issuing_der=issuing, now=self.around.clock())
+        self._chain = check_chain(received, issuing_der=issuing, now=self.environment.clock())
         return f"{len(received)} certificates, chain checked: {fingerprints(self._chain)}"
 
     def _enroll(self) -> str:
@@ -128,7 +128,7 @@ class Walk:
             request_id=request.pk,
             principal=principal,
             comment="self-test",
-            now=self.around.clock(),
+            now=self.environment.clock(),
             view_sha256=review_digest(request),
         )
         return (
@@ -151,7 +151,7 @@ class Walk:
                 _there(self._chain),
                 key=self.device.key.public_key(),
                 common_name=self.device.name,
-                now=self.around.clock(),
+                now=self.environment.clock(),
             )
             until = f"{self._certificate.not_valid_after_utc:%H:%M:%S} UTC"
             return (
@@ -178,7 +178,7 @@ class Walk:
             principal=principal,
             reason="cessationOfOperation",
             comment="self-test",
-            now=self.around.clock(),
+            now=self.environment.clock(),
         )
         return f"{certificate.get_status_display()}, {certificate.revocation_reason}"
 
@@ -191,7 +191,7 @@ class Walk:
             expect(answer, PKIStatus.SUCCESS)
             if len(answer.crls) != 1:
                 raise StepFailed(f"GetCRL: {len(answer.crls)} CRLs, one is expected")
-            crl = check_crl(answer.crls[0], issuing, now=self.around.clock())
+            crl = check_crl(answer.crls[0], issuing, now=self.environment.clock())
             if crl.get_revoked_certificate_by_serial_number(number) is None:
                 return ""
             return f"SUCCESS, the serial number is listed (1 of {len(crl)}), signature checked"
@@ -234,11 +234,11 @@ class Walk:
         return _there(self._certificate).public_bytes(Encoding.DER)
 
     def _wait(self, look: Callable[[], str], *, what: str) -> str:
-        until = self.around.seconds() + PATIENCE
+        until = self.environment.seconds() + PATIENCE
         while not (value := look()):
-            if self.around.seconds() > until:
+            if self.environment.seconds() > until:
                 raise StepFailed(f"after {PATIENCE:.0f} s {what}")
-            self.around.pause(LOOK_EVERY)
+            self.environment.pause(LOOK_EVERY)
         return value
 
 

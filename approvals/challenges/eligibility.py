@@ -27,7 +27,7 @@ _SERIALS: Final = ("serialNumber", "unstructuredName")
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListMatch:
     """The result of a list for a request: its device, or the cause of no match."""
 
     group: DeviceGroup
@@ -53,14 +53,14 @@ def normalized_mac(text: str) -> str | None:
     return re.sub(r"[:.-]", "", digits) if _MAC.fullmatch(digits) else None
 
 
-def find_listed(group: DeviceGroup, submission: Submission, *, now: datetime) -> Listing:
+def find_listed(group: DeviceGroup, submission: Submission, *, now: datetime) -> ListMatch:
     """Return the listed device of a request that may enroll now, or the cause of no match."""
     matches = _matching(group, submission)
     causes = [_fault(device, now=now) for device in matches]
     for device, cause in zip(matches, causes, strict=True):
         if cause is None:
-            return Listing(group, device)
-    return Listing(group, cause=causes[0] if causes else Cause.NOT_LISTED)
+            return ListMatch(group, device)
+    return ListMatch(group, cause=causes[0] if causes else Cause.NOT_LISTED)
 
 
 def is_member(group: DeviceGroup, submission: Submission) -> bool:

@@ -50,7 +50,7 @@ MAX_CREATED_FOR = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Redemption:
+class ChallengeResult:
     """The result of checking a challenge: satisfied, a cause, or still unknown (`is_awaited`).
 
     `challenge` is to be marked as redeemed; `presented` is the one-time challenge on record, valid
@@ -225,7 +225,7 @@ def keyed_hash(profile: EnrollmentProfile, text: str) -> str:
 
 def check_challenge(
     profile: EnrollmentProfile, submission: Submission, *, now: datetime
-) -> Redemption:
+) -> ChallengeResult:
     """Check the challenge in a submission. Nothing is consumed: `redeem` does that later.
 
     A bound challenge serves only its binding: a further name, in the subject or as an alternative
@@ -234,17 +234,17 @@ def check_challenge(
     presented = submission.csr.challenge_password
     match profile.challenge:
         case ChallengePolicy.NONE:
-            return Redemption(satisfied=False)
+            return ChallengeResult(satisfied=False)
         case _ if not presented:
-            return Redemption(satisfied=False, cause=Cause.CHALLENGE_MISSING)
+            return ChallengeResult(satisfied=False, cause=Cause.CHALLENGE_MISSING)
         case ChallengePolicy.STATIC:
             return _check_static(profile, presented, now=now)
         case ChallengePolicy.ONE_TIME:
             return _check_one_time(profile, presented, submission, now=now)
         case ChallengePolicy.WEBHOOK | ChallengePolicy.INTUNE:
-            return Redemption(satisfied=False, is_awaited=True)
+            return ChallengeResult(satisfied=False, is_awaited=True)
         case _:
-            return Redemption(satisfied=False, cause=Cause.CHALLENGE_WRONG)
+            return ChallengeResult(satisfied=False, cause=Cause.CHALLENGE_WRONG)
 
 
 def redeem(challenge: ChallengePassword, *, request: EnrollmentRequest, now: datetime) -> bool:
@@ -260,19 +260,19 @@ def note_static_use(challenge: StaticChallenge, *, request: EnrollmentRequest) -
     insert(StaticUse(request=request, challenge=challenge))
 
 
-def _check_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> Redemption:
+def _check_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> ChallengeResult:
     static = match_static(profile, presented, now=now)
     if static is not None:
-        return Redemption(satisfied=True, static=static)
+        return ChallengeResult(satisfied=True, static=static)
     was_one = was_static(profile, presented, now=now)
-    return Redemption(
+    return ChallengeResult(
         satisfied=False, cause=Cause.CHALLENGE_EXPIRED if was_one else Cause.CHALLENGE_WRONG
     )
 
 
 def _check_one_time(
     profile: EnrollmentProfile, presented: str, submission: Submission, *, now: datetime
-) -> Redemption:
+) -> ChallengeResult:
     challenge = (
         ChallengePassword.objects.select_related("group")
         .filter(keyed_hash=keyed_hash(profile, presented))
@@ -280,8 +280,8 @@ def _check_one_time(
     )
     cause = _fault(challenge, submission, now=now)
     if cause is not None:
-        return Redemption(satisfied=False, cause=cause, presented=challenge)
-    return Redemption(satisfied=True, challenge=challenge, presented=challenge)
+        return ChallengeResult(satisfied=False, cause=cause, presented=challenge)
+    return ChallengeResult(satisfied=True, challenge=challenge, presented=challenge)
 
 
 def _fault(

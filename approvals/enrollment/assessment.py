@@ -3,17 +3,17 @@
 from datetime import datetime
 
 from approvals.challenges import lockouts, onetime
-from approvals.challenges.eligibility import Listing, find_listed
+from approvals.challenges.eligibility import ListMatch, find_listed
 from approvals.enrollment import renewals
 from approvals.enrollment.attempt import Attempt
 from approvals.enrollment.limits import is_known_network, open_requests
-from approvals.enrollment.open_request import Assessment
+from approvals.enrollment.open_request import AssessedSubmission
 from approvals.models.profiles import ChallengePolicy, Unlisted
 from approvals.rules.errors import Cause, Refusal
 from approvals.rules.policy import (
     UNIFORM_TEXT,
     Facts,
-    Ruling,
+    PolicyOutcome,
     evaluate,
     evaluate_renewal,
     unreserved,
@@ -28,7 +28,9 @@ _NO_MATTER_IN_A_RENEWAL = (
 )
 
 
-def check_presented_challenge(attempt: Attempt, *, now: datetime) -> onetime.Redemption | Refusal:
+def check_presented_challenge(
+    attempt: Attempt, *, now: datetime
+) -> onetime.ChallengeResult | Refusal:
     """Check the challenge; return a temporary refusal while none is checked.
 
     A renewal needs none, and clients repeat the one they enrolled with: an unchecked one counts as
@@ -45,14 +47,14 @@ def check_presented_challenge(attempt: Attempt, *, now: datetime) -> onetime.Red
     if end is not None and attempt.renewed is None:
         return Refusal(Cause.CHALLENGE_LOCKED, UNIFORM_TEXT, retry_after=end - now)
     if end is not None:
-        return onetime.Redemption(satisfied=False)
+        return onetime.ChallengeResult(satisfied=False)
     redemption = onetime.check_challenge(profile, submission, now=now)
     if attempt.renewed is not None and redemption.cause in _NO_MATTER_IN_A_RENEWAL:
-        return onetime.Redemption(satisfied=False)
+        return onetime.ChallengeResult(satisfied=False)
     return redemption
 
 
-def listing_of(attempt: Attempt, *, now: datetime) -> Listing | None:
+def listing_of(attempt: Attempt, *, now: datetime) -> ListMatch | None:
     """Return the result of the list of expected devices.
 
     A renewal has shown a certificate and is on no list.
@@ -65,7 +67,9 @@ def listing_of(attempt: Attempt, *, now: datetime) -> Listing | None:
     )
 
 
-def rule(assessment: Assessment, attempt: Attempt, *, now: datetime) -> Ruling | Refusal:
+def rule(
+    assessment: AssessedSubmission, attempt: Attempt, *, now: datetime
+) -> PolicyOutcome | Refusal:
     renewal, listing = assessment.renewal, assessment.listing
     submission, profile = attempt.submission, attempt.profile
     if listing is not None and listing.cause is not None and profile.unlisted == Unlisted.REFUSE:

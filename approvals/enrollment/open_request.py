@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from accounts.network.addresses import network_of
 from approvals.challenges import onetime
-from approvals.challenges.eligibility import Listing, use_listing
+from approvals.challenges.eligibility import ListMatch, use_listing
 from approvals.enrollment.look_up import KnownTransaction
 from approvals.enrollment.renewals import Renewal
 from approvals.models.challenges import ChallengePassword
@@ -35,17 +35,17 @@ from database.statements import insert
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
+class AssessedSubmission:
     """A checked submission: the findings of the certificate profile, and its authorization."""
 
     submission: Submission
     review: CsrReview
-    redemption: onetime.Redemption
+    redemption: onetime.ChallengeResult
     content_sha256: str
     profile_version_id: int
     issuer: CertificateAuthority
     renewal: Renewal | None = None
-    listing: Listing | None = None
+    listing: ListMatch | None = None
     names: NameCheck = field(default_factory=lambda: NameCheck({}))
 
     @property
@@ -76,7 +76,7 @@ class Assessment:
 
 
 def write_request(
-    assessment: Assessment, *, profile: EnrollmentProfile, now: datetime
+    assessment: AssessedSubmission, *, profile: EnrollmentProfile, now: datetime
 ) -> EnrollmentRequest:
     """Insert a request with its search terms and audit entry, in the caller's transaction."""
     submission, review = assessment.submission, assessment.review
@@ -116,7 +116,7 @@ def write_request(
     return request
 
 
-def _proof(assessment: Assessment, profile: EnrollmentProfile) -> str:
+def _proof(assessment: AssessedSubmission, profile: EnrollmentProfile) -> str:
     """Return the kind of challenge that authorizes this request; a renewal needs none."""
     redemption = assessment.redemption
     is_awaited = redemption.is_awaited and assessment.renewal is None
@@ -173,7 +173,7 @@ def _enrollment_profile(request: EnrollmentRequest) -> dict[str, object]:
     }
 
 
-def use_up(assessment: Assessment, request: EnrollmentRequest, *, now: datetime) -> None:
+def use_up(assessment: AssessedSubmission, request: EnrollmentRequest, *, now: datetime) -> None:
     """Record and consume the authorization of a request: a challenge, or a place on a list."""
     redemption, listing = assessment.redemption, assessment.listing
     if listing is not None and listing.device is not None:

@@ -16,7 +16,12 @@ from approvals.enrollment.limits import open_requests
 from approvals.enrollment.look_up import (
     find_transaction,
 )
-from approvals.enrollment.open_request import Assessment, join_transaction, use_up, write_request
+from approvals.enrollment.open_request import (
+    AssessedSubmission,
+    join_transaction,
+    use_up,
+    write_request,
+)
 from approvals.enrollment.repeats import answer_known, find_by_key, may_ask_again
 from approvals.enrollment.reply_passwords import keep_password
 from approvals.models.profiles import EnrollmentProfile
@@ -31,7 +36,7 @@ from approvals.records.refusals import refused
 from approvals.rules.errors import Cause, Overtaken, Refusal
 from approvals.rules.policy import (
     UNIFORM_TEXT,
-    Ruling,
+    PolicyOutcome,
     is_address_allowed,
 )
 from approvals.rules.submission import Submission
@@ -133,7 +138,7 @@ def _open(attempt: Attempt, *, now: datetime) -> EnrollmentRequest | Refusal:
     listing = listing_of(attempt, now=now)
     content, issuer = attempt.content, attempt.issuer
     names = check_names_in_use(submission.csr, review, profile=profile, renewed=renewed, now=now)
-    assessment = Assessment(
+    assessment = AssessedSubmission(
         submission, review, redemption, content, version_id, issuer, renewal, listing, names
     )
     ruling = rule(assessment, attempt, now=now)
@@ -149,7 +154,7 @@ def _open(attempt: Attempt, *, now: datetime) -> EnrollmentRequest | Refusal:
 
 
 def _refuse_challenge(
-    attempt: Attempt, redemption: onetime.Redemption, cause: Cause, *, now: datetime
+    attempt: Attempt, redemption: onetime.ChallengeResult, cause: Cause, *, now: datetime
 ) -> Refusal:
     """Count the failed challenge and refuse.
 
@@ -165,9 +170,11 @@ def _refuse_challenge(
     return refused(profile, refusal, submission, now=now, renewed=attempt.renewed)
 
 
-def _follow(ruling: Ruling, attempt: Attempt, request: EnrollmentRequest, *, now: datetime) -> None:
+def _follow(
+    ruling: PolicyOutcome, attempt: Attempt, request: EnrollmentRequest, *, now: datetime
+) -> None:
     """Notify the signing worker, the validation worker or the officers of a new request."""
-    if ruling is Ruling.APPROVE:
+    if ruling is PolicyOutcome.APPROVE:
         approve_by_policy(request, now=now)
         ring([request.pk])
     elif validation_gate.is_validated_elsewhere(request):

@@ -24,7 +24,7 @@ _QUIET_KEYS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One entry for people. `details` are name and value pairs."""
 
     id: str
@@ -43,7 +43,7 @@ class Moment:
     subject_id: str
 
 
-def timeline_of(request: EnrollmentRequest) -> list[Moment]:
+def timeline_of(request: EnrollmentRequest) -> list[TimelineEntry]:
     """Return the newest LIMIT entries about a request and its certificate, oldest first."""
     about = Q(subject_kind="request", subject_id=str(request.pk))
     if (
@@ -54,13 +54,13 @@ def timeline_of(request: EnrollmentRequest) -> list[Moment]:
     return moments(AuditEntry.objects.filter(about).order_by("-id")[:LIMIT])[::-1]
 
 
-def moments_about(kind: str, identifier: object) -> list[Moment]:
+def moments_about(kind: str, identifier: object) -> list[TimelineEntry]:
     """Return the history of one subject, oldest first, the newest LIMIT entries of it."""
     about = AuditEntry.objects.filter(subject_kind=kind, subject_id=str(identifier))
     return moments(about.order_by("-id")[:LIMIT])[::-1]
 
 
-def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[Moment]:
+def moments(entries: QuerySet[AuditEntry] | Sequence[AuditEntry]) -> list[TimelineEntry]:
     """Return entries for people, in the given order, with the private values that still exist."""
     if isinstance(entries, QuerySet):
         entries = list(entries.prefetch_related("private_values"))
@@ -79,13 +79,13 @@ def _is_committed(data: object) -> bool:
     return isinstance(data, dict) and bool(data.get("decision")) and bool(data.get("comment"))
 
 
-def _moment(entry: AuditEntry, texts: Mapping[str, str]) -> Moment:
+def _moment(entry: AuditEntry, texts: Mapping[str, str]) -> TimelineEntry:
     private = {value.path: value.value for value in entry.private_values.all()}
     event = _EVENTS.get(entry.event)
     data = entry.data if isinstance(entry.data, dict) else {}
     evidence = str(data.get("evidence", ""))
     text = texts.get(str(data.get("decision", "")), "") or _plain(data.get("comment"))
-    return Moment(
+    return TimelineEntry(
         id=str(entry.pk),
         at=entry.at,
         event=entry.event,

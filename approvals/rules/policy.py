@@ -1,7 +1,7 @@
 """The policy: a pure function from facts to a ruling.
 
-PURE. Deny when in doubt: everything that is not granted here is refused; only `Ruling.APPROVE` lets
-a request pass without an officer.
+PURE. Deny when in doubt: everything that is not granted here is refused; only
+`PolicyOutcome.APPROVE` lets a request pass without an officer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ _RESERVED_SHARE = 10
 MAX_CODES = 2
 
 
-class Ruling(StrEnum):
+class PolicyOutcome(StrEnum):
     """The result for a request that is not refused."""
 
     APPROVE = "approve"
@@ -45,7 +45,7 @@ class Facts:
     max_open_per_address: int
     has_list: bool = False  # a list of expected devices replaces the challenge
     is_listed_by_name: bool = False  # and the device is on it, with the requested name
-    renewal: Ruling | None = (
+    renewal: PolicyOutcome | None = (
         None  # the result of `evaluate_renewal`, which replaces challenge and approval
     )
     challenge_awaited: bool = (
@@ -101,7 +101,7 @@ def is_address_allowed(address: str, networks: Sequence[str]) -> bool:
     return any(client in ip_network(network) for network in networks)
 
 
-def evaluate(facts: Facts) -> Ruling | Refusal:
+def evaluate(facts: Facts) -> PolicyOutcome | Refusal:
     """Return the ruling on a request whose challenge was checked, or the refusal."""
     has_right = facts.challenge_satisfied or facts.challenge_awaited or facts.renewal is not None
     is_open = facts.challenge == "none" and (facts.approval == "manual" or facts.has_list)
@@ -112,12 +112,12 @@ def evaluate(facts: Facts) -> Ruling | Refusal:
         is_stranger = facts.challenge_awaited and facts.renewal is None
         return replace(refusal, text=UNIFORM_TEXT, detail=refusal.text) if is_stranger else refusal
     if facts.needs_officer:
-        return Ruling.ASK_OFFICER
+        return PolicyOutcome.ASK_OFFICER
     if facts.renewal is not None:
         return facts.renewal
     if facts.approval == "automatic" and (facts.challenge_satisfied or facts.is_listed_by_name):
-        return Ruling.APPROVE
-    return Ruling.ASK_OFFICER
+        return PolicyOutcome.APPROVE
+    return PolicyOutcome.ASK_OFFICER
 
 
 def _refuse_content(facts: Facts) -> Refusal | None:
@@ -160,7 +160,7 @@ def _codes(refusals: Sequence[Finding]) -> tuple[str, ...]:
 
 def evaluate_renewal(
     policy: RenewalPolicy, facts: RenewalFacts, *, now: datetime
-) -> Ruling | Refusal:
+) -> PolicyOutcome | Refusal:
     """Return the ruling on a renewal, or the refusal.
 
     Its text may name the fault, since the old key was proved. Changed names (where allowed at all)
@@ -171,8 +171,8 @@ def evaluate_renewal(
     if refusal is not None:
         return refusal
     if policy.mode == "automatic" and not facts.changes and not facts.is_renewed_already:
-        return Ruling.APPROVE
-    return Ruling.ASK_OFFICER
+        return PolicyOutcome.APPROVE
+    return PolicyOutcome.ASK_OFFICER
 
 
 def changed_names(

@@ -18,8 +18,8 @@ from typing import Final, TypeVar
 
 from pkiportal.web.bodies import SMALL, LengthUnknown, TooLarge, body_length, bound_of
 from pkiportal.web.gateway import (
-    Answer,
     Application,
+    ApplicationResponse,
     Environ,
     Headers,
     Scope,
@@ -64,12 +64,12 @@ class Refused(Exception):
         super().__init__(text)
         self.status = status
 
-    def answer(self) -> Answer:
+    def answer(self) -> ApplicationResponse:
         """The answer. It ends the connection, since the rest of the body is not read."""
         headers: Headers = [_TEXT, _NOT_STORED, ("connection", "close")]
         if self.status in {408, 503}:
             headers.append(("retry-after", RETRY_SECONDS))
-        return Answer(self.status, headers, f"{self.status}: {self}\n".encode())
+        return ApplicationResponse(self.status, headers, f"{self.status}: {self}\n".encode())
 
 
 class Front:
@@ -108,7 +108,7 @@ class Front:
         """Answer one request."""
         started = time.monotonic()
         if scope.path == _LIVENESS and scope.method in {"GET", "HEAD"}:
-            Answer(200, [_TEXT, _NOT_STORED], b"ok\n").send(transport)
+            ApplicationResponse(200, [_TEXT, _NOT_STORED], b"ok\n").send(transport)
             return
         environ = environ_of(scope)
         try:
@@ -164,7 +164,9 @@ class Front:
         finally:
             self._places += 1
 
-    def _answer(self, environ: Environ, transport: Transport, started: float) -> Answer:
+    def _answer(
+        self, environ: Environ, transport: Transport, started: float
+    ) -> ApplicationResponse:
         """Run the application in a thread and answer from there, without the event loop."""
         answer = run(self._application, environ)
         answer.send(transport)

@@ -77,7 +77,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApplicationResponse:
     """The application's answer: a body in memory, or the file that holds it."""
 
     status: int
@@ -136,7 +136,7 @@ def split_address(address: str) -> tuple[str, str]:
     return host.strip("[]"), port
 
 
-def run(application: Application, environ: Environ) -> Answer:
+def run(application: Application, environ: Environ) -> ApplicationResponse:
     """Run the application; its answer is closed, in this thread, before this returns."""
     started: list[tuple[int, Headers]] = []
 
@@ -149,7 +149,7 @@ def run(application: Application, environ: Environ) -> Answer:
         status, head = started[0]
         if file is not None and all(name != "content-length" for name, _ in head):
             head.append(("content-length", str(size)))
-        return Answer(status, head, body, file, 0 if file is None else size)
+        return ApplicationResponse(status, head, body, file, 0 if file is None else size)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from approvals.rules.policy import (
     FULL_RETRY,
     UNIFORM_TEXT,
     Facts,
-    Ruling,
+    PolicyOutcome,
     evaluate,
     is_address_allowed,
 )
@@ -33,15 +33,15 @@ GRANTED = replace(ASKS, approval="automatic", challenge="static", challenge_sati
 
 
 def test_manual_approval_without_challenge_asks_an_officer() -> None:
-    assert evaluate(ASKS) is Ruling.ASK_OFFICER
+    assert evaluate(ASKS) is PolicyOutcome.ASK_OFFICER
 
 
 def test_a_satisfied_challenge_with_automatic_approval_is_approved() -> None:
-    assert evaluate(GRANTED) is Ruling.APPROVE
+    assert evaluate(GRANTED) is PolicyOutcome.APPROVE
 
 
 def test_a_satisfied_challenge_with_manual_approval_still_asks_an_officer() -> None:
-    assert evaluate(replace(GRANTED, approval="manual")) is Ruling.ASK_OFFICER
+    assert evaluate(replace(GRANTED, approval="manual")) is PolicyOutcome.ASK_OFFICER
 
 
 @pytest.mark.parametrize("challenge", ["none", "static", "one-time"])
@@ -51,18 +51,18 @@ def test_nothing_is_approved_without_a_satisfied_challenge(challenge: str) -> No
 
 
 def test_a_list_on_which_nobody_looked_the_device_up_approves_nothing() -> None:
-    assert evaluate(replace(ASKS, approval="automatic", has_list=True)) is not Ruling.APPROVE
+    assert evaluate(replace(ASKS, approval="automatic", has_list=True)) is not PolicyOutcome.APPROVE
 
 
 @pytest.mark.parametrize("broken", [{"refusals": (TOO_SMALL,)}, {"open_requests": 10}])
 def test_a_challenge_that_nobody_confirmed_yet_is_told_no_reason(broken: dict[str, Any]) -> None:
     awaited = replace(ASKS, challenge="webhook", challenge_awaited=True)
-    assert evaluate(awaited) is Ruling.ASK_OFFICER
+    assert evaluate(awaited) is PolicyOutcome.ASK_OFFICER
     refusal, known = evaluate(replace(awaited, **broken)), evaluate(replace(GRANTED, **broken))
     assert isinstance(refusal, Refusal)
     assert isinstance(known, Refusal)
     assert (refusal.cause, refusal.text, refusal.detail) == (known.cause, UNIFORM_TEXT, known.text)
-    assert evaluate(replace(awaited, renewal=Ruling.APPROVE, **broken)) == known
+    assert evaluate(replace(awaited, renewal=PolicyOutcome.APPROVE, **broken)) == known
 
 
 @pytest.mark.parametrize("challenge", ["static", "one-time"])
@@ -77,14 +77,14 @@ def test_manual_approval_does_not_replace_a_challenge_that_the_profile_wants(
 @pytest.mark.parametrize(
     ("approval", "by_name", "ruling"),
     [
-        ("automatic", True, Ruling.APPROVE),
-        ("automatic", False, Ruling.ASK_OFFICER),
-        ("manual", True, Ruling.ASK_OFFICER),
-        ("manual", False, Ruling.ASK_OFFICER),
+        ("automatic", True, PolicyOutcome.APPROVE),
+        ("automatic", False, PolicyOutcome.ASK_OFFICER),
+        ("manual", True, PolicyOutcome.ASK_OFFICER),
+        ("manual", False, PolicyOutcome.ASK_OFFICER),
     ],
 )
 def test_a_list_approves_by_itself_only_what_it_names(
-    approval: str, by_name: bool, ruling: Ruling
+    approval: str, by_name: bool, ruling: PolicyOutcome
 ) -> None:
     assert (
         evaluate(replace(ASKS, approval=approval, has_list=True, is_listed_by_name=by_name))
@@ -103,7 +103,7 @@ def test_an_unknown_setting_never_approves(approval: str, challenge: str) -> Non
     ruling = evaluate(
         replace(GRANTED, approval=approval, challenge=challenge, challenge_satisfied=False)
     )
-    assert ruling is not Ruling.APPROVE
+    assert ruling is not PolicyOutcome.APPROVE
 
 
 def test_findings_of_the_certificate_profile_refuse_by_name() -> None:
@@ -128,7 +128,7 @@ def test_a_tenth_of_the_places_is_kept_for_known_networks(most: int, count: int)
     asks = replace(ASKS, max_open_requests=most, open_requests=count)
     assert isinstance(evaluate(asks), Refusal) is (count >= most - most // 10)
     assert isinstance(evaluate(replace(asks, is_known_network=True)), Refusal) is (count >= most)
-    assert evaluate(replace(asks, is_known_transaction=True)) is Ruling.ASK_OFFICER
+    assert evaluate(replace(asks, is_known_transaction=True)) is PolicyOutcome.ASK_OFFICER
 
 
 @pytest.mark.parametrize(("count", "refused"), [(4, False), (5, True), (6, True)])

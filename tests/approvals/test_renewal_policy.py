@@ -11,9 +11,9 @@ from approvals.rules.errors import Cause, Refusal
 from approvals.rules.policy import (
     UNIFORM_TEXT,
     Facts,
+    PolicyOutcome,
     RenewalFacts,
     RenewalPolicy,
-    Ruling,
     changed_names,
     evaluate,
     evaluate_renewal,
@@ -41,7 +41,9 @@ GOOD = RenewalFacts(
 CHANGED = replace(GOOD, changes=("dns:dc1.example added",))
 
 
-def cause(policy: RenewalPolicy, facts: RenewalFacts, now: datetime = SOON) -> Cause | Ruling:
+def cause(
+    policy: RenewalPolicy, facts: RenewalFacts, now: datetime = SOON
+) -> Cause | PolicyOutcome:
     ruling = evaluate_renewal(policy, facts, now=now)
     return ruling.cause if isinstance(ruling, Refusal) else ruling
 
@@ -65,23 +67,27 @@ def test_an_unknown_status_never_renews(status: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "facts", "expected"),
     [
-        (AUTOMATIC, GOOD, Ruling.APPROVE),
-        (OFFICER, GOOD, Ruling.ASK_OFFICER),
-        (AUTOMATIC, replace(GOOD, is_renewed_already=True), Ruling.ASK_OFFICER),
+        (AUTOMATIC, GOOD, PolicyOutcome.APPROVE),
+        (OFFICER, GOOD, PolicyOutcome.ASK_OFFICER),
+        (AUTOMATIC, replace(GOOD, is_renewed_already=True), PolicyOutcome.ASK_OFFICER),
         (AUTOMATIC, replace(GOOD, is_device=False), Cause.SIGNER_NO_DEVICE),
         (AUTOMATIC, replace(GOOD, is_same_profile=False), Cause.RENEWED_OTHER_PROFILE),
         (AUTOMATIC, replace(GOOD, is_same_ca=False), Cause.RENEWED_OTHER_CA),
         (AUTOMATIC, replace(GOOD, status="ON_HOLD"), Cause.RENEWED_ON_HOLD),
         (AUTOMATIC, replace(GOOD, status="REVOKED"), Cause.RENEWED_REVOKED),
         (AUTOMATIC, replace(GOOD, is_key_used=True), Cause.RENEWAL_KEY_REUSED),
-        (replace(AUTOMATIC, key_reuse=True), replace(GOOD, is_key_used=True), Ruling.APPROVE),
+        (
+            replace(AUTOMATIC, key_reuse=True),
+            replace(GOOD, is_key_used=True),
+            PolicyOutcome.APPROVE,
+        ),
         (AUTOMATIC, CHANGED, Cause.RENEWAL_NAMES_CHANGED),
-        (replace(AUTOMATIC, changed_names="officer"), CHANGED, Ruling.ASK_OFFICER),
-        (replace(AUTOMATIC, changed_names="officer"), GOOD, Ruling.APPROVE),
+        (replace(AUTOMATIC, changed_names="officer"), CHANGED, PolicyOutcome.ASK_OFFICER),
+        (replace(AUTOMATIC, changed_names="officer"), GOOD, PolicyOutcome.APPROVE),
     ],
 )
 def test_each_rule_has_its_cause(
-    policy: RenewalPolicy, facts: RenewalFacts, expected: Cause | Ruling
+    policy: RenewalPolicy, facts: RenewalFacts, expected: Cause | PolicyOutcome
 ) -> None:
     assert cause(policy, facts) is expected
 
@@ -90,12 +96,12 @@ def test_each_rule_has_its_cause(
     ("policy", "moment", "expected"),
     [
         (AUTOMATIC, END - 30 * DAY - timedelta(seconds=1), Cause.RENEWAL_TOO_EARLY),
-        (AUTOMATIC, END - 30 * DAY, Ruling.APPROVE),
-        (AUTOMATIC, END, Ruling.APPROVE),
+        (AUTOMATIC, END - 30 * DAY, PolicyOutcome.APPROVE),
+        (AUTOMATIC, END, PolicyOutcome.APPROVE),
         (AUTOMATIC, END + timedelta(seconds=1), Cause.RENEWED_EXPIRED),
-        (replace(AUTOMATIC, grace=DAY), END + DAY, Ruling.APPROVE),
+        (replace(AUTOMATIC, grace=DAY), END + DAY, PolicyOutcome.APPROVE),
         (replace(AUTOMATIC, grace=DAY), END + DAY + timedelta(seconds=1), Cause.RENEWED_EXPIRED),
-        (replace(AUTOMATIC, window=timedelta(0)), START, Ruling.APPROVE),
+        (replace(AUTOMATIC, window=timedelta(0)), START, PolicyOutcome.APPROVE),
         (
             replace(AUTOMATIC, window=timedelta(0)),
             START - timedelta(seconds=1),
@@ -104,7 +110,7 @@ def test_each_rule_has_its_cause(
     ],
 )
 def test_a_renewal_has_its_time(
-    policy: RenewalPolicy, moment: datetime, expected: Cause | Ruling
+    policy: RenewalPolicy, moment: datetime, expected: Cause | PolicyOutcome
 ) -> None:
     assert cause(policy, GOOD, moment) is expected
 
@@ -142,11 +148,11 @@ ASKED = Facts(
 
 def test_the_ruling_on_a_renewal_stands_for_challenge_and_approval_and_for_nothing_else() -> None:
     assert evaluate(ASKED) == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
-    renewal = replace(ASKED, renewal=Ruling.APPROVE)
-    assert evaluate(renewal) is Ruling.APPROVE
+    renewal = replace(ASKED, renewal=PolicyOutcome.APPROVE)
+    assert evaluate(renewal) is PolicyOutcome.APPROVE
     assert (
-        evaluate(replace(renewal, approval="automatic", renewal=Ruling.ASK_OFFICER))
-        is Ruling.ASK_OFFICER
+        evaluate(replace(renewal, approval="automatic", renewal=PolicyOutcome.ASK_OFFICER))
+        is PolicyOutcome.ASK_OFFICER
     )
     for limit in (
         {"refusals": (refuse("key-size", "RSA 1024: at least 2048"),)},

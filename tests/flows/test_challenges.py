@@ -18,7 +18,7 @@ from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.onetime import (
     ChallengeOrder,
-    Redemption,
+    ChallengeResult,
     check_challenge,
     create_challenges,
 )
@@ -211,7 +211,7 @@ def test_d4_who_comes_second_by_a_hair_is_undone_and_told_what_everybody_is_told
     """The challenge is used by another message between the look at it and the redemption."""
     secret = one_time(phones)
     assert phone("bob", "r2.example").enroll(challenge=secret).status is PKIStatus.PENDING
-    stale = Redemption(satisfied=True, challenge=ChallengePassword.objects.get())
+    stale = ChallengeResult(satisfied=True, challenge=ChallengePassword.objects.get())
     looks = mock.Mock(side_effect=[stale, mock.DEFAULT], wraps=check_challenge)
     with nothing_granted(), mock.patch("approvals.challenges.onetime.check_challenge", looks):
         assert told(phone().enroll(challenge=secret)) == NOT_PERMITTED

@@ -20,7 +20,7 @@ from audit.models import AuditEntry
 from ca.models.keys import ServiceKey
 from exchanges import storage
 from exchanges.models import Exchange, KeptFor, Recording
-from exchanges.storage import keeper, prune, tidy
+from exchanges.storage import prune, recorder, tidy
 from inspector.walk import walk_of
 from scep.client import build_csr
 from scep.ra.keys import ra_keys, retire_ra_key
@@ -245,8 +245,10 @@ def test_recording_ends_by_itself_and_is_never_longer_than_a_day(world: World) -
     charlie.post(reverse("recording_start", args=["routers"]), {"hours": "25"})
     assert not Recording.objects.exists()
     charlie.post(reverse("recording_start", args=["routers"]), {"hours": "24"})
-    assert keeper.reason(world.profile, now=later(hours=23), is_refused=False) == KeptFor.RECORDING
-    assert keeper.reason(world.profile, now=later(hours=24, minutes=1), is_refused=False) is None
+    assert (
+        recorder.reason(world.profile, now=later(hours=23), is_refused=False) == KeptFor.RECORDING
+    )
+    assert recorder.reason(world.profile, now=later(hours=24, minutes=1), is_refused=False) is None
 
 
 def test_who_sends_refused_messages_only_cannot_fill_the_disk(
@@ -277,8 +279,8 @@ def test_a_database_that_takes_no_message_costs_the_device_nothing(world: World)
     with mock.patch.object(Exchange.objects, "create", side_effect=OperationalError("disk full")):
         assert post(b"no message").http == 400
     with mock.patch.object(Recording.objects, "values_list", side_effect=OperationalError("gone")):
-        keeper.forget()
-        assert keeper.reason(world.profile, now=now(), is_refused=False) is None
+        recorder.forget()
+        assert recorder.reason(world.profile, now=now(), is_refused=False) is None
 
 
 def test_a_self_test_is_walked_from_device_to_portal_to_officer_to_worker_and_back(
@@ -318,7 +320,7 @@ def test_a_self_test_is_walked_from_device_to_portal_to_officer_to_worker_and_ba
 
 
 def test_polls_that_wait_are_one_step_with_their_number(world: World) -> None:
-    keeper.forget()
+    recorder.forget()
     world.profile.for_self_test = world.profile.is_test = True
     EnrollmentProfile.objects.filter(pk=world.profile.pk).update(for_self_test=True, is_test=True)
     device = Device.named("r1.example")

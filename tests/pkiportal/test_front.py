@@ -16,7 +16,7 @@ from pkiportal.web.bodies import SMALL
 from pkiportal.web.front import Done, Front, Refused
 from pkiportal.web.gateway import (
     IN_MEMORY,
-    Answer,
+    ApplicationResponse,
     Environ,
     Headers,
     environ_of,
@@ -353,10 +353,10 @@ def test_the_file_of_a_long_answer_is_closed_after_a_while(monkeypatch: pytest.M
             start_response("200 OK", [])
             return Stream([b"x" * IN_MEMORY, b"y"])
 
-    def keep(answer: Answer, transport: Connection) -> None:
+    def keep(answer: ApplicationResponse, transport: Connection) -> None:
         files.append(answer.file)
 
-    monkeypatch.setattr(Answer, "send", keep)
+    monkeypatch.setattr(ApplicationResponse, "send", keep)
 
     async def work(front: Front, _: asyncio.AbstractEventLoop) -> None:
         await front.__rsgi__(Request(method="GET"), Connection())

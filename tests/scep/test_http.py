@@ -30,7 +30,7 @@ from audit.models import AuditEntry
 from ca.models.authorities import CertificateAuthority
 from ca.models.keys import ServiceKey
 from exchanges.models import Exchange
-from exchanges.storage import Keeper
+from exchanges.storage import ExchangeRecorder
 from keys.errors import KeyStoreError
 from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import read_certificates
@@ -513,7 +513,7 @@ def test_a_fault_of_the_database_at_any_statement_is_503_and_leaves_nothing(worl
         before = AuditEntry.objects.count()
         afterwards = (
             mock.patch.object(polls.PollCounter, "_write"),
-            mock.patch.object(Keeper, "_read_switches"),
+            mock.patch.object(ExchangeRecorder, "_read_switches"),
         )
         with nothing_granted(), transaction.atomic(), afterwards[0], afterwards[1]:
             with broken_at(number, OperationalError("the disk is on fire")) as statements:

@@ -28,7 +28,7 @@ from selftest import walks
 from selftest.errors import SelfTestRefused
 from selftest.models import LOST_AFTER, RunKind, RunState, SelfTestRun
 from selftest.runs import KEPT, close_lost_runs, start_run, walk_run
-from selftest.walks import Surroundings
+from selftest.walks import RunEnvironment
 from tests.pki import rsa_key
 from tests.selftest.walking import COMMAND, create_loop, started, walk, with_worker
 from tests.world import (
@@ -156,8 +156,11 @@ def test_a_run_is_walked_once_though_its_task_comes_twice(
     world: World, loop: EnrollmentProfile
 ) -> None:
     run = walk(started(loop, world.alice))
-    around = Surroundings(now, time.monotonic, with_worker)
-    assert walk_run(run.pk, key=rsa_key("device-1"), http=through(Client()), around=around) is None
+    environment = RunEnvironment(now, time.monotonic, with_worker)
+    assert (
+        walk_run(run.pk, key=rsa_key("device-1"), http=through(Client()), environment=environment)
+        is None
+    )
     assert run.steps.count() == 10
 
 

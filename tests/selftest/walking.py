@@ -14,7 +14,7 @@ from pkiportal.management.self_test_profile import ensure_self_test_profile
 from scep.transport import Transport
 from selftest.models import SelfTestRun
 from selftest.runs import start_run, walk_run
-from selftest.walks import Surroundings
+from selftest.walks import RunEnvironment
 from tests.pki import ec_key, rsa_key
 from tests.world import now, principal_of, run_worker, through
 
@@ -45,7 +45,9 @@ def walk(
     run: SelfTestRun, http: Transport | None = None, pause: Callable[[float], None] = with_worker
 ) -> SelfTestRun:
     """Walk a run to its end through the test client."""
-    around = Surroundings(now, time.monotonic, pause)
-    walk_run(run.pk, key=rsa_key("device-1"), http=http or through(Client()), around=around)
+    environment = RunEnvironment(now, time.monotonic, pause)
+    walk_run(
+        run.pk, key=rsa_key("device-1"), http=http or through(Client()), environment=environment
+    )
     run.refresh_from_db()
     return run

@@ -20,7 +20,7 @@ from pkiportal.management.self_test_profile import NAME, ensure_self_test_profil
 from scep.transport import fetch
 from selftest.models import RunState, SelfTestRun
 from selftest.runs import start_run, walk_run
-from selftest.walks import Surroundings
+from selftest.walks import RunEnvironment
 
 
 class Command(PortalCommand):
@@ -67,7 +67,7 @@ class Command(PortalCommand):
             run.pk,
             key=key,
             http=fetch,
-            around=Surroundings(timezone.now, time.monotonic, time.sleep),
+            environment=RunEnvironment(timezone.now, time.monotonic, time.sleep),
         )
         if finished is None:
             raise CommandError(f"self-test {run.pk}: another process took it")
