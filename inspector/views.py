@@ -24,8 +24,8 @@ from exchanges.models import Exchange
 from exchanges.recordings import running, start_recording, stop_recording
 from exchanges.storage import KEPT, NEWEST
 from inspector.decoding import decode
+from inspector.decryption import known_keys, open_stored, remarks
 from inspector.forms import HOURS, ExchangeFilter, PasteForm, RecordingForm
-from inspector.opening import known_keys, open_stored, remarks
 from inspector.refused import shown
 from inspector.requests import csr_section
 from inspector.walk import HEIGHT, LANES, MIDDLES, walk_of

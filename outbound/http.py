@@ -1,4 +1,4 @@
-"""One HTTP exchange with a checked external address (outbound.targets): short and small.
+"""One HTTP exchange with a checked external address (outbound.url_rules): short and small.
 
 Redirects, proxies of the environment and cookies are not used. The time limit covers the whole
 exchange, including the name look-up, so that a slow server cannot hold a worker by answering byte
@@ -19,7 +19,7 @@ from functools import cache
 from typing import Final, cast
 
 from outbound.errors import NoAnswer
-from outbound.targets import CallRules, Target, TargetRefused, check_addresses, read_target
+from outbound.url_rules import CallRules, Target, TargetRefused, check_addresses, read_target
 
 MAX_BYTES: Final = 65_536
 _TRIED: Final = 2  # addresses tried per host

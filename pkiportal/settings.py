@@ -99,7 +99,7 @@ PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
 #: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
-#: What profiles may make the portal call: nothing unless named here (outbound.targets).
+#: What profiles may make the portal call: nothing unless named here (outbound.url_rules).
 PORTAL_WEBHOOK_HOSTS = read("PORTAL_WEBHOOK_HOSTS", variables.call_targets, default=())
 PORTAL_WEBHOOK_NETWORKS: tuple[Network, ...] = read(
     "PORTAL_WEBHOOK_NETWORKS", variables.networks, default=()

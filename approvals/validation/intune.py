@@ -15,7 +15,7 @@ from approvals.validation.messages import Outcome, Question, ServiceAnswer
 from database.caches import Cache, registered
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
-from outbound.targets import CallRules, read_allowed_host
+from outbound.url_rules import CallRules, read_allowed_host
 
 SECONDS: Final = 5.0  # for all calls of one question together
 _EARLY: Final = 300.0  # seconds before its end a token is renewed

@@ -20,7 +20,7 @@ from audit.events import Event, Subject
 from audit.log import record
 from database.encryption import seal, unseal
 from outbound.errors import NoAnswer
-from outbound.targets import TargetRefused
+from outbound.url_rules import TargetRefused
 
 _PURPOSE: Final = "validation services"
 MAX_FAULT: Final = 300

@@ -10,7 +10,7 @@ from approvals.validation import webhook_messages as messages
 from approvals.validation.messages import Outcome, Question, ServiceAnswer
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
-from outbound.targets import CallRules, read_target
+from outbound.url_rules import CallRules, read_target
 
 SECONDS: Final = 4.0
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, FileAwareEnv
 
-from outbound.targets import AllowedHost, read_allowed_host
+from outbound.url_rules import AllowedHost, read_allowed_host
 
 T = TypeVar("T")
 D = TypeVar("D")

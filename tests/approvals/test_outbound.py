@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from outbound import http
 from outbound.errors import NoAnswer
 from outbound.http import HttpReply, call
-from outbound.targets import CallRules, read_allowed_host
+from outbound.url_rules import CallRules, read_allowed_host
 from tests.pki import rsa_key
 from tests.world import now
 

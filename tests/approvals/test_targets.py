@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 import pytest
 from hypothesis import given, strategies
 
-from outbound.targets import (
+from outbound.url_rules import (
     AllowedHost,
     CallRules,
     TargetRefused,

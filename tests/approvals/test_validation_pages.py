@@ -13,7 +13,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import Validation, ValidationService
 from approvals.validation import worker
 from approvals.validation.services import ServiceOrder
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from tests.flows.mdm import CODE, SECRET, StandIn, mdm, served
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile

@@ -31,7 +31,7 @@ from ca.x509.errors import AuthorityUnusable
 from exchanges.models import Exchange
 from exchanges.recordings import start_recording
 from outbound.errors import NoAnswer
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from selftest.models import SelfTestRun
 from tests.api.caller import Program
 from tests.flows.rolling import published

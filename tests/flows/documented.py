@@ -27,7 +27,7 @@ from ca.models.certificates import Certificate
 from ca.signing.crl import issue_crl
 from ca.signing.service_keys import certify_service_keys
 from outbound.http import HttpReply
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from scep.ra.keys import ensure_ra_key
 from tests.architecture.fences import CommandLine, command_lines, fences
 from tests.flows.rolling import published, recorded, renewed_ra, staged

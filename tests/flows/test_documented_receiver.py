@@ -17,7 +17,7 @@ from approvals.validation.messages import Question, ServiceAnswer, ServiceVerdic
 from approvals.validation.webhook import WebhookClient
 from approvals.validation.webhook_messages import encode, validate_body
 from outbound.errors import NoAnswer
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from tests.flows.mdm import SECRET
 from tests.interop.portal import wait_until
 from tests.ports import free_port

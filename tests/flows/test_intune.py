@@ -23,7 +23,7 @@ from approvals.validation.services import ServiceOrder, order_probe, probe
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from ca.x509.csr import decode_csr
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep

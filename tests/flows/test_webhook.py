@@ -30,7 +30,7 @@ from approvals.validation.services import ServiceOrder
 from approvals.validation.webhook_messages import signature_of
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.x509.csr import decode_csr
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from scep.transport import HttpError

@@ -11,7 +11,7 @@ from django.core.management import CommandError
 
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.validations import ValidationService
-from outbound.targets import read_allowed_host
+from outbound.url_rules import read_allowed_host
 from tests.flows.mdm import SECRET, StandIn, mdm, served
 from tests.pkiportal.commands import run, run_json
 from tests.world import World
