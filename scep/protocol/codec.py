@@ -109,13 +109,9 @@ def read_outer_layer(der: bytes) -> OuterLayer:
 
 def verify_message(outer: OuterLayer, rules: MessageRules = STRICT) -> PKIMessage:
     """Verify the outer signature of a request. Raises as `decode_pki_message` does."""
-    signed, signer = outer.signed, outer.signer
+    reply = _reply_context(outer.signer, rules)
     try:
-        reply = _reply_context(signer, rules)
-    except Asn1Error as error:
-        raise Malformed(f"no SCEP message: {error}") from error
-    try:
-        return _verified_message(signed, signer, reply, rules)
+        return _verified_message(outer.signed, outer.signer, reply, rules)
     except Refused as refusal:
         refusal.reply = reply
         raise
