@@ -360,7 +360,7 @@ class ScepClient:
     def _checked(self, answer: HttpAnswer) -> HttpAnswer:
         if answer.status != 200:
             text = answer.body[:200].decode("utf-8", "replace").strip()
-            raise HttpError(f"{self._url}: HTTP {answer.status} {text}")
+            raise HttpError(f"{self._url}: HTTP {answer.status} {text}", answer.status)
         return answer
 
 

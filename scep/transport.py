@@ -14,7 +14,13 @@ _REQUEST_TYPE: Final = "application/x-pki-message"
 
 
 class HttpError(Exception):
-    """The server gave no SCEP answer: it could not be reached, or its HTTP status is not 200."""
+    """The server gave no SCEP answer: it could not be reached (`status` is None), or its HTTP
+    status is not 200.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)

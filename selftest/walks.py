@@ -220,7 +220,7 @@ class Walk:
         try:
             self.device.scep.send_bytes(b"this is not a SCEP message")
         except HttpError as error:
-            if "HTTP 400" in str(error):
+            if error.status == 400:
                 return "HTTP 400, as it must be"
             raise
         raise StepFailed("no message at all: answered HTTP 200, expected was HTTP 400")

@@ -293,14 +293,16 @@ def test_an_http_error_is_reported_with_its_text() -> None:
     client = ScepClient(
         URL, lambda _url, _body: HttpAnswer(503, "text/plain", b"come back later\n")
     )
-    with pytest.raises(HttpError, match="HTTP 503 come back later"):
+    with pytest.raises(HttpError, match="HTTP 503 come back later") as caught:
         client.get_ca_caps()
+    assert caught.value.status == 503
 
 
 @pytest.mark.parametrize("url", ["ftp://pki.example/", "file:///etc/passwd", "pki.example"])
 def test_only_http_urls_are_fetched(url: str) -> None:
-    with pytest.raises(HttpError, match="http://"):
+    with pytest.raises(HttpError, match="http://") as caught:
         fetch(url, None)
+    assert caught.value.status is None
 
 
 class EchoHandler(BaseHTTPRequestHandler):
