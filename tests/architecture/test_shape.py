@@ -8,13 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.measures import MAX_FUNCTION, MAX_MODULE, body_lines
+from tests.architecture.measures import MAX_FUNCTION, MAX_MODULE, body_lines, packages
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    *("accounts", "api", "approvals", "audit", "ca", "database", "exchanges", "history"),
-    *("inspector", "keys", "outbound", "pkiportal", "scep", "selftest"),
-)
 DOOR = re.compile(r"(\w+_)?views|tasks|admin")
 CLOCK = re.compile(r"timezone\.now\(\)|datetime\.now\(|date\.today\(|utcnow\(")
 FORBIDDEN_WORDS = re.compile(
@@ -24,7 +20,7 @@ FORBIDDEN_WORDS = re.compile(
 
 def modules() -> Iterator[Path]:
     """Yield every module of the product, migrations left out."""
-    for package in PACKAGES:
+    for package in packages():
         for path in sorted((ROOT / package).rglob("*.py")):
             if "migrations" not in path.parts:
                 yield path

@@ -1,0 +1,58 @@
+"""What documents and settings repeat of the code is the same there."""
+
+import re
+import tomllib
+
+import pytest
+
+from approvals.device_setup.configurations.clients import CLIENTS
+from approvals.records.transitions import EVENT_OF
+from approvals.rules.states import TRANSITIONS, State, Step
+from tests.architecture.measures import ROOT, files, packages
+
+#: A path in backticks: a folder and a file, or a folder with a slash at its end.
+PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w-]+\.\w+)?)`")
+NOT_IN_GIT = {"var/"}
+
+
+def section(document: str, heading: str) -> str:
+    """Return the text under a heading of the second level."""
+    return (ROOT / document).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_every_package_is_under_contract_and_measured() -> None:
+    folders = {path.split("/")[0] for path in files() if path.count("/") == 1}
+    roots = {name for name in folders if (ROOT / name / "__init__.py").exists()} - {"tests"}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert set(packages()) == roots
+    assert set(settings["coverage"]["run"]["source"]) == roots
+
+
+def test_the_document_has_the_table_of_states() -> None:
+    rows = re.findall(
+        r"^\| ([A-Z]+) \|[^|]*\|([^|]*)\|",
+        section("docs/internals/issuance-cycle.md", "States of a request"),
+        re.MULTILINE,
+    )
+    steps = {
+        (state, step, new)
+        for state, text in rows
+        for step, new in re.findall(r"(\w+) → (\w+)", text)
+    }
+    assert {state for state, _ in rows} == set(State)
+    assert steps == {(str(old), str(step), str(new)) for (old, step), new in TRANSITIONS.items()}
+
+
+def test_every_step_has_an_event() -> None:
+    assert set(EVENT_OF) == set(Step)
+
+
+def test_the_document_names_each_client_of_a_configuration() -> None:
+    text = section("docs/commands.md", "`deviceconfig`").partition("Clients: ")[2]
+    assert re.findall(r"`([\w-]+)`", text.partition(". ")[0]) == sorted(CLIENTS)
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/internals/issuance-cycle.md"])
+def test_every_path_that_a_document_names_is_there(document: str) -> None:
+    paths = set(PATH.findall((ROOT / document).read_text())) - NOT_IN_GIT
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
