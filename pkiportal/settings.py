@@ -1,9 +1,7 @@
 """Django settings: one file, from the environment.
 
-Wrong values fail at start, named, in one sentence.
-
-`PORTAL_PROCESS` says which part this process is; what a part does not need, it is not given
-(docs/operations.md).
+Wrong values fail at start, named, in one sentence. `PORTAL_PROCESS` names the kind of this process,
+which gets only the settings it needs (docs/operations.md).
 """
 
 import os
@@ -42,7 +40,7 @@ _COMMAND: Final[ProcessKind] = "command"
 
 PORTAL_PROCESS = read("PORTAL_PROCESS", variables.process_kind, default=_COMMAND)
 PORTAL_DATA = DataFolder(read("PORTAL_DATA", Path, default=BASE_DIR / "var").absolute())
-#: What a command next to this portal needs in order to work on the same folder.
+#: Settings that a command for this portal needs in order to use the same folder.
 PORTAL_DATA_OPTION: Final = (
     "" if PORTAL_DATA.root == BASE_DIR / "var" else f" --data {shlex.quote(str(PORTAL_DATA.root))}"
 )
@@ -52,9 +50,9 @@ PORTAL_TLS_KEY = read("PORTAL_TLS_KEY", variables.tls_key, default=None)
 PORTAL_TRUSTED_PROXIES: tuple[Network, ...] = read(
     "PORTAL_TRUSTED_PROXIES", variables.networks, default=()
 )
-#: How many proxies a request passes at most; so many entries of PORTAL_PROXY_HEADER are read.
+#: Maximum number of proxies of a request, and of entries read from PORTAL_PROXY_HEADER.
 PORTAL_PROXY_HOPS: int = read("PORTAL_PROXY_HOPS", variables.proxy_hops, default=1)
-#: The one header that is read. A proxy passes the other one on as any client writes it.
+#: The only header that is read. A proxy passes the other one on exactly as a client wrote it.
 PORTAL_PROXY_HEADER: str = read(
     "PORTAL_PROXY_HEADER", variables.proxy_header, default="X-Forwarded-For"
 )
@@ -76,20 +74,19 @@ if PORTAL_HTTP_BIND is not None and PORTAL_TLS_CERT is None:
 
 
 def _own_address() -> str:
-    """The address to print when none is given: localhost, since browsers allow passkeys there
-    without TLS.
+    """Return the default address: localhost, since browsers allow passkeys there without TLS.
 
-    A command beside a running portal takes the one that `up` noted.
+    A command for a running portal uses the one that `up` recorded.
     """
     recorded = PORTAL_DATA.recorded_address()
     if recorded and not is_set("PORTAL_BIND"):
         return recorded
     host, port = PORTAL_BIND
-    shown = "localhost" if host in {"127.0.0.1", "::1"} else host
+    display_host = "localhost" if host in {"127.0.0.1", "::1"} else host
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
-        shown = "localhost" if PORTAL_TLS_CERT is None else socket.getfqdn()
+        display_host = "localhost" if PORTAL_TLS_CERT is None else socket.getfqdn()
     scheme = "http" if PORTAL_TLS_CERT is None else "https"
-    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    return f"{scheme}://{f'[{display_host}]' if ':' in display_host else display_host}:{port}"
 
 
 PORTAL_PUBLIC_URL = read("PORTAL_PUBLIC_URL", variables.public_url, default=_own_address())
@@ -97,7 +94,7 @@ PORTAL_IS_HTTPS: Final = PORTAL_PUBLIC_URL.startswith("https://")
 #: Host names under which the sign-in pages may be used without TLS, by a browser on the same
 #: machine.
 PORTAL_PLAIN_HTTP_HOSTS: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
-#: Largest SCEP message, RFC 8894 names none; reliability of the parser needs one.
+#: Largest SCEP message. RFC 8894 names none; the parser needs one.
 PORTAL_SCEP_MAX_BYTES: Final = 65_536
 #: What profiles may make the portal call: nothing unless named here (outbound.url_rules).
 PORTAL_WEBHOOK_HOSTS = read("PORTAL_WEBHOOK_HOSTS", variables.call_targets, default=())
@@ -113,26 +110,25 @@ PORTAL_INTUNE_GRAPH_URL = read(
 PORTAL_INTUNE_API_URL = read(
     "PORTAL_INTUNE_API_URL", variables.public_url, default="https://api.manage.microsoft.com"
 )
-#: Where the service that Graph names may be.
+#: Allowed addresses of the service that Graph names.
 PORTAL_INTUNE_HOSTS = read(
     "PORTAL_INTUNE_HOSTS",
     variables.call_targets,
     default=variables.call_targets("*.manage.microsoft.com"),
 )
-#: How the portal names itself to services that it calls.
+#: The portal's name for services that it calls.
 PORTAL_CALLER: Final = f"pki-portal/{PORTAL_VERSION}"
-#: After how many days an administrator is reminded to rotate a static challenge.
+#: Days after which administrators are reminded to rotate a static challenge.
 PORTAL_STATIC_CHALLENGE_DAYS: Final = read(
     "PORTAL_STATIC_CHALLENGE_DAYS", variables.static_challenge_days, default=90
 )
-#: How long a CRL says it is good for; a new one is made at half of it, and after each revocation.
+#: Lifetime of a CRL; a new one is made at half of it, and after each revocation.
 PORTAL_CRL_LIFE: Final = timedelta(days=read("PORTAL_CRL_DAYS", variables.crl_days, default=7))
-#: How long the bytes of a CRL are kept that a newer one took the place of.
+#: How long the bytes of a replaced CRL are kept.
 PORTAL_CRL_KEEP: Final = timedelta(
     days=read("PORTAL_CRL_KEEP_DAYS", variables.days(1, 36_500), default=365)
 )
-#: How long an RA certificate is good for, and how long before its end the next one is made: None: a
-#: third; 0: never.
+#: Lifetime of an RA certificate, and time before its end for renewal: None: a third; 0: never.
 PORTAL_RA_LIFE: Final = timedelta(
     days=read("PORTAL_RA_DAYS", variables.days(2, 3_650), default=730)
 )
@@ -149,7 +145,7 @@ PORTAL_ACCOUNT_CHANGE_PERIOD: Final = timedelta(
 
 # Secrets ------------------------------------------------------------------------------------------
 def _secret(variable: str, file_name: str, *readers: ProcessKind) -> Secret:
-    """A secret from the environment or the data folder, for the named kinds of process only."""
+    """Return a secret from the environment or the data folder, for the given process kinds only."""
 
     def find() -> str:
         if PORTAL_PROCESS not in readers:

@@ -52,18 +52,18 @@ _DECIDED: Final = (State.APPROVED, State.ISSUING, State.ISSUED)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """How many of each were looked at, and what is wrong."""
+    """The number of checked rows, and the violations."""
 
     checked: Mapping[str, int]
     violations: tuple[Violation, ...]
 
 
 def check_invariants(*, at_rest: bool = False, journal: Path | None = None) -> Findings:
-    """Look at everything, in one snapshot where the database has them.
+    """Check everything, in one snapshot where the database has them.
 
     `at_rest`: nothing may be on its way to a signature, unless it waits for an officer. `journal`
-    has one signature a line, the SHA-256 of the signed bytes first, in hex. Raises OSError where
-    the journal cannot be read.
+    has one signature a line, the SHA-256 of the signed bytes first, in hex. Raises OSError if the
+    journal cannot be read.
     """
     checked: Counter[str] = Counter()
     with _snapshot():
@@ -82,7 +82,7 @@ def check_invariants(*, at_rest: bool = False, journal: Path | None = None) -> F
 
 @contextmanager
 def _snapshot() -> Iterator[None]:
-    """One view of everything, without holding up writers."""
+    """Use one view of everything, without blocking writers."""
     if connection.in_atomic_block:
         yield
         return
@@ -218,9 +218,9 @@ def _transactions(checked: Counter[str]) -> Iterator[Violation]:
     )  # meets the renewal of its key
     renewed = Q(renews__isnull=True) | Q(renews=F("request__renews"))
     same = Q(profile=F("request__profile")) & holder & renewed
-    for found in EnrollmentTransaction.objects.exclude(same):
+    for transaction_row in EnrollmentTransaction.objects.exclude(same):
         text = "belongs to another profile or signer key than its transaction"
-        yield Violation("I8", f"request {found.request_id}", text)
+        yield Violation("I8", f"request {transaction_row.request_id}", text)
 
 
 def _challenges(checked: Counter[str]) -> Iterator[Violation]:
@@ -237,17 +237,17 @@ def _challenges(checked: Counter[str]) -> Iterator[Violation]:
         yield Violation(
             "I9", f"request {key}", "needed a one-time challenge, none was redeemed for it"
         )
-    told = Counter(
+    counts = Counter(
         AuditEntry.objects.filter(event=Event.CHALLENGE_REDEEM)
         .order_by()
         .values_list("subject_id", flat=True)
     )
     for key in used.values_list("pk", flat=True):
-        if told.pop(str(key), 0) != 1:
+        if counts.pop(str(key), 0) != 1:
             yield Violation(
                 "I9", f"challenge {key}", "the log does not tell exactly once that it was redeemed"
             )
-    for name in told:
+    for name in counts:
         yield Violation(
             "I9", f"challenge {name}", "redeemed according to the log, but not according to its row"
         )
@@ -267,7 +267,7 @@ def _entries(checked: Counter[str]) -> Iterator[Violation]:
             )
         elif not _says_the_same(entry, document):
             yield Violation(
-                "I7", f"log entry {entry.pk}", "the columns do not say what the canonical form says"
+                "I7", f"log entry {entry.pk}", "the columns differ from the canonical form"
             )
     for gap in numbering.gaps():
         numbers = f"{gap.first} to {gap.last}" if gap.last > gap.first else f"{gap.first}"
@@ -289,7 +289,7 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
     department = (entry.department, entry.department_path)
     number = (entry.writer, entry.writer_seq)
     actor = document["actor"]
-    told = (
+    canonical_columns = (
         document["id"],
         document["event"],
         actor["kind"],
@@ -297,7 +297,7 @@ def _says_the_same(entry: AuditEntry, document: Mapping[str, Any]) -> bool:
         document["data"],
     )
     return (
-        columns == told
+        columns == canonical_columns
         and about == (subject["kind"], subject["id"], subject["seq"])
         and department == _department_in(document)
         and number == (document.get("writer", ""), document.get("writer_seq"))
@@ -313,7 +313,7 @@ def _department_in(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _grouped(rows: Iterable[Any], name: str) -> defaultdict[Any, list[Any]]:
-    found: defaultdict[Any, list[Any]] = defaultdict(list)
+    groups: defaultdict[Any, list[Any]] = defaultdict(list)
     for row in rows:
-        found[getattr(row, name)].append(row)
-    return found
+        groups[getattr(row, name)].append(row)
+    return groups
