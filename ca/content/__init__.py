@@ -1,4 +1,4 @@
-"""What goes into a certificate: the profile's rules, the CSR's review, the bytes, the lint.
+"""The content of certificates: the profile's rules, the CSR's review, the bytes, the lint.
 
 Pure.
 """

@@ -1,5 +1,4 @@
-"""To-be-signed certificates, written in DER by hand (RFC 5280 4.1, 4.2): fast, and nothing but what
-is named here.
+"""To-be-signed certificates, encoded in DER by hand (RFC 5280 4.1, 4.2): fast and explicit.
 
 A certificate takes the public key and the approved names from a request; all else comes from the
 profile and the issuer. Building is a function of its arguments: the same content gives the same
@@ -52,7 +51,7 @@ _ONE_SECOND: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class CertificateContent:
-    """Everything a device's certificate is made of. Times are whole seconds in UTC."""
+    """The content of a device's certificate. Times are whole seconds in UTC."""
 
     spec: ProfileSpec
     issuer: IssuerFacts
@@ -66,8 +65,9 @@ class CertificateContent:
 
 @dataclass(frozen=True, slots=True)
 class RevokedEntry:
-    """One line of a CRL. `reason` is a name of `extensions.CRL_REASON_CODES`; "" and unspecified
-    leave it out.
+    """One line of a CRL. `reason` is a name in `extensions.CRL_REASON_CODES`.
+
+    "" and unspecified leave it out.
     """
 
     serial_number: int
@@ -78,7 +78,7 @@ class RevokedEntry:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The fields of a to-be-signed certificate beside its extensions."""
+    """The fields of a to-be-signed certificate except its extensions."""
 
     signature_algorithm: str
     issuer_der: bytes
@@ -89,8 +89,9 @@ class _Frame:
 
 
 def new_serial_number(entropy: bytes) -> int:
-    """A serial of as many octets as `entropy`, 18 to 20: the first 01 to 7f, the others random (RFC
-    5280 4.1.2.2).
+    """Return a serial number from `entropy` (18 to 20 octets), the first octet 01 to 7f.
+
+    See RFC 5280 4.1.2.2.
     """
     if not 18 <= len(entropy) <= 20:
         raise ValueError(f"serial number from {len(entropy)} random bytes: 18 to 20 are needed")
@@ -98,10 +99,10 @@ def new_serial_number(entropy: bytes) -> int:
 
 
 def validity(spec: ProfileSpec, issuer: IssuerFacts, now: datetime) -> tuple[datetime, datetime]:
-    """First and last second: backdated, `spec.validity` long with both ends counted, inside the
-    issuer's own time.
+    """Return first and last second: backdated, `spec.validity` long, within the issuer's time.
 
-    Raises IssuerUnusable when the issuer is not valid at `now` (which must be aware).
+    Both ends count. Raises IssuerUnusable when the issuer is not valid at `now` (which must be
+    aware).
     """
     moment = now.astimezone(UTC).replace(microsecond=0)
     if not issuer.not_before <= moment <= issuer.not_after:
@@ -114,7 +115,7 @@ def validity(spec: ProfileSpec, issuer: IssuerFacts, now: datetime) -> tuple[dat
 
 
 def build_tbs(content: CertificateContent) -> bytes:
-    """The to-be-signed bytes of a device's certificate."""
+    """Return the to-be-signed bytes of a device's certificate."""
     spec, issuer = content.spec, content.issuer
     key_usages = extensions.key_usages_for(spec.key_usages, key_algorithm(content.spki_der))
     parts = [_leaf_extensions(key_usages, spec.extended_key_usages)]
@@ -145,7 +146,7 @@ def build_tbs(content: CertificateContent) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ServiceUsages:
-    """What a key of the portal itself is good for, in the words of a certificate profile."""
+    """The purposes of a key of the portal itself, in the words of a certificate profile."""
 
     key_usages: tuple[str, ...] = ("digital-signature", "key-encipherment")
     extended_key_usages: tuple[str, ...] = ()
@@ -160,11 +161,10 @@ def build_service_tbs(
     period: tuple[datetime, datetime],
     usages: ServiceUsages = ServiceUsages(),
 ) -> bytes:
-    """The to-be-signed bytes of a certificate for one of the portal's own keys: an RA, or device
-    configurations.
+    """Return the to-be-signed bytes of a certificate for one of the portal's own keys.
 
-    ValueError: the key is not RSA. Clients can encrypt to nothing else (RFC 8894 3.1), and all of
-    them verify it.
+    It is for an RA, or for device configurations. Raises ValueError for a key other than RSA: every
+    client can encrypt to RSA (RFC 8894 3.1) and verify it.
     """
     if key_algorithm(spki_der) != "rsa":
         raise ValueError(
@@ -195,10 +195,10 @@ def build_ca_tbs(
     not_before: datetime,
     not_after: datetime,
 ) -> bytes:
-    """The to-be-signed bytes of a CA certificate.
+    """Return the to-be-signed bytes of a CA certificate.
 
     `issuer` None makes a self-signed root (path length not limited); below an issuer it is an
-    issuing CA (path length 0). IssuerUnusable: a key that is neither RSA nor P-256 nor P-384.
+    issuing CA (path length 0). Raises IssuerUnusable for a key other than RSA, P-256 and P-384.
     """
     own_algorithm = signature_algorithm_of(spki_der)
     frame = _Frame(
@@ -230,11 +230,10 @@ def build_crl_tbs(
     next_update: datetime,
     entries: Iterable[RevokedEntry],
 ) -> bytes:
-    """The to-be-signed bytes of a full CRL (RFC 5280 5.1), its entries in order of their serial
-    numbers.
+    """Return the to-be-signed bytes of a full CRL (RFC 5280 5.1), sorted by serial number.
 
-    ValueError: a serial number twice, a reason that is not for full CRLs, or an end before the
-    beginning.
+    Raises ValueError for a repeated serial number, a reason that is not for full CRLs, or an end
+    before the beginning.
     """
     if this_update >= next_update:
         raise ValueError(f"CRL: nextUpdate {next_update} is not after thisUpdate {this_update}")
@@ -261,9 +260,9 @@ def build_crl_tbs(
 
 
 def assemble_certificate(tbs: bytes, signature_algorithm: str, signature: bytes) -> bytes:
-    """The certificate, or CRL, from signed bytes and their signature.
+    """Return the certificate, or CRL, from signed bytes and their signature.
 
-    ValueError: unknown algorithm.
+    Raises ValueError for an unknown algorithm.
     """
     return asn1.der_sequence(
         tbs, algorithm_identifier(signature_algorithm), asn1.der_bit_string(signature)
@@ -371,14 +370,14 @@ def _subject_key_identifier(spki_der: bytes) -> bytes:
 
 @lru_cache(maxsize=256)
 def _authority_key_identifier(identifier: bytes) -> bytes:
-    """The issuer's identifier as its certificate has it, never computed anew (RFC 5280 4.2.1.1)."""
+    """The issuer's identifier, copied from its certificate, never recomputed (RFC 5280 4.2.1.1)."""
     value = asn1.der_sequence(asn1.der(asn1.CONTEXT, identifier))
     return _extension(extensions.AUTHORITY_KEY_IDENTIFIER, value)
 
 
 @lru_cache(maxsize=256)
 def _addresses(crl_url: str, ca_issuers_url: str, ocsp_url: str) -> bytes:
-    """CRL distribution point and authority information access, as far as there are addresses."""
+    """CRL distribution point and authority information access, if there are addresses."""
     parts: list[bytes] = []
     if crl_url:
         point = asn1.der_sequence(asn1.der_context(0, asn1.der_context(0, _uri(crl_url))))

@@ -1,6 +1,6 @@
-"""A second look at a signed CRL before it is published (RFC 5280 5).
+"""Checks a signed CRL before it is published (RFC 5280 5).
 
-Nothing of `ca.content.builder` is used.
+It does not use `ca.content.builder`.
 """
 
 from collections.abc import Iterator
@@ -44,13 +44,13 @@ def _frame(crl: x509.CertificateRevocationList, issuer: IssuerFacts) -> Iterator
 def _extensions(
     crl: x509.CertificateRevocationList, issuer: IssuerFacts, number: int
 ) -> Iterator[Finding]:
-    found = crl.extensions
-    if found.get_extension_for_class(x509.CRLNumber).value.crl_number != number:
+    values = crl.extensions
+    if values.get_extension_for_class(x509.CRLNumber).value.crl_number != number:
         yield refuse("crl-number", f"CRL: cRLNumber is not {number}")
-    identifier = found.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    identifier = values.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     if identifier != issuer.subject_key_identifier:
         yield refuse("crl-aki", "CRL: authorityKeyIdentifier is not the identifier of the CA")
-    if any(extension.critical for extension in found):
+    if any(extension.critical for extension in values):
         yield refuse(
             "crl-critical",
             "CRL: an extension is critical, and old devices refuse what they do not know",

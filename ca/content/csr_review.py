@@ -1,4 +1,4 @@
-"""Whether a request fits a certificate profile, and what would be issued.
+"""Whether a request fits a certificate profile, and the content of its certificate.
 
 Values only: no database, no clock.
 """
@@ -43,7 +43,7 @@ MAX_SUBJECT: Final = 1000  # characters as shown: an officer reads all of it
 
 @dataclass(frozen=True, slots=True)
 class CaRecords:
-    """What the CA has on record that bears on a request; `ca.certificates.admission` reads it."""
+    """The CA's records that concern a request; `ca.certificates.admission` reads them."""
 
     key: KeyRecord = field(default_factory=KeyRecord)
     reserved: frozenset[ComparableName] = (
@@ -53,7 +53,7 @@ class CaRecords:
 
 @dataclass(frozen=True, slots=True)
 class CsrReview:
-    """What would be issued for a request, and what is to be said about it.
+    """The content of a request's certificate, and the findings.
 
     `dropped` names the requested extensions that are not granted as asked; no requested extension
     is ever copied.
@@ -70,19 +70,19 @@ class CsrReview:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Why no certificate is issued, as sentences."""
+        """The reasons against a certificate, as sentences."""
         return tuple(finding.text for finding in self.findings if finding.severity == "refuse")
 
     @property
     def needs_officer(self) -> tuple[str, ...]:
-        """What an officer has to look at before a certificate is issued, as sentences."""
+        """The findings that an officer must see before a certificate is issued, as sentences."""
         return tuple(finding.text for finding in self.findings if finding.severity == "officer")
 
 
 def check_csr(
     csr: CertificationRequest, spec: ProfileSpec, records: CaRecords = CaRecords()
 ) -> CsrReview:
-    """Compare a request with a profile and with what is on record.
+    """Check a request against a profile and the CA's records.
 
     Every fault is reported, not only the first; nothing is raised. Doors call
     `ca.certificates.admission.review_csr`.
@@ -107,10 +107,7 @@ def check_csr(
 def check_names(
     subject: DistinguishedName, sans: tuple[GeneralName, ...], spec: ProfileSpec
 ) -> tuple[Finding, ...]:
-    """Compare the names of a request, or of one still to be made, with a profile.
-
-    Every fault is found.
-    """
+    """Check the names of a request, or of a future one, against a profile; finds every fault."""
     return (
         *_subject_findings(subject, spec),
         *_presence_findings(subject, sans, spec),
@@ -166,10 +163,9 @@ def _modulus(spki_der: bytes) -> int:
 def _reserved_findings(
     subject: DistinguishedName, reserved: frozenset[ComparableName]
 ) -> Iterator[Finding]:
-    """A certificate under the name of an issuer or of the RA would be taken for theirs (RFC 5280
-    §7.1).
+    """Refuse the name of an issuer or of the RA: the certificate would pass for theirs.
 
-    One whose name only reads so is told apart by programs, and not by people.
+    See RFC 5280 §7.1. A merely similar name is distinct for programs, but not for people.
     """
     name, shown = comparable_name(subject), shortened(str(subject))
     if name in reserved:
@@ -235,7 +231,7 @@ def _attribute_fault(name: str, value: str) -> str | None:
 
 
 def _normalised(name: GeneralName) -> GeneralName:
-    """The name as it would be written: DNS names in lower case, everything in DER."""
+    """Return the name as a certificate contains it: DNS names in lower case, everything in DER."""
     if name.kind not in SAN_KINDS:
         return name
     return general_name(name.kind, name.value.lower() if name.kind == "dns" else name.value)

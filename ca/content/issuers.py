@@ -1,4 +1,4 @@
-"""What must be known of an issuing certificate to sign below it (RFC 5280 4.1.2.4, 4.2.1.1)."""
+"""The facts about an issuing certificate needed to sign below it (RFC 5280 4.1.2.4, 4.2.1.1)."""
 
 import re
 from dataclasses import dataclass
@@ -21,14 +21,12 @@ _TIME_FIELDS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14))
 
 
 class IssuerUnusable(ValueError):
-    """The certificate cannot stand above another one."""
+    """The certificate cannot issue others."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssuerFacts:
-    """An issuer as its certificate states it: the name byte for byte, the key identifier as written
-    there.
-    """
+    """An issuer as its certificate states it: name and key identifier byte for byte."""
 
     subject_der: bytes
     subject_key_identifier: bytes
@@ -39,10 +37,10 @@ class IssuerFacts:
 
     @classmethod
     def from_certificate(cls, der: bytes) -> Self:
-        """Raises IssuerUnusable: unreadable, not a CA, without keyCertSign or key identifier, or of
-        another key type.
+        """Read an issuer. Raises IssuerUnusable: unreadable, no CA, no keyCertSign, other key type.
 
-        The dates are facts here; `ca.content.builder.validity` compares them with the clock.
+        Also without a key identifier. The dates are facts here; `ca.content.builder.validity`
+        compares them with the clock.
         """
         try:
             prescan(der)
@@ -55,24 +53,24 @@ class IssuerFacts:
     def _from_members(cls, members: list[TLV]) -> Self:
         if members[0].tag != 0xA0 or members[-1].tag != 0xA3:
             raise IssuerUnusable("issuer certificate: not version 3 with extensions")
-        found = decode_extensions(members[-1])
+        extension_values = decode_extensions(members[-1])
         basic = asn1.sequence(
-            asn1.parse_exact(found.get(extensions.BASIC_CONSTRAINTS, b"\x30\x00"))
+            asn1.parse_exact(extension_values.get(extensions.BASIC_CONSTRAINTS, b"\x30\x00"))
         )
         if not basic or basic[0].tag != asn1.BOOLEAN or basic[0].value == b"\x00":
             raise IssuerUnusable(
                 "issuer certificate: not of a certification authority (basicConstraints)"
             )
-        usage = found.get(extensions.KEY_USAGE)
+        usage = extension_values.get(extensions.KEY_USAGE)
         if usage is None or "key-cert-sign" not in extensions.decode_key_usage(usage):
             raise IssuerUnusable("issuer certificate: keyUsage without keyCertSign")
-        if extensions.SUBJECT_KEY_IDENTIFIER not in found:
+        if extensions.SUBJECT_KEY_IDENTIFIER not in extension_values:
             raise IssuerUnusable("issuer certificate: no subjectKeyIdentifier")
         not_before, not_after = asn1.sequence(members[4], 2)
         return cls(
             subject_der=members[5].raw,
             subject_key_identifier=asn1.octets(
-                asn1.parse_exact(found[extensions.SUBJECT_KEY_IDENTIFIER])
+                asn1.parse_exact(extension_values[extensions.SUBJECT_KEY_IDENTIFIER])
             ),
             signature_algorithm=signature_algorithm_of(members[6].raw),
             not_before=decode_time(not_before),
@@ -86,11 +84,11 @@ def decode_extensions(tlv: TLV) -> dict[str, bytes]:
 
     Raises Asn1Error.
     """
-    found: dict[str, bytes] = {}
+    values: dict[str, bytes] = {}
     for extension in asn1.sequence(asn1.parse_exact(tlv.value)):
         members = asn1.sequence(extension, 2)
-        found[asn1.oid(members[0])] = asn1.octets(members[-1])
-    return found
+        values[asn1.oid(members[0])] = asn1.octets(members[-1])
+    return values
 
 
 def decode_time(tlv: TLV) -> datetime:
@@ -110,7 +108,7 @@ def decode_time(tlv: TLV) -> datetime:
 
 
 def signature_algorithm_of(spki_der: bytes) -> SignatureAlgorithm:
-    """How a key of this kind signs certificates.
+    """Return the signature algorithm of a key for certificates.
 
     Raises IssuerUnusable for any but RSA, P-256 and P-384.
     """
@@ -131,6 +129,6 @@ def key_identifier(spki_der: bytes) -> bytes:
 
 
 def key_algorithm(spki_der: bytes) -> Literal["rsa", "ec"]:
-    """The kind of a key that `ca.x509.csr` accepted."""
+    """Return the kind of a key that `ca.x509.csr` accepted."""
     algorithm = asn1.sequence(asn1.sequence(asn1.parse_exact(spki_der), 2)[0], 1)
     return "rsa" if asn1.oid(algorithm[0]) == _RSA else "ec"

@@ -1,4 +1,7 @@
-"""What is on record about a public key, and what follows from it for a new certificate. PURE."""
+"""The records about a public key, and their consequences for a new certificate.
+
+PURE.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,23 +17,19 @@ _SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """The block list and the revoked certificates of one public key; `revoked` holds (serial
-    number, reason).
-    """
+    """Block list entry and revoked certificates of a key; `revoked` has (serial number, reason)."""
 
     is_blocked: bool = False
     revoked: tuple[tuple[str, str], ...] = ()
 
     @property
     def compromised(self) -> tuple[str, ...]:
-        """The serial numbers of its certificates that were revoked because others may hold the
-        key.
-        """
+        """Serial numbers of its certificates that were revoked as possibly stolen."""
         return tuple(serial for serial, reason in self.revoked if reason in COMPROMISE_REASONS)
 
     @property
     def fault(self) -> str:
-        """Why this key is never certified, as a sentence without its end; empty where it may be."""
+        """Why this key is never certified, as a sentence without its end; "" if it may be."""
         if self.is_blocked:
             return "the public key is on the block list"
         if self.compromised:
@@ -40,7 +39,7 @@ class KeyRecord:
         return ""
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what a request for this key gets."""
+        """Yield the findings for a request with this key."""
         if self.is_blocked:
             yield refuse("key-blocked", "public key: on the block list; a new key is needed")
         if self.compromised:

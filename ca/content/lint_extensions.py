@@ -1,6 +1,4 @@
-"""The extensions of a certificate against what the profile gives: all of them and no other, each
-with its value.
-"""
+"""Compares the extensions of a certificate with the profile: all of them, no others, each value."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ _USAGE_NAMES: Final = {"content-commitment": "non-repudiation"}
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What the extensions must say."""
+    """The required content of the extensions."""
 
     spec: ProfileSpec
     sans: tuple[GeneralName, ...]
@@ -47,10 +45,10 @@ def lint_extensions(listed: Value, approved: Approved) -> Iterator[Finding]:
     wanted = _wanted(approved)
     for oid in found.keys() - wanted:
         yield refuse("lint-extension", f"{_name(oid)}: not given by the profile")
-    for oid in wanted - found.keys():
+    for oid in expected - present.keys():
         yield refuse("lint-extension", f"{_name(oid)}: missing")
-    for oid in found.keys() & wanted:
-        yield from _lint_value(oid, found[oid], approved)
+    for oid in present.keys() & expected:
+        yield from _lint_value(oid, present[oid], approved)
 
 
 def _name(oid: str) -> str:

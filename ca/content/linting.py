@@ -1,5 +1,4 @@
-"""A second look at what will be signed: to-be-signed bytes against profile, approved names and
-issuer (RFC 5280).
+"""Checks the bytes before they are signed: against profile, approved names and issuer.
 
 Nothing of `ca.content.builder` is used, nor the reader it shares with requests: asn1crypto reads
 (`ca.content.second_reader`), so that one mistake is not made twice. A clean certificate gives no
@@ -39,9 +38,7 @@ _ONE_SECOND: Final = timedelta(seconds=1)
 
 
 class Content(Protocol):
-    """What was approved and is about to be signed; `ca.content.builder.CertificateContent` is
-    one.
-    """
+    """The approved content that will be signed; `ca.content.builder.CertificateContent` is one."""
 
     @property
     def spec(self) -> ProfileSpec: ...
@@ -77,8 +74,8 @@ def lint_tbs(tbs: bytes, *, content: Content) -> tuple[Finding, ...]:
         ]
         findings += _lint_key(members[6], content)
         findings += _lint_extension_list(members, content)
-        # Only what looks right here is worth a second opinion; it would repeat, or warn about, what
-        # is known.
+        # Only bytes that look right here deserve a second opinion; it would repeat, or warn about,
+        # known facts.
         findings += [] if findings else _lint_loads(tbs, content.issuer)
     except NotReadable as error:
         return (refuse("lint-unreadable", f"certificate: {error}"),)
@@ -114,8 +111,9 @@ def lint_certificate(der: bytes, *, content: Content) -> tuple[Finding, ...]:
 
 
 def _lint_der(der: bytes) -> Iterator[Finding]:
-    """Every length minimal and definite, BOOLEAN 00 or ff, INTEGER minimal, SET OF sorted (X.690
-    10, 11).
+    """Check DER: lengths minimal and definite, BOOLEAN 00 or ff, INTEGER minimal, SET OF sorted.
+
+    See X.690 10 and 11.
     """
     waiting = [second_reader.read(der)]
     while waiting:
@@ -180,8 +178,8 @@ def _lint_validity(value: Value, content: Content) -> Iterator[Finding]:
         yield refuse(
             "lint-validity", f"validity {not_before} to {not_after}: not inside that of the issuer"
         )
-    wanted = min(not_before + spec.validity - _ONE_SECOND, issuer.not_after)
-    if not_after != wanted or (not_before, not_after) != (content.not_before, content.not_after):
+    expected = min(not_before + spec.validity - _ONE_SECOND, issuer.not_after)
+    if not_after != expected or (not_before, not_after) != (content.not_before, content.not_after):
         yield refuse(
             "lint-validity",
             f"validity {not_before} to {not_after}: the profile gives {spec.validity}",
@@ -200,10 +198,9 @@ def _lint_subject(value: Value, content: Content) -> Iterator[Finding]:
             f"subject {subject}: several CN, or several attributes in one relative name",
         )
     for attribute in subject.attributes:
-        # The same rule as at the door: what is only to be looked at twice was looked at before the
-        # approval.
-        found = text_findings(attribute.value, attribute.name)
-        yield from (finding for finding in found if finding.severity == "refuse")
+        # The same rule as at the door: findings for an officer were seen before the approval.
+        findings = text_findings(attribute.value, attribute.name)
+        yield from (finding for finding in findings if finding.severity == "refuse")
         kind = ATTRIBUTE_TYPES.get(attribute.name)
         if kind is None or attribute.name not in content.spec.subject_attributes:
             yield refuse("lint-subject", f"{attribute.name}: not an allowed attribute")

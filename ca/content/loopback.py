@@ -1,5 +1,6 @@
-"""Names and addresses by which every machine reaches itself: a certificate for one of them fits
-every machine. PURE.
+"""Names and addresses that every machine uses for itself: such a certificate fits all machines.
+
+PURE.
 """
 
 import re
@@ -28,9 +29,7 @@ _NUMBER: Final = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 
 
 def is_loopback(name: GeneralName) -> bool:
-    """Whether an alternative name means the machine itself: localhost, a loopback or an unspecified
-    address.
-    """
+    """Whether an alternative name means the machine itself: localhost, loopback, unspecified."""
     match name.kind:
         case "dns":
             return _is_loopback_host(name.value.removeprefix("*."))
@@ -78,9 +77,7 @@ def _is_loopback_address(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _embedded(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Yield the IPv4 addresses that an IPv6 address stands for: mapped, compatible, translated,
-    6to4.
-    """
+    """Yield the IPv4 addresses in an IPv6 address: mapped, compatible, translated, 6to4."""
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
     if address.sixtofour is not None:

@@ -1,4 +1,4 @@
-"""What a certificate of a profile contains, as a value that cannot be wrong."""
+"""The content of certificates of a profile, as a value that cannot be invalid."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ SAN_KINDS: Final = ("dns", "ip", "email", "uri", "upn")
 CURVES: Final = ("P-256", "P-384", "P-521")
 MAX_PATTERN_LENGTH: Final = 200
 MAX_MATCHED_LENGTH: Final = 255
-#: In an address: the name of the authority that issues. After a rollover it is another one.
+#: In an address: the name of the issuing authority. After a rollover it is another one.
 AUTHORITY_NAME: Final = "{ca}"
 _ADDRESSES: Final = ("crl_url", "ca_issuers_url", "ocsp_url")
 _MAX_PATTERNS: Final = 20
@@ -33,21 +33,19 @@ _RANGES: Final = {
 
 
 class ProfileError(ValueError):
-    """A certificate profile that cannot be: the text names the field and the value."""
+    """An invalid certificate profile: the text names field and value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileSpec:
-    """The resolved content of one version of a certificate profile.
-
-    ProfileError when a field makes no sense.
+    r"""The resolved content of one version of a certificate profile. Raises ProfileError.
 
     Patterns are regular expressions that must match a whole value; a kind without patterns admits
     every well-formed value. A DNS wildcard is admitted only by a pattern that names the asterisk
-    itself (`\\*`). `rsa_exponents` are the public exponents accepted. An address left empty leaves
-    its extension out. `validity_minutes` stands instead of the days where it is not 0: for
-    certificates of the self-test. `multi_valued_rdns`: whether a relative name of a subject may
-    have several attributes, as some Cisco devices write it.
+    itself (`\*`). `rsa_exponents` are the public exponents accepted. An empty address leaves its
+    extension out. `validity_minutes` replaces the days if it is not 0: for certificates of the
+    self-test. `multi_valued_rdns`: whether a relative name of a subject may have several
+    attributes, as some Cisco devices write it.
     """
 
     validity_days: int = 365
@@ -131,13 +129,13 @@ class ProfileSpec:
 
     @property
     def validity(self) -> timedelta:
-        """How long a certificate is valid, both ends counted."""
+        """The lifetime of a certificate, both ends counted."""
         return timedelta(minutes=self.validity_minutes) or timedelta(days=self.validity_days)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_json` is the inverse.
+        """Return plain values for JSON; `from_json` is the inverse.
 
-        What older versions lack is left out where it is off.
+        Fields unknown to older versions are left out if they are off.
         """
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["subject_patterns"] = dict(self.subject_patterns)
@@ -154,7 +152,10 @@ class ProfileSpec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Raises ProfileError for unknown fields, too: a misspelt limit must not be no limit."""
+        """Parse the JSON. Raises ProfileError, also for unknown fields.
+
+        A misspelt limit must not be no limit.
+        """
         _check_allowed("profile", data, [f.name for f in fields(cls)])
         return cls(**data)
 
@@ -165,9 +166,7 @@ class ProfileSpec:
         )
 
     def for_authority(self, name: str) -> Self:
-        """The rules as they are for certificates of one authority: `{ca}` in an address is its
-        name.
-        """
+        """Return the rules for one authority: `{ca}` in an address becomes its name."""
         addresses = {
             field: getattr(self, field).replace(AUTHORITY_NAME, name) for field in _ADDRESSES
         }

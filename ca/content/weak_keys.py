@@ -1,6 +1,6 @@
 """RSA moduli that are easy to factor.
 
-All checks together cost well under a millisecond for the sizes accepted.
+All checks together take well under a millisecond for the accepted sizes.
 """
 
 from math import gcd, isqrt, prod
@@ -22,7 +22,7 @@ _SMALL_PRIMES: Final = _primes_below(2**16)
 
 
 def _product(numbers: list[int]) -> int:
-    """The product, by halves: multiplying numbers of like size is what makes it fast."""
+    """Return the product, by halves: multiplying numbers of similar size is fast."""
     if len(numbers) < 16:
         return prod(numbers)
     middle = len(numbers) // 2
@@ -57,9 +57,7 @@ _SQUARES_PERIOD: Final = prod(modulus for modulus, _ in _SQUARES)
 
 
 def modulus_faults(modulus: int) -> tuple[str, ...]:
-    """Why the modulus is weak, in words: even, small prime factor, close prime factors (Fermat),
-    ROCA.
-    """
+    """Return why the modulus is weak: even, small factor, close factors (Fermat), ROCA."""
     if modulus % 2 == 0:
         return ("the modulus is even",)
     if gcd(modulus, _PRIMORIAL % modulus) != 1:
@@ -73,9 +71,7 @@ def modulus_faults(modulus: int) -> tuple[str, ...]:
 
 
 def has_close_factors(modulus: int) -> bool:
-    """Whether 100 steps of Fermat's method factor the odd modulus; a square modulus is found
-    too.
-    """
+    """Whether 100 steps of Fermat's method factor the odd modulus; squares too."""
     root = isqrt(modulus)
     if root * root == modulus:
         return True

@@ -1,1 +1,1 @@
-"""Names, extensions, requests and containers of X.509, from bytes and to bytes. Pure."""
+"""Names, extensions, requests and containers of X.509: parsed and encoded. Pure."""

@@ -1,4 +1,4 @@
-"""The one place that reads and writes ASN.1 tag-length-value triples (X.690, BER in, DER out).
+"""The only reader and writer of ASN.1 tag-length-value triples (X.690, BER in, DER out).
 
 `ca.x509.bounds` bounds hostile input in linear time before anything else looks at it. `parse` and
 `children` then walk the original bytes without copying them, so that a signature is always verified
@@ -57,7 +57,7 @@ END_OF_CONTENTS: Final = b"\x00\x00"
 
 
 class Asn1Error(ValueError):
-    """The bytes are not the ASN.1 they should be, or exceed a limit."""
+    """The bytes are not the expected ASN.1, or exceed a limit."""
 
 
 class TLV(NamedTuple):
@@ -124,17 +124,17 @@ def children(tlv: TLV) -> list[TLV]:
     data, position, stop = tlv.data, tlv.content, tlv.stop
     if not tlv.tag & CONSTRUCTED:
         raise Asn1Error(f"{tag_name(tlv.tag)}: a constructed value is needed")
-    found: list[TLV] = []
+    members: list[TLV] = []
     while position < stop:
         tag, content, length = header(data, position, stop)
         if length >= 0:
             end = content + length
-            found.append(TLV(data, tag, position, content, end, end))
+            members.append(TLV(data, tag, position, content, end, end))
         else:
             end = _skip_indefinite(data, content, stop)
-            found.append(TLV(data, tag, position, content, end - 2, end))
+            members.append(TLV(data, tag, position, content, end - 2, end))
         position = end
-    return found
+    return members
 
 
 def expect(tlv: TLV, tag: int) -> TLV:
@@ -161,10 +161,9 @@ def explicit(tlv: TLV, tag: int) -> TLV:
 
 
 def octets(tlv: TLV) -> bytes:
-    """The octets of an OCTET STRING or of an implicitly tagged one, segments of a constructed one
-    joined.
+    """Return the octets of an OCTET STRING or implicitly tagged one, joining its segments.
 
-    Raises Asn1Error when a segment is no OCTET STRING or segments nest deeper than 8.
+    Raises Asn1Error for a segment that is not an OCTET STRING or nested deeper than 8.
     """
     if not tlv.tag & CONSTRUCTED:
         return tlv.value
@@ -240,8 +239,9 @@ def header(data: bytes, position: int, wall: int) -> tuple[int, int, int]:
 
 
 def _skip_indefinite(data: bytes, position: int, wall: int) -> int:
-    """Where the indefinite-length value ends whose content starts at `position`, end-of-contents
-    included.
+    """Return the end of the indefinite-length value whose content starts at `position`.
+
+    The end-of-contents octets are included.
     """
     depth = 1
     while depth:
@@ -322,9 +322,7 @@ def der_bit_string(value: bytes, unused_bits: int = 0) -> bytes:
 
 
 def der_context(number: int, *parts: bytes) -> bytes:
-    """A constructed context-specific value `[number]`: explicit tagging, or an implicitly tagged
-    SEQUENCE or SET.
-    """
+    """A constructed context-specific value `[number]`: explicit, or an implicit SEQUENCE or SET."""
     return der(CONTEXT | CONSTRUCTED | number, *parts)
 
 

@@ -1,7 +1,6 @@
-"""CMS SignedData of certificates: certs-only (RFC 8894 section 3.4), and signed for GetNextCACert
-(4.7.1). PURE.
+"""CMS SignedData of certificates: certs-only (RFC 8894 3.4), and signed for GetNextCACert (4.7.1).
 
-Certificates stand in the order given, which some clients rely on: a DER encoder would sort them
+PURE. Certificates keep the given order, which some clients rely on: a DER encoder would sort them
 (BER allows any order).
 """
 
@@ -29,8 +28,8 @@ _VERSION_1: Final = b"\x02\x01\x01"
 _EMPTY_SET: Final = b"\x31\x00"
 _SHA256: Final = der_sequence(der_oid("2.16.840.1.101.3.4.2.1"), DER_NULL)
 _SHA384: Final = der_sequence(der_oid("2.16.840.1.101.3.4.2.2"), DER_NULL)
-#: How each kind of CA key signs: digest, its AlgorithmIdentifier, and that of the signature (RFC
-#: 5754 3.2, 3.3).
+#: The signature of each kind of CA key: digest, its AlgorithmIdentifier, and that of the signature
+#: (RFC 5754 3.2, 3.3).
 _SIGNING: Final = {
     "rsa-sha256": ("sha256", _SHA256, der_sequence(der_oid("1.2.840.113549.1.1.1"), DER_NULL)),
     "ecdsa-sha256": ("sha256", _SHA256, der_sequence(der_oid("1.2.840.10045.4.3.2"))),
@@ -40,13 +39,13 @@ _SIGNING: Final = {
 
 def encode_degenerate(certificates: Iterable[bytes], crls: Iterable[bytes] = ()) -> bytes:
     """A certs-only SignedData (RFC 8894 section 3.4) in the order given."""
-    wanted = b"".join(certificates)
+    encoded = b"".join(certificates)
     revoked = b"".join(crls)
     signed = der_sequence(
         _VERSION_1,
         _EMPTY_SET,
         der_sequence(_ID_DATA),
-        der_context(0, wanted) if wanted else b"",
+        der_context(0, encoded) if encoded else b"",
         der_context(1, revoked) if revoked else b"",
         _EMPTY_SET,
     )
@@ -60,12 +59,11 @@ def encode_next_certificates(
     algorithm: str,
     sign: Callable[[bytes, str], bytes],
 ) -> bytes:
-    """A GetNextCACert answer: `certificates` inside as certs-only message, signed by the CA of
-    `signer_der`.
+    """A GetNextCACert answer: a certs-only message inside, signed by the CA of `signer_der`.
 
-    They stand beside the signer in the outer set as well: clients read either the one or the other.
-    `algorithm` is how the CA signs certificates; `sign` is called once. ValueError: unknown
-    algorithm.
+    The outer set contains `certificates` and signer as well: clients read either the one or the
+    other. `algorithm` is the CA's signature algorithm for certificates; `sign` is called once.
+    Raises ValueError for an unknown algorithm.
     """
     if algorithm not in _SIGNING:
         raise ValueError(f"signature algorithm {algorithm!r}: allowed are {', '.join(_SIGNING)}")

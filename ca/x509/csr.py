@@ -1,9 +1,7 @@
-"""PKCS #10 requests (RFC 2986): read tolerantly, because devices write them badly, but with a
-proven signature.
+"""PKCS #10 requests (RFC 2986), read tolerantly as devices write them, with a proven signature.
 
-The signature is verified over the bytes received, with the request's own key: proof that the
-requester holds it. Nothing here decides whether the request is welcome; that is
-`ca.content.csr_review.check_csr`.
+The signature is verified over the received bytes, with the request's own key: proof that the
+requester holds it. `ca.content.csr_review.check_csr` decides whether the request is acceptable.
 """
 
 from dataclasses import dataclass, field
@@ -31,9 +29,7 @@ _EXTENSION_REQUESTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CertificationRequest:
-    """A PKCS #10 request whose self-signature was verified; `challenge_at` is where its challenge
-    password stands.
-    """
+    """A PKCS #10 request with verified self-signature; `challenge_at` locates its challenge."""
 
     der: bytes = field(repr=False)  # this and the next contain the challenge password
     info_der: bytes = field(repr=False)
@@ -49,23 +45,22 @@ class CertificationRequest:
 
     @property
     def stored_der(self) -> bytes:
-        """The request as it may be kept: with a challenge password, that and the self-signature
-        overwritten.
+        """The request for storage: with a challenge, that and the self-signature are overwritten.
 
-        The signature covers the challenge, so with it a guess could be tried. `read_stored_csr`
-        reads the result.
+        The signature covers the challenge, so it could verify a guess. `read_stored_csr` reads the
+        result.
         """
         if self.challenge_at is None:
             return self.der
-        kept = bytearray(self.der)
+        stored = bytearray(self.der)
         for start, end in (self.challenge_at, self.signature_at):
-            kept[start:end] = b"x" * (end - start)
-        return bytes(kept)
+            stored[start:end] = b"x" * (end - start)
+        return bytes(stored)
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far reading came before it failed."""
+    """The progress of reading before it failed."""
 
     spki_der: bytes = b""
     is_proven: bool = False
@@ -79,8 +74,7 @@ class _Attributes:
 
 
 def decode_csr(der: bytes, *, accepts_sha1: bool = False) -> CertificationRequest:
-    """Read a request of at most 64 KiB and verify its signature, made with SHA-1 only where that is
-    allowed.
+    """Read a request of at most 64 KiB and verify its signature; SHA-1 only where allowed.
 
     Raises CsrMalformed (also for duplicates: two challenges, an extension twice in a list or twice
     with two contents), CsrAlgorithmRefused (key or digest never accepted) or CsrSignatureInvalid.
@@ -100,10 +94,9 @@ def decode_csr(der: bytes, *, accepts_sha1: bool = False) -> CertificationReques
 
 
 def read_stored_csr(der: bytes) -> CertificationRequest:
-    """Read a request that was verified when it came, as `stored_der` keeps it: no signature, no
-    challenge password.
+    """Read a request as `stored_der` stores it: without signature and challenge password.
 
-    Raises CsrMalformed, CsrAlgorithmRefused.
+    It was verified on arrival. Raises CsrMalformed, CsrAlgorithmRefused.
     """
     try:
         return _decode(der, _Progress(), is_stored=True)
@@ -114,8 +107,7 @@ def read_stored_csr(der: bytes) -> CertificationRequest:
 def _decode(
     der: bytes, progress: _Progress, *, is_stored: bool = False, accepts_sha1: bool = False
 ) -> CertificationRequest:
-    """Read what stands around the signed part before the signature is verified, and what it covers
-    afterwards.
+    """Check the parts outside the signature before it is verified, and the signed part afterwards.
 
     Bytes that an attacker adds to a captured request, or changes in it, must not show in the
     answer.
@@ -174,27 +166,27 @@ def _verify_signature(members: list[TLV], public: PublicKey, *, accepts_sha1: bo
 
 
 def _decode_attributes(tlv: TLV, *, is_stored: bool) -> _Attributes:
-    """Read the attributes in whatever order they stand; unknown ones say nothing."""
-    found = _Attributes()
-    seen: set[str] = set()
+    """Read the attributes in any order; unknown ones are ignored."""
+    attributes = _Attributes()
+    names: set[str] = set()
     for attribute in asn1.children(asn1.expect(tlv, 0xA0)):
         members = asn1.sequence(attribute, 2)
         oid = asn1.oid(members[0])
         if oid == _CHALLENGE_PASSWORD:
-            _only_once(seen, "challengePassword")
+            _only_once(names, "challengePassword")
             value = _only_value("challengePassword", members)
-            found.challenge_password = None if is_stored else _challenge(value)
-            found.challenge_at = (value.content, value.stop)
+            attributes.challenge_password = None if is_stored else _challenge(value)
+            attributes.challenge_at = (value.content, value.stop)
         elif oid in _EXTENSION_REQUESTS:
             for value in _values("extensionRequest", members):
-                found.extensions = merged(found.extensions, decode_extensions(value))
-    return found
+                attributes.extensions = merged(attributes.extensions, decode_extensions(value))
+    return attributes
 
 
-def _only_once(seen: set[str], name: str) -> None:
-    if name in seen:
+def _only_once(names: set[str], name: str) -> None:
+    if name in names:
         raise CsrMalformed(f"{name}: more than one attribute")
-    seen.add(name)
+    names.add(name)
 
 
 def _only_value(name: str, members: list[TLV]) -> TLV:

@@ -1,18 +1,16 @@
-"""What the CA refuses, as classes that carry the facts and one sentence for people."""
+"""Refusals of the CA: classes that carry facts and one sentence for people."""
 
 
 class CaError(Exception):
-    """Anything the CA says no to; `str()` is a sentence that may be shown."""
+    """The CA refuses; `str()` is a sentence that may be shown."""
 
 
 class AuthorityUnusable(CaError):
-    """The authority cannot sign now (expired, not yet valid, key and certificate do not match, key
-    not readable).
-    """
+    """The authority cannot sign now: expired, not yet valid, wrong or unreadable key."""
 
 
 class NotYourAuthority(CaError):
-    """The person has no right to do this to the authority."""
+    """The person may not do this to the authority."""
 
 
 class AuthorityExists(CaError):
@@ -36,25 +34,23 @@ class RevocationReasonUnknown(CaError):
 
 
 class NotRevocable(CaError):
-    """A certificate that cannot be revoked or put on hold: not signed, given up, expired, or the
-    portal's own.
-    """
+    """The certificate cannot be revoked: not signed, abandoned, expired, or the portal's own."""
 
 
 class AlreadyRevoked(CaError):
-    """It is revoked, or on hold, already; nothing was done twice."""
+    """The certificate is already revoked or on hold; nothing was done twice."""
 
 
 class NotOnHold(CaError):
-    """Only what is on hold can be released."""
+    """Only a certificate on hold can be released."""
 
 
 class KeyBlockRefused(CaError):
-    """The block list cannot be changed like this; says why."""
+    """The block list cannot be changed; the text says why."""
 
 
 class CrlRefused(CaError):
-    """Lint found fault with a signed CRL; it was not stored, so the one before stays published."""
+    """Lint found a fault in a signed CRL; it was not stored, so the old one stays published."""
 
 
 class RolloverRefused(CaError):

@@ -1,5 +1,6 @@
-"""The extensions that a PKCS #10 request asks for (RFC 2985 section 5.4.2), from one list or
-several. PURE.
+"""Requested extensions of a PKCS #10 request (RFC 2985 5.4.2), from one or several lists.
+
+PURE.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class RequestedExtension:
 
 
 def decode_extensions(tlv: TLV) -> tuple[RequestedExtension, ...]:
-    """Return what one list asks for.
+    """Return the extensions of one list.
 
     Raises Asn1Error, also for an extension that it names twice.
     """
@@ -46,10 +47,9 @@ def decode_extensions(tlv: TLV) -> tuple[RequestedExtension, ...]:
 def merged(
     before: tuple[RequestedExtension, ...], more: tuple[RequestedExtension, ...]
 ) -> tuple[RequestedExtension, ...]:
-    """What two extension requests ask for together: some clients send a list under two identifiers,
-    or in parts.
+    """Merge two extension requests: some clients send a list under two identifiers, or in parts.
 
-    An extension that both name must be the same in both: no rule says which one would count. Raises
+    An extension in both must be equal in both: no rule says which one would count. Raises
     Asn1Error, and NameMalformed for names that cannot be compared.
     """
     known = {extension.oid: extension for extension in before}
@@ -65,9 +65,7 @@ def merged(
 
 
 def _content(extension: RequestedExtension) -> object:
-    """What an extension says, however it is written: names and purposes have no order, defaults may
-    stand there.
-    """
+    """Return the content of an extension in normal form, without order and explicit defaults."""
     if extension.oid in extensions.NAMES:
         prescan(extension.value)
     match extension.oid:

@@ -1,6 +1,4 @@
-"""Extensions by name: OIDs, key usages, extended key usages, and what a requester may not ask for
-(RFC 5280 4.2).
-"""
+"""Extensions by name: OIDs, key usages, purposes, and forbidden requests (RFC 5280 4.2)."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -92,7 +90,7 @@ _EXTENDED_KEY_USAGE_NAMES: Final = {oid: name for name, oid in EXTENDED_KEY_USAG
 
 
 class Requested(Protocol):
-    """What is needed here of a requested extension."""
+    """The parts of a requested extension that are needed here."""
 
     @property
     def oid(self) -> str: ...
@@ -103,9 +101,7 @@ class Requested(Protocol):
 
 
 def key_usages_for(key_usages: Sequence[str], key_algorithm: str) -> tuple[str, ...]:
-    """The granted key usages that this kind of key can serve (RFC 8813 3): an EC key enciphers no
-    keys.
-    """
+    """Return the granted key usages that fit the key (RFC 8813 3): an EC key enciphers no keys."""
     impossible = RSA_ONLY_KEY_USAGES if key_algorithm == "ec" else EC_ONLY_KEY_USAGES
     return tuple(usage for usage in key_usages if usage not in impossible)
 
@@ -132,9 +128,9 @@ def extended_key_usage_oid(name: str) -> str:
 def check_requested(
     requested: Sequence[Requested], *, key_usages: Sequence[str], extended_key_usages: Sequence[str]
 ) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """Findings, and the names of what is dropped.
+    """Return findings, and the names of dropped extensions.
 
-    Nothing is copied; what the profile gives anyway is silent.
+    Nothing is copied; extensions that the profile grants anyway make no finding.
     """
     findings: list[Finding] = []
     dropped: list[str] = []
@@ -143,9 +139,9 @@ def check_requested(
             prescan(extension.value)
             found = _check_one(extension, key_usages, extended_key_usages)
         except Asn1Error:
-            found = refuse("extension-malformed", f"requested {extension.name}: cannot be read")
-        if found is not None:
-            findings.append(found)
+            finding = refuse("extension-malformed", f"requested {extension.name}: cannot be read")
+        if finding is not None:
+            findings.append(finding)
             dropped.append(extension.name)
     return tuple(findings), tuple(dropped)
 

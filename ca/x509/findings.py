@@ -1,4 +1,4 @@
-"""What a check found: shown to officers, kept with the request, and the reason of a refusal."""
+"""The findings of checks: shown to officers, stored with requests, reasons of refusals."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,7 @@
-"""When two names are the same name (RFC 5280 §7.1 to §7.5, RFC 4518). PURE.
+"""When two names are equal (RFC 5280 §7.1 to §7.5, RFC 4518).
 
-Names are compared as parsed, attribute by attribute, never as one text: what an encoder may choose
-(string type, case, blanks) is no difference, the order of relative names is.
+PURE. Names are compared as parsed, attribute by attribute, never as one text: choices of the
+encoder (string type, case, blanks) do not count, the order of relative names does.
 """
 
 import unicodedata
@@ -21,25 +21,23 @@ ComparableGeneralName = tuple[str, str]
 _COMMON_NAME = "2.5.4.3"
 #: RFC 4518 §2.2: these become a blank; other controls and the format characters become nothing.
 _BLANKS = frozenset("\t\n\v\f\r\x85")
-#: The same section: mapped to nothing, though they are no controls.
+#: The same section: mapped to nothing, although they are not controls.
 _NOTHING = frozenset(
     {0x00AD, 0x034F, 0x1806, 0xFFFC, *range(0x180B, 0x180E), *range(0xFE00, 0xFE10)}
 )
-#: Kinds of general names that are read, and so can be compared.
+#: Kinds of general names that are parsed, and so can be compared.
 PARSED_KINDS = frozenset({"dns", "ip", "email", "uri", "upn"})
 
 
 def comparable_name(name: DistinguishedName) -> ComparableName:
-    """Return a name in the form in which equal names are equal."""
+    """Return a name in a form in which equal names are equal."""
     return tuple(
         tuple(sorted((item.oid, comparable_text(item.value)) for item in rdn)) for rdn in name.rdns
     )
 
 
 def is_like(one: ComparableName, other: ComparableName) -> bool:
-    """Whether people take two names for one: the same attributes in another order, or the same
-    common name.
-    """
+    """Whether people confuse two names: equal attributes in any order, or equal common names."""
     if sorted(chain.from_iterable(one)) == sorted(chain.from_iterable(other)):
         return True
     return not _common_names(one).isdisjoint(_common_names(other))
@@ -50,9 +48,7 @@ def _common_names(name: ComparableName) -> set[str]:
 
 
 def comparable_text(value: str) -> str:
-    """Return a string prepared for caseIgnoreMatch: mapped, folded, normalized (NFKC), inner blanks
-    compressed.
-    """
+    """Return a string prepared for caseIgnoreMatch: mapped, folded, NFKC, blanks compressed."""
     mapped = "".join(map(_mapped, value))
     folded = unicodedata.normalize(
         "NFKC", unicodedata.normalize("NFKC", mapped.casefold()).casefold()
@@ -68,9 +64,7 @@ def _mapped(character: str) -> str:
 
 
 def comparable_general_name(name: GeneralName) -> ComparableGeneralName:
-    """Return an alternative name in the form in which equal names are equal; other kinds keep their
-    bytes.
-    """
+    """Return an alternative name in comparable form; unknown kinds keep their bytes."""
     match name.kind:
         case "dns":
             return name.kind, name.value.lower()
@@ -99,16 +93,15 @@ def _comparable_uri(value: str) -> str:
 
 
 def identities(subject: DistinguishedName, sans: Iterable[GeneralName]) -> Mapping[str, str]:
-    """Return the names by which a certificate speaks for its holder, as SHA-256 (hex) with the name
-    as shown.
+    """Return the names a certificate speaks for, as SHA-256 (hex) with the displayed name.
 
-    The common name and a DNS name or address that read alike are one name. A subject without a
-    common name and without alternative names counts as a whole.
+    A common name and an equal DNS name or address are one name. A subject without a common name and
+    without alternative names counts as a whole.
     """
-    found = {f"host {comparable_text(value)}": value for value in subject.values("CN")}
+    names_by_key = {f"host {comparable_text(value)}": value for value in subject.values("CN")}
     for name in sans:
         kind, value = comparable_general_name(name)
-        found.setdefault(f"{'host' if kind in {'dns', 'ip'} else kind} {value}", name.value)
-    if not found:
-        found[f"subject {comparable_name(subject)!r}"] = str(subject)
-    return {sha256(key.encode()).hexdigest(): shown for key, shown in found.items()}
+        names_by_key.setdefault(f"{'host' if kind in {'dns', 'ip'} else kind} {value}", name.value)
+    if not names_by_key:
+        names_by_key[f"subject {comparable_name(subject)!r}"] = str(subject)
+    return {sha256(key.encode()).hexdigest(): shown for key, shown in names_by_key.items()}

@@ -23,9 +23,7 @@ class NameMalformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AttributeType:
-    """A subject attribute that may stand in a certificate: upper bound in characters and string
-    type written.
-    """
+    """A subject attribute of certificates: its maximum length and its string type."""
 
     name: str
     oid: str
@@ -87,7 +85,7 @@ class NameAttribute:
 class DistinguishedName:
     """A name in the order of its encoding: relative names of one attribute or several.
 
-    `der` is exactly what was read or will be written.
+    `der` holds exactly the read or written bytes.
     """
 
     rdns: tuple[tuple[NameAttribute, ...], ...]
@@ -118,9 +116,9 @@ def _escaped(value: str) -> str:
 
 
 def decode_text(tlv: TLV) -> str:
-    """The text of an ASN.1 string of any type.
+    """Return the text of an ASN.1 string of any type.
 
-    Raises NameMalformed: no string, or not valid in its encoding.
+    Raises NameMalformed for another type, or an invalid encoding.
     """
     encoding = _ENCODINGS.get(tlv.tag)
     if encoding is None:
@@ -154,15 +152,15 @@ def _decode_name(der: bytes) -> DistinguishedName:
     rdns = asn1.sequence(asn1.parse_exact(der))
     if len(rdns) > MAX_RDNS:
         raise NameMalformed(f"name of {len(rdns)} parts: at most {MAX_RDNS}")
-    found: list[tuple[NameAttribute, ...]] = []
+    relative_names: list[tuple[NameAttribute, ...]] = []
     count = 0
     for rdn in rdns:
         members = asn1.children(asn1.expect(rdn, asn1.SET))
         count += len(members)
         if not members or count > MAX_RDNS:
             raise NameMalformed(f"name part of {len(members)} attributes: 1 to {MAX_RDNS} in all")
-        found.append(tuple(map(_decode_attribute, members)))
-    return DistinguishedName(tuple(found), der)
+        relative_names.append(tuple(map(_decode_attribute, members)))
+    return DistinguishedName(tuple(relative_names), der)
 
 
 def _decode_attribute(tlv: TLV) -> NameAttribute:
@@ -178,9 +176,7 @@ def _decode_attribute(tlv: TLV) -> NameAttribute:
 
 
 def attribute_tag(oid: str, value: str) -> int:
-    """The string type written for a value: PrintableString or IA5String where RFC 5280 names them,
-    else UTF8String.
-    """
+    """Return the string type of a value: Printable or IA5 as RFC 5280 requires, else UTF8String."""
     kind = _TYPE_BY_OID.get(oid)
     if kind is None or kind.tag == asn1.UTF8_STRING:
         return asn1.UTF8_STRING
@@ -190,16 +186,12 @@ def attribute_tag(oid: str, value: str) -> int:
 
 
 def build_name(attributes: Iterable[tuple[str, str]]) -> DistinguishedName:
-    """Write a Name from pairs of (short name or OID, value), one attribute in each relative
-    name.
-    """
+    """Encode a Name from (short name or OID, value) pairs, one attribute per relative name."""
     return build_rdns([pair] for pair in attributes)
 
 
 def build_rdns(rdns: Iterable[Iterable[tuple[str, str]]]) -> DistinguishedName:
-    """Write a Name from relative names, each of pairs as for `build_name`; within one, DER has its
-    own order.
-    """
+    """Encode a Name from relative names, each with pairs as for `build_name`, in DER order."""
     written: list[tuple[NameAttribute, ...]] = []
     parts: list[bytes] = []
     for rdn in rdns:

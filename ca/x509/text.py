@@ -1,6 +1,4 @@
-"""Text that strangers wrote: what must not stand in a name, and how to show it (Unicode UTS #39,
-UAX #15).
-"""
+"""Text of strangers: forbidden characters in names, and its display (Unicode UTS #39, UAX #15)."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -34,9 +32,7 @@ def _is_hidden(character: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """The text with every control, bidi, zero-width and odd space character written out, such as
-    `<U+202E>`.
-    """
+    """Return the text with control, bidi, zero-width and odd space characters as `<U+202E>`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(map(_shown, text))
@@ -54,17 +50,16 @@ def shortened(text: str) -> str:
 
 
 def display_name(*texts: str, names: Sequence[str] = ()) -> str:
-    """The first of `texts` that is not blank, else the first alternative name (`dns:r1.example`),
-    else "(no name)".
+    """Return the first text that is not blank, else the first alternative name.
+
+    The alternative name is written as `dns:r1.example`; without any, "(no name)".
     """
     values = (name.partition(":")[2] for name in names)
     return next((text for text in (*texts, *values) if text.strip()), NO_NAME)
 
 
 def text_findings(text: str, subject: str = "text") -> tuple[Finding, ...]:
-    """Hidden characters, missing normalisation and stray spaces are refused; mixed scripts are a
-    warning.
-    """
+    """Refuse hidden characters, unnormalized text and stray spaces; warn about mixed scripts."""
     findings: list[Finding] = []
     if text != text.strip(" "):
         findings.append(
