@@ -1,6 +1,4 @@
-"""A SCEP client over the same codec as the server: for the demo, the self-test, the benchmark and
-tests.
-"""
+"""A SCEP client over the server's codec: for demo, self-test, benchmark and tests."""
 
 from __future__ import annotations
 
@@ -71,9 +69,7 @@ class Identity:
         days: int = 30,
         password: str | None = None,
     ) -> Identity:
-        """The certificate with which a device without any certificate signs (RFC 8894 section
-        2.3).
-        """
+        """Return the certificate of a device that has none yet (RFC 8894 section 2.3)."""
         name = _name(common_name)
         builder = (
             x509.CertificateBuilder()
@@ -105,9 +101,7 @@ class Identity:
 
     @property
     def transaction_id(self) -> str:
-        """Upper hex SHA-1 of the SubjectPublicKeyInfo, as many clients do: the same for the same
-        key.
-        """
+        """Return the upper-case hex SHA-1 of the SubjectPublicKeyInfo, as many clients do."""
         spki = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha1(spki, usedforsecurity=False).hexdigest().upper()
 
@@ -118,7 +112,7 @@ class Identity:
 
     @property
     def reply_password(self) -> str | None:
-        """The password of answers, None where the key decrypts them."""
+        """The password of answers, None if the key decrypts them."""
         return None if isinstance(self.key, RSAPrivateKey) else self.password
 
     def decrypt(self, ciphertext: bytes, oaep_hash: str | None) -> bytes:
@@ -131,9 +125,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class CaCertificates:
-    """What GetCACert answered, in the order received, and which of it encrypts and signs SCEP
-    messages.
-    """
+    """The certificates of GetCACert in received order, and their roles for SCEP messages."""
 
     certificates: tuple[bytes, ...] = field(repr=False)
     encryption_der: bytes = field(repr=False)
@@ -171,9 +163,7 @@ def build_csr(
     dns_names: Sequence[str] = (),
     challenge_password: str | None = None,
 ) -> bytes:
-    """A PKCS #10 request with CN, DNS names as subjectAltName, and challengePassword where
-    given.
-    """
+    """Return a PKCS #10 request with CN, DNS names and an optional challengePassword."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name))
     if dns_names:
         builder = builder.add_extension(
@@ -194,9 +184,9 @@ def build_pkcs_req(
     transaction_id: str = "",
     renewal: bool = False,
 ) -> SentRequest:
-    """PKCSReq, or RenewalReq signed by the certificate to renew.
+    """Return a PKCSReq, or a RenewalReq signed by the certificate to renew.
 
-    Without transaction_id that of the identity's key.
+    The default transaction_id is that of the identity's key.
     """
     message_type = MessageType.RENEWAL_REQ if renewal else MessageType.PKCS_REQ
     parameters = RequestParameters(
@@ -212,9 +202,7 @@ def build_cert_poll(
     transaction_id: str = "",
     subject_der: bytes = b"",
 ) -> SentRequest:
-    """CertPoll (RFC 8894 section 3.3.3) for the transaction of the identity's key, or for the one
-    named.
-    """
+    """Return a CertPoll (RFC 8894 section 3.3.3), by default for the identity's transaction."""
     issuer = read_certificate(ra_certificate_der).issuer_der
     content = der_sequence(issuer, subject_der or identity.subject_der)
     parameters = RequestParameters(
@@ -224,9 +212,9 @@ def build_cert_poll(
 
 
 class ScepClient:
-    """Talks to one SCEP URL. HttpError: no SCEP answer; BadCertRep: an answer not to be believed.
+    """Talks to one SCEP URL. HttpError: no SCEP answer; BadCertRep: an untrusted answer.
 
-    Where `clock` is set, messages say when they were signed, for profiles that want it.
+    With `clock`, messages contain their signing time, for profiles that want it.
     """
 
     clock: Callable[[], datetime] | None = None
@@ -257,9 +245,9 @@ class ScepClient:
         )
 
     def get_ca_cert(self) -> CaCertificates:
-        """RA and CA certificates; asked for once, then remembered.
+        """Return RA and CA certificates; requested once, then cached.
 
-        They are trusted as they come.
+        They are trusted as received.
         """
         if self._ca is None:
             answer = self._get("GetCACert")
@@ -271,9 +259,7 @@ class ScepClient:
         return self._ca
 
     def get_next_ca_cert(self) -> CaCertificates:
-        """RA and CA certificates of the next CA, vouched for by the current one (RFC 8894 section
-        4.7).
-        """
+        """Return the certificates of the next CA, signed by the current one (RFC 8894 4.7)."""
         answer = self._get("GetNextCACert")
         known = (x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates)
         trusted = [item.public_bytes(Encoding.DER) for item in known if _is_ca(item)]

@@ -1,8 +1,8 @@
 """One SCEP message in, one CertRep out: decode, ask the RA, encode (RFC 8894 §3).
 
-Whatever can be answered with a CertRep is; `Malformed` is for bytes that no CertRep can answer.
-Faults of our own (database, keys) propagate: they must never look like a refusal, since a device
-takes a refusal as final.
+Everything that a CertRep can express is answered by one; `Malformed` is for bytes that no CertRep
+can answer. Faults of the portal (database, keys) propagate: they must never look like a refusal,
+since a device takes a refusal as final.
 """
 
 import os
@@ -40,10 +40,9 @@ class Answered:
 def handle_pki_operation(der: bytes, context: MessageContext) -> Answered:
     """Answer a PKIOperation message. What was learned of the message is in `context.notes`.
 
-    Raises Malformed, RaNotReady, and TryLater for what may be asked again; a refusal is on record.
-
-    The RA certificate that the message is encrypted to signs the answer: it is the one the device
-    knows.
+    Raises Malformed, RaNotReady, and TryLater for a message that may be sent again; a refusal is
+    recorded. The RA certificate that the message is encrypted to signs the answer: the device knows
+    it.
     """
     signer = _default_signer(context)
     try:
