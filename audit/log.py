@@ -1,4 +1,4 @@
-"""The one way into the log: `record` a fact in the transaction of what it tells of."""
+"""The only way into the log: `record` a fact in the transaction of its cause."""
 
 import hashlib
 import os
@@ -20,14 +20,14 @@ from database.statements import insert, update
 FORMAT_VERSION = 2
 CLOSE_AFTER = timedelta(minutes=2)
 _SALT_BYTES = 16
-#: What the entry that counts repeats takes over from the first one.
+#: Facts that the counting entry copies from the first one.
 _KEPT_IN_SUMMARY = ("cause", "number", "profile")
 
 Data = Mapping[str, object]
 
 
 class NotInTransaction(RuntimeError):
-    """A fact may only be recorded together with what it tells of."""
+    """A fact may only be recorded in the transaction of its cause."""
 
 
 def record(
@@ -39,8 +39,7 @@ def record(
     data: Data | None = None,
     department: DepartmentRef = NO_DEPARTMENT,
 ) -> AuditEntry:
-    """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for data without a
-    canonical form.
+    """Append one entry. Raises NotInTransaction outside `atomic`, NotCanonical for bad data.
 
     A failure to append propagates, so that the action fails with its entry.
     """
@@ -118,11 +117,10 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
     data: Data | None = None,
     department: DepartmentRef = NO_DEPARTMENT,
 ) -> AuditEntry | None:
-    """Record what may repeat without end: the first of a minute is an entry, further ones are
-    counted.
+    """Record an event that may repeat without end: one entry a minute, the rest is counted.
 
-    Returns the entry of the first, None for one that was counted. Alike are occurrences of the same
-    event, subject, address and cause. `close_minutes` writes the count.
+    Returns the entry of the first, None for a counted one. Occurrences with the same event,
+    subject, address and cause count together. `close_minutes` writes the count.
     """
     key = _repeat_key(event, subject, actor.address, cause)
     minute = _minute(now)
@@ -145,21 +143,18 @@ def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
 def first_of_minute(
     event: Event, *, actor: Actor, now: datetime, cause: str, subject: Subject | None = None
 ) -> AuditEntry | None:
-    """Return the entry that stands for all such occurrences of this minute; None where the minute
-    is closed.
-    """
+    """Return the entry of the first such occurrence in this minute; None if it is closed."""
     rows = RepeatedEvent.objects.filter(
         key=_repeat_key(event, subject, actor.address, cause), minute=_minute(now)
     )
-    found = rows.select_related("first_entry").first()
-    return found.first_entry if found else None
+    repeated = rows.select_related("first_entry").first()
+    return repeated.first_entry if repeated else None
 
 
 def close_minutes(*, now: datetime) -> int:
-    """Write one entry with its count for each event that repeated in a minute long over; returns
-    how many.
+    """Write one entry with the count of each repeated event of past minutes; returns how many.
 
-    A minute is closed CLOSE_AFTER its end, when whoever counted in it has committed.
+    A minute is closed CLOSE_AFTER its end, when all counting transactions have committed.
     """
     written = 0
     for key in _minutes_over(now):
@@ -220,14 +215,15 @@ def timestamp(moment: datetime) -> str:
 
 
 def commitment(salt: bytes, value: str) -> str:
-    """Return the commitment that stands in an entry for a personal value: hex SHA-256 over salt and
-    UTF-8 text.
+    """Return the commitment to a personal value: hex SHA-256 over salt and UTF-8 text.
+
+    `audit.models` explains the commitments.
     """
     return hashlib.sha256(salt + value.encode("utf-8")).hexdigest()
 
 
 def _actor_of(entry: AuditEntry) -> Actor:
-    """The actor of an entry, with the name and address that were not erased."""
+    """Return the actor of an entry, with name and address unless erased."""
     private = dict(
         entry.private_values.filter(path__startswith="actor.").values_list("path", "value")
     )
