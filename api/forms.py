@@ -36,9 +36,9 @@ class TokenForm(forms.Form):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._owner = person(request)
-        mine = [verb for verb in API_VERBS if can(self._owner, verb)]
+        own_verbs = [verb for verb in API_VERBS if can(self._owner, verb)]
         fields: Any = self.fields
-        fields["scopes"].choices = [(verb.value, _WORDS[verb]) for verb in mine]
+        fields["scopes"].choices = [(verb.value, _WORDS[verb]) for verb in own_verbs]
         visible = EnrollmentProfile.objects.filter(
             within(self._owner, Verb.PROFILE_VIEW, "department_id")
         )

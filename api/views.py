@@ -134,8 +134,8 @@ class ProfilesView(Door):
     def get(self, request: Request) -> Response:
         """Return the profiles of this token."""
         token = token_of(request)
-        mine = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
-        rows = mine.select_related("ca").order_by("slug")
+        visible = EnrollmentProfile.objects.filter(within(token.owner, self.verb, "department_id"))
+        rows = visible.select_related("ca").order_by("slug")
         documents = [profile_document(row) for row in rows if token_may(token, self.verb, row)]
         return Response({"profiles": documents})
 

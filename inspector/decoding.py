@@ -53,7 +53,9 @@ def decode(data: bytes, *, known: KnownKeys, rules: MessageRules = STRICT) -> Re
     return Report(kind, len(data), hashlib.sha256(data).hexdigest(), tuple(sections), lines, end)
 
 
-def _sections(data: bytes, known: KnownKeys, rules: MessageRules) -> tuple[str, Sequence[Section]]:
+def _sections(
+    data: bytes, ra_keys: KnownKeys, rules: MessageRules
+) -> tuple[str, Sequence[Section]]:
     try:
         end = prescan_prefix(data)
     except Asn1Error as error:

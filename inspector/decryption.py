@@ -141,12 +141,15 @@ def known_keys(user: User) -> dict[bytes, KnownKey]:
     lineage_authorities = [
         ca for authority in current for ca in lineage_of(authority).authorities()
     ]
-    mine = {ca.pk for ca in lineage_authorities}
+    authority_ids = {ca.pk for ca in lineage_authorities}
     purposes = [ServicePurpose.RA, ServicePurpose.RA_ENCRYPTION]
     rows = ServiceKey.objects.filter(
-        ca__in=mine, purpose__in=purposes, certificate__der__isnull=False
+        ca__in=authority_ids, purpose__in=purposes, certificate__der__isnull=False
     )
-    keys = {rid: KnownKey(name, is_ra=False) for rid, name in mistaken_certificates(mine).items()}
+    keys = {
+        rid: KnownKey(name, is_ra=False)
+        for rid, name in mistaken_certificates(authority_ids).items()
+    }
     for row in rows.select_related("ca", "certificate"):
         if row.certificate is not None:
             read = read_certificate(row.certificate.certificate_der)

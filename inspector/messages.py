@@ -140,13 +140,13 @@ def signer_section(signed: SignedData, signer: SignerInfo) -> Section:
 
 def attributes_section(signer: SignerInfo) -> Section:
     """The signed attributes in the order of RFC 8894 section 3.2.1, then the unknown ones."""
-    known = [(name, _ATTRIBUTES[name]) for name in _ATTRIBUTES if name in signer.attributes]
+    standard = [(name, _ATTRIBUTES[name]) for name in _ATTRIBUTES if name in signer.attributes]
     others = [(name, named(name, {})) for name in signer.attributes if name not in _ATTRIBUTES]
     rows = tuple(
         Row(text, _values(name, signer.attributes[name]), _is_octets(name))
-        for name, text in [*known, *others]
+        for name, text in [*standard, *others]
     )
-    twice = [text for name, text in known if len(signer.attributes[name]) != 1]
+    twice = [text for name, text in standard if len(signer.attributes[name]) != 1]
     missing = [
         _ATTRIBUTES[name]
         for name in (c.ATTR_MESSAGE_TYPE, c.ATTR_TRANSACTION_ID, c.ATTR_SENDER_NONCE)
@@ -157,7 +157,7 @@ def attributes_section(signer: SignerInfo) -> Section:
     return Section("Attributes", rows, " ".join(remarks), "bad" if remarks else "")
 
 
-def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
+def envelope_section(content: bytes, ra_keys: KnownKeys | None) -> Section:
     """The public part of the pkcsPKIEnvelope: its recipient and its algorithms.
 
     Nothing is decrypted. `known` is None for an answer, which is encrypted to the device.
@@ -178,7 +178,7 @@ def envelope_section(content: bytes, known: KnownKeys | None) -> Section:
         keys = []
         for number, recipient in enumerate(recipients, 1):
             where.append((f"recipientInfo {number}", recipient.start))
-            text, key = _recipient(recipient, known or {})
+            text, key = _recipient(recipient, ra_keys or {})
             rows.append(Row(f"recipient {number}", text))
             keys.append(key)
         where.append(("encryptedContentInfo", members[2].start))
@@ -250,10 +250,10 @@ def signed_data_path(data: bytes) -> Callable[[list[tuple[str, int]]], None]:
     return path
 
 
-def named(oid_der: bytes, known: Mapping[bytes, str]) -> str:
+def named(oid_der: bytes, names: Mapping[bytes, str]) -> str:
     """Return the name of an object identifier, or its dotted form."""
     try:
-        return known.get(oid_der) or oid(parse_exact(oid_der))
+        return names.get(oid_der) or oid(parse_exact(oid_der))
     except Asn1Error:
         return "not readable"
 
@@ -312,9 +312,9 @@ def _is_octets(name: bytes) -> bool:
     return name in (c.ATTR_SENDER_NONCE, c.ATTR_RECIPIENT_NONCE, c.ATTR_MESSAGE_DIGEST)
 
 
-def _algorithm(tlv: TLV, known: Mapping[bytes, str]) -> str:
+def _algorithm(tlv: TLV, names: Mapping[bytes, str]) -> str:
     try:
-        return named(sequence(tlv, 1)[0].raw, known)
+        return named(sequence(tlv, 1)[0].raw, names)
     except Asn1Error:
         return "not readable"
 
@@ -326,7 +326,7 @@ def _content_type(tlv: TLV) -> str:
     )
 
 
-def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, KnownKey | None]:
+def _recipient(tlv: TLV, keys: KnownKeys) -> tuple[str, KnownKey | None]:
     """Return the recipient of one RecipientInfo, and its key if it is an RA key."""
     if tlv.tag != SEQUENCE:
         return f"a password or another kind of recipient ([{tlv.tag & 0x1F}])", None
@@ -335,10 +335,10 @@ def _recipient(tlv: TLV, known: KnownKeys) -> tuple[str, KnownKey | None]:
     transport = _algorithm(members[2], _TRANSPORTS)
     if rid.tag & ~CONSTRUCTED == CONTEXT:
         key = octets(rid)
-        return f"key identifier {key.hex()}, {transport}", known.get(key)
+        return f"key identifier {key.hex()}, {transport}", keys.get(key)
     issuer, serial = sequence(rid, 2)[:2]
     text = f"serial number {serial.value.hex()} of {name_of(issuer.raw)}, {transport}"
-    return text, known.get(rid.raw)
+    return text, keys.get(rid.raw)
 
 
 def _encrypted(members: list[TLV]) -> list[Row]:

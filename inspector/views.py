@@ -105,10 +105,10 @@ def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
 
     Opening is recorded in the log.
     """
-    mine = Exchange.objects.filter(
+    visible = Exchange.objects.filter(
         within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
     )
-    stored = get_object_or_404(mine.select_related(*_RELATED), pk=exchange_id)
+    stored = get_object_or_404(visible.select_related(*_RELATED), pk=exchange_id)
     inside = open_stored(stored, actor=actor_of(request), now=timezone.now())
     return render(
         request, "inspector/exchange.html", _exchange_context(request, stored) | {"inside": inside}
@@ -200,13 +200,13 @@ def _exchanges_of(request: HttpRequest) -> QuerySet[Exchange]:
 
 
 def _exchange_context(request: HttpRequest, stored: Exchange) -> dict[str, Any]:
-    known = known_keys(person(request))
+    ra_keys = known_keys(person(request))
     answer = bytes(stored.answer)
     rules = MessageRules(legacy_algorithms=stored.profile.legacy_algorithms)
     return {
         "exchange": stored,
-        "asked": decode(bytes(stored.message), known=known, rules=rules),
-        "answer": decode(answer, known=known, rules=rules) if answer else None,
+        "asked": decode(bytes(stored.message), known=ra_keys, rules=rules),
+        "answer": decode(answer, known=ra_keys, rules=rules) if answer else None,
         "neighbors": _exchanges_of(request)
         .filter(profile=stored.profile, transaction_id=stored.transaction_id)
         .exclude(pk=stored.pk)

@@ -176,10 +176,10 @@ def _resolve(target: Target, deadline: float) -> list[str]:
 
 
 def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
         raise TimeoutError
-    return left
+    return remaining
 
 
 def _plain(error: Exception) -> str:

@@ -82,8 +82,8 @@ class AllowedHost:
         return host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
 
     def __str__(self) -> str:
-        shown = self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
-        return shown if self.scheme == "https" else f"http://{shown}"
+        text = self.host if self.port == PORTS[self.scheme] else f"{self.host}:{self.port}"
+        return text if self.scheme == "https" else f"http://{text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,8 @@ def start(request: HttpRequest) -> HttpResponse:
 def _startable(request: HttpRequest) -> Any:
     """Self-test profiles for officers and administrators; ordinary ones for administrators only."""
     rows = EnrollmentProfile.objects.select_related("ca", "department")
-    mine = rows.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
-    return mine | rows.filter(
+    managed = rows.filter(within(request.user, Verb.PROFILE_MANAGE, "department_id"))
+    return managed | rows.filter(
         within(request.user, Verb.PROFILE_VIEW, "department_id"), for_self_test=True
     )
 

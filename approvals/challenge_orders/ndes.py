@@ -69,7 +69,7 @@ class NdesAnswer:
     refusal: NdesRefusal | None = None
 
 
-def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
+def fetch_challenge(credentials: NdesCredentials, *, now: datetime) -> NdesAnswer:
     """Create a challenge for the account with this name and password.
 
     A wrong name costs the time of a wrong password. The slow hash is computed outside of any
@@ -77,46 +77,46 @@ def fetch_challenge(presented: NdesCredentials, *, now: datetime) -> NdesAnswer:
     """
     account = (
         NdesAccount.objects.select_related("profile__ca", "profile__department")
-        .filter(name=presented.name.lower())
+        .filter(name=credentials.name.lower())
         .first()
     )
-    refusal = _look_at(presented, account, now=now)
+    refusal = _look_at(credentials, account, now=now)
     if account is None or refusal is not None:
-        return _refuse(presented, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
-    result = _make(account, presented, now=now)
+        return _refuse(credentials, refusal or NdesRefusal.UNKNOWN_NAME, account, now=now)
+    result = _make(account, credentials, now=now)
     if isinstance(result, NdesRefusal):
-        return _refuse(presented, result, account, now=now)
+        return _refuse(credentials, result, account, now=now)
     return NdesAnswer(account=account, secret=result)
 
 
 def _look_at(
-    presented: NdesCredentials, account: NdesAccount | None, *, now: datetime
+    credentials: NdesCredentials, account: NdesAccount | None, *, now: datetime
 ) -> NdesRefusal | None:
     if (
         account is not None
-        and _is_known(presented, account)
-        and is_address_allowed(presented.address, account.networks)
+        and _is_known(credentials, account)
+        and is_address_allowed(credentials.address, account.networks)
     ):
         return _state(account)
-    name, network = presented.name.lower(), network_of(presented.address)
+    name, network = credentials.name.lower(), network_of(credentials.address)
     if not (_FROM_NETWORK.take(network, now=now) and _OF_NAME.take(name, now=now)):
         return NdesRefusal.TOO_MANY_TRIES
     if account is None:
-        make_password(presented.password)
+        make_password(credentials.password)
         return NdesRefusal.UNKNOWN_NAME
-    if not check_password(presented.password, account.password):
+    if not check_password(credentials.password, account.password):
         return NdesRefusal.WRONG_PASSWORD
-    if not is_address_allowed(presented.address, account.networks):
+    if not is_address_allowed(credentials.address, account.networks):
         return NdesRefusal.NETWORK
     _FROM_NETWORK.give_back(network)
     _OF_NAME.give_back(name)
-    digest = account.digest_of(presented.password)
+    digest = account.digest_of(credentials.password)
     NdesAccount.objects.filter(pk=account.pk, password=account.password).update(digest=digest)
     return _state(account)
 
 
-def _is_known(presented: NdesCredentials, account: NdesAccount) -> bool:
-    return hmac.compare_digest(account.digest, account.digest_of(presented.password))
+def _is_known(credentials: NdesCredentials, account: NdesAccount) -> bool:
+    return hmac.compare_digest(account.digest, account.digest_of(credentials.password))
 
 
 def _state(account: NdesAccount) -> NdesRefusal | None:
@@ -128,7 +128,7 @@ def _state(account: NdesAccount) -> NdesRefusal | None:
 
 
 def _make(
-    account: NdesAccount, presented: NdesCredentials, *, now: datetime
+    account: NdesAccount, credentials: NdesCredentials, *, now: datetime
 ) -> Secret | NdesRefusal:
     """Create a challenge, unless the maximum is reached or the account has changed meanwhile.
 
@@ -166,7 +166,11 @@ def unused(account: NdesAccount, *, now: datetime) -> int:
 
 
 def _refuse(
-    presented: NdesCredentials, refusal: NdesRefusal, account: NdesAccount | None, *, now: datetime
+    credentials: NdesCredentials,
+    refusal: NdesRefusal,
+    account: NdesAccount | None,
+    *,
+    now: datetime,
 ) -> NdesAnswer:
     """Record the real cause.
 
@@ -174,7 +178,7 @@ def _refuse(
     """
     is_guess = refusal in _GUESSES or refusal is NdesRefusal.TOO_MANY_TRIES
     is_over = refusal is NdesRefusal.TOO_MANY_TRIES
-    address = network_of(presented.address) if is_over else presented.address
+    address = network_of(credentials.address) if is_over else credentials.address
     with transaction.atomic():
         record_repeated(
             Event.NDES_REFUSE,

@@ -231,16 +231,16 @@ def check_challenge(
     A bound challenge serves only its binding: a further name, in the subject or as an alternative
     name, makes it invalid. `redeem` runs together with the opening of the request.
     """
-    presented = submission.csr.challenge_password
+    password = submission.csr.challenge_password
     match profile.challenge:
         case ChallengePolicy.NONE:
             return ChallengeResult(satisfied=False)
         case _ if not presented:
             return ChallengeResult(satisfied=False, cause=Cause.CHALLENGE_MISSING)
         case ChallengePolicy.STATIC:
-            return _check_static(profile, presented, now=now)
+            return _check_static(profile, password, now=now)
         case ChallengePolicy.ONE_TIME:
-            return _check_one_time(profile, presented, submission, now=now)
+            return _check_one_time(profile, password, submission, now=now)
         case ChallengePolicy.WEBHOOK | ChallengePolicy.INTUNE:
             return ChallengeResult(satisfied=False, is_awaited=True)
         case _:
@@ -275,7 +275,7 @@ def _check_one_time(
 ) -> ChallengeResult:
     challenge = (
         ChallengePassword.objects.select_related("group")
-        .filter(keyed_hash=keyed_hash(profile, presented))
+        .filter(keyed_hash=keyed_hash(profile, password))
         .first()
     )
     cause = _fault(challenge, submission, now=now)

@@ -34,18 +34,18 @@ _REMEMBERED = 100  # number of earlier rotations
 
 
 def match_static(
-    profile: EnrollmentProfile, presented: str, *, now: datetime
+    profile: EnrollmentProfile, password: str, *, now: datetime
 ) -> StaticChallenge | None:
     """Return the accepted static challenge of the profile that equals `presented`."""
-    return _match(profile, presented, taken(profile, now=now))
+    return _match(profile, password, taken(profile, now=now))
 
 
-def was_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> bool:
+def was_static(profile: EnrollmentProfile, password: str, *, now: datetime) -> bool:
     """Whether `presented` is an earlier static challenge of the profile, not accepted any more."""
     over = StaticChallenge.objects.filter(profile=profile, retires_at__lte=now).order_by("-id")[
         :_REMEMBERED
     ]
-    return _match(profile, presented, over) is not None
+    return _match(profile, password, over) is not None
 
 
 def taken(profile: EnrollmentProfile, *, now: datetime) -> list[StaticChallenge]:
@@ -173,7 +173,7 @@ def warnings_of(profile: EnrollmentProfile, *, now: datetime) -> list[tuple[str,
     if profile.approval == ApprovalMode.AUTOMATIC:
         text = (
             "Static challenge and automatic approval: everyone who knows it gets a certificate, "
-            "and nobody looks."
+            "without an officer."
         )
         warnings.append(("error", text))
     else:
@@ -213,13 +213,13 @@ def overdue(*, now: datetime) -> list[StaticChallenge]:
 
 
 def _match(
-    profile: EnrollmentProfile, presented: str, rows: Iterable[StaticChallenge]
+    profile: EnrollmentProfile, password: str, rows: Iterable[StaticChallenge]
 ) -> StaticChallenge | None:
     """Compare with every one, each in constant time."""
     match = None
     for row in rows:
-        known = _clear_text(profile, row)
-        if known is not None and hmac.compare_digest(known.encode(), presented.encode()):
+        stored = _clear_text(profile, row)
+        if stored is not None and hmac.compare_digest(stored.encode(), password.encode()):
             match = row
     return match
 

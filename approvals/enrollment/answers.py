@@ -36,9 +36,9 @@ def get_enrollment(
     Any other key gets exactly the answer of an unknown transaction (RFC 8894 §3.3.3, §4.4); the log
     has the real cause.
     """
-    known = newest_transaction(profile, transaction_id, signer_spki_sha256)
-    if known is not None:
-        return known if known.state in WAITING_STATES else known.load(profile)
+    current = newest_transaction(profile, transaction_id, signer_spki_sha256)
+    if current is not None:
+        return current if current.state in WAITING_STATES else current.load(profile)
     transactions = EnrollmentTransaction.objects.filter(
         profile_id=profile.pk, transaction_id=transaction_id
     ).first()

@@ -37,12 +37,10 @@ def check_presented_challenge(
     none.
     """
     submission, profile = attempt.submission, attempt.profile
-    presented = submission.csr.challenge_password
-    has_one = profile.challenge != ChallengePolicy.NONE and presented is not None
+    password = submission.csr.challenge_password
+    has_one = profile.challenge != ChallengePolicy.NONE and password is not None
     end = (
-        lockouts.lock_end(profile, submission.address, presented or "", now=now)
-        if has_one
-        else None
+        lockouts.lock_end(profile, submission.address, password or "", now=now) if has_one else None
     )
     if end is not None and attempt.renewed is None:
         return Refusal(Cause.CHALLENGE_LOCKED, UNIFORM_TEXT, retry_after=end - now)

@@ -149,8 +149,8 @@ register("enrollment profiles", profiles.forget)
 
 
 def _load_profile(slug: str) -> EnrollmentProfile:
-    beside = ("ca__parent__parent", "certificate_profile", "department", "eligibility")
-    return EnrollmentProfile.objects.select_related(*beside).get(slug=slug)
+    related = ("ca__parent__parent", "certificate_profile", "department", "eligibility")
+    return EnrollmentProfile.objects.select_related(*related).get(slug=slug)
 
 
 def _uuid(value: object) -> UUID:

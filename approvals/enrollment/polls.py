@@ -85,7 +85,7 @@ class PollCounter:
             alive = set(
                 EnrollmentRequest.objects.filter(pk__in=counts).values_list("pk", flat=True)
             )
-            known = set(PollRecord.objects.filter(pk__in=alive).values_list("pk", flat=True))
+            existing = set(PollRecord.objects.filter(pk__in=alive).values_list("pk", flat=True))
             fresh = [
                 PollRecord(
                     request_id=request_id,
@@ -95,11 +95,11 @@ class PollCounter:
                     last_address=count.address,
                 )
                 for request_id, count in sorted(counts.items())
-                if request_id in alive - known
+                if request_id in alive - existing
             ]
             PollRecord.objects.bulk_create(fresh, ignore_conflicts=True)
             for request_id in sorted(
-                known
+                existing
             ):  # one order everywhere: two processes never wait for each other
                 count = counts[request_id]
                 PollRecord.objects.filter(pk=request_id).update(

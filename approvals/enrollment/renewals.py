@@ -154,8 +154,8 @@ def _changes(certificate: Certificate, review: CsrReview) -> tuple[str, ...]:
     new = {comparable_general_name(name): str(name) for name in review.sans}
     return changed_names(
         subject=None if is_same else shortened(str(review.subject) or "(empty)"),
-        added=[shown for name, shown in new.items() if name not in old],
-        left_out=[shown for name, shown in old.items() if name not in new],
+        added=[text for name, text in new.items() if name not in old],
+        left_out=[text for name, text in old.items() if name not in new],
     )
 
 

@@ -53,10 +53,10 @@ def _has_fresh_one_time(
     The one that opened the request is only repeated; any other invalid one counts as failed, as in
     a new transaction, though the device gets the known answer.
     """
-    profile, presented = request.profile, submission.csr.challenge_password or ""
+    profile, password = request.profile, submission.csr.challenge_password or ""
     if profile.challenge != ChallengePolicy.ONE_TIME:
         return False
-    if lockouts.lock_end(profile, submission.address, presented, now=now) is not None:
+    if lockouts.lock_end(profile, submission.address, password, now=now) is not None:
         return False
     redemption = onetime.check_challenge(profile, submission, now=now)
     is_repeated = (
@@ -65,7 +65,7 @@ def _has_fresh_one_time(
     if redemption.cause not in (None, Cause.CHALLENGE_MISSING) and not is_repeated:
         subject = Subject.of("request", request.pk)
         lockouts.note_failure(
-            profile, submission.address, cause=redemption.cause, now=now, presented=presented
+            profile, submission.address, cause=redemption.cause, now=now, presented=password
         )
         data: dict[str, object] = {"number": number_of_request(request.pk), **facts_of(submission)}
         record_refusal(

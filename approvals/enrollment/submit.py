@@ -163,8 +163,8 @@ def _refuse_challenge(
     submission, profile = attempt.submission, attempt.profile
     if cause is Cause.CHALLENGE_USED and _was_overtaken(attempt):
         raise Overtaken("a parallel message of this device was faster")
-    presented = submission.csr.challenge_password or ""
-    lockouts.note_failure(profile, submission.address, cause=cause, now=now, presented=presented)
+    password = submission.csr.challenge_password or ""
+    lockouts.note_failure(profile, submission.address, cause=cause, now=now, presented=password)
     challenge = redemption.presented.pk if redemption.presented else None
     refusal = Refusal(cause, UNIFORM_TEXT, challenge=challenge)
     return refused(profile, refusal, submission, now=now, renewed=attempt.renewed)

@@ -66,5 +66,5 @@ class ExpectedDevice(models.Model):
 
     def __str__(self) -> str:
         mac = ":".join(self.mac[start : start + 2] for start in range(0, len(self.mac), 2))
-        known = (("serial number", self.serial_number), ("MAC", mac), ("name", self.name))
-        return ", ".join(f"{kind} {value}" for kind, value in known if value)
+        identifiers = (("serial number", self.serial_number), ("MAC", mac), ("name", self.name))
+        return ", ".join(f"{kind} {value}" for kind, value in identifiers if value)

@@ -19,5 +19,5 @@ def acquire(name: str, *, length: timedelta) -> datetime | None:
     now = database_now()
     if not moments.is_over(row.held_until, now=now, span=length):
         return None
-    mine = Lease.objects.filter(name=name, held_until=row.held_until)
-    return now if mine.update(held_until=now + length, last_run_at=now) == 1 else None
+    own_row = Lease.objects.filter(name=name, held_until=row.held_until)
+    return now if own_row.update(held_until=now + length, last_run_at=now) == 1 else None

@@ -185,5 +185,5 @@ class RotationForm(forms.Form):
 
     def overlap_span(self) -> timedelta:
         """Return the overlap of a valid form."""
-        chosen = self.cleaned_data["overlap"]
-        return timedelta(0) if chosen == "0" else read_lifetime(chosen)
+        overlap = self.cleaned_data["overlap"]
+        return timedelta(0) if overlap == "0" else read_lifetime(overlap)

@@ -139,8 +139,8 @@ def shown_once(request: HttpRequest, template: str, context: dict[str, Any]) -> 
 
 def profile_for(request: HttpRequest, slug: str, verb: Verb) -> EnrollmentProfile:
     """Return the profile of a page; 404 if the person may not do `verb` there."""
-    mine = EnrollmentProfile.objects.filter(within(request.user, verb, "department_id"))
-    return get_object_or_404(mine.select_related("ca", "department"), slug=slug)
+    permitted = EnrollmentProfile.objects.filter(within(request.user, verb, "department_id"))
+    return get_object_or_404(permitted.select_related("ca", "department"), slug=slug)
 
 
 def _make_list(request: HttpRequest, profile: EnrollmentProfile, form: ListForm) -> bytes:

@@ -135,10 +135,10 @@ class QueueFilter(RequestFilter):
     )
 
     def filter_queryset(self, queryset: QuerySet[EnrollmentRequest]) -> QuerySet[EnrollmentRequest]:
-        chosen = self.form.cleaned_data
+        values = self.form.cleaned_data
         rows: QuerySet[EnrollmentRequest] = super().filter_queryset(queryset)
-        is_refusal = bool(requests_with(number_in(chosen.get("q") or "")))
-        if not chosen.get("state") and not chosen.get("attention") and not is_refusal:
+        is_refusal = bool(requests_with(number_in(values.get("q") or "")))
+        if not values.get("state") and not values.get("attention") and not is_refusal:
             rows = rows.filter(state=State.PENDING)
         return rows
 

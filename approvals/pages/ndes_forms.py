@@ -30,12 +30,12 @@ class NdesAccountForm(forms.Form):
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        mine = EnrollmentProfile.objects.filter(
+        managed = EnrollmentProfile.objects.filter(
             within(request.user, Verb.PROFILE_MANAGE, "department_id")
         )
         choice: Any = self.fields["profile"]
         choice.queryset = (
-            mine.filter(challenge=ChallengePolicy.ONE_TIME)
+            managed.filter(challenge=ChallengePolicy.ONE_TIME)
             .select_related("department")
             .order_by("slug")
         )

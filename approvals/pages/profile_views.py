@@ -93,7 +93,7 @@ def locks(request: HttpRequest, slug: str) -> HttpResponse:
 @requires(Verb.CHALLENGE_CREATE)
 def unlock_challenges(request: HttpRequest, slug: str) -> HttpResponse:
     """Check challenges again at once."""
-    mine = EnrollmentProfile.objects.filter(
+    managed = EnrollmentProfile.objects.filter(
         within(request.user, Verb.CHALLENGE_CREATE, "department_id")
     )
     profile = get_object_or_404(mine, slug=slug)
@@ -103,7 +103,7 @@ def unlock_challenges(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _profile(request: HttpRequest, slug: str) -> EnrollmentProfile:
-    mine = EnrollmentProfile.objects.filter(
+    managed = EnrollmentProfile.objects.filter(
         within(request.user, Verb.PROFILE_MANAGE, "department_id")
     )
-    return get_object_or_404(mine, slug=slug)
+    return get_object_or_404(managed, slug=slug)

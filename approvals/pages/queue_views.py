@@ -79,8 +79,8 @@ def queue_changes(request: HttpRequest) -> HttpResponse:
     """Changes since the page was drawn: the number of new requests, and the states of rows."""
     filters = _filters(request, request.GET)
     fresh = count(filters.qs.filter(pk__gt=_uuid(request.GET.get("top"))))
-    shown = [_uuid(key) for key in request.GET.get("shown", "").split(",")[:100] if key]
-    rows = list(requests_of(person(request)).filter(pk__in=shown))
+    row_ids = [_uuid(key) for key in request.GET.get("shown", "").split(",")[:100] if key]
+    rows = list(requests_of(person(request)).filter(pk__in=row_ids))
     _count_votes(request, rows)
     context = {
         "fresh": fresh,
@@ -113,8 +113,8 @@ def decide(request: HttpRequest) -> HttpResponse:
             messages.error(request, str(error))
         keep_draft(request, draft)
         return HttpResponseRedirect(draft.page)
-    chosen = form.cleaned_data
-    items, verdict = chosen["rows"], Verdict(chosen["verdict"])
+    values = form.cleaned_data
+    items, verdict = values["rows"], Verdict(values["verdict"])
     results = decide_many(
         items=items,
         verdict=verdict,
@@ -156,11 +156,11 @@ def _count_votes(request: HttpRequest, rows: Sequence[EnrollmentRequest]) -> Non
 
 
 def _truth(request: HttpRequest) -> dict[str, Any]:
-    mine = requests_of(person(request))
-    waiting = mine.filter(state=State.PENDING)
+    visible = requests_of(person(request))
+    waiting = visible.filter(state=State.PENDING)
     return {
         "waiting": count(waiting),
-        "attention": count(mine.filter(needs_attention())),
+        "attention": count(visible.filter(needs_attention())),
         "oldest_at": oldest(waiting),
         "open_states": OPEN_STATES,
     }

@@ -100,8 +100,8 @@ def reject(request: HttpRequest, request_id: UUID) -> HttpResponse:
 def reopen(request: HttpRequest, request_id: UUID) -> HttpResponse:
     """Return a refused or failed request to the officers."""
     form = ReopenForm(request.POST)
-    chosen = form.cleaned_data if form.is_valid() else {"comment": "", "view_sha256": ""}
-    step = partial(decide.reopen_request, **chosen)
+    values = form.cleaned_data if form.is_valid() else {"comment": "", "view_sha256": ""}
+    step = partial(decide.reopen_request, **values)
     return _step(request, request_id, step, "Open again: it waits for a decision.")
 
 

@@ -124,9 +124,9 @@ def _page(
 
 
 def _certificate(request: HttpRequest, certificate_id: UUID) -> Certificate:
-    mine: EnrollmentRequest = get_object_or_404(
+    request_row: EnrollmentRequest = get_object_or_404(
         requests_of(person(request), Verb.CERTIFICATE_REVOKE).select_related("certificate__ca"),
         certificate_id=certificate_id,
     )
-    certificate: Certificate = mine.certificate  # type: ignore[assignment]  # it was found by its certificate
+    certificate: Certificate = request_row.certificate  # type: ignore[assignment]  # it was found by its certificate
     return certificate

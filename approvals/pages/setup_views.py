@@ -53,16 +53,16 @@ def working_clients(request: HttpRequest) -> HttpResponse:
 @requires(Verb.CHALLENGE_CREATE)
 def device_setup_challenge(request: HttpRequest, slug: str, client: str) -> HttpResponse:
     """The steps with a new challenge, shown only in this answer."""
-    profile, chosen = _profile(request, slug, Verb.CHALLENGE_CREATE), _client(client)
+    profile, client_entry = _profile(request, slug, Verb.CHALLENGE_CREATE), _client(client)
     form = ChallengeForm(request.POST, profile=profile)
     try:
-        secret = _create(request, profile, chosen, form) if form.is_valid() else None
+        secret = _create(request, profile, client_entry, form) if form.is_valid() else None
     except AddressRefused:  # the page says so
         secret = None
     except ApprovalsError as error:
         form.add_error(None, str(error))
         secret = None
-    return _page(request, profile, form, chosen, secret=secret, status=200 if secret else 422)
+    return _page(request, profile, form, client_entry, secret=secret, status=200 if secret else 422)
 
 
 @require_safe
@@ -160,8 +160,8 @@ def _kept_nowhere(response: HttpResponse) -> HttpResponse:
 
 
 def _profile(request: HttpRequest, slug: str, verb: Verb) -> EnrollmentProfile:
-    mine = EnrollmentProfile.objects.filter(within(request.user, verb, "department_id"))
-    rows = mine.filter(certificate_profile__current__isnull=False)
+    permitted = EnrollmentProfile.objects.filter(within(request.user, verb, "department_id"))
+    rows = permitted.filter(certificate_profile__current__isnull=False)
     return get_object_or_404(
         rows.select_related("ca__parent__parent", "certificate_profile", "department"), slug=slug
     )

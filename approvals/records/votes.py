@@ -43,12 +43,12 @@ def votes_on(
         )
         for request_id, officer_id in rows.values_list("request_id", "officer_id"):
             officers[request_id].append(officer_id)
-    mine = viewer.pk if viewer else None
+    viewer_id = viewer.pk if viewer else None
     return {
         request.pk: Votes(
             count=len(officers[request.pk]),
             needed=request.profile.required_approvals,
-            is_mine=mine is not None and mine in officers[request.pk],
+            is_mine=viewer_id is not None and viewer_id in officers[request.pk],
         )
         for request in waiting
     }

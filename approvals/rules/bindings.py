@@ -84,16 +84,18 @@ class Binding:
     def _fault_of_names(self, claims: Claims) -> Cause | None:
         if not (self.common_name or self.subject or self.sans):
             return None
-        named = {value for name, value in parse_subject(self.subject) if name in _NAMING_ATTRIBUTES}
-        named |= {folded(self.common_name)} - {""}
+        bound_names = {
+            value for name, value in parse_subject(self.subject) if name in _NAMING_ATTRIBUTES
+        }
+        bound_names |= {folded(self.common_name)} - {""}
         bound = {_value_of(san) for san in self.sans}
         if self.common_name and folded(self.common_name) not in claims.names | {
             _value_of(san) for san in claims.sans
         }:
             return Cause.CHALLENGE_FOREIGN_NAME
-        if claims.names - named - bound:
+        if claims.names - bound_names - bound:
             return Cause.CHALLENGE_FOREIGN_NAME
-        if any(san not in self.sans and _value_of(san) not in named for san in claims.sans):
+        if any(san not in self.sans and _value_of(san) not in bound_names for san in claims.sans):
             return Cause.CHALLENGE_FOREIGN_SAN if self.sans else Cause.CHALLENGE_FOREIGN_NAME
         is_nameless = not claims.names and not claims.sans
         return Cause.CHALLENGE_FOREIGN_SAN if self.sans and is_nameless else None

@@ -56,8 +56,8 @@ def keep_service(
 
     Raises ProfileInvalid.
     """
-    known = ValidationService.objects.filter(pk=profile.pk).first()
-    _check(order, has_secret=known is not None and known.kind == order.kind)
+    current = ValidationService.objects.filter(pk=profile.pk).first()
+    _check(order, has_secret=current is not None and current.kind == order.kind)
     is_intune = order.kind == ServiceKind.INTUNE
     values: dict[str, object] = {
         "kind": order.kind,

@@ -125,13 +125,13 @@ def _claim(request_id: UUID, silent: set[int], *, now: datetime) -> _Work | None
     validation = Validation.objects.filter(due(now), pk=request_id).select_related(*related).first()
     if validation is None or validation.request.profile_id in silent:
         return None
-    mine = Validation.objects.filter(
+    claim = Validation.objects.filter(
         pk=request_id,
         attempts=validation.attempts,
         state=validation.state,
         report=validation.report,
     )
-    if mine.update(lease_until=now + LEASE, attempts=F("attempts") + 1) != 1:
+    if claim.update(lease_until=now + LEASE, attempts=F("attempts") + 1) != 1:
         return None
     validation.attempts += 1
     service = service_of(validation.request.profile)
@@ -384,10 +384,10 @@ def _locked(request: EnrollmentRequest) -> EnrollmentRequest:
 def _change(work: _Work, changes: Mapping[str, object]) -> bool:
     """Update the validation if the claim still holds: no other worker has counted an attempt."""
     validation = work.validation
-    mine = Validation.objects.filter(
+    claim = Validation.objects.filter(
         pk=validation.pk,
         attempts=validation.attempts,
         state=validation.state,
         report=validation.report,
     )
-    return mine.update(**changes) == 1
+    return claim.update(**changes) == 1

@@ -33,14 +33,14 @@ def certificate_by_serial(
 
     Both are complete DER values.
     """
-    named = [ca for ca in cas if is_named(ca, issuer_der)]
-    if not named:
+    issuers = [ca for ca in cas if is_named(ca, issuer_der)]
+    if not issuers:
         return None
     try:
         number = asn1.integer(asn1.parse_exact(serial_der))
     except asn1.Asn1Error:
         return None
-    return Certificate.objects.filter(ca__in=named, serial_hex=f"{number:x}").first()
+    return Certificate.objects.filter(ca__in=issuers, serial_hex=f"{number:x}").first()
 
 
 def has_certificate_of_key(spki_sha256: bytes, *, cas: Sequence[CertificateAuthority]) -> bool:

@@ -167,14 +167,17 @@ def _reserved_findings(
 
     See RFC 5280 §7.1. A merely similar name is distinct for programs, but not for people.
     """
-    name, shown = comparable_name(subject), shortened(str(subject))
+    name, subject_text = comparable_name(subject), shortened(str(subject))
     if name in reserved:
         yield refuse(
             "subject-authority",
-            f"subject '{shown}': the name of an authority or of a key of this portal",
+            f"subject '{subject_text}': the name of an authority or of a key of this portal",
         )
     elif any(is_like(name, other) for other in reserved):
-        text = f"subject '{shown}': reads like the name of an authority or of a key of this portal"
+        text = (
+            f"subject '{subject_text}': reads like the name of an authority or of a key of this "
+            "portal"
+        )
         yield ask_officer("subject-like-authority", text)
 
 
@@ -197,19 +200,19 @@ def _subject_findings(subject: DistinguishedName, spec: ProfileSpec) -> Iterator
 
 def _attribute_findings(attribute: NameAttribute, spec: ProfileSpec) -> Iterator[Finding]:
     name, value = attribute.name, attribute.value
-    shown = f"{name} '{shortened(value)}'"
+    text = f"{name} '{shortened(value)}'"
     if name not in spec.subject_attributes:
         allowed = ", ".join(spec.subject_attributes) or "none"
         yield refuse(
-            "subject-attribute", f"{shown}: not an allowed attribute; allowed are {allowed}"
+            "subject-attribute", f"{text}: not an allowed attribute; allowed are {allowed}"
         )
         return
     fault = _attribute_fault(name, value)
     if fault is not None:
-        yield refuse("subject-value", f"{shown}: {fault}")
+        yield refuse("subject-value", f"{text}: {fault}")
     pattern = spec.subject_patterns.get(name)
     if pattern is not None and not matches(pattern, value):
-        yield refuse("subject-pattern", f"{shown}: does not match {pattern}")
+        yield refuse("subject-pattern", f"{text}: does not match {pattern}")
 
 
 def _attribute_fault(name: str, value: str) -> str | None:
@@ -304,10 +307,11 @@ def _san_pattern_findings(name: GeneralName, spec: ProfileSpec) -> Iterator[Find
 
 
 def _dns_remarks(value: str, *, is_local: bool) -> Iterator[Finding]:
-    shown = punycode_shown(value)
-    if shown is not None:
+    decoded = punycode_shown(value)
+    if decoded is not None:
         yield info(
-            "san-punycode", f"subjectAltName dns '{shortened(value)}': reads as {shortened(shown)}"
+            "san-punycode",
+            f"subjectAltName dns '{shortened(value)}': reads as {shortened(decoded)}",
         )
     if value.rpartition(".")[2] in _RESERVED_NAMES and not is_local:
         yield warn(

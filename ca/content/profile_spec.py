@@ -183,10 +183,10 @@ def _check_range(name: str, value: object, low: int, high: int) -> None:
 
 
 def _check_allowed(name: str, values: Iterable[object], allowed: Iterable[str]) -> None:
-    known = list(allowed)
+    names = list(allowed)
     for value in values:
-        if value not in known:
-            raise ProfileError(f"{name} {value!r}: allowed are {', '.join(known) or 'none'}")
+        if value not in names:
+            raise ProfileError(f"{name} {value!r}: allowed are {', '.join(names) or 'none'}")
 
 
 def _check_purpose(purpose: object) -> None:
@@ -196,9 +196,9 @@ def _check_purpose(purpose: object) -> None:
         try:
             asn1.der_oid(purpose)
         except asn1.Asn1Error:
-            known = ", ".join(extensions.EXTENDED_KEY_USAGE_OIDS.keys() - _FORBIDDEN_PURPOSES)
+            names = ", ".join(extensions.EXTENDED_KEY_USAGE_OIDS.keys() - _FORBIDDEN_PURPOSES)
             raise ProfileError(
-                f"extended_key_usages {purpose!r}: a dotted OID or one of {known}"
+                f"extended_key_usages {purpose!r}: a dotted OID or one of {names}"
             ) from None
 
 

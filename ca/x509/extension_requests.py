@@ -52,16 +52,16 @@ def merged(
     An extension in both must be equal in both: no rule says which one would count. Raises
     Asn1Error, and NameMalformed for names that cannot be compared.
     """
-    known = {extension.oid: extension for extension in before}
+    by_oid = {extension.oid: extension for extension in before}
     for extension in more:
-        same = known.setdefault(extension.oid, extension)
+        same = by_oid.setdefault(extension.oid, extension)
         if same.critical != extension.critical:
             raise Asn1Error(f"{extension.name}: requested twice, as critical and as not critical")
         if same.value != extension.value and _content(same) != _content(extension):
             raise Asn1Error(f"{extension.name}: requested twice, with different content")
-    if len(known) > MAX_EXTENSIONS:
-        raise Asn1Error(f"{len(known)} requested extensions: at most {MAX_EXTENSIONS}")
-    return tuple(known.values())
+    if len(by_oid) > MAX_EXTENSIONS:
+        raise Asn1Error(f"{len(by_oid)} requested extensions: at most {MAX_EXTENSIONS}")
+    return tuple(by_oid.values())
 
 
 def _content(extension: RequestedExtension) -> object:

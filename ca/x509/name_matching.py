@@ -104,4 +104,4 @@ def identities(subject: DistinguishedName, sans: Iterable[GeneralName]) -> Mappi
         names_by_key.setdefault(f"{'host' if kind in {'dns', 'ip'} else kind} {value}", name.value)
     if not names_by_key:
         names_by_key[f"subject {comparable_name(subject)!r}"] = str(subject)
-    return {sha256(key.encode()).hexdigest(): shown for key, shown in names_by_key.items()}
+    return {sha256(key.encode()).hexdigest(): displayed for key, displayed in names_by_key.items()}

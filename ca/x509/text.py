@@ -45,8 +45,8 @@ def _shown(character: str) -> str:
 
 def shortened(text: str) -> str:
     """The visible text, cut for use inside a sentence."""
-    shown = visible(text[: _SHOWN_IN_TEXT + 1])
-    return shown if len(text) <= _SHOWN_IN_TEXT else f"{visible(text[:_SHOWN_IN_TEXT])}…"
+    safe = visible(text[: _SHOWN_IN_TEXT + 1])
+    return safe if len(text) <= _SHOWN_IN_TEXT else f"{visible(text[:_SHOWN_IN_TEXT])}…"
 
 
 def display_name(*texts: str, names: Sequence[str] = ()) -> str:
@@ -69,11 +69,11 @@ def text_findings(text: str, subject: str = "text") -> tuple[Finding, ...]:
         return tuple(findings)
     hidden = sorted({ord(c) for c in text if _is_hidden(c)})
     if hidden:
-        shown = ", ".join(f"U+{code:04X}" for code in hidden[:5])
+        characters = ", ".join(f"U+{code:04X}" for code in hidden[:5])
         findings.append(
             refuse(
                 "text-hidden",
-                f"{subject} '{shortened(text)}': invisible or control character {shown}",
+                f"{subject} '{shortened(text)}': invisible or control character {characters}",
             )
         )
     if not unicodedata.is_normalized("NFC", text):
@@ -82,9 +82,12 @@ def text_findings(text: str, subject: str = "text") -> tuple[Finding, ...]:
         )
     scripts = _scripts(text)
     if len(scripts) > 1:
-        shown = ", ".join(sorted(scripts))
+        characters = ", ".join(sorted(scripts))
         findings.append(
-            warn("text-mixed-scripts", f"{subject} '{shortened(text)}': letters of {shown} mixed")
+            warn(
+                "text-mixed-scripts",
+                f"{subject} '{shortened(text)}': letters of {characters} mixed",
+            )
         )
     return tuple(findings)
 

@@ -121,7 +121,7 @@ def _requests(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
         for request in chunk:
             checked["requests"] += 1
             checked["issued"] += request.state == State.ISSUED
-            mine = [
+            own = [
                 one for one in certificates[request.pk] if one.status != CertificateStatus.ABANDONED
             ]
             yield from _certificate_of(request, mine, at_rest=at_rest)
@@ -132,15 +132,15 @@ def _requests(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
 
 
 def _certificate_of(
-    request: EnrollmentRequest, mine: Sequence[Certificate], *, at_rest: bool
+    request: EnrollmentRequest, own: Sequence[Certificate], *, at_rest: bool
 ) -> Iterator[Violation]:
     subject = f"request {request.pk}"
     expected = 1 if request.state in (State.ISSUING, State.ISSUED) else 0
-    if len(mine) != expected:
+    if len(own) != expected:
         yield Violation(
-            "I1", subject, f"{request.state} with {len(mine)} certificates, {expected} expected"
+            "I1", subject, f"{request.state} with {len(own)} certificates, {expected} expected"
         )
-    for certificate in mine:
+    for certificate in own:
         is_prepared = certificate.status == CertificateStatus.PREPARED
         if is_prepared != (request.state == State.ISSUING):
             yield Violation(

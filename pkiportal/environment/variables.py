@@ -143,10 +143,10 @@ def proxy_hops(text: str) -> int:
 
 def proxy_header(text: str) -> str:
     """Return the usual spelling of the header in which the proxies name the client."""
-    known = {header.lower(): header for header in ("X-Forwarded-For", "Forwarded")}
-    if text.strip().lower() not in known:
+    spellings = {header.lower(): header for header in ("X-Forwarded-For", "Forwarded")}
+    if text.strip().lower() not in spellings:
         raise ValueError("is neither X-Forwarded-For nor Forwarded")
-    return known[text.strip().lower()]
+    return spellings[text.strip().lower()]
 
 
 def call_targets(text: str) -> tuple[AllowedHost, ...]:

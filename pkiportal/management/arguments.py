@@ -142,9 +142,9 @@ def officer_principal(name: str) -> Principal:
     return command_principal(officer_named(name))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> CommandError:
+def unknown(kind: str, name: str, existing: Iterable[str]) -> CommandError:
     """Return the error for an unknown name, with the known ones."""
-    names = sorted(known)
+    names = sorted(existing)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     there = f"there are {', '.join(names[:_SHOWN])}{more}" if names else "there is none yet"
     return CommandError(f"{kind} {name!r}: not known, {there}")

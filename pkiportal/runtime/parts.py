@@ -38,8 +38,8 @@ def environment_for(kind: ProcessKind) -> dict[str, str]:
         "PORTAL_PUBLIC_URL": settings.PORTAL_PUBLIC_URL,
     }
     withheld |= {f"{name}_FILE" for name in fixed}
-    mine = {name: value for name, value in os.environ.items() if name not in withheld}
-    return mine | {
+    environment = {name: value for name, value in os.environ.items() if name not in withheld}
+    return environment | {
         **fixed,
         "DJANGO_SETTINGS_MODULE": "pkiportal.settings",
         "PYTHONPATH": os.pathsep.join(

@@ -64,17 +64,17 @@ def note_start(process: str, *, now: datetime) -> None:
 def plain_settings() -> dict[str, str]:
     """Return the settings that determine a process's behaviour, as text, without secrets."""
     database = settings.DATABASES["default"]
-    chosen = {
+    values = {
         name: repr(getattr(settings, name)) for name in dir(settings) if name.startswith("PORTAL_")
     }
-    chosen |= {
+    values |= {
         f"DATABASE_{key}": str(database.get(key, ""))
         for key in ("ENGINE", "HOST", "PORT", "NAME", "USER")
     }
-    chosen["ALLOWED_HOSTS"] = repr(settings.ALLOWED_HOSTS)
-    return chosen
+    values["ALLOWED_HOSTS"] = repr(settings.ALLOWED_HOSTS)
+    return values
 
 
-def settings_digest(chosen: Mapping[str, str]) -> str:
+def settings_digest(values: Mapping[str, str]) -> str:
     """Return the SHA-256 of settings in canonical form, hex."""
-    return sha256(canonical_json(dict(chosen))).hexdigest()
+    return sha256(canonical_json(dict(values))).hexdigest()

@@ -27,10 +27,10 @@ def request_id(meta: dict[str, Any]) -> str:
 
     It is stored in `meta`.
     """
-    known: str | None = meta.get(_KEY)
-    if known is None:
-        known = meta[_KEY] = _from_proxy(meta) or secrets.token_hex(8)
-    return known
+    identifier: str | None = meta.get(_KEY)
+    if identifier is None:
+        identifier = meta[_KEY] = _from_proxy(meta) or secrets.token_hex(8)
+    return identifier
 
 
 def bind_request_id(meta: dict[str, Any]) -> None:
@@ -48,8 +48,8 @@ def note_answer(done: Done) -> None:
 
 def shown_path(path: str) -> str:
     """Return a path for logs: short, and without the secret of a link."""
-    shown = _SECRET_IN_PATH.sub("<hidden>", path) if path.startswith("/account/") else path
-    return shown[:_LONGEST]
+    safe = _SECRET_IN_PATH.sub("<hidden>", path) if path.startswith("/account/") else path
+    return safe[:_LONGEST]
 
 
 def _facts(done: Done) -> dict[str, Any]:
@@ -66,13 +66,13 @@ def _facts(done: Done) -> dict[str, Any]:
 
 
 def _from_proxy(meta: dict[str, Any]) -> str | None:
-    named = meta.get("HTTP_X_REQUEST_ID", "")
+    identifier = meta.get("HTTP_X_REQUEST_ID", "")
     if (
         settings.PORTAL_TRUSTED_PROXIES
-        and _FROM_PROXY.fullmatch(named)
+        and _FROM_PROXY.fullmatch(identifier)
         and is_from_trusted_proxy(_request(meta))
     ):
-        return str(named)
+        return str(identifier)
     return None
 
 

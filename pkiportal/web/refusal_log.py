@@ -62,12 +62,12 @@ class OneLineEach(logging.Filter):
         with self._lock:
             now = self._clock()
             over = [
-                (known, window)
-                for known, window in self._windows.items()
+                (kind_of_window, window)
+                for kind_of_window, window in self._windows.items()
                 if now - window.began >= EVERY
             ]
-            for known, _ in over:
-                del self._windows[known]
+            for kind_of_window, _ in over:
+                del self._windows[kind_of_window]
             if kind not in self._windows and len(self._windows) >= MOST:
                 kind = _OTHERS
             is_first = kind not in self._windows

@@ -40,14 +40,14 @@ def mscep_admin(request: HttpRequest) -> HttpResponse:
         return _plain(
             403, "open this page by its address: a link of another site makes no challenge"
         )
-    presented = parse_basic(request.headers.get("Authorization", ""))
-    if presented is None:
+    credentials = parse_basic(request.headers.get("Authorization", ""))
+    if credentials is None:
         return _unauthorized()
-    return _told(fetch_challenge(_credentials(request, presented), now=timezone.now()))
+    return _told(fetch_challenge(_credentials(request, credentials), now=timezone.now()))
 
 
-def _credentials(request: HttpRequest, presented: BasicCredentials) -> NdesCredentials:
-    return NdesCredentials(presented.name, presented.password, client_address(request))
+def _credentials(request: HttpRequest, basic: BasicCredentials) -> NdesCredentials:
+    return NdesCredentials(basic.name, basic.password, client_address(request))
 
 
 def _told(answer: NdesAnswer) -> HttpResponse:

@@ -299,8 +299,8 @@ def _read_sealed(envelope: bytes, rules: MessageRules) -> _Sealed:
 
 
 def _read_cipher(algorithm: list[TLV], rules: MessageRules) -> tuple[CipherName, bytes]:
-    known = CIPHERS | LEGACY_CIPHERS if rules.legacy_algorithms else CIPHERS
-    cipher = known.get(algorithm[0].raw)
+    ciphers = CIPHERS | LEGACY_CIPHERS if rules.legacy_algorithms else CIPHERS
+    cipher = ciphers.get(algorithm[0].raw)
     if cipher is None:
         name = REFUSED_CIPHERS.get(algorithm[0].raw) or oid(algorithm[0])
         raise Refused(FailInfo.BAD_ALG, f"content encryption {name}: use AES-128-CBC")

@@ -153,13 +153,13 @@ def _read_scheme(tlv: TLV, digest: DigestName) -> _Scheme:
     rsa_signatures = LEGACY_RSA_SIGNATURES if digest == "sha1" else RSA_SIGNATURES
     ecdsa_signatures = LEGACY_ECDSA_SIGNATURES if digest == "sha1" else ECDSA_SIGNATURES
     is_rsa = algorithm in rsa_signatures
-    named = rsa_signatures.get(algorithm) or ecdsa_signatures.get(algorithm)
-    if named is None:
+    digest_name = rsa_signatures.get(algorithm) or ecdsa_signatures.get(algorithm)
+    if digest_name is None:
         raise Refused(
             FailInfo.BAD_ALG,
             f"signature algorithm {_named(algorithm, REFUSED_SIGNATURES)}: use RSA with SHA-256",
         )
-    _require_same(named, digest)
+    _require_same(digest_name, digest)
     return _Scheme(is_rsa=is_rsa)
 
 
@@ -198,13 +198,13 @@ def _hash_name(algorithm: TLV | None, digest: DigestName) -> DigestName:
     return name
 
 
-def _require_same(named: DigestName, digest: DigestName) -> None:
-    if named != digest:
+def _require_same(digest_name: DigestName, digest: DigestName) -> None:
+    if digest_name != digest:
         raise Refused(
             FailInfo.BAD_MESSAGE_CHECK,
-            f"signature algorithm with {named}: digest algorithm is {digest}, use one",
+            f"signature algorithm with {digest_name}: digest algorithm is {digest}, use one",
         )
 
 
-def _named(algorithm_oid: bytes, known: dict[bytes, str]) -> str:
-    return known.get(algorithm_oid) or oid(parse_exact(algorithm_oid))
+def _named(algorithm_oid: bytes, names: dict[bytes, str]) -> str:
+    return names.get(algorithm_oid) or oid(parse_exact(algorithm_oid))

@@ -217,11 +217,11 @@ def sign_beside(signed_data: bytes, *, digest: DigestName, signer: ResponseSigne
         explicit(sequence(parse_exact(signed_data), 2)[1], _EXPLICIT_0), 5
     )
     _, content = _read_encapsulated(encapsulated)
-    known = [algorithm.raw for algorithm in children(expect(algorithms, SET))]
-    known += [DIGEST_ALGORITHMS[digest]] if DIGEST_ALGORITHMS[digest] not in known else []
+    digests = [algorithm.raw for algorithm in children(expect(algorithms, SET))]
+    digests += [DIGEST_ALGORITHMS[digest]] if DIGEST_ALGORITHMS[digest] not in digests else []
     signed = der_sequence(
         version.raw,
-        der_set(*known),
+        der_set(*digests),
         encapsulated.raw,
         der_context(
             0,

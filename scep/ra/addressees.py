@@ -21,8 +21,8 @@ def mistaken_addressee(message: PKIMessage, profile: EnrollmentProfile) -> str:
 
     Returns "" if the envelope names an unknown certificate.
     """
-    known = mistaken_certificates({authority.pk for authority in profile.lineage.authorities()})
-    return next((known[rid] for rid in named_recipients(message.envelope) if rid in known), "")
+    names = mistaken_certificates({authority.pk for authority in profile.lineage.authorities()})
+    return next((names[rid] for rid in named_recipients(message.envelope) if rid in names), "")
 
 
 def mistaken_certificates(lineage: Collection[int]) -> dict[bytes, str]:

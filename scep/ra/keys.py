@@ -123,13 +123,13 @@ def ensure_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = F
     It is usable once certified. Locks the authority's row meanwhile: devices that ask at the same
     time get the one key.
     """
-    known = ra_keys_of(ca, is_split=is_split)
-    if known:
-        return known[0]
+    existing = ra_keys_of(ca, is_split=is_split)
+    if existing:
+        return existing[0]
     with transaction.atomic():
         CertificateAuthority.objects.select_for_update(of=("self",), no_key=True).get(pk=ca.pk)
-        known = ra_keys_of(ca, is_split=is_split)
-        return known[0] if known else make_ra_key(ca, now=now, is_split=is_split)
+        existing = ra_keys_of(ca, is_split=is_split)
+        return existing[0] if existing else make_ra_key(ca, now=now, is_split=is_split)
 
 
 def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = False) -> ServiceKey:

@@ -65,7 +65,7 @@ def keep_ra_keys(*, now: datetime) -> Upkeep:
     If a key cannot be written, the fault is logged and the other authorities continue.
     """
     made = retired = 0
-    wanted = _wanted()
+    needs = _wanted()
     retired_keys = set(
         AuthorityRollover.objects.filter(switched_at__isnull=False).values_list("ca_id", flat=True)
     )
@@ -76,7 +76,7 @@ def keep_ra_keys(*, now: datetime) -> Upkeep:
             if (
                 ca.pk in retired_keys
                 or ca.not_after <= now
-                or not _is_due(keys, ca, (ca.pk, is_split) in wanted, now=now)
+                or not _is_due(keys, ca, (ca.pk, is_split) in needs, now=now)
             ):
                 continue
             try:

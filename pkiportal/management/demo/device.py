@@ -86,22 +86,22 @@ class DemoDevice:
         """Run the protocol; polls for at most `wait` seconds."""
         self._say("device", f"{self._name}, transactionID {self._identity.transaction_id}")
         self._say("GetCACaps", ", ".join(sorted(self._client.get_ca_caps())))
-        known = [
+        authorities = [
             x509.load_der_x509_certificate(der) for der in self._client.get_ca_cert().certificates
         ]
-        self._say("GetCACert", "; ".join(item.subject.rfc4514_string() for item in known))
+        self._say("GetCACert", "; ".join(item.subject.rfc4514_string() for item in authorities))
         csr = build_csr(self._key, self._name, dns_names=[self._name], challenge_password=challenge)
         answer = self._client.enroll(csr, self._identity)
         self._say("PKCSReq", _describe(answer))
         if answer.status is PKIStatus.PENDING:
             answer = self._poll(answer, until=time.monotonic() + wait)
-        return self._finish(answer, known)
+        return self._finish(answer, authorities)
 
     def _poll(self, answer: ReceivedCertRep, *, until: float) -> ReceivedCertRep:
         """Poll at growing intervals; a portal that does not answer is asked again."""
         interval = _FIRST_INTERVAL
-        while answer.status is PKIStatus.PENDING and (left := until - time.monotonic()) > 0:
-            pause = min(interval, left)
+        while answer.status is PKIStatus.PENDING and (remaining := until - time.monotonic()) > 0:
+            pause = min(interval, remaining)
             self._display.wait(pause, "waiting for an officer")
             try:
                 answer = self._client.poll(self._identity)
@@ -111,7 +111,7 @@ class DemoDevice:
             interval = min(interval * _GROWTH, _LONGEST_INTERVAL)
         return answer
 
-    def _finish(self, answer: ReceivedCertRep, known: Sequence[x509.Certificate]) -> Outcome:
+    def _finish(self, answer: ReceivedCertRep, authorities: Sequence[x509.Certificate]) -> Outcome:
         base = (answer.status, self._url, self._name, self._identity.transaction_id)
         if answer.status is PKIStatus.FAILURE:
             fail_info = answer.fail_info.spelled if answer.fail_info is not None else "no failInfo"
@@ -120,7 +120,7 @@ class DemoDevice:
             return Outcome(*base, refusal, fail_info, text, files=tuple(self._files))
         if answer.status is PKIStatus.PENDING:
             return Outcome(*base, files=tuple(self._files))
-        chain = checked_chain(answer.certificates, known, self._key)
+        chain = checked_chain(answer.certificates, authorities, self._key)
         self._say("chain", " <- ".join(item.subject.rfc4514_string() for item in chain))
         self._say(
             "certificate",
@@ -156,22 +156,24 @@ class DemoDevice:
 
 
 def checked_chain(
-    received: Sequence[bytes], known: Sequence[x509.Certificate], key: RSAPrivateKey
+    received: Sequence[bytes], authorities: Sequence[x509.Certificate], key: RSAPrivateKey
 ) -> list[x509.Certificate]:
     """Return the device's certificate and its issuers from GetCACert, each signature checked.
 
     Raises DemoFault.
     """
-    mine = key.public_key()
+    public_key = key.public_key()
     leaf = next(
-        (c for c in map(x509.load_der_x509_certificate, received) if c.public_key() == mine), None
+        (c for c in map(x509.load_der_x509_certificate, received) if c.public_key() == public_key),
+        None,
     )
     if leaf is None:
         raise DemoFault("SUCCESS without a certificate for the key of this device")
     chain = [leaf]
     while chain[-1].issuer != chain[-1].subject:
         issuer = next(
-            (item for item in known if item not in chain and _has_signed(item, chain[-1])), None
+            (item for item in authorities if item not in chain and _has_signed(item, chain[-1])),
+            None,
         )
         if issuer is None:
             break

@@ -38,6 +38,6 @@ class Display:
         with Progress(*columns, console=Console(), transient=True) as progress:
             task = progress.add_task("", total=seconds)
             end = time.monotonic() + seconds
-            while (left := end - time.monotonic()) > 0:
-                progress.update(task, completed=seconds - left)
-                time.sleep(min(_TICK, left))
+            while (remaining := end - time.monotonic()) > 0:
+                progress.update(task, completed=seconds - remaining)
+                time.sleep(min(_TICK, remaining))
