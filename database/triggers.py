@@ -11,15 +11,15 @@ in a later release, `manage.py shell`, `psql`, a repair script. It sees old and 
 under any isolation level and between two processes that read the same row.
 
 The twin rules:
-- Both sides read one declaration. `allowed_steps` takes the pairs of the transition table and is
-  never written by hand, so that a new state cannot be allowed on one side only.
-- Each trigger exists twice, as SQLite and as PostgreSQL text, and the tests try each rule on both
-  databases. PostgreSQL needs one more for TRUNCATE, which row triggers do not see; SQLite one more
-  for INSERT OR REPLACE, which deletes a row without firing DELETE triggers.
+- One declaration where possible: the trigger of requests takes its pairs from `TRANSITIONS`, so
+  that a new state cannot be allowed on one side only. Tests try each rule on both databases.
+- Each trigger exists twice, as SQLite and as PostgreSQL text. PostgreSQL needs one more for
+  TRUNCATE, which row triggers do not see. SQLite needs the setting `recursive_triggers`: without it
+  INSERT OR REPLACE deletes a row without firing DELETE triggers.
 - A trigger only refuses. It never writes a value, so a database without triggers holds the same
-  data; the check, `invariants` and the doctor report that it is not protected.
-- A database owner can drop a trigger. It protects against errors; the audit chain proves
-  manipulation.
+  data; the system check and the doctor report that it is not protected.
+- The owner of the database can drop a trigger: it protects against errors and against the web's
+  role, not against the owner. `./portal check_invariants` compares the records themselves.
 """
 
 import hashlib
