@@ -107,7 +107,7 @@ def _row(entry_id: UUID, facts: Mapping[str, Any], place: Place, *, now: datetim
     )
 
 
-def record_repeated(  # noqa: PLR0913 - what `record` takes, and the cause
+def record_repeated(  # noqa: PLR0913 - as `record`, and the cause
     event: Event,
     *,
     actor: Actor,

@@ -127,9 +127,7 @@ def _is_worn_out(request: EnrollmentRequest, now: datetime, result: BatchResult)
 
 
 def _prepare(request: EnrollmentRequest, *, now: datetime, result: BatchResult) -> _Work | None:
-    """Find the recorded bytes of a request, or build them outside any transaction (lint is
-    slow).
-    """
+    """Find the recorded bytes of a request, or build them outside any transaction (it is slow)."""
     try:
         if State(request.state) is State.ISSUING:
             return _Work(request, _prepared_before(request))

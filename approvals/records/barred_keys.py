@@ -18,9 +18,7 @@ _TEXT: Final = "this key must not be certified: enroll with a new key"
 
 
 def refuse_key(submission: Submission) -> Refusal | None:
-    """Return the refusal of a message with a barred key (requested or signing); also for
-    repeats.
-    """
+    """Return the refusal of a message with a barred key (requested or signing), repeats too."""
     keys = dict.fromkeys((submission.csr.spki_sha256.hex(), submission.signer_spki_sha256.hex()))
     records = key_records(keys)
     for key in keys:

@@ -76,9 +76,7 @@ def is_another_challenge(request: EnrollmentRequest, presented: str | None) -> b
 
 
 def validation_of(request: EnrollmentRequest) -> Validation | None:
-    """Return the validation of a request; None if none is needed, or its row is missing
-    (denies).
-    """
+    """Return the validation of a request; None if none is needed, or without a row (denies)."""
     return getattr(request, "validation", None) if is_validated_elsewhere(request) else None
 
 

@@ -83,9 +83,7 @@ def lint_tbs(tbs: bytes, *, content: Content) -> tuple[Finding, ...]:
 
 
 def lint_certificate(der: bytes, *, content: Content) -> tuple[Finding, ...]:
-    """Check a signed certificate: everything of `lint_tbs`, the outer algorithm and the issuer's
-    signature.
-    """
+    """Check a signed certificate: as `lint_tbs`, plus outer algorithm and issuer's signature."""
     try:
         members = second_reader.sequence(second_reader.read(der))
         if len(members) != 3:

@@ -276,9 +276,7 @@ def der_sequence(*parts: bytes) -> bytes:
 
 
 def der_set(*parts: bytes) -> bytes:
-    """A SET whose members stand in the given order (for one member, or where the order carries
-    meaning).
-    """
+    """A SET with members in the given order (one member, or where the order carries meaning)."""
     return der(SET, *parts)
 
 

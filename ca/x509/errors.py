@@ -18,7 +18,7 @@ class AuthorityExists(CaError):
 
 
 class CertificateRefused(CaError):
-    """Policy or lint refused what was to be signed; nothing was signed."""
+    """Policy or lint refused the content of a certificate; nothing was signed."""
 
     def __init__(self, findings: tuple[str, ...]) -> None:
         super().__init__("; ".join(findings))

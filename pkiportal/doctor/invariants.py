@@ -1,5 +1,4 @@
-"""What must hold between requests, decisions, certificates, challenges and the log, looked at from
-outside.
+"""The rules between requests, decisions, certificates, challenges and the log, and their check.
 
 Reads only. Each rule has the short name under which a violation is reported:
 

@@ -144,9 +144,7 @@ class ConfigurationFacts:
 
     @property
     def label(self) -> str:
-        """A name for trustpoints, keys and files: at most 32 lower-case letters, digits,
-        hyphens.
-        """
+        """A name for trustpoints, keys and files: at most 32 lower-case letters, digits, "-"."""
         return f"portal-{self.profile}"[:32].rstrip("-")
 
     @property

@@ -65,9 +65,7 @@ _SIGNER_DAYS: Final = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One seeded device: its name, its key, its CSR, and the certificate that signed its
-    message.
-    """
+    """One seeded device: its name, key and CSR, and the certificate that signed its message."""
 
     common_name: str
     subject: DistinguishedName
