@@ -87,7 +87,7 @@ def _sections(
             stopped("Structure", "message", signed_data_path(data[:end])),
         ]
     is_answer = _kind(signer) == _ANSWER
-    sections = [*before, *_message_sections(signed, signer, None if is_answer else known, rules)]
+    sections = [*before, *_message_sections(signed, signer, None if is_answer else ra_keys, rules)]
     if not is_answer:
         sections.append(_verdict(data, rules))
     return _kind(signer), sections

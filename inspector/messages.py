@@ -160,7 +160,7 @@ def attributes_section(signer: SignerInfo) -> Section:
 def envelope_section(content: bytes, ra_keys: KnownKeys | None) -> Section:
     """The public part of the pkcsPKIEnvelope: its recipient and its algorithms.
 
-    Nothing is decrypted. `known` is None for an answer, which is encrypted to the device.
+    Nothing is decrypted. `ra_keys` is None for an answer, which is encrypted to the device.
     """
     where: list[tuple[str, int]] = [("ContentInfo", 0)]
     rows: list[Row] = [Row("size", f"{len(content)} bytes")]
@@ -185,7 +185,7 @@ def envelope_section(content: bytes, ra_keys: KnownKeys | None) -> Section:
         rows += _encrypted(sequence(members[2], 2))
     except (Asn1Error, Refused) as error:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
-    if known is None:
+    if ra_keys is None:
         return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
     return Section("Envelope", tuple(rows), *_addressee([key for key in keys if key]))
 

@@ -138,7 +138,7 @@ def _make(
         kind=PrincipalKind.ACCOUNT,
         identifier=str(account.pk),
         name=account.name,
-        address=presented.address,
+        address=credentials.address,
         credential_changed_at=account.password_set_at,
     )
     order = ChallengeOrder(account.profile, lifetime=account.lifetime, origin=ChallengeOrigin.NDES)
@@ -192,7 +192,7 @@ def _refuse(
             subject=Subject.of("ndes-account", account.pk)
             if account is not None and not is_guess
             else None,
-            data={"tried": Personal(presented.name[:150])},
+            data={"tried": Personal(credentials.name[:150])},
             department=department_of(account.profile) if account else NO_DEPARTMENT,
         )
     return NdesAnswer(account=None if is_guess else account, refusal=refusal)

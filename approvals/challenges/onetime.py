@@ -235,7 +235,7 @@ def check_challenge(
     match profile.challenge:
         case ChallengePolicy.NONE:
             return ChallengeResult(satisfied=False)
-        case _ if not presented:
+        case _ if not password:
             return ChallengeResult(satisfied=False, cause=Cause.CHALLENGE_MISSING)
         case ChallengePolicy.STATIC:
             return _check_static(profile, password, now=now)
@@ -275,7 +275,7 @@ def _check_one_time(
 ) -> ChallengeResult:
     challenge = (
         ChallengePassword.objects.select_related("group")
-        .filter(keyed_hash=keyed_hash(profile, password))
+        .filter(keyed_hash=keyed_hash(profile, presented))
         .first()
     )
     cause = _fault(challenge, submission, now=now)

@@ -96,7 +96,7 @@ def unlock_challenges(request: HttpRequest, slug: str) -> HttpResponse:
     managed = EnrollmentProfile.objects.filter(
         within(request.user, Verb.CHALLENGE_CREATE, "department_id")
     )
-    profile = get_object_or_404(mine, slug=slug)
+    profile = get_object_or_404(managed, slug=slug)
     number = unlock(profile, principal=principal_of(request), now=timezone.now())
     messages.success(request, f"Unlocked: {number}. Challenges are checked again.")
     return redirect("profile_locks", slug=slug)

@@ -33,17 +33,17 @@ def lint_extensions(listed: Value, approved: Approved) -> Iterator[Finding]:
 
     Raises NotReadable.
     """
-    found: dict[str, bytes] = {}
+    present: dict[str, bytes] = {}
     for extension in second_reader.sequence(second_reader.read(listed.contents)):
         members = second_reader.sequence(extension, 2)
         oid, is_critical = second_reader.oid(members[0]), len(members) == 3
-        if oid in found:
+        if oid in present:
             yield refuse("lint-extension", f"{_name(oid)}: present twice")
         if is_critical != _must_be_critical(oid, approved):
             yield refuse("lint-extension", f"{_name(oid)}: critical is {is_critical}")
-        found[oid] = second_reader.expect(members[-1], second_reader.OCTET_STRING).contents
-    wanted = _wanted(approved)
-    for oid in found.keys() - wanted:
+        present[oid] = second_reader.expect(members[-1], second_reader.OCTET_STRING).contents
+    expected = _wanted(approved)
+    for oid in present.keys() - expected:
         yield refuse("lint-extension", f"{_name(oid)}: not given by the profile")
     for oid in expected - present.keys():
         yield refuse("lint-extension", f"{_name(oid)}: missing")

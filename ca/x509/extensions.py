@@ -137,7 +137,7 @@ def check_requested(
     for extension in requested:
         try:
             prescan(extension.value)
-            found = _check_one(extension, key_usages, extended_key_usages)
+            finding = _check_one(extension, key_usages, extended_key_usages)
         except Asn1Error:
             finding = refuse("extension-malformed", f"requested {extension.name}: cannot be read")
         if finding is not None:

@@ -123,7 +123,7 @@ def _requests(checked: Counter[str], *, at_rest: bool) -> Iterator[Violation]:
             own = [
                 one for one in certificates[request.pk] if one.status != CertificateStatus.ABANDONED
             ]
-            yield from _certificate_of(request, mine, at_rest=at_rest)
+            yield from _certificate_of(request, own, at_rest=at_rest)
             yield from _comments_of(request, decisions[request.pk])
             if request.state in _DECIDED:
                 yield from _decisions_of(request, decisions[request.pk])

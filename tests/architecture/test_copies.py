@@ -8,7 +8,7 @@ import pytest
 from approvals.device_setup.configurations.clients import CLIENTS
 from approvals.records.transitions import EVENT_OF
 from approvals.rules.states import TRANSITIONS, State, Step
-from tests.architecture.measures import ROOT, files, packages
+from tests.architecture.measures import ROOT, packages, tracked
 
 #: A path in backticks: a folder and a file, or a folder with a slash at its end.
 PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w-]+\.\w+)?)`")
@@ -21,7 +21,7 @@ def section(document: str, heading: str) -> str:
 
 
 def test_every_package_is_under_contract_and_measured() -> None:
-    folders = {path.split("/")[0] for path in files() if path.count("/") == 1}
+    folders = {path.split("/")[0] for path in tracked() if path.count("/") == 1}
     roots = {name for name in folders if (ROOT / name / "__init__.py").exists()} - {"tests"}
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert set(packages()) == roots

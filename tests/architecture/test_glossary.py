@@ -2,7 +2,7 @@
 
 import re
 
-from tests.architecture.measures import ROOT, files, modules
+from tests.architecture.measures import ROOT, modules, tracked
 
 ENTRY = re.compile(r"^\* \*\*(.+?)\*\*: (.+\.)$", re.MULTILINE)
 TEXT = (ROOT / "docs/glossary.md").read_text()
@@ -16,7 +16,7 @@ def test_there_are_forty_words_in_order_with_one_line_each() -> None:
 
 
 def test_every_word_occurs_in_code_or_pages() -> None:
-    pages = [(ROOT / path).read_text() for path in files() if path.startswith("templates/")]
+    pages = [(ROOT / path).read_text() for path in tracked() if path.startswith("templates/")]
     text = " ".join("\n".join([*pages, *(module.text for module in modules())]).split()).lower()
     assert [word for word in WORDS if not re.search(rf"\b{word.lower()}", text)] == []
 
