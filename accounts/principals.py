@@ -47,7 +47,7 @@ class Principal:
     name: str = ""
     evidence: Evidence = Evidence.NONE
     address: str = ""
-    on_behalf_of: str = ""  # the user name of the person for whom a command or a token acts
+    on_behalf_of: str = ""  # the user name of the person behind a command or a token
     delegation: str = ""  # the delegation under which it acts; empty: in its own right
     credential_changed_at: datetime | None = None  # None: not changed since it was made
     user: User | None = field(default=None, repr=False, compare=False)

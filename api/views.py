@@ -92,8 +92,8 @@ class ChallengesView(Door):
         order.is_valid(raise_exception=True)
         now = timezone.now()
         caller = Caller(token, principal_of_token(token, address=client_address(request)), key)
-        wanted = order.order(_profile(request, order), _group(request, order))
-        ordered = order_challenges(wanted, caller=caller, now=now)
+        challenge_order = order.order(_profile(request, order), _group(request, order))
+        ordered = order_challenges(challenge_order, caller=caller, now=now)
         documents = [
             challenge_document(row, now=now, secret=secret) for row, secret in ordered.challenges
         ]

@@ -12,17 +12,18 @@ from accounts.doors import principal_of
 from approvals.challenges.static import check_static, current, match_static
 from approvals.models.challenges import ChallengePassword
 from approvals.models.decisions import Decision
-from approvals.models.profiles import VALIDATED, ChallengePolicy, EnrollmentProfile
+from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import (
     REFUSED_TTL,
     REQUEST_TTL,
     KnownBy,
     check_authority,
-    check_network,
     save_profile,
 )
+from approvals.profiles.settings import ASKS, GENERAL, SECTIONS, fields_of
 from approvals.rules.errors import ChallengeInvalid, ProfileInvalid, ServiceMissing
+from approvals.rules.profile_rules import ProfileSettings, network_fault, profile_faults
 
 if TYPE_CHECKING:  # Django's form takes its model's type in the stubs only
     _ProfileForm = forms.ModelForm[EnrollmentProfile]
@@ -42,10 +43,9 @@ class NetworksField(forms.CharField):
         """Return a list; an invalid network is named."""
         networks = str(value or "").split()
         for network in networks:
-            try:
-                check_network(network)
-            except ProfileInvalid as error:
-                raise forms.ValidationError(str(error)) from error
+            fault = network_fault(network)
+            if fault:
+                raise forms.ValidationError(str(fault))
         return networks
 
 
@@ -85,11 +85,9 @@ class EnrollmentProfileForm(_ProfileForm):
                 self.add_error("new_static_challenge", str(error))
             if self.instance.pk and match_static(self.instance, typed, now=timezone.now()):
                 self.add_error("new_static_challenge", "It is the same as before: choose another.")
-        elif data.get("challenge") == ChallengePolicy.STATIC and not (
-            self.instance.pk and current(self.instance)
-        ):
-            self.add_error("new_static_challenge", "Set one, or choose another kind of challenge.")
-        self._check_service(str(data.get("challenge", "")))
+        for fault in profile_faults(self._dependent(data)):
+            if not fault.is_constraint:  # the constraints of the model name the others
+                self.add_error(fault.field, _sentence_of(fault.error))
         if "ca" in data:
             try:
                 check_authority(self.instance, data["ca"])
@@ -97,13 +95,40 @@ class EnrollmentProfileForm(_ProfileForm):
                 self.add_error("ca", str(error))
         return data
 
-    def _check_service(self, challenge: str) -> None:
-        """Challenges of a service need the service, whose secret is set by command."""
-        known = getattr(self.instance, "validation_service", None) if self.instance.pk else None
-        if challenge in VALIDATED and (known is None or known.kind != challenge):
-            self.add_error(
-                "challenge", f"For this kind {ServiceMissing()}: it is set on the server."
-            )
+    def _dependent(self, data: dict[str, Any]) -> ProfileSettings:
+        """Return the settings that depend on each other: as typed, else as recorded."""
+        profile, challenge = self.instance, str(data.get("challenge", ""))
+        service = getattr(profile, "validation_service", None) if profile.pk else None
+        return ProfileSettings(
+            approval=str(data.get("approval", "")),
+            challenge=challenge,
+            has_list=data.get("eligibility") is not None,
+            networks=data.get("networks", ()),
+            lock_exempt_networks=data.get("lock_exempt_networks", ()),
+            has_static_challenge=bool(
+                data.get("new_static_challenge") or (profile.pk and current(profile))
+            ),
+            service=challenge if service is not None and service.kind == challenge else "",
+        )
+
+
+def _sentence_of(error: ProfileInvalid) -> str:
+    """Return the sentence of a fault, for the place under its field."""
+    reason = error.because({})
+    if isinstance(error, ServiceMissing):
+        return f"For this kind {reason}: it is set on the server."
+    return f"{reason[0].upper()}{reason[1:]}."
+
+
+def _fieldsets() -> Any:
+    """Return the sections of the table of settings, with the fields of this form alone."""
+    sections = {section: list(fields_of(section)) for section in SECTIONS}
+    sections[GENERAL].insert(0, "slug")
+    sections[ASKS].insert(sections[ASKS].index("challenge") + 1, "new_static_challenge")
+    return [
+        (None if section == GENERAL else section, {"fields": fields})
+        for section, fields in sections.items()
+    ]
 
 
 @admin.register(EnrollmentProfile)
@@ -114,65 +139,7 @@ class EnrollmentProfileAdmin(AnyAdmin):
     list_display = ("slug", "name", "ca", "approval", "challenge", "department", "paused_at")
     list_select_related = ("ca", "department")
     ordering = ("slug",)
-    fieldsets = (
-        (None, {"fields": ("slug", "name", "department", "owner", "is_default")}),
-        ("What is issued", {"fields": ("ca", "certificate_profile")}),
-        (
-            "Who decides",
-            {
-                "fields": (
-                    "approval",
-                    "required_approvals",
-                    "allow_asserted_decisions",
-                    "refuse_after_account_change",
-                )
-            },
-        ),
-        (
-            "Who may ask",
-            {
-                "fields": (
-                    "challenge",
-                    "new_static_challenge",
-                    "eligibility",
-                    "unlisted",
-                    "networks",
-                    "on_duplicate",
-                    "name_conflicts",
-                )
-            },
-        ),
-        (
-            "Renewal",
-            {
-                "fields": (
-                    "renewal_mode",
-                    "renewal_window",
-                    "renewal_grace",
-                    "renewal_key_reuse",
-                    "renewal_changed_names",
-                )
-            },
-        ),
-        (
-            "SCEP",
-            {
-                "fields": (
-                    "ca_certificates",
-                    "legacy_algorithms",
-                    "reply_chain",
-                    "empty_content",
-                    "max_clock_skew",
-                )
-            },
-        ),
-        ("Times", {"fields": ("request_ttl", "refused_ttl")}),
-        ("Limits", {"fields": ("max_open_requests", "max_open_per_address")}),
-        (
-            "Guessed challenges",
-            {"fields": ("max_failed_per_address", "max_failed_challenges", "lock_exempt_networks")},
-        ),
-    )
+    fieldsets = _fieldsets()
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: EnrollmentProfile | None = None

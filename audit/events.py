@@ -30,7 +30,7 @@ class Event(StrEnum):
     REQUEST_FAIL = "request:fail", "Refused by policy after approval", "bad"
     REQUEST_EXPIRE = "request:expire", "Expired without a decision", "bad"
     REQUEST_REOPEN = "request:reopen", "Opened again"
-    REQUEST_WITHDRAW = "request:withdraw", "Withdrawn", "bad"
+    REQUEST_UNDO = "request:undo", "Decision taken back"
     REQUEST_ATTENTION = "request:attention", "Signing failed, needs attention", "bad"
     REQUEST_RETRY = "request:retry", "Retry ordered", "busy"
     MESSAGE_REFUSE = "message:refuse", "Message refused", "bad"

@@ -116,13 +116,13 @@ def _of_this_transaction() -> set[int]:
 
 def ranges(numbers: Iterable[int]) -> Ranges:
     """Return numbers as [first, last] pairs, in order."""
-    found: Ranges = []
+    number_ranges: Ranges = []
     for number in sorted(numbers):
-        if found and found[-1][1] == number - 1:
-            found[-1][1] = number
+        if number_ranges and number_ranges[-1][1] == number - 1:
+            number_ranges[-1][1] = number
         else:
-            found.append([number, number])
-    return found
+            number_ranges.append([number, number])
+    return number_ranges
 
 
 @contextmanager

@@ -186,7 +186,9 @@ def envelope_section(content: bytes, ra_keys: KnownKeys | None) -> Section:
     except (Asn1Error, Refused) as error:
         return Section("Envelope", tuple(rows), stop=Stop(*where[-1], "envelope", str(error)))
     if ra_keys is None:
-        return Section("Envelope", tuple(rows), "Encrypted to the device: nobody else can open it.")
+        return Section(
+            "Envelope", tuple(rows), "Encrypted to the device: only the device can open it."
+        )
     return Section("Envelope", tuple(rows), *_addressee([key for key in keys if key]))
 
 

@@ -52,8 +52,8 @@ _BAGS: Final = {
 def section_of(data: bytes) -> tuple[str, Section] | None:
     """What the bytes are and their main fields, or None where they are none of these formats."""
     try:
-        found = _FORMATS.get(tuple(member.tag for member in members(read(data))))
-        return found(data) if found else None
+        reader = _FORMATS.get(tuple(member.tag for member in members(read(data))))
+        return reader(data) if reader else None
     except UNREADABLE:
         return None
 
@@ -81,7 +81,7 @@ def _pkcs12(data: bytes) -> tuple[str, Section]:
 
 
 def _bag_rows(bag: pkcs12.SafeBag) -> list[Row]:
-    """What is said of one bag beside its number."""
+    """Return the facts of one bag after its number."""
     if bag["bag_id"].native == "pkcs8_shrouded_key_bag":
         return [Row("private key", _encryption(bag["bag_value"]["encryption_algorithm"]))]
     if bag["bag_id"].native == "cert_bag":
@@ -141,25 +141,25 @@ def _ocsp_answer(data: bytes) -> tuple[str, Section]:
     answer = ocsp.OCSPResponse.load(data, strict=True)
     rows = [Row("responseStatus", answer["response_status"].native)]
     if _is_absent(answer["response_bytes"]):
-        return "OCSP answer", _section("OCSP", rows, "The responder refused: there is no more.")
+        return "OCSP answer", _section("OCSP", rows, "The responder refused; nothing follows.")
     basic = _bounded(ocsp.BasicOCSPResponse, _octets(data, 1, 0, 1))
-    said = basic["tbs_response_data"]
+    response = basic["tbs_response_data"]
     rows += [
-        Row("responder", _responder(said["responder_id"])),
-        Row("producedAt", _moment(said["produced_at"])),
+        Row("responder", _responder(response["responder_id"])),
+        Row("producedAt", _moment(response["produced_at"])),
         Row("signatureAlgorithm", basic["signature_algorithm"]["algorithm"].native),
         Row("certificates", str(len(basic["certs"]))),
     ]
-    for single in said["responses"]:
+    for single in response["responses"]:
         number = f"{single['cert_id']['serial_number'].native:x}"
         rows.append(Row(f"serial number {number}", _status(single)))
     return "OCSP answer", _section("OCSP", rows, _NOT_VERIFIED)
 
 
-def _responder(found: ocsp.ResponderId) -> str:
-    if found.name == "by_key":
-        return f"key {found.chosen.native.hex()}"
-    return _name(found.chosen)
+def _responder(responder: ocsp.ResponderId) -> str:
+    if responder.name == "by_key":
+        return f"key {responder.chosen.native.hex()}"
+    return _name(responder.chosen)
 
 
 def _status(single: ocsp.SingleResponse) -> str:
@@ -195,18 +195,18 @@ def _token_rows(data: bytes) -> list[Row]:
     signed = cms.ContentInfo.load(data, strict=True)["content"]
     if signed["encap_content_info"]["content_type"].native != "tst_info":
         raise NotReadable("content type: a TSTInfo is needed")
-    said = _bounded(tsp.TSTInfo, _octets(data, 1, 0, 2, 1, 0))
-    imprint = said["message_imprint"]
+    token = _bounded(tsp.TSTInfo, _octets(data, 1, 0, 2, 1, 0))
+    imprint = token["message_imprint"]
     rows = [
-        Row("genTime", _moment(said["gen_time"])),
-        Row("policy", said["policy"].dotted),
-        Row("serialNumber", f"{said['serial_number'].native:x}"),
+        Row("genTime", _moment(token["gen_time"])),
+        Row("policy", token["policy"].dotted),
+        Row("serialNumber", f"{token['serial_number'].native:x}"),
         Row("hashAlgorithm", imprint["hash_algorithm"]["algorithm"].native.upper()),
         Row("hashedMessage", imprint["hashed_message"].native.hex(), is_code=True),
         Row("certificates", str(len(signed["certificates"]))),
     ]
-    if not _is_absent(said["tsa"]) and said["tsa"].name == "directory_name":
-        rows.append(Row("tsa", _name(said["tsa"].chosen)))
+    if not _is_absent(token["tsa"]) and token["tsa"].name == "directory_name":
+        rows.append(Row("tsa", _name(token["tsa"].chosen)))
     return rows
 
 
@@ -244,10 +244,10 @@ def _moment(value: Any) -> str:
 
 
 def _section(title: str, rows: Sequence[Row], verdict: str, tone: Tone = "") -> Section:
-    shown = [Row(row.name, row.value[:_MAX_TEXT], row.is_code) for row in rows[:_MAX_ROWS]]
+    visible = [Row(row.name, row.value[:_MAX_TEXT], row.is_code) for row in rows[:_MAX_ROWS]]
     if len(rows) > _MAX_ROWS:
-        shown.append(Row("not shown", f"{len(rows) - _MAX_ROWS} more"))
-    return Section(title, tuple(shown), verdict, tone)
+        visible.append(Row("not shown", f"{len(rows) - _MAX_ROWS} more"))
+    return Section(title, tuple(visible), verdict, tone)
 
 
 #: The formats by the tags of their members.

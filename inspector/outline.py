@@ -169,5 +169,5 @@ def _identifier(raw: bytes) -> str:
     except NotReadable:
         return ""
     names = (vocabulary.map(dotted) for vocabulary in _VOCABULARIES)
-    known = next((name for name in names if name != dotted), "")
-    return f"{dotted} {known}" if known else dotted
+    label = next((name for name in names if name != dotted), "")
+    return f"{dotted} {label}" if label else dotted

@@ -168,7 +168,7 @@ def stop(request: HttpRequest, slug: str) -> HttpResponse:
     """End a recording early."""
     profile = get_object_or_404(_managed(request), slug=slug)
     stop_recording(profile=profile, principal=principal_of(request), now=timezone.now())
-    messages.success(request, f"Messages of {profile.slug} are recorded no more.")
+    messages.success(request, f"Messages of {profile.slug} are not recorded any more.")
     return redirect("exchanges")
 
 

@@ -24,6 +24,7 @@ _BY_EVENT: Final[dict[str, tuple[int, int, str]]] = {
     Event.REQUEST_APPROVE: (OFFICER, PORTAL, "Approved"),
     Event.REQUEST_REJECT: (OFFICER, PORTAL, "Rejected"),
     Event.REQUEST_REOPEN: (OFFICER, PORTAL, "Opened again"),
+    Event.REQUEST_UNDO: (OFFICER, PORTAL, "Decision taken back"),
     Event.CERTIFICATE_PREPARE: (PORTAL, WORKER, "The certificate is prepared"),
     Event.CERTIFICATE_ISSUE: (WORKER, PORTAL, "The certificate is signed and recorded"),
     Event.CERTIFICATE_ABANDON: (WORKER, PORTAL, "The certificate is given up"),

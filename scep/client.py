@@ -261,8 +261,10 @@ class ScepClient:
     def get_next_ca_cert(self) -> CaCertificates:
         """Return the certificates of the next CA, signed by the current one (RFC 8894 4.7)."""
         answer = self._get("GetNextCACert")
-        known = (x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates)
-        trusted = [item.public_bytes(Encoding.DER) for item in known if _is_ca(item)]
+        ca_certificates = (
+            x509.load_der_x509_certificate(der) for der in self.get_ca_cert().certificates
+        )
+        trusted = [item.public_bytes(Encoding.DER) for item in ca_certificates if _is_ca(item)]
         certificates = decode_next_certificates(answer.body, trusted=trusted)
         check_next_certificates(answer.body, certificates)
         return CaCertificates.from_certificates(certificates)

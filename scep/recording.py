@@ -45,8 +45,8 @@ class _Sender:
     def of(cls, message: bytes, notes: Notes) -> Self:
         """Take it from what is known already; what no CertRep can answer is read once more."""
         if notes.message is not None:
-            known = notes.message
-            return cls(known.transaction_id, int(known.message_type), known.signer)
+            decoded = notes.message
+            return cls(decoded.transaction_id, int(decoded.message_type), decoded.signer)
         outer = notes.outer or _outer_layer(message)
         if outer is None:
             return cls()

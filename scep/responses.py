@@ -54,7 +54,6 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.ANSWER_KEY_GONE: FailInfo.BAD_REQUEST,
     Cause.REJECTED: FailInfo.BAD_REQUEST,
     Cause.EXPIRED: FailInfo.BAD_REQUEST,
-    Cause.WITHDRAWN: FailInfo.BAD_REQUEST,
     Cause.CERTIFICATE_UNAVAILABLE: FailInfo.BAD_CERT_ID,
     Cause.CERTIFICATE_UNKNOWN: FailInfo.BAD_CERT_ID,
     Cause.CERTIFICATE_FOREIGN: FailInfo.BAD_CERT_ID,

@@ -69,9 +69,7 @@ def handle_pki_operation(der: bytes, context: MessageContext) -> Answered:
 
 
 def _default_signer(context: MessageContext) -> RaCredential:
-    """The credential that GetCACert gives out; while that shape is not ready, the newest there
-    is.
-    """
+    """Return the credential of GetCACert; while that shape is not ready, the newest one."""
     profile = context.profile
     try:
         return ra_keys.offered(
@@ -84,15 +82,15 @@ def _default_signer(context: MessageContext) -> RaCredential:
 def _answer(message: PKIMessage, context: MessageContext) -> CertRep:
     match message.message_type:
         case MessageType.CERT_POLL:
-            found = poll(message, context)
+            result = poll(message, context)
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
-            found = enroll(message, context)
+            result = enroll(message, context)
         case MessageType.GET_CERT:
             require_rsa(message)
-            got = get_cert(message, context)
-            if isinstance(got, Refusal):
-                context.notes.of_refusal(got)
-            return cert_rep_for(got, message, delivery(got, context))
+            certificate = get_cert(message, context)
+            if isinstance(certificate, Refusal):
+                context.notes.of_refusal(certificate)
+            return cert_rep_for(certificate, message, delivery(certificate, context))
         case MessageType.GET_CRL:
             require_rsa(message)
             return get_crl(message, context)
@@ -100,7 +98,7 @@ def _answer(message: PKIMessage, context: MessageContext) -> CertRep:
             raise Refused(
                 FailInfo.BAD_REQUEST, "this messageType is not supported", reply=message.reply
             )
-    answer, password_key = outcome(found, message, context)
+    answer, password_key = outcome(result, message, context)
     if isinstance(answer, Refusal):
         context.notes.of_refusal(answer)
     return cert_rep_for(answer, message, delivery(answer, context, password_key))

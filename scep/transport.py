@@ -65,9 +65,7 @@ def fetch(url: str, body: bytes | None) -> HttpAnswer:
 
 
 def _host_of(name: str) -> str:
-    """`localhost` is this machine also where nothing resolves it, as without /etc/hosts (RFC 6761
-    section 6.3).
-    """
+    """Resolve `localhost` even without /etc/hosts (RFC 6761 section 6.3)."""
     if name != "localhost":
         return name
     try:

@@ -103,10 +103,10 @@ def _check_answer(
     signed = _content(der, "signed_data")
     (signer,) = signed["signer_infos"]
     content: bytes = signed["encap_content_info"]["content"].native or b""
-    found = _attributes(signer)
-    _check_signed(signer, _signing_certificate(signed, signer, trusted), found, content)
+    attributes = _attributes(signer)
+    _check_signed(signer, _signing_certificate(signed, signer, trusted), attributes, content)
     fail_info = None if answer.fail_info is None else str(int(answer.fail_info))
-    for name, wanted in (
+    for name, expected in (
         ("messageType", "3"),
         ("transactionID", sent.transaction_id),
         ("recipientNonce", sent.sender_nonce),
@@ -114,14 +114,14 @@ def _check_answer(
         ("failInfo", fail_info),
         ("failInfoText", answer.fail_info_text),
     ):
-        _agree(name, found.get(name), wanted)
+        _agree(name, attributes.get(name), expected)
     if content and opener is not None:
         delivered = _delivered(_opened(content, opener))
         _agree("messageData", delivered, (answer.certificates, answer.crls))
 
 
-def _agree(name: str, found: object, wanted: object) -> None:
-    if found != wanted:
+def _agree(name: str, actual: object, expected: object) -> None:
+    if actual != expected:
         raise ValueError(f"{name} reads otherwise")
 
 
@@ -134,15 +134,15 @@ def _content(der: bytes, kind: str) -> Any:
 
 def _attributes(signer: cms.SignerInfo) -> dict[str, str | bytes]:
     """The signed attributes known here; each has one value, and stands once."""
-    found: dict[str, str | bytes] = {}
+    attributes: dict[str, str | bytes] = {}
     for attribute in signer["signed_attrs"]:
         name = _ATTRIBUTES.get(attribute["type"].dotted)
-        if name in found:
+        if name in attributes:
             raise ValueError(f"{name}: twice")
         if name is not None:
             (value,) = attribute["values"].native
-            found[name] = value
-    return found
+            attributes[name] = value
+    return attributes
 
 
 def _signing_certificate(
@@ -164,11 +164,15 @@ def _signing_certificate(
 def _check_signed(
     signer: cms.SignerInfo,
     certificate: x509.Certificate,
-    found: dict[str, str | bytes],
+    signed_attributes: dict[str, str | bytes],
     content: bytes,
 ) -> None:
     digest: str = signer["digest_algorithm"]["algorithm"].native
-    _agree("messageDigest", found.get("messageDigest"), hashlib.new(digest, content).digest())
+    _agree(
+        "messageDigest",
+        signed_attributes.get("messageDigest"),
+        hashlib.new(digest, content).digest(),
+    )
     # An RA signs with RSA; a key of another kind raises TypeError below.
     key = cast("RSAPublicKey", certificate.public_key())
     algorithm: hashes.HashAlgorithm = getattr(hashes, digest.upper())()

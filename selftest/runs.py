@@ -57,8 +57,8 @@ def start_run(
 ) -> SelfTestRun:
     """Record a new run; the caller then runs it, or rings for a worker. Raises SelfTestRefused.
 
-    In a profile for self-tests it is the whole loop and needs an officer; in any other
-    nothing is requested, decided or issued, whoever asks.
+    In a profile for self-tests it is the whole loop and needs an officer; in any other profile
+    nothing is requested, decided or issued.
     """
     kind = RunKind.LOOP if profile.for_self_test else RunKind.READING
     officer = principal.user if kind == RunKind.LOOP else None

@@ -12,7 +12,7 @@ def fill_paths(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_sessions'),
+        ('accounts', '0001_squashed_0005_sessions'),
     ]
 
     operations = [

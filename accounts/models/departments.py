@@ -83,13 +83,13 @@ def path_of(department: Department, tree: Tree) -> str:
 
     Raises ValidationError for one that is part of itself.
     """
-    names, above, seen = [department.name], department.parent_id, {department.pk}
+    names, above, visited = [department.name], department.parent_id, {department.pk}
     while above is not None:
-        if above in seen:
+        if above in visited:
             raise ValidationError(
                 {"parent": f"department {department.slug}: it cannot be a part of itself"}
             )
-        seen.add(above)
+        visited.add(above)
         name, above = tree.rows[above]
         names.append(name)
     return "/".join(reversed(names))

@@ -122,7 +122,8 @@ def _is_named(row: ExpectedDevice, claims: Claims) -> bool:
 
 
 def _fault(device: ExpectedDevice, *, now: datetime) -> Cause | None:
-    if device.used_by is not None and State(device.used_by.state) not in REFUSED_STATES:
+    other = device.used_by
+    if other is not None and (other.is_open or State(other.state) not in REFUSED_STATES):
         return Cause.LISTED_USED
     if (device.not_before and now < device.not_before) or (
         device.not_after and now > device.not_after

@@ -116,7 +116,7 @@ def create_challenges(
 ) -> list[tuple[ChallengePassword, Secret]]:
     """Create one-time challenges; the clear texts are returned here and stored nowhere.
 
-    The person behind the principal, also one for whom a command or an interface acts, will not be
+    The person behind the principal, also if a command or an interface acts for them, will not be
     able to approve a request that uses them. Raises NotPermitted where they may not make them;
     ChallengeInvalid for a count or lifetime out of bounds, a binding that is none, or a profile
     that does not take one-time challenges.
@@ -260,22 +260,22 @@ def note_static_use(challenge: StaticChallenge, *, request: EnrollmentRequest) -
     insert(StaticUse(request=request, challenge=challenge))
 
 
-def _check_static(profile: EnrollmentProfile, presented: str, *, now: datetime) -> ChallengeResult:
-    static = match_static(profile, presented, now=now)
+def _check_static(profile: EnrollmentProfile, password: str, *, now: datetime) -> ChallengeResult:
+    static = match_static(profile, password, now=now)
     if static is not None:
         return ChallengeResult(satisfied=True, static=static)
-    was_one = was_static(profile, presented, now=now)
+    was_one = was_static(profile, password, now=now)
     return ChallengeResult(
         satisfied=False, cause=Cause.CHALLENGE_EXPIRED if was_one else Cause.CHALLENGE_WRONG
     )
 
 
 def _check_one_time(
-    profile: EnrollmentProfile, presented: str, submission: Submission, *, now: datetime
+    profile: EnrollmentProfile, password: str, submission: Submission, *, now: datetime
 ) -> ChallengeResult:
     challenge = (
         ChallengePassword.objects.select_related("group")
-        .filter(keyed_hash=keyed_hash(profile, presented))
+        .filter(keyed_hash=keyed_hash(profile, password))
         .first()
     )
     cause = _fault(challenge, submission, now=now)

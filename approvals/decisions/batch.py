@@ -56,7 +56,7 @@ def decide_many(
         return cut_short([request_id for request_id, _ in items])
     results = _decide_each(items, batch, principal, comment, now=now)
     _close_batch(batch, results)
-    if verdict == Verdict.APPROVE:
+    if verdict == Verdict.APPROVE:  # where a window is set, the sweep rings when it is over
         ring([result.request_id for result in results if result.done])
     return results
 
@@ -74,12 +74,13 @@ def _decide_each(
     )
     results: list[DecisionResult] = []
     for position, (request_id, view_sha256) in enumerate(items):
+        digest = batch.digests[position]  # of the view as it is, where the caller names none
         try:
             decision = decide(
                 request_id=request_id,
                 principal=principal,
                 comment=comment,
-                view_sha256=view_sha256 or batch.digests[position] or None,
+                view_sha256=view_sha256 if view_sha256 is not None else digest or None,
                 now=now,
                 batch=BatchPlace(batch.root, batch.count, position),
             )
@@ -119,8 +120,8 @@ def _open_batch(
 
 
 def _digests_of(requests: Sequence[UUID]) -> dict[UUID, str]:
-    beside = ("profile__department", "profile_version", "ca", "validation")
-    rows = EnrollmentRequest.objects.select_related(*beside)
+    related = ("profile__department", "profile_version", "ca", "validation")
+    rows = EnrollmentRequest.objects.select_related(*related)
     return {
         request.pk: review_digest(request)
         for start in range(0, len(requests), _CHUNK)

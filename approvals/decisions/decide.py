@@ -73,7 +73,8 @@ def approve_request(
         view_sha256=view_sha256,
         now=now,
     )
-    ring([request_id])
+    if decision.effective_at <= now:  # else the sweep rings when it takes effect
+        ring([request_id])
     return decision
 
 
@@ -106,7 +107,7 @@ def reject_request(
             basis=Basis(digest, facts_seen(request, now=now), batch),
             now=now,
         )
-        _step(
+        take_step(
             request,
             Step.REJECT,
             actor=principal.actor,
@@ -115,7 +116,7 @@ def reject_request(
             reason=reason,
             decided_at=now,
             effective_at=decision.effective_at,
-            next_attempt_at=None,
+            next_attempt_at=decision.effective_at if decision.effective_at > now else None,
         )
     return decision
 
@@ -143,31 +144,38 @@ def reopen_request(
         _require_seen(request, view_sha256)
         if State(request.state) in REFUSED_STATES:
             require_reopenable(request)
-        request.round += 1
-        changes = {
-            "round": request.round,
-            "reason": "",
-            "decided_at": None,
-            "effective_at": None,
-            "finished_at": None,
-            "attempts": 0,
-            "last_fault": "",
-            "quarantined_at": None,
-            "next_attempt_at": None,
-            "expires_at": now + request.profile.request_ttl,
-        }
+        changes = fresh_round(request, now=now)
         try:
             with transaction.atomic():
                 marks = change_facts(
                     recent_changes(principal.user, now=now) if principal.user else []
                 )
                 facts = {"comment": Personal(comment[:MAX_COMMENT]), **marks}
-                _step(request, Step.REOPEN, actor=principal.actor, now=now, data=facts, **changes)
+                take_step(
+                    request, Step.REOPEN, actor=principal.actor, now=now, data=facts, **changes
+                )
         except IntegrityError:
             raise AlreadyDecided(
                 "The same key has a newer open request: decide on that one."
             ) from None
         _return_transaction(request)
+
+
+def fresh_round(request: EnrollmentRequest, *, now: datetime) -> dict[str, object]:
+    """Begin a new round of decisions, and return the columns that begin with it."""
+    request.round += 1
+    return {
+        "round": request.round,
+        "reason": "",
+        "decided_at": None,
+        "effective_at": None,
+        "finished_at": None,
+        "attempts": 0,
+        "last_fault": "",
+        "quarantined_at": None,
+        "next_attempt_at": None,
+        "expires_at": now + request.profile.request_ttl,
+    }
 
 
 def _return_transaction(request: EnrollmentRequest) -> None:
@@ -211,7 +219,7 @@ def record_approval(
         if votes < request.profile.required_approvals:
             _record_vote(request, decision, actor=principal.actor, votes=votes, now=now)
             return decision
-        _step(
+        take_step(
             request,
             Step.APPROVE,
             actor=principal.actor,
@@ -321,7 +329,7 @@ def _vote(
         raise AlreadyVoted("You have voted on this request in this round already.") from None
 
 
-def _step(request: EnrollmentRequest, step: Step, **arguments: object) -> None:
+def take_step(request: EnrollmentRequest, step: Step, **arguments: object) -> None:
     try:
         advance(request, step, **arguments)  # type: ignore[arg-type]  # passed through as named
     except StepNotAllowed as error:

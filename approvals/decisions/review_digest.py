@@ -96,8 +96,8 @@ def review_of(request: EnrollmentRequest, viewer: User | None = None) -> Review:
 
 def _past_of(request: EnrollmentRequest, viewer: User | None) -> Past:
     """Return the newest requests and certificates of the same key and of the same name."""
-    mine = within(viewer, Verb.REQUEST_VIEW, "profile__department_id") if viewer else Q()
-    requests = EnrollmentRequest.objects.filter(mine)
+    permitted = within(viewer, Verb.REQUEST_VIEW, "profile__department_id") if viewer else Q()
+    requests = EnrollmentRequest.objects.filter(permitted)
     others = requests.select_related("profile", "certificate").exclude(pk=request.pk)
     # Ordered by time: by key, SQLite would walk the whole primary key to find ten rows.
     of_key = others.filter(csr_spki_sha256=request.csr_spki_sha256).order_by("-submitted_at")

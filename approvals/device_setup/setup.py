@@ -161,10 +161,10 @@ def create_configuration_challenge(
 ) -> Secret:
     """Create a one-time challenge for one configuration, bound to its names.
 
-    Records that a configuration with a challenge was handed out, beside the challenge itself.
-    Raises NotPermitted for who may not make challenges here, ChallengeInvalid for a profile
-    that takes none of this kind, NamesRefused for names that the client cannot be given,
-    ProfileInvalid for a client that brings its own.
+    Records the delivery of a configuration with a challenge, in addition to the challenge itself.
+    Raises NotPermitted for a principal who may not create challenges here, ChallengeInvalid for a
+    profile without one-time challenges, NamesRefused for names that the client cannot get,
+    ProfileInvalid for a client with its own challenge.
     """
     profile = recipient.profile
     _check_expressible(recipient)

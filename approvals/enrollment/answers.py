@@ -65,12 +65,12 @@ def answer_of(request: EnrollmentRequest, *, now: datetime) -> Certificate | Ref
                 "the certificate of this request is revoked or expired",
             )
         case State.REJECTED:
-            if not moments.is_over(request.effective_at, now=now, span=request.profile.undo_window):
+            if request.is_open and not moments.is_over(
+                request.effective_at, now=now, span=request.profile.undo_window
+            ):
                 return None
             return Refusal(Cause.REJECTED, request.reason or "rejected by an officer")
         case State.EXPIRED:
             return Refusal(Cause.EXPIRED, "the request expired before anyone decided: ask again")
-        case State.WITHDRAWN:
-            return Refusal(Cause.WITHDRAWN, "the request was withdrawn")
         case _:
             return None

@@ -28,14 +28,15 @@ class OpenCounter:
         """Return the number of open requests of the profile, or of one address's network in it."""
         network = network_of(address)
         key = (profile.pk, network)
-        known = self._counts.get(key)
-        if known is not None:
-            return known
-        rows = EnrollmentRequest.objects.filter(profile_id=profile.pk, state__in=_OPEN)
-        if network:
-            rows = rows.filter(network=network)
-        limit = max(profile.max_open_requests, profile.max_open_per_address)
-        return self._counts.put(key, rows.order_by()[: limit + 1].count())
+        cached = self._counts.get(key)
+        if cached is not None:
+            return cached
+        limit = max(profile.max_open_requests, profile.max_open_per_address) + 1
+        number = _count(profile, network, limit, state__in=_OPEN)
+        if profile.undo_window:  # two queries, since no index serves both at once
+            unsettled = {"state": State.REJECTED, "next_attempt_at__isnull": False}
+            number += _count(profile, network, limit, **unsettled)
+        return self._counts.put(key, number)
 
     def opened(self, profile: EnrollmentProfile, address: str) -> None:
         """Count a request that this process just opened."""
@@ -45,6 +46,13 @@ class OpenCounter:
     def forget(self) -> None:
         """Count again next time."""
         self._counts.clear()
+
+
+def _count(profile: EnrollmentProfile, network: str, limit: int, **wanted: object) -> int:
+    rows = EnrollmentRequest.objects.filter(profile_id=profile.pk, **wanted)
+    if network:
+        rows = rows.filter(network=network)
+    return rows.order_by()[:limit].count()
 
 
 open_requests = OpenCounter()

@@ -42,7 +42,9 @@ _RENEWAL = _TRANSACTION.format(which="AND t.renews_id = %s")
 _NEWEST = _TRANSACTION.format(which="ORDER BY t.request_id DESC, t.id DESC LIMIT 1")
 _OF_KEY = """
 SELECT id FROM approvals_enrollmentrequest
-WHERE profile_id = %s AND csr_spki_sha256 = %s AND state IN ({states}) ORDER BY id DESC LIMIT 10
+WHERE profile_id = %s AND csr_spki_sha256 = %s
+AND (state IN ({states}) OR (state = 'REJECTED' AND next_attempt_at IS NOT NULL))
+ORDER BY id DESC LIMIT 10
 """.format(states=", ".join(f"'{state}'" for state in sorted({*OPEN_STATES, State.ISSUED})))
 
 
@@ -126,10 +128,10 @@ class ProfileCache:
             row = cursor.fetchone()
         if row is None:
             return None
-        known = self._rows.get(slug)
-        if known is None or known[0] != row:
-            known = self._rows.put(slug, (row, _load_profile(slug)))
-        return known[1]
+        cached = self._rows.get(slug)
+        if cached is None or cached[0] != row:
+            cached = self._rows.put(slug, (row, _load_profile(slug)))
+        return cached[1]
 
     def default(self) -> EnrollmentProfile | None:
         """Return the default profile; without one, the only profile that is not a test."""

@@ -7,11 +7,13 @@ and its serial number: anyone can write these into a certificate.
 from dataclasses import dataclass
 from hashlib import sha256
 
+from django.db.models import Q
+
 from approvals.models.profiles import EnrollmentProfile
-from approvals.models.requests import EnrollmentRequest
+from approvals.models.requests import EnrollmentRequest, open_for_key
 from approvals.rules.errors import Cause, Refusal
 from approvals.rules.policy import RenewalFacts, RenewalPolicy, changed_names
-from approvals.rules.states import OPEN_STATES, State
+from approvals.rules.states import State
 from approvals.rules.submission import Submission
 from ca.certificates.store import (
     authority_by_fingerprint,
@@ -37,7 +39,6 @@ _FOREIGN = Refusal(
     Cause.RENEWAL_FOREIGN_SIGNER,
     "a renewal is signed with the certificate to renew, issued by this portal",
 )
-_TAKEN_STATES = sorted({*OPEN_STATES, State.ISSUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def look_at(
         pk=certificate.order_id
     )
     order = orders.values_list("profile_id", flat=True).first()
-    successors = EnrollmentRequest.objects.filter(renews=certificate, state__in=_TAKEN_STATES)
+    taken = open_for_key() | Q(state=State.ISSUED)
+    successors = EnrollmentRequest.objects.filter(taken, renews=certificate)
     facts = RenewalFacts(
         is_device=certificate.kind == CertificateKind.ORDERED,
         is_same_profile=order == profile.pk,

@@ -13,7 +13,7 @@ from approvals.records import validation_gate
 from approvals.records.refusal_numbers import number_of_request
 from approvals.records.refusals import facts_of, record_refusal, refused
 from approvals.rules.errors import Cause, Refusal
-from approvals.rules.states import OPEN_STATES, REFUSED_STATES, State
+from approvals.rules.states import REFUSED_STATES, State
 from approvals.rules.submission import Submission
 from audit.events import Subject
 from ca.models.certificates import Certificate
@@ -28,6 +28,8 @@ def may_ask_again(request: EnrollmentRequest, attempt: Attempt, *, now: datetime
     next CA, or with a fresh one-time challenge when the certificate is not valid any more.
     """
     state, submission = State(request.state), attempt.submission
+    if request.is_open:
+        return False
     if state in REFUSED_STATES:
         finished = request.finished_at or request.submitted_at
         ttl = request.profile.refused_ttl
@@ -99,7 +101,7 @@ def find_by_key(attempt: Attempt, *, now: datetime) -> EnrollmentRequest | Refus
     """
     for request in requests_of_key(attempt.profile, attempt.submission.csr.spki_sha256):
         is_same = attempt.is_same(request) and attempt.may_meet(request)
-        if State(request.state) in OPEN_STATES:
+        if request.is_open:
             if is_same:
                 return request
             return Refusal(Cause.KEY_HAS_REQUEST, _open_request_text(request, attempt))

@@ -12,7 +12,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.records.refusals import record_refusal
 from approvals.records.stored_csrs import keep_csr, kept_csr, shorten
 from approvals.rules.errors import Cause, Refusal
-from approvals.rules.states import OPEN_STATES, REFUSED_STATES, State
+from approvals.rules.states import REFUSED_STATES, State
 from approvals.rules.submission import Submission
 from audit.events import Subject
 from ca.x509.csr import decode_csr
@@ -33,13 +33,11 @@ def keep_password(request: EnrollmentRequest, submission: Submission, *, now: da
 
     Nothing is stored for a refused request.
     """
-    if (
-        State(request.state) in REFUSED_STATES
-        or kept_csr(request.pk, now=now) == submission.csr.der
-    ):
+    if (State(request.state) in REFUSED_STATES and not request.is_open) or kept_csr(
+        request.pk, now=now
+    ) == submission.csr.der:
         return
-    is_open = State(request.state) in OPEN_STATES
-    until = request.expires_at + KEPT_AFTER_EXPIRY if is_open else now + KEPT_AFTER_DELIVERY
+    until = request.expires_at + KEPT_AFTER_EXPIRY if request.is_open else now + KEPT_AFTER_DELIVERY
     keep_csr(request, submission.csr.der, until=max(until, now + KEPT_AFTER_DELIVERY))
 
 

@@ -19,7 +19,7 @@ from approvals.operations.attention import tell_administrators
 from approvals.operations.doorbell import ring_for, ring_for_validations_now, ring_now
 from approvals.operations.leases import acquire
 from approvals.operations.pulse import QUEUES, forget_gone
-from approvals.records.due import due, free
+from approvals.records.due import due, free, next_bell, settled
 from approvals.records.stored_csrs import discard_overdue
 from approvals.records.transitions import advance
 from approvals.records.validation_gate import due as due_validations
@@ -54,6 +54,7 @@ class SweepResult:
     rung: int = 0
     expired: int = 0
     closed: int = 0
+    next_bell: float | None = None  # seconds until a decision takes effect, before the next sweep
 
 
 def sweep(*, every: timedelta = EVERY) -> SweepResult:
@@ -61,14 +62,7 @@ def sweep(*, every: timedelta = EVERY) -> SweepResult:
     now = acquire("sweep", length=every * 0.8)
     if now is None:
         return SweepResult(ran=False)
-    waiting = list(
-        EnrollmentRequest.objects.filter(due(now=now), free(now=now))
-        .filter(profile__paused_at__isnull=True, ca__paused_at__isnull=True)
-        .order_by("next_attempt_at")
-        .values_list("pk", flat=True)[:_RINGS]
-    )
-    if waiting:
-        ring_now(waiting)
+    rung = ring_for_due(now=now)
     _ring_for_chores()
     validations = Validation.objects.filter(due_validations(now)).order_by("next_attempt_at")
     ring_for_validations_now(list(validations.values_list("pk", flat=True)[:_VALIDATIONS]))
@@ -78,8 +72,33 @@ def sweep(*, every: timedelta = EVERY) -> SweepResult:
     remind_of_static(now=now)
     tell_administrators(now=now)
     return SweepResult(
-        ran=True, rung=len(waiting), expired=_expire(now), closed=close_minutes(now=now)
+        ran=True,
+        rung=rung,
+        expired=_expire(now),
+        closed=close_minutes(now=now),
+        next_bell=_seconds_to_next_bell(now, within=every),
     )
+
+
+def ring_for_due(*, now: datetime) -> int:
+    """Settle the rejections that take effect, and ring for what a worker should look at; returns of
+    how many.
+    """
+    EnrollmentRequest.objects.filter(settled(now=now)).update(next_attempt_at=None)
+    waiting = list(
+        EnrollmentRequest.objects.filter(due(now=now), free(now=now))
+        .filter(profile__paused_at__isnull=True, ca__paused_at__isnull=True)
+        .order_by("next_attempt_at")
+        .values_list("pk", flat=True)[:_RINGS]
+    )
+    if waiting:
+        ring_now(waiting)
+    return len(waiting)
+
+
+def _seconds_to_next_bell(now: datetime, *, within: timedelta) -> float | None:
+    moment = next_bell(now=now, within=within)
+    return (moment - now).total_seconds() if moment else None
 
 
 def _ring_for_chores() -> None:

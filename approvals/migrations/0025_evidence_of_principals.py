@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0024_limit_in_words'),
+        ('approvals', '0001_squashed_0024_limit_in_words'),
     ]
 
     operations = [

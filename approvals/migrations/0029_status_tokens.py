@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('approvals', "0028_enrollment_profile_versions"),
-        ('ca', '0005_blocked_keys'),
+        ('ca', '0001_squashed_0005_blocked_keys'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

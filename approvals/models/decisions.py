@@ -13,6 +13,7 @@ class Verdict(models.TextChoices):
 
     APPROVE = "approve", "approved"
     REJECT = "reject", "rejected"
+    UNDO = "undo", "taken back"  # of the decision that its document names
 
 
 class Decision(models.Model):
@@ -41,7 +42,9 @@ class Decision(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["request", "officer", "round"], name="approvals_one_vote_per_round"
+                fields=["request", "officer", "round"],
+                condition=~models.Q(verdict="undo"),
+                name="approvals_one_vote_per_round",
             ),
             models.CheckConstraint(
                 condition=models.Q(evidence="policy", officer__isnull=True)

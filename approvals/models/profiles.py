@@ -9,6 +9,7 @@ from django.utils.functional import cached_property
 from accounts.models.people import Department, User
 from approvals.models.devices import DeviceGroup
 from approvals.rules.policy import RENEWAL_WINDOW
+from approvals.rules.profile_rules import LIST_TEXT, OPEN_TEXT
 from ca.models.authorities import CertificateAuthority, CertificatesShape
 from ca.models.lineage import Lineage, lineage_of
 from ca.models.profiles import CertificateProfile
@@ -247,14 +248,12 @@ class EnrollmentProfile(models.Model):
                 | models.Q(approval="manual")
                 | (models.Q(eligibility__isnull=False) & ~models.Q(networks=[])),
                 name="approvals_no_challenge_means_manual",
-                violation_error_message="Without a challenge only manual approval is possible, "
-                "or a list of expected "
-                "devices together with networks.",
+                violation_error_message=OPEN_TEXT,
             ),
             models.CheckConstraint(
                 condition=models.Q(eligibility__isnull=True) | models.Q(challenge="none"),
                 name="approvals_list_instead_of_challenge",
-                violation_error_message="A list of expected devices stands instead of a challenge.",
+                violation_error_message=LIST_TEXT,
             ),
             models.CheckConstraint(
                 condition=models.Q(name_conflicts__in=NameConflicts.values),

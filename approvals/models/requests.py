@@ -17,6 +17,16 @@ from database.ids import uuid7
 _OPEN = sorted(OPEN_STATES)
 
 
+def open_for_key(path: str = "") -> models.Q:
+    """Return the filter for requests that count as open for their key; `path` leads to them.
+
+    A rejection that is not in effect yet can be taken back: until the sweep has settled it, its
+    `next_attempt_at` says when that is.
+    """
+    is_rejected = {f"{path}state": State.REJECTED, f"{path}next_attempt_at__isnull": False}
+    return models.Q(**{f"{path}state__in": _OPEN}) | models.Q(**is_rejected)
+
+
 class EnrollmentRequest(models.Model):
     """One request for a certificate, through any door.
 
@@ -69,6 +79,7 @@ class EnrollmentRequest(models.Model):
     decided_at = models.DateTimeField(null=True)
     effective_at = models.DateTimeField(null=True)
     reason = models.TextField(blank=True)  # of a refusal; reaches the device as failInfoText
+    #: Of the worker; of a rejection: when it takes effect, NULL once that is settled.
     next_attempt_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
@@ -99,7 +110,7 @@ class EnrollmentRequest(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["profile", "csr_spki_sha256"],
-                condition=models.Q(state__in=_OPEN),
+                condition=open_for_key(),
                 name="approvals_one_open_request_per_key",
             ),
         ]
@@ -124,6 +135,11 @@ class EnrollmentRequest(models.Model):
                 name="approvals_open_by_network",
             ),
             models.Index(
+                fields=["state", "next_attempt_at"],
+                condition=models.Q(next_attempt_at__isnull=False),
+                name="approvals_request_with_a_time",
+            ),
+            models.Index(
                 fields=["profile", "network"],
                 condition=models.Q(state=State.ISSUED),
                 name="approvals_issued_by_network",
@@ -137,6 +153,12 @@ class EnrollmentRequest(models.Model):
     def department_id(self) -> int | None:
         """The department of its profile, for `can`."""
         return self.profile.department_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it counts as open for its key; the rule of `open_for_key`."""
+        is_unsettled = self.state == State.REJECTED and self.next_attempt_at is not None
+        return self.state in OPEN_STATES or is_unsettled
 
     @property
     def csr_der(self) -> bytes:

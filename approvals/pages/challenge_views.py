@@ -146,8 +146,8 @@ def profile_for(request: HttpRequest, slug: str, verb: Verb) -> EnrollmentProfil
 def _make_list(request: HttpRequest, profile: EnrollmentProfile, form: ListForm) -> bytes:
     data = form.cleaned_data
     orders = lists.read_list(data["file"], profile=profile, lifetime=data["lifetime"])
-    made = lists.make_list(orders, principal=principal_of(request), now=timezone.now())
-    return lists.write_list(made)
+    created = lists.make_list(orders, principal=principal_of(request), now=timezone.now())
+    return lists.write_list(created)
 
 
 def _download(profile: EnrollmentProfile, content: bytes) -> HttpResponse:

@@ -15,6 +15,7 @@ REASON_OF_NO_REJECTION: Final = (
     "Nothing was decided: a reason for a rejection is written, and Approve was pressed. "
     "Press Reject ticked, or empty the reason first."
 )
+_VERDICTS: Final = [(verdict.value, verdict.label) for verdict in (Verdict.APPROVE, Verdict.REJECT)]
 
 
 class DecisionForm(forms.Form):
@@ -67,7 +68,7 @@ class BulkForm(forms.Form):
     """
 
     rows = RowsField(error_messages={"required": "Tick the requests first."})
-    verdict = forms.ChoiceField(choices=Verdict.choices, error_messages={"required": NO_VERDICT})
+    verdict = forms.ChoiceField(choices=_VERDICTS, error_messages={"required": NO_VERDICT})
     comment = forms.CharField(required=False, strip=True, max_length=1000)
     reason = forms.CharField(required=False, strip=True, max_length=1000)
 

@@ -131,5 +131,7 @@ def _once(request: HttpRequest, profile: EnrollmentProfile, text: str) -> HttpRe
 
 
 def _static_row(request: HttpRequest, static_id: UUID, verb: Verb) -> StaticChallenge:
-    mine = StaticChallenge.objects.filter(within(request.user, verb, "profile__department_id"))
-    return get_object_or_404(mine.select_related("profile__department", "created_by"), pk=static_id)
+    permitted = StaticChallenge.objects.filter(within(request.user, verb, "profile__department_id"))
+    return get_object_or_404(
+        permitted.select_related("profile__department", "created_by"), pk=static_id
+    )

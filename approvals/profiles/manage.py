@@ -1,10 +1,9 @@
 """Enrollment profiles: created by command or admin page, paused and resumed by administrators."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_network
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -15,7 +14,6 @@ from accounts.roles import Verb
 from approvals.challenges.static import check_static, current, put_static
 from approvals.models.devices import DeviceGroup
 from approvals.models.profiles import (
-    VALIDATED,
     ApprovalMode,
     ChallengePolicy,
     EmptyContentForm,
@@ -32,6 +30,7 @@ from approvals.profiles.versions import write_version
 from approvals.records.transitions import department_of
 from approvals.rules.errors import ChallengeInvalid, NotPermitted, ProfileInvalid, ServiceMissing
 from approvals.rules.policy import RenewalPolicy
+from approvals.rules.profile_rules import ProfileSettings, network_fault, profile_faults
 from approvals.rules.states import State
 from approvals.validation.services import ServiceOrder, keep_service, order_probe, service_of
 from audit.events import Event, Subject
@@ -39,7 +38,6 @@ from audit.log import record
 from ca.certificates.profile_versions import create_profile
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority, CertificatesShape
-from ca.models.profiles import CertificateProfile
 
 REQUEST_TTL = timedelta(days=30)
 SELF_TEST_TTL = timedelta(hours=1)
@@ -93,62 +91,64 @@ class ProfileRequest:
     name_conflicts: str = NameConflicts.OFFICER
     service: ServiceOrder | None = None  # the service that checks challenges of this kind
     for_self_test: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)  # by column; they win
 
 
 def create_enrollment_profile(
     order: ProfileRequest, *, principal: Principal, now: datetime
 ) -> EnrollmentProfile:
     """Create both kinds of profile under one name. Raises ProfileInvalid naming the field."""
-    _check(order)
+    _check_slug(order.slug)
+    profile = _new_profile(order, now=now)
+    known_by = KnownBy(order.static_challenge, order.service)
+    for fault in profile_faults(_dependent(profile, known_by)):
+        raise fault.error
     with transaction.atomic():
-        rules = create_profile(
-            slug=order.slug,
-            name=order.name or order.slug,
+        profile.certificate_profile = create_profile(
+            slug=profile.slug,
+            name=profile.name,
             spec=order.spec,
             principal=principal,
             now=now,
         )
-        profile = _profile(order, rules, now=now)
-        known_by = KnownBy(order.static_challenge, order.service)
         save_profile(profile, principal=principal, now=now, is_new=True, known_by=known_by)
     return profile
 
 
-def _profile(
-    order: ProfileRequest, rules: CertificateProfile, *, now: datetime
-) -> EnrollmentProfile:
-    return EnrollmentProfile(
-        slug=order.slug,
-        name=order.name or order.slug,
-        ca=order.ca,
-        certificate_profile=rules,
-        approval=order.approval,
-        challenge=order.challenge,
-        eligibility=order.eligibility,
-        unlisted=order.unlisted,
-        networks=list(order.networks),
-        allow_asserted_decisions=order.allow_asserted_decisions,
-        refuse_after_account_change=order.refuse_after_account_change,
-        name_conflicts=NameConflicts.ALLOW if order.for_self_test else order.name_conflicts,
-        request_ttl=SELF_TEST_TTL if order.for_self_test else REQUEST_TTL,
-        refused_ttl=REFUSED_TTL,
-        renewal_mode=order.renewal.mode,
-        renewal_window=order.renewal.window,
-        renewal_grace=order.renewal.grace,
-        renewal_key_reuse=order.renewal.key_reuse,
-        renewal_changed_names=order.renewal.changed_names,
-        legacy_algorithms=order.switches.legacy_algorithms,
-        reply_chain=order.switches.reply_chain,
-        empty_content=order.switches.empty_content,
-        max_clock_skew=order.switches.max_clock_skew,
-        max_failed_per_address=order.guesses.per_address,
-        max_failed_challenges=order.guesses.per_profile,
-        lock_exempt_networks=list(order.guesses.exempt_networks),
-        is_default=order.is_default,
-        ca_certificates=order.ca_certificates,
-        for_self_test=order.for_self_test,
-        created_at=now,
-    )
+def _new_profile(order: ProfileRequest, *, now: datetime) -> EnrollmentProfile:
+    """Return the profile, still without its certificate profile."""
+    fields: dict[str, object] = {
+        "slug": order.slug,
+        "name": order.name or order.slug,
+        "ca": order.ca,
+        "approval": order.approval,
+        "challenge": order.challenge,
+        "eligibility": order.eligibility,
+        "unlisted": order.unlisted,
+        "networks": list(order.networks),
+        "allow_asserted_decisions": order.allow_asserted_decisions,
+        "refuse_after_account_change": order.refuse_after_account_change,
+        "name_conflicts": NameConflicts.ALLOW if order.for_self_test else order.name_conflicts,
+        "request_ttl": SELF_TEST_TTL if order.for_self_test else REQUEST_TTL,
+        "refused_ttl": REFUSED_TTL,
+        "renewal_mode": order.renewal.mode,
+        "renewal_window": order.renewal.window,
+        "renewal_grace": order.renewal.grace,
+        "renewal_key_reuse": order.renewal.key_reuse,
+        "renewal_changed_names": order.renewal.changed_names,
+        "legacy_algorithms": order.switches.legacy_algorithms,
+        "reply_chain": order.switches.reply_chain,
+        "empty_content": order.switches.empty_content,
+        "max_clock_skew": order.switches.max_clock_skew,
+        "max_failed_per_address": order.guesses.per_address,
+        "max_failed_challenges": order.guesses.per_profile,
+        "lock_exempt_networks": list(order.guesses.exempt_networks),
+        "is_default": order.is_default,
+        "ca_certificates": order.ca_certificates,
+        "for_self_test": order.for_self_test,
+        "created_at": now,
+    }
+    return EnrollmentProfile(**(fields | dict(order.settings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +173,14 @@ def save_profile(
 
     Raises ProfileInvalid.
     """
-    for network in (*profile.networks, *profile.lock_exempt_networks):
-        check_network(network)
-    _check_static(profile, known_by.static_challenge, is_new=is_new)
-    if profile.challenge in VALIDATED and known_by.service is None and service_of(profile) is None:
-        raise ServiceMissing
+    _check_static_text(known_by.static_challenge)
+    for fault in profile_faults(_dependent(profile, known_by)):
+        if not fault.is_constraint:  # `validate_constraints` names the others
+            raise fault.error
     check_authority(profile, profile.ca)
     profile.is_test = profile.ca.is_test
     try:
-        profile.clean_fields()
+        profile.clean_fields(exclude={"version", "current"})  # both are written by `write_version`
         profile.validate_constraints()
     except ValidationError as error:
         raise ProfileInvalid("; ".join(error.messages)) from error
@@ -232,14 +231,29 @@ def check_authority(profile: EnrollmentProfile, ca: CertificateAuthority) -> Non
         )
 
 
-def _check_static(profile: EnrollmentProfile, text: str | None, *, is_new: bool) -> None:
+def _dependent(profile: EnrollmentProfile, known_by: KnownBy) -> ProfileSettings:
+    """Return the settings that depend on each other, with the recorded or new challenge."""
+    service = known_by.service or service_of(profile)
+    has_static = known_by.static_challenge is not None
+    if not has_static and profile.pk and profile.challenge == ChallengePolicy.STATIC:
+        has_static = current(profile) is not None
+    return ProfileSettings(
+        approval=profile.approval,
+        challenge=profile.challenge,
+        has_list=profile.eligibility_id is not None,
+        networks=profile.networks,
+        lock_exempt_networks=profile.lock_exempt_networks,
+        has_static_challenge=has_static,
+        service=service.kind if service else "",
+    )
+
+
+def _check_static_text(text: str | None) -> None:
     if text is not None:
         try:
             check_static(text)
         except ChallengeInvalid as error:
             raise ProfileInvalid(str(error)) from error
-    elif profile.challenge == ChallengePolicy.STATIC and (is_new or current(profile) is None):
-        raise ProfileInvalid("static challenge: set one, or choose another kind of challenge")
 
 
 def pause_profile(*, profile: EnrollmentProfile, principal: Principal, now: datetime) -> None:
@@ -276,12 +290,9 @@ def order_service_probe(*, profile: EnrollmentProfile, principal: Principal, now
 
 def check_network(text: str) -> None:
     """Raise ProfileInvalid unless `text` is an IPv4 or IPv6 network in CIDR form."""
-    try:
-        ip_network(text)
-    except ValueError as error:
-        raise ProfileInvalid(
-            f"network {text!r}: write it like 10.20.0.0/16 or 2001:db8::/32 ({error})"
-        ) from error
+    fault = network_fault(text)
+    if fault:
+        raise fault
 
 
 def _set_pause(
@@ -314,35 +325,8 @@ def _set_pause(
         )
 
 
-def _check(order: ProfileRequest) -> None:
-    if not _SLUG.fullmatch(order.slug):
-        raise ProfileInvalid(
-            f"slug {order.slug!r}: lower-case letters, digits and hyphens, at most 50"
-        )
-    if EnrollmentProfile.objects.filter(slug=order.slug).exists():
-        raise ProfileInvalid(f"slug {order.slug!r}: a profile of that name exists already")
-    is_automatic = order.challenge == ChallengePolicy.NONE and order.approval != ApprovalMode.MANUAL
-    if is_automatic and not (order.eligibility and order.networks):
-        raise ProfileInvalid(
-            "only together with approval manual, or with {} and {}",
-            field="challenge",
-            value=order.challenge,
-            others=("devices", "networks"),
-        )
-    if order.eligibility and order.challenge != ChallengePolicy.NONE:
-        raise ProfileInvalid(
-            "a list of expected devices stands instead of a challenge: {} none",
-            field="devices",
-            others=("challenge",),
-        )
-    if order.challenge == ChallengePolicy.STATIC and not order.static_challenge:
-        raise ProfileInvalid(
-            "give the challenge with {}",
-            field="challenge",
-            value=order.challenge,
-            others=("static_challenge",),
-        )
-    if order.service is not None and order.service.kind != order.challenge:
-        raise ProfileInvalid(
-            f"challenge {order.challenge}: no {order.service.kind} is asked about it"
-        )
+def _check_slug(slug: str) -> None:
+    if not _SLUG.fullmatch(slug):
+        raise ProfileInvalid(f"slug {slug!r}: lower-case letters, digits and hyphens, at most 50")
+    if EnrollmentProfile.objects.filter(slug=slug).exists():
+        raise ProfileInvalid(f"slug {slug!r}: a profile of that name exists already")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from accounts.principals import Principal
 from approvals.models.decisions import Decision, DecisionComment
+from approvals.records.profile_versions import enrollment_profile_of
 from audit.canonical import CanonicalValue, canonical_json
 from audit.log import commitment, timestamp
 
@@ -39,9 +40,7 @@ class BatchPlace:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a decision rests on beside the request: the view, the facts in it, its batch, and the
-    decision that it takes back.
-    """
+    """The basis of a decision besides the request: page, facts, batch, and the undone decision."""
 
     view_sha256: str = ""
     facts: tuple[Mapping[str, CanonicalValue], ...] = ()
@@ -83,7 +82,7 @@ def _about_request(decision: Decision) -> dict[str, CanonicalValue]:
         "profile": request.profile.slug,
         "required_approvals": request.profile.required_approvals,
         "certificate_profile": {"version": version.number, "digest": version.spec_sha256},
-        "enrollment_profile": None,  # {version, digest}
+        "enrollment_profile": enrollment_profile_of(request),
         "renews": request.renews.der_sha256 if request.renews else None,
     }
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from django.conf import settings
@@ -88,8 +88,8 @@ def reject_by_policy(
         data={"evidence": Evidence.POLICY.value, **data},
         reason=UNIFORM_TEXT,
         decided_at=now,
-        effective_at=None,  # at once, also for the exchange that waits for it and began before
-        next_attempt_at=None,
+        effective_at=now,
+        next_attempt_at=None,  # settled, also for the exchange that waits for it and began before
     )
 
 
@@ -112,7 +112,7 @@ def write_decision(
         asserted_by=principal.name if principal.evidence == Evidence.ASSERTED else "",
         account_changes=recent_changes(principal.user, now=now) if principal.user else [],
         decided_at=now,
-        effective_at=now + request.profile.undo_window,
+        effective_at=now + _window(request, verdict, principal),
     )
     written = comment_on(decision, comment)
     decision.document = document_of(decision, principal=principal, basis=basis, comment=written)
@@ -123,18 +123,22 @@ def write_decision(
     return decision
 
 
+def _window(request: EnrollmentRequest, verdict: Verdict, principal: Principal) -> timedelta:
+    """How long a decision can be taken back: that of the policy, and an undo, count at once."""
+    is_final = verdict == Verdict.UNDO or principal.evidence == Evidence.POLICY
+    return timedelta(0) if is_final else request.profile.undo_window
+
+
 def facts_seen(
     request: EnrollmentRequest, *, now: datetime
 ) -> tuple[Mapping[str, CanonicalValue], ...]:
-    """Return the findings and conflicts that an officer is shown beside a request, as a document
-    names them.
-    """
+    """Return the findings and conflicts on the page of a request, in the form of a document."""
     conflicts = conflict_facts(request, now=now)
     codes = {fact["code"] for fact in conflicts}
-    found = [fact for fact in findings_of(request) if fact["code"] not in codes]
+    findings = [fact for fact in findings_of(request) if fact["code"] not in codes]
     barred = key_fault(request)
     key = [_fact("key-barred", barred, "refuse")] if barred else []
-    return (*key, *conflicts, *found)
+    return (*key, *conflicts, *findings)
 
 
 def findings_of(request: EnrollmentRequest) -> tuple[Mapping[str, CanonicalValue], ...]:

@@ -66,8 +66,7 @@ def is_leased(request: EnrollmentRequest, *, now: datetime) -> bool:
 def due(*, now: datetime) -> Q:
     """Return the filter for approved requests to process, leased or not; the rule of `is_due`."""
     waits = [LEASE + backoff(attempts) for attempts in range(MAX_ATTEMPTS + 1)]
-    latest = Value(now + waits[0] + moments.TOLERANCE, DateTimeField()) + F("profile__undo_window")
-    is_void = Q(next_attempt_at__gt=ExpressionWrapper(latest, output_field=DateTimeField()))
+    is_void = _is_beyond(now + waits[0])
     fresh = Q(attempts=0) & (
         Q(next_attempt_at__lte=now) | is_void
     )  # its time is when the decision takes effect
@@ -75,6 +74,31 @@ def due(*, now: datetime) -> Q:
     return Q(state__in=[State.APPROVED, State.ISSUING], quarantined_at__isnull=True) & (
         fresh | retry_due
     )
+
+
+def settled(*, now: datetime) -> Q:
+    """Return the filter for rejections that take effect: their key is free from then on."""
+    unsettled = Q(state=State.REJECTED, next_attempt_at__isnull=False)
+    return unsettled & (Q(next_attempt_at__lte=now) | _is_beyond(now))
+
+
+def _is_beyond(moment: datetime) -> Q:
+    """A time further ahead of `moment` than the window of the profile: of a clock that was
+    ahead.
+    """
+    latest = Value(moment + moments.TOLERANCE, DateTimeField()) + F("profile__undo_window")
+    return Q(next_attempt_at__gt=ExpressionWrapper(latest, output_field=DateTimeField()))
+
+
+def next_bell(*, now: datetime, within: timedelta) -> datetime | None:
+    """Return when the next decision takes effect, if that is within the span named."""
+    rows = EnrollmentRequest.objects.filter(
+        state__in=[State.APPROVED, State.REJECTED],
+        attempts=0,
+        next_attempt_at__gt=now,
+        next_attempt_at__lte=now + within,
+    )
+    return rows.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
 
 
 def free(*, now: datetime) -> Q:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from approvals.models.profiles import EnrollmentProfile, NameConflicts
-from approvals.models.requests import EnrollmentRequest, RequestName
+from approvals.models.requests import EnrollmentRequest, RequestName, open_for_key
 from approvals.rules.states import OPEN_STATES, State
 from ca.content.csr_review import CsrReview
 from ca.models.certificates import Certificate, CertificateStatus
@@ -175,7 +175,7 @@ def _conflicts(queries: Sequence[_Asked], *, now: datetime) -> list[list[_Other]
     valid = [CertificateStatus.ISSUED, CertificateStatus.ON_HOLD]
     active = Q(request__certificate__status__in=valid, request__certificate__not_after__gte=now)
     rows = RequestName.objects.filter(
-        Q(request__state__in=sorted(OPEN_STATES)) | (Q(request__state=State.ISSUED) & active),
+        open_for_key("request__") | (Q(request__state=State.ISSUED) & active),
         profile_id__in={item.profile_id for item in queries},
         name__in=names,
     )

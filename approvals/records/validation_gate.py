@@ -164,7 +164,8 @@ def is_moving(request: EnrollmentRequest) -> bool:
 def due(now: datetime) -> Q:
     """Return the filter for validations to process: a question to ask, or an outcome to report."""
     asks = Q(state__in=UNDECIDED, request__state=State.PENDING, request__expires_at__gt=now)
-    reports = Q(report=ReportState.OWED, request__state__in=_FINISHED)
+    unsettled = Q(request__state=State.REJECTED, request__next_attempt_at__isnull=False)
+    reports = Q(report=ReportState.OWED, request__state__in=_FINISHED) & ~unsettled
     free = Q(lease_until__isnull=True) | moments.over("lease_until", now=now, span=LEASE)
     waits = [timedelta(0), *(backoff(attempts) for attempts in range(1, FULL_DELAY_AFTER + 1))]
     return moments.attempt_is_due(now=now, waits=waits) & free & (asks | reports)

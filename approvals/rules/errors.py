@@ -56,7 +56,6 @@ class Cause(StrEnum):
     ANSWER_KEY_GONE = "challenge that encrypts the answer is not kept any more"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    WITHDRAWN = "withdrawn"
     CERTIFICATE_UNAVAILABLE = "certificate is not valid any more"
     CERTIFICATE_UNKNOWN = "no such certificate"
     CERTIFICATE_FOREIGN = "certificate of somebody else"
@@ -98,7 +97,7 @@ class Invalid(ApprovalsError):
 
     A reason names other fields by `{}`, one for each of `others`. Every door has names of its own
     for them (options of a command, labels of a form) and words the sentence with `worded`; a form
-    puts `because` beside `field`. `str()` uses the names of the domain.
+    puts `because` at `field`. `str()` uses the names of the domain.
     """
 
     def __init__(
@@ -158,6 +157,10 @@ class ReasonMissing(ApprovalsError):
 
 class NotValidated(ApprovalsError):
     """The validation service has not confirmed the challenge."""
+
+
+class NothingToUndo(ApprovalsError):
+    """No decision stands that could be taken back, or it has taken effect."""
 
 
 class NothingToRetry(ApprovalsError):

@@ -17,7 +17,6 @@ class State(StrEnum):
     ISSUED = "ISSUED"  # the certificate exists
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
-    WITHDRAWN = "WITHDRAWN"
     #: Refused after the approval by policy, lint or a barred key; an officer decides again.
     FAILED = "FAILED"
 
@@ -28,7 +27,6 @@ class Step(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     EXPIRE = "expire"
-    WITHDRAW = "withdraw"
     START = "start"
     UNDO = "undo"
     FAIL = "fail"
@@ -40,7 +38,6 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
     (State.PENDING, Step.APPROVE): State.APPROVED,
     (State.PENDING, Step.REJECT): State.REJECTED,
     (State.PENDING, Step.EXPIRE): State.EXPIRED,
-    (State.PENDING, Step.WITHDRAW): State.WITHDRAWN,
     (State.APPROVED, Step.START): State.ISSUING,
     (State.APPROVED, Step.UNDO): State.PENDING,
     (State.APPROVED, Step.FAIL): State.FAILED,
@@ -49,18 +46,18 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = {
         State.ISSUING,
         Step.FAIL,
     ): State.FAILED,  # its key was barred meanwhile: the prepared certificate is abandoned
+    (State.REJECTED, Step.UNDO): State.PENDING,
     (State.REJECTED, Step.REOPEN): State.PENDING,
     (State.EXPIRED, Step.REOPEN): State.PENDING,
-    (State.WITHDRAWN, Step.REOPEN): State.PENDING,
     (State.FAILED, Step.REOPEN): State.PENDING,
     (State.FAILED, Step.REJECT): State.REJECTED,
     (State.FAILED, Step.EXPIRE): State.EXPIRED,
 }
 
 # A key may have one request in these states per enrollment profile. FAILED counts: an officer will
-# decide.
+# decide. So does a REJECTED one whose decision is not in effect yet (`EnrollmentRequest.is_open`).
 OPEN_STATES = frozenset({State.PENDING, State.APPROVED, State.ISSUING, State.FAILED})
-REFUSED_STATES = frozenset({State.REJECTED, State.EXPIRED, State.WITHDRAWN})
+REFUSED_STATES = frozenset({State.REJECTED, State.EXPIRED})
 
 
 class StepNotAllowed(Exception):

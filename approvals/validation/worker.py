@@ -55,7 +55,7 @@ from outbound.errors import NoAnswer
 
 BUDGET: Final = 10.0  # seconds of one task; the remaining requests are rung for again
 TELL_OFFICERS_AT: Final = 4  # attempts: about ten seconds of silence
-_NOT_ASKED: Final = "nobody is set whom to ask: ./portal validation set"
+_NOT_ASKED: Final = "no service is set: ./portal validation set"
 
 _log = structlog.get_logger(__name__)
 

@@ -61,7 +61,7 @@ def crl_of_issuer(issuer_der: bytes) -> bytes | None:
     """
     for authority in CertificateAuthority.objects.order_by("-pk"):
         if is_named(authority, issuer_der):
-            found = latest_crl(authority)
-            if found is not None:
-                return found.crl_der
+            crl = latest_crl(authority)
+            if crl is not None:
+                return crl.crl_der
     return None

@@ -87,10 +87,10 @@ def _is_authority_key_identifier(value: bytes, approved: Approved) -> bool:
 
 def _is_key_usage(value: bytes, approved: Approved) -> bool:
     key_algorithm = "rsa" if approved.is_rsa else "ec"
-    wanted = extensions.key_usages_for(approved.spec.key_usages, key_algorithm)
+    granted_usages = extensions.key_usages_for(approved.spec.key_usages, key_algorithm)
     usages = second_reader.key_usages(value)
     return bool(usages) and usages == {
-        _USAGE_NAMES.get(usage, usage).replace("-", "_") for usage in wanted
+        _USAGE_NAMES.get(usage, usage).replace("-", "_") for usage in granted_usages
     }
 
 
@@ -117,9 +117,12 @@ def _lint_names(value: bytes, approved: Approved) -> Iterator[Finding]:
 
 def _is_information_access(value: bytes, approved: Approved) -> bool:
     spec = approved.spec
-    wanted = [(extensions.AD_OCSP, spec.ocsp_url), (extensions.AD_CA_ISSUERS, spec.ca_issuers_url)]
+    expected = [
+        (extensions.AD_OCSP, spec.ocsp_url),
+        (extensions.AD_CA_ISSUERS, spec.ca_issuers_url),
+    ]
     return second_reader.information_access(value) == [
-        (method, url) for method, url in wanted if url
+        (method, url) for method, url in expected if url
     ]
 
 

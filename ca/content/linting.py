@@ -246,7 +246,7 @@ def _lint_extension_list(members: list[Value], content: Content) -> Iterator[Fin
 
 
 def _lint_loads(tbs: bytes, issuer: IssuerFacts) -> Iterator[Finding]:
-    """A strict decoder of other authors reads it, too: with a signature that is none."""
+    """Let a strict decoder of other authors read it too, with a dummy signature."""
     dummy = second_reader.written_sequence(
         tbs, _ALGORITHMS[issuer.signature_algorithm], _NO_SIGNATURE
     )

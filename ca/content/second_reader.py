@@ -124,13 +124,13 @@ def members(value: Value) -> list[Value]:
     """The values directly inside a constructed value. Raises NotReadable."""
     if not value.tag & CONSTRUCTED:
         raise NotReadable(f"{tag_name(value.tag)}: a constructed value is needed")
-    found: list[Value] = []
+    values: list[Value] = []
     position, begin = 0, value.start + len(value.header)
     while position < len(value.contents):
         member = _value(value.contents[position:], begin + position)
-        found.append(member)
+        values.append(member)
         position += len(member.raw)
-    return found
+    return values
 
 
 def _value(data: bytes, start: int) -> Value:
@@ -140,10 +140,10 @@ def _value(data: bytes, start: int) -> Value:
 
 def sequence(value: Value, minimum: int = 0) -> list[Value]:
     """The members of a SEQUENCE with at least `minimum` members. Raises NotReadable."""
-    found = members(expect(value, SEQUENCE))
-    if len(found) < minimum:
-        raise NotReadable(f"SEQUENCE of {len(found)}: at least {minimum} members are needed")
-    return found
+    values = members(expect(value, SEQUENCE))
+    if len(values) < minimum:
+        raise NotReadable(f"SEQUENCE of {len(values)}: at least {minimum} members are needed")
+    return values
 
 
 def expect(value: Value, tag: int) -> Value:
@@ -211,10 +211,10 @@ def name(value: Value) -> DistinguishedName:
 
 
 def _attribute(value: Value) -> NameAttribute:
-    found = sequence(value, 2)
-    if len(found) != 2:
-        raise NotReadable(f"name attribute of {len(found)} members: type and value are needed")
-    return NameAttribute(oid(found[0]), _text(found[1]), found[1].tag)
+    parts = sequence(value, 2)
+    if len(parts) != 2:
+        raise NotReadable(f"name attribute of {len(parts)} members: type and value are needed")
+    return NameAttribute(oid(parts[0]), _text(parts[1]), parts[1].tag)
 
 
 @_guarded
@@ -236,17 +236,17 @@ def general_names(der: bytes) -> tuple[GeneralName, ...]:
     return tuple(map(_general_name, x509.GeneralNames.load(der, strict=True)))
 
 
-def _general_name(found: x509.GeneralName) -> GeneralName:
-    raw, contents = found.dump(), found.chosen.contents
-    kind = _KINDS.get(found.name)
+def _general_name(name: x509.GeneralName) -> GeneralName:
+    raw, contents = name.dump(), name.chosen.contents
+    kind = _KINDS.get(name.name)
     if kind == "ip":
         return GeneralName(kind, str(ipaddress.ip_address(contents)), raw)
     if kind is not None:
         # Not `.native`: it shows an international name decoded, and the bytes are what counts.
         return GeneralName(kind, contents.decode("ascii"), raw)
-    if found.name == "other_name" and found.chosen["type_id"].dotted == _UPN:
-        return GeneralName("upn", found.chosen["value"].parse(core.UTF8String).native, raw)
-    return GeneralName("other", f"{found.name} {contents.hex()}", raw)
+    if name.name == "other_name" and name.chosen["type_id"].dotted == _UPN:
+        return GeneralName("upn", name.chosen["value"].parse(core.UTF8String).native, raw)
+    return GeneralName("other", f"{name.name} {contents.hex()}", raw)
 
 
 @_guarded
@@ -271,12 +271,12 @@ def key_purposes(der: bytes) -> list[str]:
 def distribution_points(der: bytes) -> list[str]:
     """The addresses of a CRLDistributionPoints value of full names only. Raises NotReadable."""
     prescan(der)
-    found: list[str] = []
+    addresses: list[str] = []
     for point in x509.CRLDistributionPoints.load(der, strict=True):
         if len(members(_value(point.dump(), 0))) != 1:
             raise NotReadable("cRLDistributionPoints: a point of one full name is needed")
-        found += map(_address, point["distribution_point"].chosen)
-    return found
+        addresses += map(_address, point["distribution_point"].chosen)
+    return addresses
 
 
 @_guarded
@@ -289,8 +289,8 @@ def information_access(der: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def _address(found: x509.GeneralName) -> str:
-    if found.name != _URI:
-        raise NotReadable(f"address {found.name}: a URI is needed")
-    text: str = found.chosen.contents.decode("ascii")
+def _address(name: x509.GeneralName) -> str:
+    if name.name != _URI:
+        raise NotReadable(f"address {name.name}: a URI is needed")
+    text: str = name.chosen.contents.decode("ascii")
     return text

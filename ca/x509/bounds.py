@@ -10,9 +10,7 @@ from ca.x509.asn1 import CONSTRUCTED, END_OF_CONTENTS, INTEGER, OBJECT_IDENTIFIE
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What `prescan` allows: bytes, levels of constructed values, values in all, content bytes of
-    OIDs and INTEGERs.
-    """
+    """The limits of `prescan`: bytes, nesting, number of values, length of OIDs and INTEGERs."""
 
     max_bytes: int = 65_536
     max_depth: int = 24

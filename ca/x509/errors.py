@@ -54,26 +54,22 @@ class CrlRefused(CaError):
 
 
 class RolloverRefused(CaError):
-    """A rollover cannot take this step: the text says what stands in its way."""
+    """A rollover cannot take this step; the text names the obstacle."""
 
 
 class CsrError(Exception):
-    """A request that cannot be accepted; `spki_der` where its key was read, `is_proven` where its
-    signature held.
-    """
+    """A refused request; `spki_der` if its key was read, `is_proven` if its signature held."""
 
     spki_der: bytes = b""
     is_proven: bool = False
 
 
 class CsrMalformed(CsrError):
-    """Not a readable PKCS #10 request, or one that says two different things."""
+    """Not a readable PKCS #10 request, or a contradictory one."""
 
 
 class CsrSignatureInvalid(CsrError):
-    """The signature does not fit the key and content: the requester has not shown that the key is
-    theirs.
-    """
+    """The signature does not fit key and content: the requester has not proved the key."""
 
 
 class CsrAlgorithmRefused(CsrError):

@@ -22,7 +22,7 @@ from ca.x509.text import visible
 
 MAX_GENERAL_NAMES: Final = 100
 MAX_DNS_LENGTH: Final = 253
-#: Of all names of a subjectAltName: 100 DNS names of the greatest length, and more.
+#: Of all names of a subjectAltName: more than 100 DNS names of maximum length.
 MAX_GENERAL_NAMES_BYTES: Final = 32_768
 
 GeneralNameKind = Literal["dns", "ip", "email", "uri", "upn", "dirname", "rid", "other"]
@@ -33,9 +33,7 @@ _IA5_TAGS: Final = {kind: tag for tag, kind in _IA5_KINDS.items()}
 
 @dataclass(frozen=True, slots=True)
 class GeneralName:
-    """One name of a subjectAltName; of an unknown kind the value is its OID or tag and its bytes in
-    hex.
-    """
+    """One name of a subjectAltName; an unknown kind has its OID or tag and its bytes in hex."""
 
     kind: GeneralNameKind
     value: str
@@ -46,21 +44,21 @@ class GeneralName:
 
 
 def general_name(kind: str, value: str) -> GeneralName:
-    """Write a general name of kind dns, ip, email, uri or upn.
+    """Encode a general name of kind dns, ip, email, uri or upn.
 
-    ValueError: another kind, or no such value.
+    Raises ValueError for another kind, or an invalid value.
     """
     if kind not in get_args(GeneralNameKind):
         raise ValueError(f"general name of kind {kind!r}: dns, ip, email, uri or upn is needed")
-    known = cast("GeneralNameKind", kind)
-    if known in _IA5_TAGS:
-        return GeneralName(known, value, asn1.der(_IA5_TAGS[known], value.encode("ascii")))
-    if known == "ip":
-        return GeneralName(known, value, asn1.der(0x87, ipaddress.ip_address(value).packed))
-    if known == "upn":
+    name_kind = cast("GeneralNameKind", kind)
+    if name_kind in _IA5_TAGS:
+        return GeneralName(name_kind, value, asn1.der(_IA5_TAGS[name_kind], value.encode("ascii")))
+    if name_kind == "ip":
+        return GeneralName(name_kind, value, asn1.der(0x87, ipaddress.ip_address(value).packed))
+    if name_kind == "upn":
         text = asn1.der(asn1.UTF8_STRING, value.encode())
         return GeneralName(
-            known, value, asn1.der_context(0, oid_der(_UPN_OID), asn1.der_context(0, text))
+            name_kind, value, asn1.der_context(0, oid_der(_UPN_OID), asn1.der_context(0, text))
         )
     raise ValueError(f"general name of kind {kind!r}: dns, ip, email, uri or upn is needed")
 
@@ -72,7 +70,7 @@ def encode_general_names(names: Iterable[GeneralName]) -> bytes:
 def decode_general_names(der: bytes) -> tuple[GeneralName, ...]:
     """Read a GeneralNames value.
 
-    Raises NameMalformed: unreadable, none or more than 100 names, or too large.
+    Raises NameMalformed: unreadable, empty, more than 100 names, or too large.
     """
     check_size("subjectAltName", der, MAX_GENERAL_NAMES_BYTES)
     try:
@@ -132,13 +130,11 @@ _UPN: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def general_name_fault(name: GeneralName, patterns: Sequence[str] | None = ()) -> str | None:
-    """Why the name is not well formed (RFC 5280 4.2.1.6, RFC 1123 2.1), or None.
+    """Return why the name is not well formed (RFC 5280 4.2.1.6, RFC 1123 2.1), or None.
 
-    A leading `*.` is well formed here.
-
-    `patterns` are those of a profile that the name matches: one that has an underscore itself
-    admits it in a DNS name, one that has the scheme itself admits a URI without a host (`urn:`,
-    `tag:`). None: as if there were such a pattern.
+    A leading `*.` is well formed here. `patterns` are those of a profile that the name matches: one
+    that has an underscore itself admits it in a DNS name, one that has the scheme itself admits a
+    URI without a host (`urn:`, `tag:`). None: as if there were such a pattern.
     """
     match name.kind:
         case "dns":
@@ -178,23 +174,24 @@ def _email_fault(value: str) -> str | None:
 
 
 def _uri_fault(value: str, patterns: Sequence[str] | None) -> str | None:
-    found = _URI.fullmatch(value)
+    match = _URI.fullmatch(value)
     try:
         host = urlsplit(value).hostname
     except ValueError:
         host = None
-    if found is None or (host is None and value.partition(":")[2].startswith("//")):
+    if match is None or (host is None and value.partition(":")[2].startswith("//")):
         return "scheme://host in ASCII is needed"
-    if host is None and not _is_scheme_named(found[1], patterns):
+    if host is None and not _is_scheme_named(match[1], patterns):
         return (
             "without a host it is issued only where a pattern of the profile has its scheme, "
-            f"{found[1].lower()}:"
+            f"{match[1].lower()}:"
         )
     return None
 
 
 def _is_scheme_named(scheme: str, patterns: Sequence[str] | None) -> bool:
-    """Whether one of the patterns has the scheme as a word: `urn:uuid:.*` and `(urn|tag):.*` do,
+    """Whether a pattern has the scheme as a word: `urn:uuid:.*` and `(urn|tag):.*` do.
+
     `.*` does not.
     """
     if patterns is None:

@@ -12,8 +12,8 @@ from ca.x509.asn1 import TLV, Asn1Error
 from ca.x509.text import visible
 
 MAX_RDNS: Final = 32
-#: Of one name as encoded. Every upper bound of RFC 5280 appendix A together is less; each character
-#: costs a look.
+#: Of one encoded name. All upper bounds of RFC 5280 appendix A together are less; each character
+#: costs time.
 MAX_NAME_BYTES: Final = 8_192
 
 
@@ -132,9 +132,7 @@ def decode_text(tlv: TLV) -> str:
 
 
 def decode_name(der: bytes) -> DistinguishedName:
-    """Read a Name. Raises NameMalformed: not a Name, more than 32 relative names, or more than 8
-    KiB.
-    """
+    """Read a Name. Raises NameMalformed; limits are 32 relative names and 8 KiB."""
     check_size("name", der, MAX_NAME_BYTES)
     try:
         return _decode_name(der)

@@ -25,7 +25,7 @@ _CURVES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """What a public key is, for people and for policy. `bits` is the modulus or field size."""
+    """Facts about a public key, for people and policy. `bits` is the modulus or field size."""
 
     algorithm: Literal["rsa", "ec", "other"]
     bits: int

@@ -52,24 +52,24 @@ class RequestSignature:
     value: bytes
 
 
-def verify(public: PublicKey, signature: RequestSignature, known: _Signatures) -> None:
+def verify(public: PublicKey, signature: RequestSignature, algorithms: _Signatures) -> None:
     """Check the signature, by one of the algorithms known.
 
     Raises CsrAlgorithmRefused, CsrSignatureInvalid, Asn1Error.
     """
     members = asn1.sequence(signature.algorithm, 1)
     oid = asn1.oid(members[0])
-    if oid in _WEAK_SIGNATURES and oid not in known:
+    if oid in _WEAK_SIGNATURES and oid not in algorithms:
         raise CsrAlgorithmRefused(
             f"signature digest {_WEAK_SIGNATURES[oid]}: SHA-256, SHA-384 or SHA-512 is needed"
         )
     try:
         if isinstance(public, rsa.RSAPublicKey):
-            scheme, digest = _rsa_scheme(oid, members, known)
+            scheme, digest = _rsa_scheme(oid, members, algorithms)
             public.verify(signature.value, signature.signed, scheme, digest)
         else:
             public.verify(
-                signature.value, signature.signed, ec.ECDSA(_plain_digest(oid, "ec", known))
+                signature.value, signature.signed, ec.ECDSA(_plain_digest(oid, "ec", algorithms))
             )
     except (InvalidSignature, ValueError) as error:
         if isinstance(error, Asn1Error):
@@ -79,22 +79,22 @@ def verify(public: PublicKey, signature: RequestSignature, known: _Signatures) -
         ) from error
 
 
-def _plain_digest(oid: str, key_type: str, known: _Signatures) -> hashes.HashAlgorithm:
-    if oid not in known and oid != _PSS:
+def _plain_digest(oid: str, key_type: str, algorithms: _Signatures) -> hashes.HashAlgorithm:
+    if oid not in algorithms and oid != _PSS:
         raise CsrAlgorithmRefused(
             f"signature algorithm {oid}: RSA or ECDSA with SHA-256, SHA-384 or SHA-512 is needed"
         )
-    wanted, digest = known.get(oid, ("rsa", hashes.SHA256()))
-    if wanted != key_type:
+    expected, digest = algorithms.get(oid, ("rsa", hashes.SHA256()))
+    if expected != key_type:
         raise CsrSignatureInvalid(f"signature algorithm {oid}: does not fit the {key_type} key")
     return digest
 
 
 def _rsa_scheme(
-    oid: str, members: list[TLV], known: _Signatures
+    oid: str, members: list[TLV], algorithms: _Signatures
 ) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
     if oid != _PSS:
-        return padding.PKCS1v15(), _plain_digest(oid, "rsa", known)
+        return padding.PKCS1v15(), _plain_digest(oid, "rsa", algorithms)
     parameters = {
         tlv.tag: asn1.parse_exact(tlv.value)
         for tlv in (asn1.sequence(members[1]) if members[1:] else [])

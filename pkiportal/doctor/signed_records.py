@@ -31,15 +31,17 @@ def certificates(checked: Counter[str]) -> Iterator[Violation]:
     rows = Certificate.objects.select_related("ca").order_by("id")
     for chunk in chunks(rows.iterator(chunk_size=CHUNK)):
         orders = [one.order_id for one in chunk if one.kind == CertificateKind.ORDERED]
-        known = set(EnrollmentRequest.objects.filter(pk__in=orders).values_list("pk", flat=True))
-        told = _told([one.pk for one in chunk])
+        request_ids = set(
+            EnrollmentRequest.objects.filter(pk__in=orders).values_list("pk", flat=True)
+        )
+        counts = _told([one.pk for one in chunk])
         for certificate in chunk:
             checked["certificates"] += 1
             subject = f"certificate {certificate.serial_hex}"
             if certificate.kind == CertificateKind.ORDERED:
-                if certificate.order_id not in known:
+                if certificate.order_id not in request_ids:
                     yield Violation("I2", subject, "no request ordered it")
-                yield from _making_of(certificate, told)
+                yield from _making_of(certificate, counts)
             if certificate.ca_id not in issuers:
                 issuers[certificate.ca_id] = x509.load_der_x509_certificate(
                     certificate.ca.certificate_der
@@ -49,20 +51,20 @@ def certificates(checked: Counter[str]) -> Iterator[Violation]:
 
 
 def _making_of(
-    certificate: Certificate, told: Mapping[tuple[str, str], int]
+    certificate: Certificate, counts: Mapping[tuple[str, str], int]
 ) -> Iterator[Violation]:
     for event, expected in (
         (Event.CERTIFICATE_PREPARE, 1),
         (Event.CERTIFICATE_ISSUE, int(certificate.der is not None)),
     ):
-        found = told.get((str(certificate.pk), event.value), 0)
-        if found != expected:
+        number = counts.get((str(certificate.pk), event.value), 0)
+        if number != expected:
             subject = f"certificate {certificate.serial_hex}"
-            yield Violation("I2", subject, f"{found} log entries {event}, {expected} expected")
+            yield Violation("I2", subject, f"{number} log entries {event}, {expected} expected")
 
 
 def _told(certificates: Sequence[UUID]) -> Counter[tuple[str, str]]:
-    """How many entries the log has, by certificate and event."""
+    """Return the number of audit entries by certificate and event."""
     entries = AuditEntry.objects.filter(
         subject_kind="certificate", subject_id__in=[str(key) for key in certificates]
     )
@@ -134,13 +136,13 @@ def _faults_of_crl(issue: CrlIssue, ca: CertificateAuthority) -> Iterator[str]:
     if faults:
         yield from (finding.text for finding in faults)
         return
-    named = {f"{entry.serial_number:x}" for entry in x509.load_der_x509_crl(issue.crl_der)}
+    listed = {f"{entry.serial_number:x}" for entry in x509.load_der_x509_crl(issue.crl_der)}
     rows = Certificate.objects.filter(ca=ca, status__in=LISTED_STATUSES)
     revoked = dict(rows.values_list("serial_hex", "not_after"))
     yield from (
-        f"it names {serial}, which is not revoked" for serial in sorted(named - revoked.keys())
+        f"it names {serial}, which is not revoked" for serial in sorted(listed - revoked.keys())
     )
-    for serial in sorted(revoked.keys() - named):
+    for serial in sorted(revoked.keys() - listed):
         if revoked[serial] >= issue.this_update:
             yield f"it does not name {serial}, which is revoked"
 
@@ -152,13 +154,13 @@ def journal_of(journal: Path, checked: Counter[str]) -> Iterator[Violation]:
     }
     checked["journal"] = len(signed)
     for chunk in chunks(iter(sorted(signed))):
-        known: set[str | None] = set()
+        digests: set[str | None] = set()
         for model in (Certificate, CrlIssue):
-            known |= set(
+            digests |= set(
                 model.objects.filter(tbs_sha256__in=chunk).values_list("tbs_sha256", flat=True)
             )
         for digest in chunk:
-            if digest not in known:
+            if digest not in digests:
                 yield Violation(
                     "I4",
                     f"signature over {digest}",

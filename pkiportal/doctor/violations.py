@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is not as it must be."""
+    """One broken rule."""
 
     invariant: str
     subject: str

@@ -16,23 +16,25 @@ _SQLITE_OPTIONS: Final[dict[str, Any]] = {
 
 
 def database_connection(
-    found: dict[str, Any] | None, *, process: ProcessKind, file: Path
+    database: dict[str, Any] | None, *, process: ProcessKind, file: Path
 ) -> dict[str, Any]:
-    """Return what Django connects with: the database found in the environment, else SQLite in a
-    file.
-    """
-    if found is None:
-        found = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
-    given: dict[str, Any] = found.get("OPTIONS", {})
-    if found["ENGINE"].endswith("sqlite3"):
-        return found | {"CONN_MAX_AGE": None, "OPTIONS": _SQLITE_OPTIONS | given}
+    """Return Django's connection settings: the environment's database, else SQLite in `file`."""
+    if database is None:
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
+    database_options: dict[str, Any] = database.get("OPTIONS", {})
+    if database["ENGINE"].endswith("sqlite3"):
+        return database | {"CONN_MAX_AGE": None, "OPTIONS": _SQLITE_OPTIONS | database_options}
     options = {
         "server_side_binding": True,
         "connect_timeout": 5,
         "application_name": f"portal-{process}",
         "options": " ".join(f"-c {name}={value}" for name, value in _limits(process).items()),
     }
-    return found | {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True, "OPTIONS": options | given}
+    return database | {
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options | database_options,
+    }
 
 
 def _limits(process: ProcessKind) -> dict[str, int]:

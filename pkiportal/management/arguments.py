@@ -45,7 +45,7 @@ def command_actor(on_behalf_of: User | None = None) -> Actor:
 
 
 def command_principal(user: User | None = None) -> Principal:
-    """Return who runs the command; `user` is the person for whom it acts, None: the operator."""
+    """Return the principal of a command; it acts for `user`, or for the operator (None)."""
     operator = operating_system_user()
     if user is None:
         return Principal(kind=PrincipalKind.COMMAND, name=operator)
@@ -138,7 +138,7 @@ def maker_named(name: str | None) -> User | None:
 
 
 def officer_principal(name: str) -> Principal:
-    """Return the principal of an officer for whom a command acts: asserted, not authenticated."""
+    """Return the principal of an officer named by a command: asserted, not authenticated."""
     return command_principal(officer_named(name))
 
 

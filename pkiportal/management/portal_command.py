@@ -15,13 +15,13 @@ from ca.content.profile_spec import ProfileError
 from ca.x509.errors import CaError
 from keys.errors import KeyStoreError
 from pkiportal.management.output import to_json
+from pkiportal.management.profile_options import option_names
 
 _REFUSALS = (ApprovalsError, CaError, KeyStoreError, ProfileError, ImproperlyConfigured)
-#: What the settings of a profile are called here, as options.
-_OPTIONS = {
+#: What the settings of a profile are called here, as options: those of the table, and others.
+_OPTIONS = option_names() | {
     "challenge": "--challenge",
     "devices": "--devices",
-    "networks": "--network",
     "secret": "--secret-file",
     "static_challenge": "--secret-file",
 }

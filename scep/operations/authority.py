@@ -12,27 +12,25 @@ from scep.ra.keys import RaNotReady, ra_keys
 
 
 def ca_capabilities(profile: EnrollmentProfile) -> bytes:
-    """Return the GetCACaps body: nothing that is not there (RFC 8894 §3.5.2)."""
+    """Return the GetCACaps body: only supported capabilities (RFC 8894 §3.5.2)."""
     renewal = profile.renewal_mode != RenewalMode.OFF
     has_next = profile.lineage.next is not None
     return capabilities(renewal=renewal, next_ca=has_next, legacy=profile.legacy_algorithms)
 
 
 def ca_certificates(profile: EnrollmentProfile, *, now: datetime) -> bytes:
-    """Return the GetCACert body: RA certificate(s), issuing CA, parents, in this order (RFC 8894
-    §4.2.1.2).
-    """
+    """Return the GetCACert body: RA certificate(s), issuing CA, parents (RFC 8894 §4.2.1.2)."""
     shape = CertificatesShape(profile.ca_certificates)
     ra = ra_keys.offered(profile.ca, shape, now=now)
     return encode_degenerate(shaped(ra.certificates, profile.ca, shape))
 
 
 def next_ca_certificates(profile: EnrollmentProfile, *, now: datetime) -> bytes | None:
-    """Return the GetNextCACert body as the signing worker stored it; None without a next CA (RFC
-    8894 §4.7).
+    """Return the stored GetNextCACert body, None without a next CA (RFC 8894 §4.7).
 
-    The RA signs beside the CA, since a client compares the signer with the RA certificate it knows
-    (jscep). Raises RaNotReady while the worker has not signed it in the shape of this profile.
+    The signing worker signed it. The RA adds its signature, since a client compares the signer with
+    the RA certificate it knows (jscep). Raises RaNotReady while the worker has not signed it in the
+    shape of this profile.
     """
     rollover = profile.lineage.rollover
     if rollover is None:

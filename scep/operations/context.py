@@ -34,25 +34,23 @@ class MessageContext:
         return ra_keys.behind(self.profile.lineage)
 
     def addressed(self, message: PKIMessage) -> RaCredential | None:
-        """Return the one that a message names, or None.
+        """Return the credential that a message names, or None.
 
-        A single one is taken for meant, whatever the message says.
-
-        A name that this process does not remember is looked for once more: another process may have
-        made the key.
+        A single one counts as meant, whatever the message names. An unknown name is looked up once
+        more: another process may have made the key.
         """
         recipients = self.recipients()
-        named = addressed_recipient(message, recipients)
-        if named is None and ra_keys.look_again(self.profile.lineage):
+        recipient = addressed_recipient(message, recipients)
+        if recipient is None and ra_keys.look_again(self.profile.lineage):
             recipients = self.recipients()
-            named = addressed_recipient(message, recipients)
-        return recipients[0] if named is None and len(recipients) == 1 else named
+            recipient = addressed_recipient(message, recipients)
+        return recipients[0] if recipient is None and len(recipients) == 1 else recipient
 
     def issuer_meant(self, issuer_der: bytes) -> bytes:
-        """Return the name that a GetCert or GetCRL means: of the CA, where the RA's stands instead.
+        """Return the issuer that a GetCert or GetCRL means: the CA, also where it names the RA.
 
-        sscep before 0.10 takes it from the certificate with which it verifies answers, and has no
-        option for another.
+        sscep before 0.10 names the certificate with which it verifies answers, and has no option
+        for another.
         """
         return next(
             (ra.issuer_der for ra in self.recipients() if issuer_der in ra.subjects), issuer_der
@@ -60,7 +58,7 @@ class MessageContext:
 
     @property
     def rules(self) -> MessageRules:
-        """What the profile makes of messages, now."""
+        """The profile's rules for messages, now."""
         skew = self.profile.max_clock_skew
         bounds = (self.now - skew, self.now + skew) if skew else None
         return MessageRules(legacy_algorithms=self.profile.legacy_algorithms, signed_between=bounds)

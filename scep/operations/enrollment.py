@@ -63,13 +63,13 @@ def enroll(message: PKIMessage, context: MessageContext) -> EnrollmentRequest | 
         addressed_ca=addressed.ca_id if addressed else None,
     )
     context.notes.subject = submission.shown_name
-    found = submit_enrollment(submission, profile=context.profile, now=context.now)
-    if isinstance(found, Refusal) and found.retry_after is not None:
-        context.notes.of_refusal(found)
-        raise TryLater(found.cause, max(1, math.ceil(found.retry_after.total_seconds())))
-    if isinstance(found, EnrollmentRequest) and _is_automatic(found, context.profile):
-        _wait_for_worker(found)
-    return found
+    result = submit_enrollment(submission, profile=context.profile, now=context.now)
+    if isinstance(result, Refusal) and result.retry_after is not None:
+        context.notes.of_refusal(result)
+        raise TryLater(result.cause, max(1, math.ceil(result.retry_after.total_seconds())))
+    if isinstance(result, EnrollmentRequest) and _is_automatic(result, context.profile):
+        _wait_for_worker(result)
+    return result
 
 
 def _is_automatic(request: EnrollmentRequest, profile: EnrollmentProfile) -> bool:
@@ -102,37 +102,37 @@ def _decode_csr(
 
 
 def outcome(
-    found: EnrollmentRequest | KnownTransaction | Refusal,
+    result: EnrollmentRequest | KnownTransaction | Refusal,
     message: PKIMessage,
     context: MessageContext,
 ) -> tuple[Certificate | Refusal | None, PasswordKey | None]:
     """Return what the device is told now, None for PENDING, and the key that encrypts it where it
     is not the signer's.
     """
-    if isinstance(found, Refusal):
-        return found, None
-    if isinstance(found, KnownTransaction):
-        polls.note(found.request_id, address=context.address, now=context.now)
+    if isinstance(result, Refusal):
+        return result, None
+    if isinstance(result, KnownTransaction):
+        polls.note(result.request_id, address=context.address, now=context.now)
         return None, None
-    answer = answers.answer_of(found, now=context.now)
-    if answer is None and not found.was_opened_now:
-        polls.note(found.pk, address=context.address, now=context.now)
+    answer = answers.answer_of(result, now=context.now)
+    if answer is None and not result.was_opened_now:
+        polls.note(result.pk, address=context.address, now=context.now)
     if isinstance(answer, Refusal):
-        return refusals.told_again(found, answer, now=context.now), None
+        return refusals.told_again(result, answer, now=context.now), None
     if answer is None:
         return None, None
     password_key = None
     if message.signer.key_algorithm != "rsa":
-        password = reply_passwords.take_password(found, address=context.address, now=context.now)
+        password = reply_passwords.take_password(result, address=context.address, now=context.now)
         if isinstance(password, Refusal):
             return password, None
         password_key = reply_keys.of(message.signer.spki_sha256, password)
-    refusals.record_delivery(found, address=context.address, now=context.now)
+    refusals.record_delivery(result, address=context.address, now=context.now)
     return answer, password_key
 
 
 def _wait_for_worker(request: EnrollmentRequest) -> None:
-    """Give the worker a moment, so that an automatic profile answers SUCCESS in the same exchange.
+    """Wait a moment for the worker, so that an automatic profile answers SUCCESS at once.
 
     At most a few exchanges wait at a time; the others answer PENDING at once.
     """
@@ -142,7 +142,9 @@ def _wait_for_worker(request: EnrollmentRequest) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while _is_in_work(request) and time.monotonic() < deadline:
             time.sleep(WAIT_STEP)
-            request.refresh_from_db(fields=["state", "certificate", "reason", "effective_at"])
+            request.refresh_from_db(
+                fields=["state", "certificate", "reason", "effective_at", "next_attempt_at"]
+            )
     finally:
         _waiters.release()
 

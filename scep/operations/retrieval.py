@@ -46,12 +46,11 @@ def get_crl(message: PKIMessage, context: MessageContext) -> CertRep:
 
 
 def _named_inside(message: PKIMessage, context: MessageContext) -> tuple[bytes, bytes]:
-    """Issuer and serial number in a GetCert or GetCRL; empty ones, which name nothing, where they
-    cannot be read.
+    """Return issuer and serial number of a GetCert or GetCRL; empty ones if unreadable.
 
-    Nothing shows that the sender knows what is inside, so an answer of its own for that would read
-    out any captured envelope: with the right blocks around them, its octets are lengths, and one
-    value of each makes it readable.
+    Nothing proves that the sender knows the content. Its own answer for "unreadable" would be a CBC
+    oracle: it would read out any captured envelope, since with the right blocks around them its
+    octets are lengths, and one value of each makes it readable (`scep.protocol.errors`).
     """
     try:
         return read_issuer_and_serial(opened(message, context))

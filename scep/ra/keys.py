@@ -191,9 +191,9 @@ class RaKeys:
         A key that cannot be opened is left out and logged; raises KeyStoreError only if no other is
         left.
         """
-        known = self._by_ca.get(ca.pk)
-        if known:
-            return known
+        cached = self._by_ca.get(ca.pk)
+        if cached:
+            return cached
         rows = [key for is_split in (False, True) for key in ra_keys_of(ca, is_split=is_split)]
         credentials = self._open([key for key in rows if certificates_of(key) is not None])
         if not credentials:
@@ -221,14 +221,14 @@ class RaKeys:
         Raises as `of`; RaNotReady for the shape. A missing entry in memory never refuses alone:
         another process may have made the certificates since.
         """
-        chosen = self._offered(ca, shape, now=now)
-        if chosen is None:
+        credential = self._offered(ca, shape, now=now)
+        if credential is None:
             self._by_ca.discard(ca.pk)
-            chosen = self._offered(ca, shape, now=now)
-        if chosen is None:
+            credential = self._offered(ca, shape, now=now)
+        if credential is None:
             self._by_ca.discard(ca.pk)  # what is on its way is looked for with the next message
             raise RaNotReady(f"CA {ca.name}: its RA certificates for {shape} are not there yet")
-        return chosen
+        return credential
 
     def _offered(
         self, ca: CertificateAuthority, shape: CertificatesShape, *, now: datetime
@@ -256,9 +256,9 @@ class RaKeys:
 
         The empty result is remembered too: a predecessor's keys end retired.
         """
-        known = self._by_ca.get(ca.pk)
-        if known is not None:
-            return known
+        cached = self._by_ca.get(ca.pk)
+        if cached is not None:
+            return cached
         try:
             return self.of(ca)
         except (RaNotReady, KeyStoreError) as error:

@@ -26,9 +26,9 @@ class ReplyKeys:
     def of(self, signer_spki_sha256: bytes, password: str) -> PasswordKey:
         """Return the key that wraps answers to this signer; the salt is the device's own."""
         mark = sha256(signer_spki_sha256 + password.encode()).digest()
-        known = self._keys.get(mark)
-        if known is not None:
-            return known
+        cached = self._keys.get(mark)
+        if cached is not None:
+            return cached
         return self._keys.put(mark, stretch_password(password, salt=os.urandom(SALT_BYTES)))
 
     def forget(self) -> None:

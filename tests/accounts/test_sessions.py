@@ -1,12 +1,10 @@
 """Sessions stand in the database under digests: a copy of the table signs in as no one."""
 
 import asyncio
-import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -154,19 +152,3 @@ def test_a_changed_password_ends_the_other_sessions_of_the_person(db: None) -> N
     assert here.get("/queue/", secure=True).status_code == 200
     assert elsewhere.get("/queue/", secure=True).status_code == 302
     assert User.objects.get().check_password("a password 2 of Alice")
-
-
-def test_the_upgrade_ends_sessions_whose_keys_stood_in_clear(db: None) -> None:
-    from importlib import import_module
-
-    from django.apps import apps
-    from django.contrib.sessions.models import Session
-
-    for name in NAMES:
-        Session.objects.create(
-            session_key=name * 4, session_data="x", expire_date=timezone.now() + timedelta(hours=1)
-        )
-    migration: Any = import_module("accounts.migrations.0005_sessions")
-    migration.end_sessions(apps, None)
-    assert not Session.objects.exists()
-    assert not [name for name in NAMES if re.search(name * 4, everything_stored())]

@@ -37,7 +37,6 @@ def test_the_table_is_the_one_of_the_design() -> None:
         ("PENDING", "approve", "APPROVED"),
         ("PENDING", "reject", "REJECTED"),
         ("PENDING", "expire", "EXPIRED"),
-        ("PENDING", "withdraw", "WITHDRAWN"),
         ("APPROVED", "start", "ISSUING"),
         ("APPROVED", "undo", "PENDING"),
         ("APPROVED", "fail", "FAILED"),
@@ -46,13 +45,13 @@ def test_the_table_is_the_one_of_the_design() -> None:
         ("ISSUING", "fail", "FAILED"),
         ("REJECTED", "reopen", "PENDING"),
         ("EXPIRED", "reopen", "PENDING"),
-        ("WITHDRAWN", "reopen", "PENDING"),
+        ("REJECTED", "undo", "PENDING"),
         ("FAILED", "reopen", "PENDING"),
         ("FAILED", "reject", "REJECTED"),
         ("FAILED", "expire", "EXPIRED"),
     }
     assert {State.PENDING, State.APPROVED, State.ISSUING, State.FAILED} == OPEN_STATES
-    assert {State.REJECTED, State.EXPIRED, State.WITHDRAWN} == REFUSED_STATES
+    assert {State.REJECTED, State.EXPIRED} == REFUSED_STATES
     assert not any(old is State.ISSUED for old, _ in TRANSITIONS)
 
 

@@ -13,6 +13,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.models.validations import Validation, ValidationService
 from approvals.validation import worker
 from approvals.validation.services import ServiceOrder
+from audit.models import AuditEntry
 from outbound.url_rules import read_allowed_host
 from tests.flows.mdm import CODE, SECRET, StandIn, mdm, served
 from tests.pages import signed_in
@@ -123,6 +124,9 @@ def test_the_page_of_profiles_says_who_is_asked_and_lets_administrators_test_it(
         answer = charlie.post(reverse("profile_probe", args=["phones"]), follow=True)
     assert ring.called
     assert "is being tested" in answer.content.decode()
+    order = AuditEntry.objects.get(event="validation-service:probe")
+    assert order.private_values.get(path="actor.name").value == "charlie"
+    assert order.private_values.get(path="actor.address").value == "127.0.0.1"
     worker.probe_services()
     assert stand_in.heard[0].json["kind"] == "probe"
     assert "answered" in charlie.get(reverse("profiles")).content.decode()

@@ -8,11 +8,14 @@ import pytest
 from approvals.device_setup.configurations.clients import CLIENTS
 from approvals.records.transitions import EVENT_OF
 from approvals.rules.states import TRANSITIONS, State, Step
-from tests.architecture.measures import ROOT, packages, tracked
+from tests.architecture.measures import ROOT, contracts, packages, tracked
 
 #: A path in backticks: a folder and a file, or a folder with a slash at its end.
 PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w-]+\.\w+)?)`")
 NOT_IN_GIT = {"var/"}
+
+#: The files of the tree are listed by git.
+pytestmark = pytest.mark.usefixtures("starts_processes")
 
 
 def section(document: str, heading: str) -> str:
@@ -26,6 +29,15 @@ def test_every_package_is_under_contract_and_measured() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert set(packages()) == roots
     assert set(settings["coverage"]["run"]["source"]) == roots
+
+
+def test_every_door_is_kept_from_signing_and_every_package_from_rest_framework() -> None:
+    by_id = {contract["id"]: contract for contract in contracts()}
+    names = packages()
+    doors = set(names[: names.index("approvals")]) - {"pkiportal"}
+    assert doors - set(by_id["web-never-signs"]["source_modules"]) == set()
+    assert set(names) - {"api", "pkiportal"} == set(by_id["drf"]["source_modules"])
+    assert names == by_id["acyclic"]["ancestors"]
 
 
 def test_the_document_has_the_table_of_states() -> None:

@@ -2,7 +2,12 @@
 
 import re
 
+import pytest
+
 from tests.architecture.measures import ROOT, modules, tracked
+
+#: The files of the tree are listed by git.
+pytestmark = pytest.mark.usefixtures("starts_processes")
 
 ENTRY = re.compile(r"^\* \*\*(.+?)\*\*: (.+\.)$", re.MULTILINE)
 TEXT = (ROOT / "docs/glossary.md").read_text()

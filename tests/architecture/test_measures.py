@@ -9,11 +9,10 @@ from tests.architecture import measures
 from tests.architecture.summary import PROPERTY
 
 #: The files of the tree are listed by git.
-pytestmark = pytest.mark.usefixtures("starts_processes")
-
-pytestmark = pytest.mark.skipif(
-    not (measures.ROOT / ".git").exists(), reason="the files are listed by git"
-)
+pytestmark = [
+    pytest.mark.usefixtures("starts_processes"),
+    pytest.mark.skipif(not (measures.ROOT / ".git").exists(), reason="the files are listed by git"),
+]
 
 
 def test_the_measures_are_shown(record_property: Callable[[str, object], None]) -> None:

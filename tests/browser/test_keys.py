@@ -45,9 +45,9 @@ def verdicts() -> dict[str, tuple[str, str]]:
     """Verdict and words of each request that was decided on, by its common name."""
     rows = EnrollmentRequest.objects.filter(decisions__isnull=False)
     return {
-        name: (verdict, words)
+        name: (verdict, words or "")
         for name, verdict, words in rows.values_list(
-            "common_name", "decisions__verdict", "decisions__comment"
+            "common_name", "decisions__verdict", "decisions__written__text"
         )
     }
 

@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from unittest import mock
 
 import pytest
-from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 
 from accounts.network.addresses import network_of
@@ -22,7 +20,7 @@ from scep.transport import HttpError
 from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import causes, message, post
 from tests.pages import create_requests, signed_in
-from tests.world import Device, World, create_profile, later, now, principal_of, without_triggers
+from tests.world import Device, World, create_profile, later, now, principal_of
 
 
 def device(number: int, address: str, profile: str = "routers") -> Device:
@@ -229,28 +227,6 @@ def test_many_at_once_from_one_network_pass_the_cap_by_no_more_than_there_are_th
     open_requests.forget()
     with pytest.raises(HttpError, match="HTTP 503 busy"):
         Device.named("late.example", "alice", REMOTE_ADDR="2001:db8:9::ffff").enroll()
-
-
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:9::1", "2001:db8:9::/64"),
-        ("2001:db8:9:0:1::1", "2001:db8:9::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("fe80::1", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_requests_of_before_are_given_their_network(
-    world: World, address: str, network: str
-) -> None:
-    migration = import_module("approvals.migrations.0016_networks_of_requests")
-    (request,) = create_requests(world.profile, ["old.example"], address=address, network="")
-    with without_triggers():
-        migration.fill(apps, None)
-    request.refresh_from_db()
-    assert request.network == network == network_of(address)
 
 
 def test_the_network_of_a_request_never_changes(world: World) -> None:

@@ -226,7 +226,7 @@ def test_a_refused_request_keeps_no_password_once_the_refusal_is_in_effect(world
     )
     assert sweep(every=timedelta(0)).ran
     assert kept_csr(request.pk, now=now()) == device.csr() or KeptCsr.objects.count() == 1
-    EnrollmentRequest.objects.update(effective_at=now())
+    EnrollmentRequest.objects.update(effective_at=now(), next_attempt_at=now())
     sweep(every=timedelta(0))
     assert not KeptCsr.objects.exists()
     assert bare(device.enroll().fail_info_text) == "no"

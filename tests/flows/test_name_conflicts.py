@@ -1,12 +1,10 @@
 """Two keys for one name: officer, refusal or remark; a renewal is not another key."""
 
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 from unittest import mock
 
 import pytest
-from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -23,7 +21,6 @@ from approvals.rules.states import State
 from ca.content.csr_review import ProfileSpec
 from ca.models.certificates import Certificate
 from ca.x509.general_names import general_name
-from ca.x509.name_matching import identities
 from ca.x509.names import build_name
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
@@ -257,22 +254,6 @@ def test_the_look_up_reads_an_index_whatever_the_profile_has(world: World) -> No
     plan = rows.explain()
     assert "approvals_name_by_profile" in plan, plan
     assert conflicts_of([], now=now()) == {}
-
-
-@pytest.fixture
-def before(world: World) -> EnrollmentRequest:
-    """A request of a version that kept no names."""
-    phones(world)
-    ask(world, [("CN", "p1.example")], ("dns", "a.example"))
-    run_worker()
-    RequestName.objects.all().delete()
-    return newest()
-
-
-def test_the_upgrade_writes_down_the_names_of_what_is_live(before: EnrollmentRequest) -> None:
-    import_module("approvals.migrations.0023_names_on_record").fill(apps, None)
-    expected = identities(build_name([("CN", "p1.example")]), [general_name("dns", "a.example")])
-    assert set(before.asked_names.values_list("name", flat=True)) == set(expected)
 
 
 def test_a_profile_by_command_lets_an_officer_decide_and_a_self_test_minds_nothing(

@@ -100,7 +100,7 @@ def test_another_minute_has_another_number(
     assert len(set(numbers)) == 2
 
 
-@pytest.mark.parametrize("state", [State.REJECTED, State.EXPIRED, State.WITHDRAWN])
+@pytest.mark.parametrize("state", [State.REJECTED, State.EXPIRED])
 def test_a_request_that_ended_in_a_refusal_has_one_number_whenever_its_device_asks(
     world: World, state: State
 ) -> None:

@@ -176,7 +176,7 @@ def test_every_cause_has_fail_info_and_is_shown_in_a_flow_and_explained(cause: C
 
 
 #: Results of a request, not refused messages; docs/errors.md lists them by state.
-ANSWERS = {Cause.REJECTED, Cause.EXPIRED, Cause.WITHDRAWN, Cause.CERTIFICATE_UNAVAILABLE}
+ANSWERS = {Cause.REJECTED, Cause.EXPIRED, Cause.CERTIFICATE_UNAVAILABLE}
 
 
 def test_before_a_challenge_was_accepted_every_refusal_reads_the_same() -> None:
@@ -201,8 +201,6 @@ def test_what_became_of_a_request_is_told_in_a_sentence() -> None:
         profile=EnrollmentProfile(), state=State.REJECTED, reason="wrong site"
     )
     assert answer_of(rejected, now=moment) == Refusal(Cause.REJECTED, "wrong site")
-    withdrawn = EnrollmentRequest(state=State.WITHDRAWN)
-    assert answer_of(withdrawn, now=moment) == Refusal(Cause.WITHDRAWN, "the request was withdrawn")
 
 
 def test_causes_that_a_renewal_can_meet_are_told_apart_by_their_text_and_by_the_log() -> None:

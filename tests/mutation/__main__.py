@@ -1,9 +1,9 @@
 """Break each rule of the documents on purpose, in a copy of the tree, and see that a test notices.
 
-python -m tests.mutation                             # both tables python -m tests.mutation
-conformance --line 3.2.1    # the lines that begin so python -m tests.mutation --check-only
-# whether each change still fits python -m tests.mutation --show ca.csr._decode       # a definition
-in the form in which its changes are written
+python -m tests.mutation                             # both tables
+python -m tests.mutation conformance --line 3.2.1    # the lines that begin so
+python -m tests.mutation --check-only                # whether each change still fits
+python -m tests.mutation --show ca.x509.csr._decode  # the form in which changes are written
 """
 
 import argparse

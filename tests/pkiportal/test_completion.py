@@ -13,6 +13,8 @@ from pkiportal.management.catalogue import SENTENCES
 from pkiportal.management.completion import SHELLS, completion, portal_parser
 from tests.pkiportal.commands import run
 
+pytestmark = pytest.mark.usefixtures("starts_processes")
+
 _LOOK = """
 look() {
   COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()

@@ -169,7 +169,7 @@ def test_a_large_log_is_put_aside_while_its_part_goes_on(
 SUPERVISED = """
 import os, signal, sys, time
 from pathlib import Path
-from pkiportal.supervisor import FolderLock, Part, Supervisor
+from pkiportal.runtime.supervisor import FolderLock, Part, Supervisor
 folder = Path(sys.argv[1])
 lock = FolderLock(folder / "up.lock")
 lock.take()

@@ -18,7 +18,7 @@ _INTUNE_WARNINGS: Final = (
         "challenge refuses it."
     ),
     (
-        "Intune never renews: shortly before the end each device enrolls anew, with a new "
+        "Intune never renews: shortly before the end each device enrolls again, with a new "
         "challenge, and waits again."
     ),
     (

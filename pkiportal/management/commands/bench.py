@@ -176,8 +176,9 @@ def _in_all(rows: list[Cost]) -> Cost:
 
 
 def _run_with_a_portal(folder: str, options: dict[str, Any]) -> int:
-    """Start `up` on a free port in its own folder, run the measurement beside it, stop it; returns
-    the exit status.
+    """Start `up` on a free port in its own folder, run the measurement, stop `up`.
+
+    Returns the exit status.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -216,8 +217,10 @@ def _run_with_a_portal(folder: str, options: dict[str, Any]) -> int:
 def _create_profile() -> EnrollmentProfile:
     """A test CA and profile with a name of their own, so that a database may be measured twice."""
     name, now, principal = f"bench-{secrets.token_hex(4)}", timezone.now(), command_principal()
-    wanted = AuthorityRequest(name=name, subject=f"CN={name}", key_type="rsa:2048", is_test=True)
-    ca = create_authority(wanted, actor=principal.actor, now=now)
+    authority_request = AuthorityRequest(
+        name=name, subject=f"CN={name}", key_type="rsa:2048", is_test=True
+    )
+    ca = create_authority(authority_request, actor=principal.actor, now=now)
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
     request = ProfileRequest(

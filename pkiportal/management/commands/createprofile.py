@@ -2,46 +2,27 @@
 
 import re
 from argparse import ArgumentParser
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from approvals.models.profiles import (
-    VALIDATED,
-    ApprovalMode,
-    ChallengePolicy,
-    ChangedNames,
-    EmptyContentForm,
-    NameConflicts,
-    RenewalMode,
-    ReplyChain,
-    Unlisted,
-)
-from approvals.profiles.manage import (
-    GuessLimits,
-    ProfileRequest,
-    ProtocolSwitches,
-    create_enrollment_profile,
-)
-from approvals.rules.policy import RENEWAL_WINDOW, RenewalPolicy
+from approvals.models.profiles import VALIDATED, ApprovalMode, ChallengePolicy
+from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
+from approvals.profiles.settings import GUESSED, RENEWAL, SCEP
 from ca.content.profile_spec import AUTHORITY_NAME, SAN_KINDS, ProfileSpec
-from ca.models.authorities import CertificatesShape
 from pkiportal.management.arguments import (
     USAGE,
     authority_named,
     command_principal,
-    count,
     device_group_named,
-    duration,
-    duration_or_none,
     secret_from,
     words,
 )
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.profile_facts import profile_document
+from pkiportal.management.profile_options import add_option, add_section, settings_in
 from pkiportal.management.service_options import add_service_options, service_order
 
 _KIND = re.compile(r"([a-z]+):(.+)", re.DOTALL)
@@ -67,7 +48,11 @@ class Command(PortalCommand):
             ),
         )
         _add_content(parser)
-        _add_eligibility(parser)
+        parser.add_argument(
+            "--devices", metavar="GROUP", help="expected devices, instead of a challenge"
+        )
+        for field in ("unlisted", "networks", "name_conflicts"):
+            add_option(parser, field)
         parser.add_argument("--name", default="", help="what people read instead of the slug")
         parser.add_argument(
             "--crl-url", metavar="URL", help="address of the CRL, put into certificates"
@@ -78,15 +63,10 @@ class Command(PortalCommand):
             help="address of the CA certificate, put into certificates",
         )
         _add_decisions(parser)
-        parser.add_argument(
-            "--default",
-            action="store_true",
-            help="SCEP addresses that name no profile lead to this one",
-        )
+        add_option(parser, "is_default")
         add_service_options(parser)
-        _add_renewal(parser)
-        _add_switches(parser)
-        _add_guess_limits(parser)
+        for section in (RENEWAL, SCEP, GUESSED):
+            add_section(parser, section)
         self.add_json(parser)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -99,29 +79,12 @@ class Command(PortalCommand):
             challenge=options["challenge"],
             static_challenge=_static_challenge(options),
             eligibility=device_group_named(options["devices"]) if options["devices"] else None,
-            unlisted=options["unlisted"],
-            networks=options["network"],
-            name_conflicts=options["name_conflicts"],
             name=options["name"],
             allow_asserted_decisions=options["allow_asserted_decisions"],
-            refuse_after_account_change=options["refuse_after_account_change"],
-            switches=ProtocolSwitches(
-                legacy_algorithms=options["legacy_algorithms"],
-                reply_chain=options["reply_chain"],
-                empty_content=options["empty_content"],
-                max_clock_skew=options["max_clock_skew"],
-            ),
-            is_default=options["default"],
-            ca_certificates=options["ca_certificates"],
+            settings=settings_in(options),
             service=service_order(options, options["challenge"])
             if options["challenge"] in VALIDATED
             else None,
-            renewal=_renewal(options),
-            guesses=GuessLimits(
-                per_address=options["max_failed_per_address"],
-                per_profile=options["max_failed"],
-                exempt_networks=options["never_lock"],
-            ),
         )
         profile = create_enrollment_profile(
             request, principal=command_principal(), now=timezone.now()
@@ -144,14 +107,7 @@ def _add_decisions(parser: ArgumentParser) -> None:
         action="store_true",
         help="take decisions from pages only; this is the default",
     )
-    parser.add_argument(
-        "--refuse-after-account-change",
-        action="store_true",
-        help=(
-            "refuse decisions soon after another person set the officer's password or granted a "
-            "role"
-        ),
-    )
+    add_option(parser, "refuse_after_account_change")
 
 
 def _add_content(parser: ArgumentParser) -> None:
@@ -176,127 +132,6 @@ def _add_content(parser: ArgumentParser) -> None:
     )
 
 
-def _add_eligibility(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--devices", metavar="GROUP", help="expected devices, instead of a challenge"
-    )
-    parser.add_argument(
-        "--unlisted",
-        choices=Unlisted.values,
-        default=Unlisted.REFUSE,
-        help="what others get (refuse)",
-    )
-    parser.add_argument(
-        "--network", action="append", default=[], metavar="CIDR", help="may be repeated"
-    )
-    parser.add_argument(
-        "--name-conflicts",
-        choices=NameConflicts.values,
-        default=NameConflicts.OFFICER,
-        help="what a name gets that waits, or is active, with another key (officer)",
-    )
-
-
-def _add_renewal(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--renewal",
-        choices=RenewalMode.values,
-        default=RenewalMode.OFF,
-        help="who says yes when a device renews with its certificate (off)",
-    )
-    parser.add_argument(
-        "--renewal-window",
-        type=duration_or_none,
-        default=RENEWAL_WINDOW,
-        metavar="TIME",
-        help=(
-            "how long before the end of a certificate it may be renewed, as 30d; 0: at any time "
-            "(30d)"
-        ),
-    )
-    parser.add_argument(
-        "--renewal-grace",
-        type=duration_or_none,
-        default=timedelta(0),
-        metavar="TIME",
-        help="how long after its end it may still be renewed, as 7d (0)",
-    )
-    parser.add_argument(
-        "--renewal-key-reuse", action="store_true", help="a renewal may keep its key"
-    )
-    parser.add_argument(
-        "--renewal-changed-names",
-        choices=ChangedNames.values,
-        default=ChangedNames.REFUSE,
-        help="what a renewal gets that asks for other names (refuse)",
-    )
-
-
-def _add_switches(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--ca-certificates",
-        choices=CertificatesShape.values,
-        default=CertificatesShape.RA_CHAIN,
-        help="what GetCACert answers, in this order (ra+chain)",
-    )
-    parser.add_argument(
-        "--legacy-algorithms",
-        action="store_true",
-        help="accept SHA-1 and 3DES; never MD5 or DES (SHA-2 and AES only)",
-    )
-    parser.add_argument(
-        "--reply-chain",
-        choices=ReplyChain.values,
-        default=ReplyChain.LEAF,
-        help="what devices are handed: their certificate, or that and its CAs (leaf)",
-    )
-    parser.add_argument(
-        "--empty-content",
-        choices=EmptyContentForm.values,
-        default=EmptyContentForm.OCTETS,
-        help="how an answer without a certificate says so (octets)",
-    )
-    parser.add_argument(
-        "--max-clock-skew",
-        type=duration,
-        metavar="TIME",
-        help=(
-            "how far the clock of a device may be off, as 10m; without it signingTime is not "
-            "looked at"
-        ),
-    )
-
-
-def _add_guess_limits(parser: ArgumentParser) -> None:
-    limits = GuessLimits()
-    parser.add_argument(
-        "--max-failed-per-address",
-        type=count,
-        default=limits.per_address,
-        metavar="N",
-        help=(
-            "failed challenges in 10 minutes that lock an address for 15; 0: never "
-            f"({limits.per_address})"
-        ),
-    )
-    parser.add_argument(
-        "--max-failed",
-        type=count,
-        default=limits.per_profile,
-        metavar="N",
-        help=(
-            f"the same of all addresses together; then the profile is locked ({limits.per_profile})"
-        ),
-    )
-    parser.add_argument(
-        "--never-lock",
-        action="append",
-        default=[],
-        metavar="CIDR",
-        help="network that is never locked, as that of an MDM's proxy; may be repeated",
-    )
-
-
 def _spec(options: dict[str, Any]) -> ProfileSpec:
     patterns = _patterns(options["san_pattern"])
     settings: dict[str, Any] = {
@@ -310,16 +145,6 @@ def _spec(options: dict[str, Any]) -> ProfileSpec:
     if patterns:
         settings |= {"san_patterns": patterns, "san_kinds": tuple(patterns)}
     return ProfileSpec(**settings)
-
-
-def _renewal(options: dict[str, Any]) -> RenewalPolicy:
-    return RenewalPolicy(
-        mode=options["renewal"],
-        window=options["renewal_window"],
-        grace=options["renewal_grace"],
-        key_reuse=options["renewal_key_reuse"],
-        changed_names=options["renewal_changed_names"],
-    )
 
 
 def _own_address(option: str | None, name: str) -> str:

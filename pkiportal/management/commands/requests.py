@@ -161,9 +161,7 @@ def _decide(options: dict[str, Any]) -> list[DecisionResult]:
 
 
 def _retry(options: dict[str, Any]) -> list[DecisionResult]:
-    """A retry decides nothing: whoever runs the portal may order it, with or without an officer's
-    name.
-    """
+    """Order a retry. It decides nothing, so the operator may order it without an officer's name."""
     principal = officer_principal(options["officer"]) if options["officer"] else None
     results: list[DecisionResult] = []
     ids = _ids(options)

@@ -72,6 +72,14 @@ LANGUAGES: Final[dict[str, list[Callable[[str], list[str]]]]] = {
 }
 
 
+#: These write values elsewhere: into a signed file, forms of an MDM, fields of a page.
+NO_COMMANDS: Final = {"apple", "intune", "jamf", "pan-os"}
+
+
+def test_every_client_with_command_lines_is_read_back() -> None:
+    assert set(CLIENTS) - set(LANGUAGES) == NO_COMMANDS
+
+
 def tokens(slug: str, name: str, secret: str, san: str) -> Iterator[list[str]]:
     facts = named(
         ("O", "Example"), ("CN", name), sans=(("dns", san),), challenge=secret, renews=True
