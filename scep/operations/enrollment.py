@@ -5,9 +5,8 @@ import threading
 import time
 from hashlib import sha256
 
-from approvals.enrollment import answers, polls, reply_passwords
+from approvals.enrollment import answers, polls, reply_passwords, submit
 from approvals.enrollment.look_up import KnownTransaction
-from approvals.enrollment.submit import submit_enrollment
 from approvals.models.profiles import ApprovalMode, EnrollmentProfile, RenewalMode
 from approvals.models.requests import EnrollmentRequest
 from approvals.records import refusals, validation_gate
@@ -63,7 +62,7 @@ def enroll(message: PKIMessage, context: MessageContext) -> EnrollmentRequest | 
         addressed_ca=addressed.ca_id if addressed else None,
     )
     context.notes.subject = submission.shown_name
-    result = submit_enrollment(submission, profile=context.profile, now=context.now)
+    result = submit.submit_enrollment(submission, profile=context.profile, now=context.now)
     if isinstance(result, Refusal) and result.retry_after is not None:
         context.notes.of_refusal(result)
         raise TryLater(result.cause, max(1, math.ceil(result.retry_after.total_seconds())))
