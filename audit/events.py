@@ -34,7 +34,7 @@ class Event(StrEnum):
     REQUEST_ATTENTION = "request:attention", "Signing failed, needs attention", "bad"
     REQUEST_RETRY = "request:retry", "Retry ordered", "busy"
     MESSAGE_REFUSE = "message:refuse", "Message refused", "bad"
-    MESSAGE_FAULT = "message:fault", "Message met a fault of ours", "bad"
+    MESSAGE_FAULT = "message:fault", "Message met a fault of the portal", "bad"
     CERTIFICATE_PREPARE = "certificate:prepare", "Prepared for signing", "busy"
     CERTIFICATE_ISSUE = "certificate:issue", "Certificate signed and recorded", "good"
     CERTIFICATE_ABANDON = (

@@ -33,7 +33,7 @@ _NO_DEVICE = Refusal(
     Cause.SIGNER_NO_DEVICE, "the certificate that signs the message is not a device's"
 )
 _LOOKALIKE = Refusal(
-    Cause.SIGNER_LOOKALIKE, "the certificate that signs the message is not one of ours"
+    Cause.SIGNER_LOOKALIKE, "the certificate that signs the message was not issued by this portal"
 )
 _FOREIGN = Refusal(
     Cause.RENEWAL_FOREIGN_SIGNER,

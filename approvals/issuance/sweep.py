@@ -142,7 +142,7 @@ def _expire(now: datetime) -> int:
                     Step.EXPIRE,
                     actor=SYSTEM,
                     now=now,
-                    reason="nobody decided in time",
+                    reason="no officer decided in time",
                     next_attempt_at=None,
                 )
         except AlreadyDecided:

@@ -57,7 +57,7 @@ class ChallengePassword(models.Model):
         max_length=150, blank=True
     )  # system user of a command, account of an interface
     created_for = models.CharField(
-        max_length=150, blank=True, help_text="Whom or what it was made for."
+        max_length=150, blank=True, help_text="The person or device that it is for."
     )
     origin = models.CharField(
         max_length=13, choices=ChallengeOrigin.choices, default=ChallengeOrigin.COMMAND

@@ -3,7 +3,7 @@
 
 The builder and the reader of requests stand on the same code; read by that code, a mistake in it
 would hide itself. asn1crypto reads tolerantly: what must be DER is written again here and compared.
-Only `prescan` is shared. It comes first, and can do no more than refuse.
+Only `prescan` is shared. It comes first, and it can only refuse.
 
 PURE.
 """

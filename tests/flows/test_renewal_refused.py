@@ -115,7 +115,7 @@ REFUSED = [
     (of_another_ca, OTHER_PROFILE, "renewed certificate is of another profile"),
     (
         looking_alike,
-        "the certificate that signs the message is not one of ours",
+        "the certificate that signs the message was not issued by this portal",
         "signer certificate only looks like one of ours",
     ),
     (

@@ -266,7 +266,7 @@ def test_a_look_alike_of_a_predecessors_certificate_is_named_as_one(world: World
     forged = builder.sign(key, SHA256()).public_bytes(Encoding.DER)
     assert (
         told(renew(Identity(forged, key)))[2]
-        == "the certificate that signs the message is not one of ours"
+        == "the certificate that signs the message was not issued by this portal"
     )
 
 
