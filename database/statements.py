@@ -1,15 +1,18 @@
 """Prebuilt INSERT and UPDATE: a statement is compiled once; each row costs only its parameters.
+And the values of hand-written SQL that the two databases store differently.
 
 For the rows that every device message and every certificate writes. The model's own fields prepare
 the values, so that the rows are the ones `save` would write on either database. No signals are
 sent, and no values are read back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from functools import cache
 from typing import Any
+from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 
@@ -20,8 +23,9 @@ def insert(*rows: Model) -> None:
     """
     if not rows:
         return
+    connection = connections[DEFAULT_DB_ALIAS]  # `django.db.connection` looks it up at each use
     statement, fields = _insert(type(rows[0]), connection.vendor)
-    parameters = [_parameters(row, fields) for row in rows]
+    parameters = [_parameters(row, fields, connection) for row in rows]
     with connection.cursor() as cursor:
         if len(parameters) == 1:
             cursor.execute(statement, parameters[0])
@@ -43,12 +47,16 @@ def update(
     Returns how many. Names are those of fields; a foreign key takes a row or its key. `where`
     cannot match NULL.
     """
+    connection = connections[DEFAULT_DB_ALIAS]
     statement, fields = _update(model, connection.vendor, tuple(changes), count_up, tuple(where))
     values = (*changes.values(), *where.values())
     with connection.cursor() as cursor:
         cursor.execute(
             statement,
-            [_prepared(field, value) for field, value in zip(fields, values, strict=True)],
+            [
+                _prepared(field, value, connection)
+                for field, value in zip(fields, values, strict=True)
+            ],
         )
         return int(cursor.rowcount)
 
@@ -60,10 +68,9 @@ def _insert(model: type[Model], vendor: str) -> tuple[str, tuple["Field[Any, Any
     fields = tuple(
         field for field in options.concrete_fields if not (field.primary_key and field.auto_created)
     )
-    quote = connection.ops.quote_name
+    quote = connections[DEFAULT_DB_ALIAS].ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in fields)
-    places = ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES ({places})", fields  # noqa: S608 - names of our models
+    return f"INSERT INTO {quote(options.db_table)} ({columns}) VALUES ({places(fields)})", fields  # noqa: S608 - names of our models
 
 
 @cache
@@ -76,7 +83,7 @@ def _update(
         options.get_field(name)  # type: ignore[misc]  # no relations from elsewhere
         for name in (*changed, *where)
     )
-    quote = connection.ops.quote_name
+    quote = connections[DEFAULT_DB_ALIAS].ops.quote_name
     columns = [quote(str(field.column)) for field in fields]
     changes = [f"{column} = %s" for column in columns[: len(changed)]]
     if count_up:
@@ -92,9 +99,27 @@ def _update(
     )
 
 
-def _parameters(row: Model, fields: Sequence["Field[Any, Any]"]) -> list[Any]:
+def _parameters(
+    row: Model, fields: Sequence["Field[Any, Any]"], connection: BaseDatabaseWrapper
+) -> list[Any]:
     return [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in fields]
 
 
-def _prepared(field: "Field[Any, Any]", value: object) -> Any:
+def _prepared(field: "Field[Any, Any]", value: object, connection: BaseDatabaseWrapper) -> Any:
     return field.get_db_prep_save(value.pk if isinstance(value, Model) else value, connection)
+
+
+def key_parameter(key: UUID) -> str:
+    """Return a key as a parameter of hand-written SQL: SQLite stores 32 hex digits."""
+    is_native = connections[DEFAULT_DB_ALIAS].features.has_native_uuid_field
+    return str(key) if is_native else key.hex
+
+
+def key_of(value: UUID | str) -> UUID:
+    """Return a key that hand-written SQL selected: PostgreSQL gives a UUID, SQLite its text."""
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def places(values: Sized) -> str:
+    """Return the placeholders of an IN list."""
+    return ", ".join(["%s"] * len(values))

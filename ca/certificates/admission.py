@@ -17,6 +17,7 @@ from ca.x509.csr import CertificationRequest, decode_csr
 from ca.x509.name_matching import ComparableName, comparable_name
 from ca.x509.names import decode_name
 from database.caches import remembered
+from database.statements import places
 
 #: A new authority or key changes one of these; neither is ever deleted or changed.
 _OWN = """
@@ -74,7 +75,7 @@ def key_records(keys: Collection[str]) -> Mapping[str, KeyRecord]:
     digests = sorted(set(keys))
     if not digests:
         return {}
-    statement = _RECORDS.format(keys=", ".join(["%s"] * len(digests)))
+    statement = _RECORDS.format(keys=places(digests))
     with connection.cursor() as cursor:
         cursor.execute(statement, [*digests, *digests])
         rows = cursor.fetchall()
