@@ -80,7 +80,7 @@ def recent_changes(user: User, *, now: datetime) -> list[dict[str, str]]:
     rows = AccountChange.objects.filter(
         user=user, at__gt=now - settings.PORTAL_ACCOUNT_CHANGE_PERIOD
     )
-    changes = list(rows.order_by("at", "pk"))
+    changes = sorted(rows, key=lambda change: (change.at, change.pk))
     is_marked = any(change.kind != ChangeKind.ADDRESS for change in changes)
     return [facts_of(change) for change in changes] if is_marked else []
 

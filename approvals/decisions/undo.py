@@ -10,6 +10,7 @@ from approvals.decisions.decide import MAX_COMMENT, fresh_round, load_for_decisi
 from approvals.decisions.review_digest import review_digest
 from approvals.models.decisions import Decision, Verdict
 from approvals.models.requests import EnrollmentRequest
+from approvals.records.barred_keys import key_fault
 from approvals.records.decision_content import Basis
 from approvals.records.decision_documents import decision_facts, facts_seen, write_decision
 from approvals.rules.errors import NothingToUndo
@@ -31,7 +32,11 @@ def undo_decision(
     with transaction.atomic():
         request = load_for_decision(request_id, principal, now=now)
         decision = _standing_decision(request, now=now)
-        basis = Basis(review_digest(request), facts_seen(request, now=now), undo_of=decision)
+        basis = Basis(
+            review_digest(request),
+            facts_seen(request, key_fault(request), now=now),
+            undo_of=decision,
+        )
         undo = write_decision(
             request,
             Verdict.UNDO,

@@ -11,10 +11,11 @@ from uuid import UUID
 from django.db import connection
 
 from approvals.models.profiles import EnrollmentProfile
-from approvals.models.requests import EnrollmentRequest
-from approvals.rules.states import OPEN_STATES, State
+from approvals.models.requests import OPEN_FOR_KEY_SQL, EnrollmentRequest
+from approvals.rules.states import State
 from ca.models.certificates import Certificate
 from database.caches import Cache, register
+from database.statements import key_of, key_parameter
 
 _PROFILES = 1024
 
@@ -40,12 +41,12 @@ WHERE t.profile_id = %s AND t.transaction_id = %s AND t.signer_spki_sha256 = %s 
 _ENROLLMENT = _TRANSACTION.format(which="AND t.renews_id IS NULL")
 _RENEWAL = _TRANSACTION.format(which="AND t.renews_id = %s")
 _NEWEST = _TRANSACTION.format(which="ORDER BY t.request_id DESC, t.id DESC LIMIT 1")
-_OF_KEY = """
-SELECT id FROM approvals_enrollmentrequest
-WHERE profile_id = %s AND csr_spki_sha256 = %s
-AND (state IN ({states}) OR (state = 'REJECTED' AND next_attempt_at IS NOT NULL))
-ORDER BY id DESC LIMIT 10
-""".format(states=", ".join(f"'{state}'" for state in sorted({*OPEN_STATES, State.ISSUED})))
+_OF_KEY = f"""
+SELECT r.id FROM approvals_enrollmentrequest r
+WHERE r.profile_id = %s AND r.csr_spki_sha256 = %s
+AND ({OPEN_FOR_KEY_SQL} OR r.state = '{State.ISSUED}')
+ORDER BY r.id DESC LIMIT 10
+"""  # noqa: S608 - our own states
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,7 @@ def find_transaction(
     key: list[int | str] = [profile.pk, transaction_id, signer_spki_sha256.hex()]
     if renewed is None:
         return _known(_ENROLLMENT, key)
-    return _known(
-        _RENEWAL, [*key, str(renewed.pk) if connection.vendor == "postgresql" else renewed.pk.hex]
-    )
+    return _known(_RENEWAL, [*key, key_parameter(renewed.pk)])
 
 
 def newest_transaction(
@@ -91,7 +90,7 @@ def _known(statement: str, parameters: Sequence[int | str]) -> KnownTransaction 
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         row = cursor.fetchone()
-    return KnownTransaction(row[0], _uuid(row[1]), State(row[2])) if row else None
+    return KnownTransaction(row[0], key_of(row[1]), State(row[2])) if row else None
 
 
 def requests_of_key(profile: EnrollmentProfile, csr_spki_sha256: bytes) -> list[EnrollmentRequest]:
@@ -99,7 +98,7 @@ def requests_of_key(profile: EnrollmentProfile, csr_spki_sha256: bytes) -> list[
     with connection.cursor() as cursor:
         cursor.execute(_OF_KEY, [profile.pk, csr_spki_sha256.hex()])
         rows = cursor.fetchall()
-    return [load_request(_uuid(row[0]), profile) for row in rows]
+    return [load_request(key_of(row[0]), profile) for row in rows]
 
 
 def load_request(request_id: UUID, profile: EnrollmentProfile) -> EnrollmentRequest:
@@ -153,8 +152,3 @@ register("enrollment profiles", profiles.forget)
 def _load_profile(slug: str) -> EnrollmentProfile:
     related = ("ca__parent__parent", "certificate_profile", "department", "eligibility")
     return EnrollmentProfile.objects.select_related(*related).get(slug=slug)
-
-
-def _uuid(value: object) -> UUID:
-    """Return a UUID from PostgreSQL's value or SQLite's text."""
-    return value if isinstance(value, UUID) else UUID(str(value))

@@ -1,5 +1,7 @@
 """Requests, their transactions and names, and the rows that belong to one request."""
 
+from typing import Final
+
 from django.db import models
 
 from approvals.models.profile_versions import EnrollmentProfileVersion
@@ -25,6 +27,14 @@ def open_for_key(path: str = "") -> models.Q:
     """
     is_rejected = {f"{path}state": State.REJECTED, f"{path}next_attempt_at__isnull": False}
     return models.Q(**{f"{path}state__in": _OPEN}) | models.Q(**is_rejected)
+
+
+_OPEN_SQL = ", ".join(f"'{state}'" for state in _OPEN)
+#: The same rule in hand-written SQL, for a request `r`.
+OPEN_FOR_KEY_SQL: Final = (
+    f"(r.state IN ({_OPEN_SQL})"
+    f" OR (r.state = '{State.REJECTED}' AND r.next_attempt_at IS NOT NULL))"
+)
 
 
 class EnrollmentRequest(models.Model):

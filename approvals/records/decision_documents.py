@@ -130,13 +130,15 @@ def _window(request: EnrollmentRequest, verdict: Verdict, principal: Principal) 
 
 
 def facts_seen(
-    request: EnrollmentRequest, *, now: datetime
+    request: EnrollmentRequest, barred: str, *, now: datetime
 ) -> tuple[Mapping[str, CanonicalValue], ...]:
-    """Return the findings and conflicts on the page of a request, in the form of a document."""
+    """Return the findings and conflicts on the page of a request, in the form of a document.
+
+    `barred` is why its key cannot be certified (`key_fault`), "" if it can.
+    """
     conflicts = conflict_facts(request, now=now)
     codes = {fact["code"] for fact in conflicts}
     findings = [fact for fact in findings_of(request) if fact["code"] not in codes]
-    barred = key_fault(request)
     key = [_fact("key-barred", barred, "refuse")] if barred else []
     return (*key, *conflicts, *findings)
 

@@ -7,13 +7,13 @@ index on the table of names, so that a profile of many requests costs no more th
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db import connection
 
 from approvals.models.profiles import EnrollmentProfile, NameConflicts
-from approvals.models.requests import EnrollmentRequest, RequestName, open_for_key
+from approvals.models.requests import OPEN_FOR_KEY_SQL, EnrollmentRequest, RequestName
 from approvals.rules.states import OPEN_STATES, State
 from ca.content.csr_review import CsrReview
 from ca.models.certificates import Certificate, CertificateStatus
@@ -21,7 +21,7 @@ from ca.x509.csr import CertificationRequest
 from ca.x509.findings import Finding, ask_officer, refuse, warn
 from ca.x509.name_matching import identities
 from ca.x509.text import shortened
-from database.statements import insert
+from database.statements import insert, key_of, key_parameter, places
 
 WAITING: Final = "name-waiting"
 ACTIVE: Final = "name-active"
@@ -33,6 +33,21 @@ _SEVERITY: Final[Mapping[str, Callable[[str, str], Finding]]] = {
     NameConflicts.REFUSE: refuse,
     NameConflicts.ALLOW: warn,
 }
+_NAMES: Final = (
+    "SELECT request_id, name FROM approvals_requestname WHERE request_id IN ({requests})"
+)
+#: Every enrollment and every decision asks it: compiling the query would cost more than running it.
+_OTHERS: Final = f"""
+SELECT n.profile_id, n.name, r.id, r.state, r.csr_spki_sha256, r.certificate_id
+FROM approvals_requestname n
+JOIN approvals_enrollmentrequest r ON r.id = n.request_id
+LEFT JOIN ca_certificate c ON c.id = r.certificate_id
+WHERE n.profile_id IN ({{profiles}}) AND n.name IN ({{names}}) AND r.csr_spki_sha256 <> %s
+AND ({OPEN_FOR_KEY_SQL} OR (
+    r.state = '{State.ISSUED}' AND c.not_after >= %s
+    AND c.status IN ('{CertificateStatus.ISSUED}', '{CertificateStatus.ON_HOLD}')
+)) LIMIT {_MOST_ROWS}
+"""  # noqa: S608 - our own names
 _TEXT: Final = {
     WAITING: "another request waits for it, with another key",
     ACTIVE: "a certificate over another key is valid for it",
@@ -157,11 +172,12 @@ def conflict_facts(
 
 def _asked_by(requests: Sequence[EnrollmentRequest]) -> list[_Asked]:
     names: dict[UUID, set[str]] = {request.pk: set() for request in requests}
-    rows = (
-        RequestName.objects.filter(request__in=list(names)) if names else RequestName.objects.none()
-    )
-    for request_id, name in rows.values_list("request_id", "name"):
-        names[request_id].add(name)
+    if names:
+        keys = list(map(key_parameter, names))
+        with connection.cursor() as cursor:
+            cursor.execute(_NAMES.format(requests=places(keys)), keys)
+            for request_id, name in cursor.fetchall():
+                names[key_of(request_id)].add(name)
     return [
         _Asked(item.profile_id, item.csr_spki_sha256, names[item.pk], item.renews_id, item.pk)
         for item in requests
@@ -169,24 +185,25 @@ def _asked_by(requests: Sequence[EnrollmentRequest]) -> list[_Asked]:
 
 
 def _conflicts(queries: Sequence[_Asked], *, now: datetime) -> list[list[_Other]]:
-    names = {name for item in queries for name in item.names}
+    names = sorted({name for item in queries for name in item.names})
     if not names:
         return [[] for _ in queries]
-    valid = [CertificateStatus.ISSUED, CertificateStatus.ON_HOLD]
-    active = Q(request__certificate__status__in=valid, request__certificate__not_after__gte=now)
-    rows = RequestName.objects.filter(
-        open_for_key("request__") | (Q(request__state=State.ISSUED) & active),
-        profile_id__in={item.profile_id for item in queries},
-        name__in=names,
-    )
-    if len(queries) == 1:
-        rows = rows.exclude(request__csr_spki_sha256=queries[0].key)
-    columns = ("profile_id", "name", "request_id", "request__state", "request__csr_spki_sha256")
-    others = [
-        _Other(*row) for row in rows.values_list(*columns, "request__certificate_id")[:_MOST_ROWS]
-    ]
+    profiles = sorted({item.profile_id for item in queries})
+    statement = _OTHERS.format(profiles=places(profiles), names=places(names))
+    # The rows of a single request's own key may be many: one device that asks again and again.
+    own_key = queries[0].key if len(queries) == 1 else ""
+    moment = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*profiles, *names, own_key, moment])
+        others = list(map(_other, cursor.fetchall()))
     lineages = _lineages({item.renews_id for item in queries if item.renews_id}) if others else {}
     return [[other for other in others if _is_against(other, item, lineages)] for item in queries]
+
+
+def _other(row: Sequence[Any]) -> _Other:
+    profile_id, name, request_id, state, key, certificate_id = row
+    certificate = key_of(certificate_id) if certificate_id else None
+    return _Other(profile_id, name, key_of(request_id), state, key, certificate)
 
 
 def _is_against(other: _Other, item: _Asked, lineages: Mapping[UUID, Collection[UUID]]) -> bool:
