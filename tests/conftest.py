@@ -38,7 +38,7 @@ pytest_plugins = ["tests.architecture.summary"]
 _WANTED: Final = {
     "postgresql": "a PostgreSQL server (PORTAL_TEST_DATABASE_URL, or its programs installed)",
     "browser": "a browser (Debian package chromium)",
-    "interop": "a SCEP client that nobody here wrote",
+    "interop": "a SCEP client written by others",
     "chaos": "the kill test",
 }
 #: How long it takes to draw an input says something about the machine, and nothing about the code.
@@ -148,7 +148,7 @@ def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
     faults.seen.clear()
     yield
     if "unplanned_faults" not in request.fixturenames:
-        assert not faults.seen, f"nobody planned: {list(faults.seen)}"
+        assert not faults.seen, f"faults that the test did not plan: {list(faults.seen)}"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from tests.flows.wire import post
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, create_profile, now, principal_of, run_worker
 
-ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "nobody")
+ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "roleless")
 #: Who tries the methods that no table names: where the one who may nothing and the one who may most
 #: read 405, all do.
 UNNAMED_METHODS_BY: Final = ("anonymous", "administrator")
@@ -176,7 +176,7 @@ BEYOND_A_DEPARTMENT: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "selftest/start"): "302 404",
 }
 #: The REST door, by a token of the role for everything that the role may; without a session.
-#: `nobody` has no token.
+#: `roleless` has no token.
 API: Final[Mapping[str, Mapping[str, str]]] = {
     "api/v1/challenges": {"POST": "401 201 403 403 201 401"},
     "api/v1/challenges/<uuid:challenge_id>": {
@@ -268,7 +268,7 @@ class Stage:
             "^(?P<app_label>accounts|ca|approvals)/$": "accounts/",
             "(?P<url>.*)$": "nothing-here/",
             "<path:content_type_id>/<path:object_id>": "1/1",
-            "<id>": str(self.people["nobody"].pk),
+            "<id>": str(self.people["roleless"].pk),
         }
         for mark, value in values.items():
             route = route.replace(mark, value)
@@ -309,7 +309,7 @@ class Stage:
     def admin_object(self, model: str) -> object:
         """Return the key of an object of a model of the admin."""
         objects: dict[str, object] = {
-            "accounts/user": self.people["nobody"].pk,
+            "accounts/user": self.people["roleless"].pk,
             "accounts/department": self.profile.department_id,
             "approvals/enrollmentprofile": self.profile.pk,
             "approvals/enrollmentrequest": self.request.pk,
@@ -352,7 +352,7 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
         "administrator": create_person("charlie", Role.ADMINISTRATOR),
         "manager": create_person("mona", Role.ADMINISTRATOR, department=here),
         "manager elsewhere": create_person("milo", Role.ADMINISTRATOR, department=elsewhere),
-        "nobody": create_person("nora"),
+        "roleless": create_person("nora"),
     }
     certificate = Certificate.objects.get(order_id=issued.pk)
     run = start_run(
@@ -439,7 +439,7 @@ def test_the_admin_opens_for_administrators_only_and_lets_them_change_what_the_t
     for method, path, as_administrator in admin_visits(stage):
         expected = as_administrator if role == "administrator" else 302
         if path == "/admin/login/" and role not in {"administrator", "anonymous"}:
-            expected = 403  # signed in already, as somebody who has no business there
+            expected = 403  # signed in already, without access to the admin site
         status = answer(stage, role, method, path)
         if status != expected:
             faults.append(f"{method} {path}: {status} instead of {expected}")

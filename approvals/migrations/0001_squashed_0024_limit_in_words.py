@@ -307,7 +307,7 @@ class Migration(migrations.Migration):
                 ('networks', models.JSONField(blank=True, default=list, help_text='The networks it is bound to, if any.')),
                 ('created_at', models.DateTimeField()),
                 ('created_by_name', models.CharField(blank=True, max_length=150)),
-                ('created_for', models.CharField(blank=True, help_text='Whom or what it was made for.', max_length=150)),
+                ('created_for', models.CharField(blank=True, help_text='The person or device that it is for.', max_length=150)),
                 ('origin', models.CharField(choices=[('page', 'a page'), ('command', 'a command'), ('api', 'the API'), ('ndes', 'the NDES page'), ('bulk', 'a list'), ('configuration', 'a device configuration')], default='command', max_length=13)),
                 ('expires_at', models.DateTimeField()),
                 ('redeemed_at', models.DateTimeField(null=True)),

@@ -35,8 +35,8 @@ class Cause(StrEnum):
     SIGNER_KEY = "signer key is not the requested key"
     SIGNER_ALGORITHM = "signer key cannot receive the certificate"
     RENEWAL_DISABLED = "renewal is not enabled"
-    RENEWAL_FOREIGN_SIGNER = "renewal not signed with a certificate of ours"
-    SIGNER_LOOKALIKE = "signer certificate only looks like one of ours"
+    RENEWAL_FOREIGN_SIGNER = "renewal not signed with a certificate of this portal"
+    SIGNER_LOOKALIKE = "signer certificate only looks like one of this portal"
     SIGNER_NO_DEVICE = "signer certificate is not a device's"
     RENEWED_OTHER_PROFILE = "renewed certificate is of another profile"
     RENEWED_OTHER_CA = "renewed certificate is of another CA"
@@ -58,7 +58,7 @@ class Cause(StrEnum):
     EXPIRED = "expired"
     CERTIFICATE_UNAVAILABLE = "certificate is not valid any more"
     CERTIFICATE_UNKNOWN = "no such certificate"
-    CERTIFICATE_FOREIGN = "certificate of somebody else"
+    CERTIFICATE_FOREIGN = "certificate of another device"
 
 
 @dataclass(frozen=True, slots=True)

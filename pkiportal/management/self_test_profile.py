@@ -66,7 +66,7 @@ def _authority(*, actor: Actor, now: datetime) -> CertificateAuthority:
     if authority is None:
         request = AuthorityRequest(
             NAME,
-            "CN=Self-test CA (nobody trusts it),O=PKI portal",
+            "CN=Self-test CA (do not trust it),O=PKI portal",
             key_type="ec:p256",
             is_test=True,
         )

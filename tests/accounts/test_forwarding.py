@@ -189,7 +189,7 @@ def test_nothing_that_stands_further_left_changes_the_entry_of_the_proxy(
         (2, "for=_hidden, for=192.0.2.2", "192.0.2.2"),
     ],
 )
-def test_of_forwarded_no_more_proxies_are_believed_than_there_are(
+def test_only_as_many_forwarded_proxies_are_believed_as_there_are(
     settings: LazySettings, rf: RequestFactory, hops: int, text: str, client: str
 ) -> None:
     settings.PORTAL_PROXY_HEADER, settings.PORTAL_PROXY_HOPS = "Forwarded", hops

@@ -12,7 +12,7 @@ from accounts.network.addresses import UNKNOWN, client_address, is_from_this_mac
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
-        ("198.51.100.9", "203.0.113.5", "198.51.100.9"),  # nobody named this peer
+        ("198.51.100.9", "203.0.113.5", "198.51.100.9"),  # a peer that is no trusted proxy
         ("192.0.2.1", "203.0.113.5", "203.0.113.5"),
         (
             "192.0.2.1",
@@ -58,7 +58,7 @@ def test_only_named_proxies_say_who_the_client_is(
         (2, "203.0.113.5, rubbish", "192.0.2.1"),
     ],
 )
-def test_no_more_proxies_are_believed_than_there_are(
+def test_only_as_many_proxies_are_believed_as_there_are(
     settings: LazySettings, rf: RequestFactory, hops: int, forwarded: str, client: str
 ) -> None:
     settings.PORTAL_TRUSTED_PROXIES = (ipaddress.ip_network("192.0.2.0/24"),)

@@ -74,7 +74,7 @@ def olga(db: None) -> User:
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-def test_nobody_is_sent_elsewhere_after_signing_in(olga: User, target: str) -> None:
+def test_no_user_is_sent_elsewhere_after_signing_in(olga: User, target: str) -> None:
     client = Client()
     form = {"login": "olga", "password": "olgaolga", "next": target}
     answer = client.post(f"/account/login/?next={quote(target)}", form, secure=True)

@@ -101,7 +101,7 @@ def test_another_spelling_of_a_name_escapes_no_pause(alice: User, spelling: str)
     assert wrong(1, name=spelling) == [PAUSE]
 
 
-@pytest.mark.parametrize("name", ["alice", "nobody", "ALICE", "alice2", "x" * 150])
+@pytest.mark.parametrize("name", ["alice", "unknown", "ALICE", "alice2", "x" * 150])
 def test_a_name_that_does_not_exist_is_answered_like_one_that_does(alice: User, name: str) -> None:
     client = Client()
     post(client, "alice", "alicealice", OFFICE)

@@ -161,7 +161,7 @@ def test_tokens_by_command(world: World, phones: EnrollmentProfile) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--owner", "nobody"), "user 'nobody': not known, there are alice"),
+        (("--owner", "unknown"), "user 'unknown': not known, there are alice"),
         (("--owner", "alice", "--department", "nowhere"), "department 'nowhere': not known"),
         (("--owner", "alice", "--profile", "nothing"), "profile 'nothing': not known"),
         (("--owner", "alice", "--expires", "500d"), "at most 366 days"),

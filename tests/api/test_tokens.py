@@ -361,7 +361,7 @@ def test_a_body_too_large_or_without_length_is_not_read(program: Program) -> Non
 @pytest.mark.parametrize(
     ("fault", "status"), [(OperationalError("no database"), 503), (RuntimeError("canary"), 500)]
 )
-def test_a_fault_of_ours_is_told_without_detail(
+def test_a_fault_of_the_portal_is_told_without_detail(
     program: Program, fault: Exception, status: int
 ) -> None:
     with mock.patch("api.views.order_challenges", side_effect=fault):

@@ -125,7 +125,7 @@ def test_a_request_keeps_to_what_the_challenge_is_bound_to(
         ({"sans": ["xyz:r1"]}, "'xyz:r1': general name of kind 'xyz'"),
         ({"sans": ["ip:r1"]}, "'ip:r1': 'r1' does not appear to be"),
         ({"sans": ["dns:r-1-"]}, "'dns:r-1-': labels of a-z"),
-        ({"sans": ["email:nobody"]}, "'email:nobody': mailbox@domain is needed"),
+        ({"sans": ["email:no-domain"]}, "'email:no-domain': mailbox@domain is needed"),
         (
             {"sans": [f"dns:r{n}.example" for n in range(MAX_SANS + 1)]},
             "101 alternative names: at most 100",

@@ -444,7 +444,7 @@ def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World)
 
     def fail_once(request: EnrollmentRequest) -> CertificateOrder:
         if request.pk == first.pk:
-            raise ZeroDivisionError("nobody thought of it")
+            raise ZeroDivisionError("an unforeseen case")
         return order(request)
 
     with mock.patch.object(issue, "_order", fail_once):
@@ -453,7 +453,7 @@ def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World)
     first.refresh_from_db()
     assert (first.state, first.last_fault) == (
         State.APPROVED,
-        "ZeroDivisionError: nobody thought of it",
+        "ZeroDivisionError: an unforeseen case",
     )
 
 

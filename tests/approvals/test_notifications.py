@@ -54,11 +54,11 @@ def test_a_mail_server_that_is_away_gets_the_notice_later(
     Device.named("r1.example").enroll()
 
     def refuse(*_: object) -> int:
-        raise ConnectionRefusedError("nobody listens")
+        raise ConnectionRefusedError("no listener")
 
     monkeypatch.setattr(notifications, "send_mail", refuse)
     assert deliver_due(now=now()) == 1
-    assert "nobody listens" in OutboxMessage.objects.get().outcome
+    assert "no listener" in OutboxMessage.objects.get().outcome
     monkeypatch.undo()
     assert deliver_due(now=now()) == 0
     assert deliver_due(now=now() + timedelta(minutes=2)) == 1

@@ -126,11 +126,11 @@ def test_what_is_not_http_is_no_answer(data: bytes) -> None:
         call_port(port)
 
 
-def test_nobody_at_the_port_is_no_answer() -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
+def test_a_port_without_a_listener_is_no_answer() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
         with pytest.raises(NoAnswer, match="refused"):
-            call_port(nobody.getsockname()[1])
+            call_port(bound.getsockname()[1])
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_called_and_the_host_keeps_its_name() -> (

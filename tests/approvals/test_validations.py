@@ -61,13 +61,13 @@ def test_another_challenge_is_known_from_the_same_one_without_being_kept(
     assert not validation_gate.is_another_challenge(request, None)
 
 
-def test_a_csr_that_somebody_else_keeps_already_is_kept_once(profile: EnrollmentProfile) -> None:
+def test_a_csr_that_is_on_record_already_is_stored_once(profile: EnrollmentProfile) -> None:
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")
-    keep_csr(request, b"csr of somebody else", until=later(hours=1))
+    keep_csr(request, b"csr of another request", until=later(hours=1))
     validation_gate.open_validation(
         request, profile=profile, csr_der=b"csr", challenge="moonlight", now=now()
     )
-    assert kept_csr(request.pk, now=now()) == b"csr of somebody else"
+    assert kept_csr(request.pk, now=now()) == b"csr of another request"
 
 
 def test_a_confirmed_request_that_an_officer_refused_can_be_opened_again_unless_its_end_was_reported(  # noqa: E501

@@ -10,7 +10,6 @@ import io
 import re
 import statistics
 import subprocess
-import sys
 import tokenize
 import tomllib
 from collections import Counter
@@ -21,8 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: The numbers that are above their limit today. `--lower` writes them.
-LIMITS: Final = Path(__file__).with_name("limits.toml")
 MAX_MODULE: Final = 400
 MAX_FUNCTION: Final = 40
 MAX_FILES: Final = 16
@@ -281,12 +278,26 @@ def banned_words() -> dict[str, Counter[str]]:
     groups: dict[str, Counter[str]] = {
         group: Counter() for group in ("modules", "pages", "documents", "tests")
     }
-    for path in tracked():
-        if group := _group(path):
-            text = (ROOT / path).read_text()
-            if count := len(BANNED.findall(unreleased(text) if path == "CHANGELOG.md" else text)):
-                groups[group][path] = count
+    for path, _ in banned_places():
+        groups[_group(path)][path] += 1
     return groups
+
+
+@cache
+def banned_places() -> tuple[tuple[str, str], ...]:
+    """Return the file and the text of each line with a banned word, once for each word in it."""
+    return tuple(
+        (path, line.strip())
+        for path in tracked()
+        if _group(path)
+        for line in _current_text(path).splitlines()
+        for _ in BANNED.findall(line)
+    )
+
+
+def _current_text(path: str) -> str:
+    text = (ROOT / path).read_text()
+    return unreleased(text) if path == "CHANGELOG.md" else text
 
 
 def _group(path: str) -> str:
@@ -364,38 +375,10 @@ def aligned(measures: list[Measure]) -> list[str]:
     ]
 
 
-# What is above its limit
-
-
-def counts() -> dict[str, int]:
-    """Return the numbers that are above their limit until each place is rewritten."""
-    numbers = {f"folder {name}": count for name, count in crowded_folders().items()}
-    if vague_share() > MAX_VAGUE:
-        numbers["vague bindings"] = vague_bindings().total()
-    for group, words in banned_words().items():
-        if words:
-            numbers[f"banned words in {group}"] = words.total()
-    return dict(sorted(numbers.items()))
-
-
-def limits() -> dict[str, int]:
-    """Return the numbers of LIMITS."""
-    return dict(tomllib.loads(LIMITS.read_text())["limits"])
-
-
-def lower_limits() -> None:
-    """Write today's numbers into LIMITS."""
-    heading = LIMITS.read_text().partition("[limits]\n")[0]
-    lines = [f'"{name}" = {count}\n' for name, count in counts().items()]
-    LIMITS.write_text(heading + "[limits]\n" + "".join(lines))
-
-
-def main(arguments: list[str]) -> None:
-    """Print the table; with `--lower`, also write today's numbers into LIMITS."""
-    if "--lower" in arguments:
-        lower_limits()
+def main() -> None:
+    """Print the table."""
     print("\n".join(aligned(table())))  # noqa: T201 - a command for a terminal
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

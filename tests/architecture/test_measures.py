@@ -27,9 +27,17 @@ def test_no_import_points_up() -> None:
     assert measures.arrows_up() == []
 
 
-def test_numbers_above_their_limit_only_shrink() -> None:
-    """Where this fails with a smaller number: `python -m tests.architecture.measures --lower`."""
-    assert measures.counts() == measures.limits()
+def test_no_folder_is_crowded() -> None:
+    assert measures.crowded_folders() == {}
+
+
+def test_bindings_are_named_by_their_noun() -> None:
+    assert measures.vague_share() <= measures.MAX_VAGUE, measures.vague_bindings()
+
+
+def test_no_text_contains_a_banned_word() -> None:
+    """Plain words to write instead: `nobody` "no device", `whoever` "the officer"."""
+    assert measures.banned_places() == ()
 
 
 def test_an_import_of_a_submodule_is_not_one_of_its_package() -> None:

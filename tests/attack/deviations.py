@@ -274,7 +274,7 @@ DEVIATIONS: Final[dict[str, Deviation]] = {
     "sign-with": Deviation("D-9", "signed with another key, the CSR's stays", _sign_with, "KEY"),
     "extra-signer": Deviation("D-32", "a second SignerInfo, of mallory", _extra_signer),
     "other-certificate": Deviation(
-        "D-32", "the certificate of somebody else in the message", _lookalike
+        "D-32", "another client's certificate in the message", _lookalike
     ),
     "no-certificate": Deviation("D-32", "no certificate in the message", _message(certificates=[])),
     "detached": Deviation("D-32", "eContent absent", _message(omit_content=True)),

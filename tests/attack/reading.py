@@ -120,7 +120,7 @@ def _signature(signed: SignedData, signer: SignerInfo) -> str:
         digest = accepted_digest(signer)
         certificate = find_signer(signed, signer)
         if certificate is None:
-            return "by nobody in the message"
+            return "no certificate of its signer in the message"
         check_signature(signer, certificate, digest)
         check_digest(signer, signed.content or b"", digest)
     except Refused as error:

@@ -112,7 +112,7 @@ def test_an_unknown_value_names_its_flag() -> None:
     for flag, value in (
         ("cipher", "rot13"),
         ("header", "x"),
-        ("csr-key", "nobody"),
+        ("csr-key", "unknown"),
         ("raw", "/nowhere"),
         ("pss", "x"),
     ):

@@ -84,7 +84,7 @@ def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, Use
     unused = ChallengePassword.objects.filter(redeemed_at=None).latest("id")
     return {
         "challenges": ("/challenges/", bob),
-        "challenges-none": ("/challenges/?q=nobody", bob),
+        "challenges-none": ("/challenges/?q=unknown", bob),
         "challenge-used": (f"/challenges/{used.pk}/", bob),
         "challenge-unused": (f"/challenges/{unused.pk}/", alice),
         "challenge-new": ("/profiles/phones/challenges/new", alice),

@@ -34,7 +34,7 @@ def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
         "sign-in": (reverse("account_login"), None),
         "queue": (reverse("queue"), scene.alice),
         "queue-attention": (reverse("queue") + "?attention=true", scene.alice),
-        "queue-empty": (reverse("queue") + "?q=nobody", scene.alice),
+        "queue-empty": (reverse("queue") + "?q=unknown", scene.alice),
         "request-pending": (reverse("request", args=[scene.pending.pk]), scene.alice),
         "request-issued": (reverse("request", args=[scene.issued.pk]), scene.alice),
         "request-rejected": (reverse("request", args=[scene.rejected.pk]), scene.alice),

@@ -452,7 +452,7 @@ def test_everybody_fetches_it_without_a_name_of_the_host_and_asks_for_news(world
     news = Client().get("/ca/issuing.crl", HTTP_IF_NONE_MATCH=answer.headers["ETag"])
     assert news.status_code == 200
     assert news.content != issue.crl_der
-    assert Client().get("/ca/nobody.crl").status_code == 404
+    assert Client().get("/ca/unknown.crl").status_code == 404
 
 
 def test_the_issuer_names_the_crl_and_of_two_of_one_name_the_newest_that_has_one(

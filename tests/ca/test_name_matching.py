@@ -151,7 +151,7 @@ READ_ALIKE = [
         [("OU", "root"), ("C", "cz"), ("O", "EXAMPLE")],
     ),
     ([("CN", "Root"), ("O", "Example")], [("CN", "ROOT")]),
-    ([("O", "Example"), ("CN", "Root CA")], [("CN", "root  ca"), ("O", "Somebody else")]),
+    ([("O", "Example"), ("CN", "Root CA")], [("CN", "root  ca"), ("O", "Another company")]),
 ]
 TOLD_APART = [
     ([("O", "Example"), ("OU", "PKI")], [("O", "PKI"), ("OU", "Example")]),

@@ -93,7 +93,7 @@ class Pages:
         except urllib.error.HTTPError as error:
             if error.code != 409:
                 raise
-            officer.outcomes["somebody was faster"] += 1
+            officer.outcomes["another officer was faster"] += 1
         finally:
             officer.slowest = max(officer.slowest, time.monotonic() - started)
 

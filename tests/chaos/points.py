@@ -73,8 +73,8 @@ class Arsenal:
         """
         if self._armed[point] < count and not any((self._folder / "armed" / point).iterdir()):
             number = self._armed[point]
-            whom = ("command", "web")[number % 2] if point in APPROVE else "any"
-            (self._folder / "armed" / point / f"{number:02d}-{whom}").touch()
+            process = ("command", "web")[number % 2] if point in APPROVE else "any"
+            (self._folder / "armed" / point / f"{number:02d}-{process}").touch()
             self._armed[point] += 1
 
     def disarm(self) -> None:

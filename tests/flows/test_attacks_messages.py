@@ -82,7 +82,7 @@ UNREADABLE_ENVELOPES: list[tuple[str, dict[str, Any]]] = [
     ("17 recipients", {"copies": 17}),
     ("1000 recipients", {"recipient_infos": [der_sequence()] * 1000}),
     (
-        "for somebody else, twice",
+        "for another recipient, twice",
         {"copies": 2, "rid": der_sequence(der_sequence(), der_integer(9))},
     ),
     ("a password recipient", {"recipient_infos": [der_context(3, der_integer(0))]}),
@@ -426,7 +426,7 @@ def test_d19_a_message_as_ber_with_indefinite_lengths_is_as_good_as_der(world: W
     )
 
 
-def test_d19_no_mutation_of_a_good_message_is_a_fault_of_ours(world: World) -> None:
+def test_d19_no_mutation_of_a_good_message_is_a_fault_of_the_portal(world: World) -> None:
     chance = Random(8894)  # noqa: S311 - the same mutations each time
     good = message(world, csr())
     for _ in range(100):

@@ -155,7 +155,7 @@ def test_vu971035_a_challenge_for_one_name_gets_no_certificate_for_another(
     world: World, phones: EnrollmentProfile
 ) -> None:
     bound = challenge(one_time(phones, subject="r1.example"))
-    r1, r2, nobody = (
+    r1, r2, nameless = (
         build_name(name)
         for name in ([("CN", "r1.example")], [("CN", "r2.example")], [("OU", "IT")])
     )
@@ -163,8 +163,8 @@ def test_vu971035_a_challenge_for_one_name_gets_no_certificate_for_another(
         request_der(r2, bound),
         request_der(r1, bound, extension_request(san(dns("dc1.example")))),
         request_der(r1, bound, extension_request(san(dns("r1.example"), dns("dc1.example")))),
-        request_der(nobody, bound, extension_request(san(dns("dc1.example")))),
-        request_der(nobody, bound),
+        request_der(nameless, bound, extension_request(san(dns("dc1.example")))),
+        request_der(nameless, bound),
         request_der(
             build_name([("CN", "r1.example"), ("emailAddress", "admin@example.org")]), bound
         ),
@@ -485,7 +485,7 @@ def test_d50_decoded_requests_and_messages_do_not_show_what_is_inside(world: Wor
 
 def forge_error() -> HttpError:
     """Return the error of a client that is not understood."""
-    device = Device.named("r1.example", "alice", "nobody")
+    device = Device.named("r1.example", "alice", "unknown")
     with pytest.raises(HttpError) as caught:
         device.enroll(challenge=CANARY)
     return caught.value

@@ -86,7 +86,7 @@ def test_the_documented_receiver_denies_other_codes_and_other_names(address: str
 
 def test_the_documented_receiver_takes_nothing_unsigned_or_old(address: str) -> None:
     with pytest.raises(NoAnswer, match="HTTP 401"):
-        ask(address, question(), secret="a secret that nobody told the receiver")
+        ask(address, question(), secret="a secret that the receiver does not know")
     with pytest.raises(NoAnswer, match="HTTP 401"):
         ask(address, question(), at=now() - timedelta(minutes=6))
     assert (

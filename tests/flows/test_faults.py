@@ -132,7 +132,7 @@ def test_a_dead_broker_delays_a_certificate_until_the_sweep_rings(
     world: World, broker: Broker, django_capture_on_commit_callbacks: Committed, tmp_path: Path
 ) -> None:
     first, second = enrolled("r1.example", "r2.example")
-    app = broker(f"redis+socket://{tmp_path}/nobody.sock")
+    app = broker(f"redis+socket://{tmp_path}/missing.sock")
     with mock.patch.object(app, "send_task", wraps=app.send_task) as attempts:
         for request in (first, second):
             with django_capture_on_commit_callbacks(execute=True):
@@ -165,7 +165,7 @@ def test_a_silent_broker_holds_one_click_for_a_second_and_the_next_not_at_all(
 def test_the_breaker_lets_another_attempt_through_after_a_while(
     broker: Broker, tmp_path: Path
 ) -> None:
-    app = broker(f"redis+socket://{tmp_path}/nobody.sock")
+    app = broker(f"redis+socket://{tmp_path}/missing.sock")
     breaker = doorbell.Breaker(quiet=0.0)
     with mock.patch.object(app, "send_task", wraps=app.send_task) as attempts:
         assert not breaker.send("approvals.issue_certificates", queue="signing", request_ids=[])

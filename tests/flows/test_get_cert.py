@@ -106,7 +106,7 @@ def test_others_are_told_what_is_told_of_a_certificate_that_does_not_exist(world
             assert told(get(identity, signer)) == NO_SUCH
         assert told(get(stranger, stranger)) == NO_SUCH
         assert told(get(identity, identity, "switches")) == NO_SUCH, "asked at another profile"
-    assert set(causes()) == {"certificate of somebody else", "no such certificate"}
+    assert set(causes()) == {"certificate of another device", "no such certificate"}
 
 
 def test_a_certificate_that_is_revoked_or_expired_is_not_handed_out(world: World) -> None:
@@ -150,9 +150,9 @@ def test_what_is_no_issuer_and_serial_number_names_no_certificate(
     world: World, inside: bytes
 ) -> None:
     refused(message(world, inside, message_type="21"), FailInfo.BAD_CERT_ID, "no such certificate")
-    nobody = {"encrypted_cek": b"\x17" * 256}
+    unreadable = {"encrypted_cek": b"\x17" * 256}
     refused(
-        message(world, envelope=nobody, message_type="21"),
+        message(world, envelope=unreadable, message_type="21"),
         FailInfo.BAD_CERT_ID,
         "no such certificate",
     )

@@ -133,7 +133,7 @@ def test_over_plain_http_nothing_is_answered_not_even_with_the_right_password(md
     answer = mdm.get(REMOTE_ADDR="192.0.2.7")
     assert (answer.status_code, b"encrypted connection" in answer.content) == (403, True)
     assert "WWW-Authenticate" not in answer.headers, (
-        "nobody is asked to send a password in the clear"
+        "no client is asked to send a password in the clear"
     )
     assert mdm.get(REMOTE_ADDR="192.0.2.7", secure=True).status_code == 200
 
@@ -151,7 +151,7 @@ def test_a_wrong_name_a_wrong_password_and_a_wrong_network_read_the_same_and_the
 ) -> None:
     mdm = Mdm(phones, networks=("192.0.2.0/24",))
     inside: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.7", "secure": True}
-    answers = [mdm.get("wrong", **inside), mdm.get(name="nobody", **inside), mdm.get()]
+    answers = [mdm.get("wrong", **inside), mdm.get(name="unknown", **inside), mdm.get()]
     assert {
         (answer.status_code, answer.content, answer.headers["WWW-Authenticate"])
         for answer in answers
@@ -162,7 +162,7 @@ def test_a_wrong_name_a_wrong_password_and_a_wrong_network_read_the_same_and_the
 
 def test_an_unknown_name_costs_a_hash_too(mdm: Mdm) -> None:
     with mock.patch("approvals.challenge_orders.ndes.make_password") as hashed:
-        mdm.get(name="nobody")
+        mdm.get(name="unknown")
     hashed.assert_called_once_with(mdm.password)
 
 
@@ -181,8 +181,8 @@ def statuses(mdm: Mdm, passwords: Iterable[str], **extra: Any) -> list[int]:
     ("names", "address", "officer"),
     [
         (["jamf"], "192.0.2.1", "192.0.2.1"),
-        (["jamf", "nobody"], "192.0.2.1", "192.0.2.9"),
-        (["nobody"], "2001:db8:1::1", "2001:db8:1::2"),
+        (["jamf", "unknown"], "192.0.2.1", "192.0.2.9"),
+        (["unknown"], "2001:db8:1::1", "2001:db8:1::2"),
         (["JAMF", "Jamf"], "2001:db8:1::1", "2001:db8:2::1"),
         (["a", "b", "c", "d", "jamf"], "::ffff:192.0.2.1", "192.0.2.1"),
     ],
@@ -224,7 +224,7 @@ def test_wrong_names_are_counted_by_network(
     assert answer.status_code == (429 if is_one else 401)
 
 
-@pytest.mark.parametrize("name", ["jamf", "nobody", "JAMF", "intune", "x"])
+@pytest.mark.parametrize("name", ["jamf", "unknown", "JAMF", "intune", "x"])
 @pytest.mark.usefixtures("one_moment")
 def test_wrong_passwords_of_one_name_are_counted_from_anywhere_whether_it_exists_or_not(
     mdm: Mdm, name: str
@@ -421,7 +421,7 @@ def test_neither_password_nor_challenge_is_in_any_row_or_representation(
     caplog.set_level(0)
     secrets = [mdm.password, mdm.challenge(), "canary-guess"]
     mdm.get("canary-guess")
-    mdm.get("canary-guess", name="nobody")
+    mdm.get("canary-guess", name="unknown")
     printed = capfd.readouterr()
     everywhere = [printed.out, printed.err, caplog.text]
     for model in apps.get_models():

@@ -258,7 +258,7 @@ def test_a_lease_lets_one_process_look_after_keys_and_a_fault_does_not_end_it(wo
         ra_keeper.keep_once()
         ra_keeper.keep_once()
     assert keep.call_count == 1
-    assert ra_keeper.start_keeping() is None, "this process serves nobody"
+    assert ra_keeper.start_keeping() is None, "this process serves no web requests"
 
 
 # ------------------------------------------------------------------------------------------- shapes

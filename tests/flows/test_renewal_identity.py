@@ -247,5 +247,5 @@ def test_d24_a_lookalike_hides_behind_no_other_spelling_of_the_issuer(
         assert (
             renewed(signer, csr(build_name(SUBJECT).der, NAMES, "bob")).status is PKIStatus.FAILURE
         )
-    assert causes() == ["signer certificate only looks like one of ours"]
+    assert causes() == ["signer certificate only looks like one of this portal"]
     assert Certificate.objects.filter(kind="ordered").count() == 1

@@ -116,7 +116,7 @@ REFUSED = [
     (
         looking_alike,
         "the certificate that signs the message was not issued by this portal",
-        "signer certificate only looks like one of ours",
+        "signer certificate only looks like one of this portal",
     ),
     (
         of_the_ra,

@@ -119,7 +119,7 @@ def test_each_client_finds_the_signer_that_it_looks_for(world: World) -> None:
         check_digest(signer, signed.content or b"", "sha256")
 
 
-def test_an_answer_that_somebody_changed_or_another_ca_signed_is_not_believed(world: World) -> None:
+def test_a_changed_answer_or_one_that_another_ca_signed_is_not_believed(world: World) -> None:
     published(world.ca)
     body = get("GetNextCACert").content
     device = Device.named(NAME)
@@ -151,7 +151,7 @@ def test_a_request_enveloped_to_the_next_ra_certificate_is_issued_by_the_next_ca
     assert issuer_of(Identity(device.poll().certificates[0], device.key)) == rollover.next_ca
     turned(device, current)
     assert device.poll().status is PKIStatus.SUCCESS, (
-        "a poll is answered by whom it was enveloped to"
+        "a poll is answered by the RA that it is encrypted for"
     )
     other = certified(world, Device.named(NAME))
     assert issuer_of(other) == world.ca

@@ -155,7 +155,7 @@ def test_who_set_a_static_challenge_and_what_it_opened_never_changes(
     printers: EnrollmentProfile,
 ) -> None:
     ask(1, OLD)
-    changes: dict[str, Any] = {"sealed": b"", "created_at": now(), "created_by_name": "nobody"}
+    changes: dict[str, Any] = {"sealed": b"", "created_at": now(), "created_by_name": "unknown"}
     for name, value in changes.items():
         with pytest.raises(IntegrityError), transaction.atomic():
             StaticChallenge.objects.filter(profile=printers).update(**{name: value})
@@ -167,7 +167,7 @@ def test_who_set_a_static_challenge_and_what_it_opened_never_changes(
 def test_who_set_a_static_challenge_may_approve_what_it_opened(
     world: World, printers: EnrollmentProfile
 ) -> None:
-    """All devices share it: its author knows no more about this device than others."""
+    """All devices share it, so its author knows as little about this device as others do."""
     dora = create_person("dora", Role.ADMINISTRATOR, Role.OFFICER)
     set_static(printers, NEW, principal=by(dora), now=now())
     ask(1, NEW)

@@ -167,7 +167,7 @@ def test_an_answer_without_a_certificate_has_empty_content_or_none(world: World)
     for slug, content in (("routers", b""), ("absent", None)):
         waiting = post(message(world, csr()), slug)
         assert (waiting.status, waiting.content) == (PKIStatus.PENDING, content)
-        no = post(message(world, message_type="20", transaction_id="nobody"), slug)
+        no = post(message(world, message_type="20", transaction_id="unknown"), slug)
         assert (no.status, no.content) == (PKIStatus.FAILURE, content)
 
 

@@ -470,7 +470,7 @@ def certified(world: World, device: Device) -> Identity:
 
 
 @pytest.mark.parametrize("renewal", [False, True])
-def test_d24_a_message_signed_by_a_certificate_of_ours_is_a_renewal_and_never_a_repeat(
+def test_d24_a_message_signed_by_a_certificate_of_the_portal_is_a_renewal_and_never_a_repeat(
     world: World, renewal: bool
 ) -> None:
     device = Device.named("r1.example")

@@ -377,9 +377,9 @@ def test_a_slow_answer_is_none(stand_in: StandIn, monkeypatch: pytest.MonkeyPatc
 def test_a_dead_mdm_leaves_the_device_pending_until_it_is_back(
     world: World, stand_in: StandIn, settings: Any
 ) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        dead = StandIn(nobody.getsockname()[1], mdm)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        dead = StandIn(bound.getsockname()[1], mdm)
         settings.PORTAL_WEBHOOK_HOSTS = (
             *settings.PORTAL_WEBHOOK_HOSTS,
             read_allowed_host(dead.origin),

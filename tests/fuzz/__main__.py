@@ -91,7 +91,7 @@ def _arguments() -> argparse.Namespace:
         type=float,
         default=0.35,
         metavar="SHARE",
-        help="of messages sealed and signed anew (0.35)",
+        help="of messages that are encrypted and signed again (0.35)",
     )
     add(
         "--guided",

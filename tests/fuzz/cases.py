@@ -39,7 +39,7 @@ READERS: Final = (
     "published",
 )
 DOOR: Final = "door"
-SLUGS: Final = ("routers", "phones", "printers", "automatic", "strict", "nobody")
+SLUGS: Final = ("routers", "phones", "printers", "automatic", "strict", "unknown")
 
 
 @dataclass(frozen=True, slots=True)

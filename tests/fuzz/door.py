@@ -154,10 +154,10 @@ def _outcome(status: int, body: bytes) -> str:
     try:
         signer = read_signer_info(signed.signer_infos[0])
     except Asn1Error as error:
-        raise Fault(f"an answer of ours cannot be read: {error}") from error
+        raise Fault(f"the portal's answer cannot be read: {error}") from error
     pki_status, fail_info = signer.single(c.ATTR_PKI_STATUS), signer.single(c.ATTR_FAIL_INFO)
     if pki_status is None:
-        raise Fault("an answer of ours has no pkiStatus")
+        raise Fault("the portal's answer has no pkiStatus")
     name = c.PKIStatus(int(pki_status.value)).name
     return name if fail_info is None else f"{name} {c.FailInfo(int(fail_info.value)).spelled}"
 

@@ -313,10 +313,10 @@ def repeat_to_the_limit(chance: Random, tree: Tree, other: bytes) -> bytes:
 def swap(chance: Random, tree: Tree, other: bytes) -> bytes:
     """Exchange two neighboring values; without neighbors any two that are not nested."""
     number = _pick(chance, tree)
-    beside = tree.siblings(number)
-    if not beside:
+    siblings = tree.siblings(number)
+    if not siblings:
         return flip_bits(chance, tree, other)
-    first, second = sorted((number, chance.choice(beside)))
+    first, second = sorted((number, chance.choice(siblings)))
     one, two = tree.nodes[first], tree.nodes[second]
     data = tree.data
     return (

@@ -119,7 +119,7 @@ def test_what_self_tests_asked_for_is_shown_where_it_is_chosen(
 
 @pytest.mark.parametrize("page", ["history_requests", "history_certificates"])
 @pytest.mark.parametrize("name", ["profile", "ca"])
-@pytest.mark.parametrize("value", ["nobody", "\0", "é" * 5_000])
+@pytest.mark.parametrize("value", ["unknown", "\0", "é" * 5_000])
 def test_a_choice_that_is_none_of_those_offered_finds_no_fault(
     world: World, bob: Client, page: str, name: str, value: str
 ) -> None:
@@ -213,7 +213,7 @@ def test_the_log_is_read_by_event_subject_and_period(world: World, bob: Client) 
     )
     about = text(bob.get(url, {"subject": str(certificate.pk), "period": "24h"}))
     assert about.count("certificate:issue</code>") == 1
-    assert "No entry fits" in text(bob.get(url, {"subject": "nobody"}))
+    assert "No entry fits" in text(bob.get(url, {"subject": "unknown"}))
 
 
 def test_the_number_of_a_crl_is_not_that_of_a_refusal(world: World, bob: Client) -> None:
@@ -299,7 +299,7 @@ def test_the_certificate_of_an_authority_is_there_for_everybody(world: World) ->
     answer = Client().get(reverse("authority_certificate", args=[world.ca.name]))
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/pkix-cert")
     assert answer.content == world.ca.certificate_der
-    assert Client().get("/ca/nobody.cer").status_code == 404
+    assert Client().get("/ca/unknown.cer").status_code == 404
 
 
 def test_no_template_marks_anything_safe() -> None:

@@ -34,7 +34,7 @@ def test_a_cell_without_test_or_reason_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("client", "scenario"), [("nobody", "get"), ("own", "nothing"), *list(IMPOSSIBLE)[:1]]
+    ("client", "scenario"), [("unknown", "get"), ("own", "nothing"), *list(IMPOSSIBLE)[:1]]
 )
 def test_a_cell_that_cannot_be_is_refused(client: str, scenario: str) -> None:
     with pytest.raises(ValueError, match=f"cell {client}, {scenario}"):

@@ -56,7 +56,7 @@ def test_an_officer_is_named_for_each_step_and_the_log_says_asserted(serial: str
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("revoke", "--reason", "superseded", "--officer", "nobody"), "officer 'nobody'"),
+        (("revoke", "--reason", "superseded", "--officer", "unknown"), "officer 'unknown'"),
         (("revoke", "--reason", "cACompromise", "--officer", "alice"), "invalid choice"),
         (("release", "--officer", "alice"), "not on hold"),
     ],
@@ -89,8 +89,8 @@ def test_crl_list_and_issue(serial: str) -> None:
     assert run_json("crl", "issue")[0]["entries"] == 1
     entries = AuditEntry.objects.filter(event="crl:issue")
     assert {entry.actor_kind for entry in entries} == {"command"}
-    with pytest.raises(CommandError, match="authority 'nobody'"):
-        run("crl", "issue", "--ca", "nobody")
+    with pytest.raises(CommandError, match="authority 'unknown'"):
+        run("crl", "issue", "--ca", "unknown")
 
 
 def test_a_new_authority_has_its_crl_at_once(world: World) -> None:

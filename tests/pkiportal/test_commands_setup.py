@@ -58,8 +58,8 @@ def test_createca_makes_an_authority_that_is_ready_for_scep(world: World) -> Non
         (("--key", "dsa:1024", "--subject", "CN=x"), "dsa:1024"),
         (("--key", "ec:p256", "--subject", "nonsense"), "nonsense"),
         (
-            ("--key", "ec:p256", "--subject", "CN=x", "--parent", "nobody"),
-            "authority 'nobody': not known, there are issuing",
+            ("--key", "ec:p256", "--subject", "CN=x", "--parent", "unknown"),
+            "authority 'unknown': not known, there are issuing",
         ),
         (("--key", "ec:p256", "--subject", "CN=x", "--days", "0"), "days 0"),
     ],
@@ -293,7 +293,7 @@ def test_a_portal_with_tls_only_puts_no_address_into_certificates(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--ca", "nobody", "--approval", "manual", "--challenge", "none"), "authority 'nobody'"),
+        (("--ca", "unknown", "--approval", "manual", "--challenge", "none"), "authority 'unknown'"),
         (("--ca", "issuing", "--approval", "automatic", "--challenge", "none"), "challenge none"),
         (("--ca", "issuing", "--approval", "manual", "--challenge", "static"), "--secret-file"),
         (

@@ -26,7 +26,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def a_dead_broker(settings: LazySettings, tmp_path: Path) -> None:
-    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/nobody.sock"
+    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/missing.sock"
 
 
 def test_alive_needs_no_database_and_no_host_name() -> None:
@@ -137,7 +137,7 @@ def test_the_doctor_says_for_a_day_that_a_proxy_wrote_no_address(
 
 def test_the_doctor_survives_a_dead_database(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> list[str]:
-        raise DatabaseError("connection refused\nby nobody")
+        raise DatabaseError("connection refused\nsecond line")
 
     monkeypatch.setattr(diagnosis, "pending_migrations", fail)
     assert findings()["database", "fail"] == "does not answer: connection refused"

@@ -19,7 +19,7 @@ SEEN: list[HttpRequest] = []
 
 def scep(request: HttpRequest, slug: str) -> HttpResponse:
     """A stand-in for the SCEP view."""
-    if slug == "nobody":
+    if slug == "unknown":
         raise Http404
     SEEN.append(request)
     return HttpResponse(request.body, content_type="application/x-pki-message")
@@ -70,7 +70,7 @@ def test_scep_is_never_redirected() -> None:
 
 
 def test_an_unknown_profile_is_a_plain_404() -> None:
-    answer = Client().get("/scep/nobody/")
+    answer = Client().get("/scep/unknown/")
     assert (answer.status_code, answer.content) == (404, b"404: nothing here\n")
 
 

@@ -172,7 +172,7 @@ def _passes(limit: OneLineEach, record: logging.LogRecord, address: str) -> bool
     return limit.filter(record)
 
 
-def test_a_fault_of_ours_keeps_its_traceback_each_time(db: None, written: io.StringIO) -> None:
+def test_a_fault_of_the_portal_always_keeps_its_traceback(db: None, written: io.StringIO) -> None:
     for _ in range(3):
         assert ask("/broken/") == 500
     entries = lines(written)

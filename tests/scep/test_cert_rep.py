@@ -211,7 +211,7 @@ def test_a_degenerate_may_hold_only_a_crl() -> None:
         ("PENDING with text", {"status": PKIStatus.PENDING, "fail_info_text": "x"}),
         ("PENDING with a certificate", {"status": PKIStatus.PENDING, "certificates": (b"x",)}),
         ("SUCCESS with nothing", {"status": PKIStatus.SUCCESS}),
-        ("SUCCESS for nobody", {"status": PKIStatus.SUCCESS, "certificates": (b"x",)}),
+        ("SUCCESS without a recipient", {"status": PKIStatus.SUCCESS, "certificates": (b"x",)}),
         (
             "SUCCESS for an EC key",
             {

@@ -102,9 +102,9 @@ def test_sha2_digests_are_accepted(digest: str) -> None:
             "signer named wrongly, one certificate",
             {"sid": der_sequence(der_sequence(), der_integer(5))},
         ),
-        ("certificate of ours", {"certificate": certificate_der("alice")}),
+        ("an application's own certificate", {"certificate": certificate_der("alice")}),
         (
-            "chain beside the signer",
+            "chain next to the signer",
             {
                 "certificates": [
                     certificate_der("ca"),
@@ -130,9 +130,9 @@ def test_sha2_digests_are_accepted(digest: str) -> None:
             "BER of indefinite length, attributes too",
             {"indefinite": True, "indefinite_attributes": True},
         ),
-        ("CRLs beside the certificates", {"crls": [der_sequence()]}),
+        ("CRLs next to the certificates", {"crls": [der_sequence()]}),
         (
-            "a v2 attribute certificate beside the signer",
+            "a v2 attribute certificate next to the signer",
             {"certificates": [identity().certificate_der, der_context(2)]},
         ),
         ("trailing line end", {"trailing": b"\r\n\x00"}),

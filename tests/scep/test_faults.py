@@ -54,7 +54,7 @@ def test_a_fault_met_in_a_query_is_counted_by_its_digest_too(
 def test_operators_see_how_many_and_which_was_the_newest(
     world: World, unplanned_faults: None, settings: Any, tmp_path: Path
 ) -> None:
-    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/nobody.sock"
+    settings.CELERY_BROKER_URL = f"redis+socket://{tmp_path}/missing.sock"
     findings = {finding.name: finding for finding in diagnosis.examine(now)}
     assert findings["messages"].state == "ok"
     assert health.unplanned_faults(now()).count == 0

@@ -79,7 +79,7 @@ def opened(message: bytes) -> bytes:
             },
         ),
         ("no certificate", {"certificates": []}),
-        ("only somebody else's certificate", {"certificates": [certificate_der("ra")]}),
+        ("only another owner's certificate", {"certificates": [certificate_der("ra")]}),
         ("the signer's certificate twice", {"certificates": [identity().certificate_der] * 2}),
         (
             "certificates that do not fit",

@@ -139,11 +139,11 @@ def test_an_unknown_profile_is_404_for_every_operation(world: World) -> None:
         "operation=GetCACert",
         "operation=PKIOperation&message=MIIA",
     ):
-        assert get(query, "/scep/nobody/").status_code == 404
-    assert post(message(world, csr()), "nobody").http == 404
+        assert get(query, "/scep/unknown/").status_code == 404
+    assert post(message(world, csr()), "unknown").http == 404
     for path in (
         "/scep/Routers/",
-        "/certsrv/mscep/nobody/mscep.dll",
+        "/certsrv/mscep/unknown/mscep.dll",
         "/scep/routers/x/",
         "/scep/%00/",
         "/scep/..%2f..%2fadmin/",
@@ -553,7 +553,7 @@ def test_a_poll_that_cannot_be_counted_is_answered_all_the_same(world: World) ->
         (RaNotReady("not yet"), 503),
     ],
 )
-def test_a_fault_of_ours_is_never_a_failure_and_has_no_detail(
+def test_a_fault_of_the_portal_is_never_a_failure_and_has_no_detail(
     world: World, error: Exception, status: int
 ) -> None:
     for target in ("scep.service.handle_pki_operation", "scep.views.authority.ca_certificates"):

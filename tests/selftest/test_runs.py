@@ -229,11 +229,11 @@ def test_a_run_names_the_step_that_broke_and_stops_there(
 
 
 def test_a_run_that_cannot_reach_the_portal_says_so(world: World, loop: EnrollmentProfile) -> None:
-    def nobody(url: str, body: bytes | None) -> HttpAnswer:
+    def unreachable(url: str, body: bytes | None) -> HttpAnswer:
         raise HttpError("http://localhost:1: refused")
 
     assert (
-        walk(started(loop, world.alice), http=nobody).fault
+        walk(started(loop, world.alice), http=unreachable).fault
         == "GetCACaps: http://localhost:1: refused"
     )
 

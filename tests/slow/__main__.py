@@ -37,7 +37,7 @@ def main() -> int:
     """Measure, print, and tell whether everything held."""
     parser = argparse.ArgumentParser(prog="tests.slow")
     parser.add_argument(
-        "--postgresql", metavar="URL", help="measure on a database of its own beside this one too"
+        "--postgresql", metavar="URL", help="also measure on PostgreSQL, in a database of its own"
     )
     parser.add_argument(
         "--clients", type=int, default=1000, help="how many of each of three kinds (1000)"
