@@ -26,11 +26,12 @@ def write_fault(error: Exception) -> str:
     text = " ".join(str(error).split())
     if _state(error).startswith(_READ_ONLY) or "readonly database" in text:
         return (
-            "the database is read-only (a standby, or a disk mounted so): nothing can be remembered"
+            "the database is read-only and stores nothing: connect the portal to the primary "
+            "server, or mount the disk of the database writable"
         )
     if _state(error).startswith("53100") or "is full" in text:
-        return "the disk of the database is full: nothing can be remembered"
-    return f"the database takes no writes: {type(error).__name__}"
+        return "the disk of the database is full and stores nothing: free some space"
+    return f"the database cannot be written ({type(error).__name__}): ./portal doctor"
 
 
 def _state(error: BaseException) -> str:

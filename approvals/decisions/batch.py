@@ -149,8 +149,8 @@ def cut_short(rest: Sequence[UUID]) -> list[DecisionResult]:
 
     The first of them may be done.
     """
-    first = "The database went away: look whether this one was done before it is tried again."
-    texts = [first, *["The database went away: not tried."] * (len(rest) - 1)]
+    first = "Database error: open this request and look whether it is done before you try again."
+    texts = [first, *["Database error: not tried. Try again later."] * (len(rest) - 1)]
     return [
         DecisionResult(request_id, done=False, text=text)
         for request_id, text in zip(rest, texts, strict=True)

@@ -119,13 +119,13 @@ def _write(name: str, *, now: datetime) -> str:
     try:
         free = room()
         if free is not None and free < LEAST_ROOM:
-            return f"the disk of the database is full: {free // 1024} KiB are free"
+            return f"the disk of the database is full, {free // 1024} KiB are left: free some space"
         with _patience(), transaction.atomic():
             _upsert(name, now=now)
     except (DatabaseError, InterfaceError) as error:
         return write_fault(error)
     except OSError as error:
-        return f"the folder of the database cannot be looked at: {error.strerror}"
+        return f"the folder of the database cannot be examined: {error.strerror}"
     return ""
 
 

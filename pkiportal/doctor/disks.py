@@ -76,9 +76,13 @@ def database_files(_: Clock) -> Iterator[Check]:
             f"{public} tables are open to every login of the server: ./portal grants",
         )
     if read_only:
-        yield Check("database", "fail", "is read-only (a standby?): nothing can be remembered")
+        yield Check(
+            "database",
+            "fail",
+            "is read-only and stores nothing: connect the portal to the primary server",
+        )
     if not public and not read_only:
-        yield Check("database", "ok", "takes writes, and no table is open to every login")
+        yield Check("database", "ok", "is writable, and no table is open to every login")
 
 
 def _sqlite_files() -> Iterator[Check]:
@@ -100,10 +104,10 @@ def _sqlite_files() -> Iterator[Check]:
             yield Check(
                 "database",
                 "fail",
-                f"{path} has mode {mode:04o} and takes no writes: chmod 600 {path}",
+                f"{path} has mode {mode:04o} and cannot be written: chmod 600 {path}",
             )
     if fine:
-        yield Check("database", "ok", f"{database} is private and takes writes")
+        yield Check("database", "ok", f"{database} is private and writable")
 
 
 def static_files(_: Clock) -> Iterator[Check]:

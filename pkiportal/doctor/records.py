@@ -47,7 +47,7 @@ def people(_: Clock) -> Iterator[Check]:
             yield Check("people", "ok", "there is an administrator")
             return
     except DatabaseError:
-        yield Check("people", "ok", "not to be seen with this database login")
+        yield Check("people", "ok", "cannot be checked with this database login")
         return
     yield Check("people", "warn", "no administrator yet: use the link that `./portal up` prints")
 
@@ -58,7 +58,7 @@ def asserted_decisions(_: Clock) -> Iterator[Check]:
     try:
         slugs = list(profiles.order_by("slug").values_list("slug", flat=True))
     except DatabaseError:
-        yield Check("decisions", "ok", "not to be seen with this database login")
+        yield Check("decisions", "ok", "cannot be checked with this database login")
         return
     if not slugs:
         yield Check(
@@ -82,7 +82,7 @@ def messages(now: Clock) -> Iterator[Check]:
     try:
         faults = unplanned_faults(now())
     except DatabaseError:
-        yield Check("messages", "ok", "not to be seen with this database login")
+        yield Check("messages", "ok", "cannot be checked with this database login")
         return
     if not faults.count:
         yield Check("messages", "ok", "none of the last 24 hours ended in an unexpected fault")

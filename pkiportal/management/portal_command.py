@@ -91,4 +91,7 @@ def _explain(error: Exception) -> NoReturn:
             f"the database {connection.settings_dict['NAME']} is not set up for this version: "
             "run `./portal up` or `./portal migrate` first"
         ) from error
-    raise CommandError(f"the database does not do it: {' '.join(str(error).split())}") from error
+    raise CommandError(
+        f"Database error: {' '.join(str(error).split())}. Run `./portal doctor` to find the cause, "
+        "then repeat the command."
+    ) from error

@@ -151,7 +151,9 @@ def test_a_database_that_is_not_set_up_is_named_with_what_to_do(
         raise DatabaseError("no such table")
 
     monkeypatch.setattr("pkiportal.management.commands.profiles.Command.run", fail)
-    with pytest.raises(CommandError, match="the database does not do it: no such table"):
+    with pytest.raises(
+        CommandError, match=r"Database error: no such table\. Run `\./portal doctor`"
+    ):
         run("profiles", "list")
     monkeypatch.setattr(
         "django.db.migrations.executor.MigrationExecutor.migration_plan", lambda *_: ["one"]

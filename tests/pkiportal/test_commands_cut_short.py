@@ -55,8 +55,10 @@ def test_decisions_before_the_database_went_away_are_printed(
     assert status == 1
     assert [item["id"] for item in results] == ids
     assert [item["done"] for item in results] == [True] * done + [False] * (len(ids) - done)
-    assert "look whether this one was done" in results[done]["text"]
-    assert {item["text"] for item in results[done + 1 :]} <= {"The database went away: not tried."}
+    assert "look whether it is done" in results[done]["text"]
+    assert {item["text"] for item in results[done + 1 :]} <= {
+        "Database error: not tried. Try again later."
+    }
     decided = State.APPROVED if action == "approve" else State.REJECTED
     assert (
         EnrollmentRequest.objects.filter(state=decided).count() == Decision.objects.count() == done

@@ -113,11 +113,11 @@ def test_ready_tells_of_a_full_disk(world: World, free: int) -> None:
     [
         (OperationalError("attempt to write a readonly database"), "read-only"),
         (OperationalError("database or disk is full"), "the disk of the database is full"),
-        (OperationalError("disk I/O error"), "takes no writes: OperationalError"),
+        (OperationalError("disk I/O error"), "cannot be written (OperationalError)"),
         (of_server(InternalError, "25006"), "read-only"),
         (of_server(OperationalError, "53100"), "the disk of the database is full"),
-        (of_server(DatabaseError, "58030"), "takes no writes: DatabaseError"),
-        (InterfaceError("connection already closed"), "takes no writes: InterfaceError"),
+        (of_server(DatabaseError, "58030"), "cannot be written (DatabaseError)"),
+        (InterfaceError("connection already closed"), "cannot be written (InterfaceError)"),
     ],
 )
 def test_what_a_write_met_is_told_in_words_and_passes(
@@ -407,7 +407,7 @@ def test_a_real_file_that_cannot_grow_is_no_readiness(tmp_path: Path) -> None:
         timeout=240,
     )
     assert done.stdout.startswith("[]\n"), done.stderr
-    assert "takes no writes" in done.stdout or "is full" in done.stdout, done.stdout + done.stderr
+    assert "cannot be written" in done.stdout or "is full" in done.stdout, done.stdout + done.stderr
 
 
 def test_profiles_are_told_apart(keyless: EnrollmentRequest, world: World) -> None:
