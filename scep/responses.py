@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from approvals.rules.errors import Cause, Refusal
+from approvals.rules.errors import MAX_DEVICE_TEXT, Cause, Refusal
 from ca.models.certificates import Certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.envelope import answer_cipher
@@ -59,8 +59,6 @@ FAIL_INFO: Mapping[Cause, FailInfo] = {
     Cause.CERTIFICATE_FOREIGN: FailInfo.BAD_CERT_ID,
 }
 
-MAX_TEXT = 255  # characters of failInfoText; some clients print it on a narrow display
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -74,7 +72,7 @@ class Delivery:
 def numbered(text: str, number: str) -> str:
     """Append the number of the refusal to a failInfoText; the text is cut if both do not fit."""
     end = f" [{number}]" if number else ""
-    return text[: MAX_TEXT - len(end)] + end
+    return text[: MAX_DEVICE_TEXT - len(end)] + end
 
 
 def cert_rep_for(

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
+
+#: Characters of failInfoText: some clients print it on a narrow display.
+MAX_DEVICE_TEXT: Final = 255
+#: Characters of an officer's reason in it: the number of the refusal comes after them.
+MAX_DEVICE_REASON: Final = MAX_DEVICE_TEXT - len(" [0000-0000]")
 
 
 class Cause(StrEnum):

@@ -31,6 +31,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import SigningHealth, duration, signing_health
 from approvals.records import decision_content
 from approvals.records.refusal_numbers import number_in, number_of_request, refusals_with
+from approvals.rules.errors import MAX_DEVICE_REASON
 from approvals.rules.states import REFUSED_STATES
 from ca.models.certificates import Certificate
 from ca.x509.text import display_name
@@ -72,6 +73,12 @@ def icon(name: str, size: int = 16) -> SafeString:
 def visible(value: object) -> str:
     """The text with control, bidi and zero-width characters written out; templates escape it."""
     return visible_text(str(value))
+
+
+@register.filter
+def on_device(reason: str) -> str:
+    """The part of a rejection's reason that reaches the device."""
+    return reason[:MAX_DEVICE_REASON]
 
 
 @register.filter
@@ -285,6 +292,12 @@ def role_names(context: Context) -> str:
     return (
         ", ".join(sorted(role.label for role in roles_of(user))) if isinstance(user, User) else ""
     )
+
+
+@register.simple_tag
+def device_reason_limit() -> int:
+    """Return how many characters of a rejection's reason reach the device."""
+    return MAX_DEVICE_REASON
 
 
 @register.simple_tag

@@ -5,8 +5,10 @@ import tomllib
 
 import pytest
 
+from approvals.decisions.decide import MAX_COMMENT
 from approvals.device_setup.configurations.clients import CLIENTS
 from approvals.records.transitions import EVENT_OF
+from approvals.rules.errors import MAX_DEVICE_REASON
 from approvals.rules.states import TRANSITIONS, State, Step
 from tests.architecture.measures import ROOT, contracts, packages, tracked
 
@@ -62,6 +64,18 @@ def test_every_step_has_an_event() -> None:
 def test_the_document_names_each_client_of_a_configuration() -> None:
     text = section("docs/commands.md", "`deviceconfig`").partition("Clients: ")[2]
     assert re.findall(r"`([\w-]+)`", text.partition(". ")[0]) == sorted(CLIENTS)
+
+
+def test_the_documents_say_how_much_of_a_reason_reaches_the_device() -> None:
+    (row,) = re.findall(r"^\| rejected \|.*", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+    texts = {
+        "docs/officers.md": section("docs/officers.md", "Decide"),
+        "docs/errors.md": row,
+        "docs/commands.md": section("docs/commands.md", "`requests`"),
+    }
+    for path, text in texts.items():
+        assert re.findall(r"first (\d+)", text) == [str(MAX_DEVICE_REASON)], path
+    assert f"A reason may have {MAX_COMMENT} characters" in texts["docs/officers.md"]
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/internals/issuance-cycle.md"])

@@ -1,12 +1,15 @@
 """The loop, from the first message to the certificate, through HTTP and the worker's code."""
 
 from cryptography import x509
+from django.urls import reverse
 
-from approvals.decisions.decide import approve_request, reject_request
+from approvals.decisions.decide import MAX_COMMENT, approve_request, reject_request
 from approvals.models.requests import EnrollmentRequest
+from approvals.rules.errors import MAX_DEVICE_REASON
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from tests.flows.wire import bare
+from tests.pages import signed_in
 from tests.world import Device, World, now, principal_of, run_worker
 
 
@@ -51,6 +54,24 @@ def test_the_reason_of_a_rejection_reaches_the_device_byte_for_byte(world: World
         FailInfo.BAD_REQUEST,
         reason,
     )
+
+
+def test_pages_say_how_much_of_a_long_reason_reaches_the_device(world: World) -> None:
+    device = Device.named("r1.example")
+    device.enroll()
+    request = EnrollmentRequest.objects.get()
+    officer, page = signed_in(world.alice), reverse("request", args=[request.pk])
+    for address in (page, reverse("queue")):
+        assert f"the first {MAX_DEVICE_REASON} characters" in officer.get(address).content.decode()
+    reason = "ü" * MAX_DEVICE_REASON + "z" * (MAX_COMMENT - MAX_DEVICE_REASON)
+    reject_request(
+        request_id=request.pk, principal=principal_of(world.alice), comment=reason, now=now()
+    )
+    received = bare(device.poll().fail_info_text)
+    assert received == "ü" * MAX_DEVICE_REASON
+    shown = officer.get(page).content.decode()
+    assert f"the first {MAX_DEVICE_REASON} of {MAX_COMMENT} characters: “{received}”" in shown
+    assert reason in shown, "the history keeps the whole reason"
 
 
 def test_every_step_of_the_loop_is_in_the_log(world: World) -> None:

@@ -24,6 +24,7 @@ from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, PollRecord, RefusalNumber
 from approvals.records.refusal_numbers import number_in, number_of_answer, number_of_request
+from approvals.rules.errors import MAX_DEVICE_TEXT
 from approvals.rules.states import State
 from audit.events import SYSTEM, Event
 from audit.log import close_minutes, record
@@ -33,7 +34,7 @@ from ca.content.csr_review import ProfileSpec
 from exchanges.models import Exchange
 from scep.protocol.constants import PKIStatus
 from scep.protocol.errors import NOT_OPENED, UNREADABLE
-from scep.responses import MAX_TEXT, numbered
+from scep.responses import numbered
 from tests.ca.forge import (
     challenge,
     dns,
@@ -135,10 +136,10 @@ def test_the_number_of_a_rejection_is_on_record_with_it(world: World) -> None:
 @given(text=st.text(max_size=600), digits=st.from_regex(r"\d{4}-\d{4}", fullmatch=True))
 def test_a_text_and_its_number_fit_into_fail_info_text(text: str, digits: str) -> None:
     numbered_text = numbered(text, digits)
-    assert len(numbered_text) <= MAX_TEXT
+    assert len(numbered_text) <= MAX_DEVICE_TEXT
     assert number_of(numbered_text) == digits
     assert text.startswith(bare(numbered_text) or "")
-    assert numbered(text, "") == text[:MAX_TEXT]
+    assert numbered(text, "") == text[:MAX_DEVICE_TEXT]
 
 
 # ------------------------------------------------------------------------- a number reveals nothing

@@ -17,14 +17,14 @@ from approvals.enrollment.answers import answer_of
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.records import notifications
-from approvals.rules.errors import Cause, Refusal
+from approvals.rules.errors import MAX_DEVICE_TEXT, Cause, Refusal
 from approvals.rules.policy import UNIFORM_TEXT
 from approvals.rules.states import State
 from ca.x509.asn1 import der_context, der_oid, der_sequence
 from ca.x509.names import build_name
 from scep.protocol import constants as c
 from scep.protocol.constants import FailInfo
-from scep.responses import FAIL_INFO, MAX_TEXT, cert_rep_for
+from scep.responses import FAIL_INFO, cert_rep_for
 from tests.ca.forge import request_der
 from tests.flows.test_attacks_messages import odd
 from tests.flows.test_conformance import ROOT
@@ -159,7 +159,9 @@ def test_no_text_of_a_refusal_has_words_of_the_machine() -> None:
         r"(?i)traceback|exception|\berror\b|\bsql|database|django|python|0x|/\w+/|none\b|null\b|row|table"
     )
     assert [(where, text) for where, _, text in texts() if inside.search(text)] == []
-    assert [text for _, _, text in texts() if len(text) > MAX_TEXT or not text.isprintable()] == []
+    assert [
+        text for _, _, text in texts() if len(text) > MAX_DEVICE_TEXT or not text.isprintable()
+    ] == []
 
 
 @pytest.mark.parametrize("cause", list(Cause))

@@ -2,13 +2,13 @@
 
 import pytest
 
-from approvals.rules.errors import Cause, Refusal
+from approvals.rules.errors import MAX_DEVICE_TEXT, Cause, Refusal
 from ca.models.certificates import Certificate
 from scep.protocol.codec import decode_pki_message
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.errors import Refused, Unreadable
 from scep.protocol.messages import PKIMessage
-from scep.responses import FAIL_INFO, MAX_TEXT, cert_rep_for, cert_rep_for_fault
+from scep.responses import FAIL_INFO, cert_rep_for, cert_rep_for_fault
 from tests.pki import certificate_der
 from tests.scep.forge import forge
 
@@ -48,10 +48,10 @@ def test_a_refusal_is_a_failure_with_its_public_text_only(
 
 def test_a_long_text_is_cut_between_characters(message: PKIMessage) -> None:
     rep = cert_rep_for(Refusal(Cause.REJECTED, "ü" * 1000), message)
-    assert rep.fail_info_text == "ü" * MAX_TEXT
+    assert rep.fail_info_text == "ü" * MAX_DEVICE_TEXT
     fault = cert_rep_for_fault(Refused(FailInfo.BAD_ALG, "x" * 1000, reply=message.reply))
     assert fault is not None
-    assert fault.fail_info_text == "x" * MAX_TEXT
+    assert fault.fail_info_text == "x" * MAX_DEVICE_TEXT
 
 
 def test_not_yet_is_pending_and_says_nothing_else(message: PKIMessage) -> None:
