@@ -23,7 +23,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.doors import actor_of
+from accounts.doors import principal_of
 from accounts.models.changes import ChangeKind
 from accounts.models.people import Department, RoleAssignment, User, department_ref
 from accounts.people.changes import Author, note_change
@@ -166,7 +166,7 @@ class PersonAdmin(AnyAdmin):
         link = None
         if request.method == "POST":
             try:
-                link = issue_link(user, actor=actor_of(request), now=timezone.now())
+                link = issue_link(user, principal=principal_of(request), now=timezone.now())
             except LinkNotIssued as refusal:
                 messages.error(request, str(refusal))
         context = {
@@ -191,7 +191,7 @@ class PersonAdmin(AnyAdmin):
             obj.set_unusable_password()
         super().save_model(request, obj, form, change)
         if change and "email" in form.changed_data:
-            author, before = Author.of(actor_of(request)), str(form.initial.get("email") or "")
+            author, before = Author.of(principal_of(request)), str(form.initial.get("email") or "")
             note_change(obj, ChangeKind.ADDRESS, author=author, now=timezone.now(), also_to=before)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[User]:
@@ -211,9 +211,14 @@ class PersonAdmin(AnyAdmin):
         ):
             for row in rows:
                 department = department_ref(row.department)
-                actor, now = actor_of(request), timezone.now()
+                principal, now = principal_of(request), timezone.now()
                 record_role(
-                    event, row.user, Role(row.role), actor=actor, now=now, department=department
+                    event,
+                    row.user,
+                    Role(row.role),
+                    principal=principal,
+                    now=now,
+                    department=department,
                 )
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -265,7 +270,7 @@ def _keep_an_administrator(user: User) -> None:
 
 def _record(request: HttpRequest, event: Event, user: User, **data: object) -> None:
     subject = Subject.of("user", user.pk)
-    record(event, actor=actor_of(request), now=timezone.now(), subject=subject, data=data)
+    record(event, actor=principal_of(request).actor, now=timezone.now(), subject=subject, data=data)
 
 
 def _changed_fields(message: Any) -> list[str]:

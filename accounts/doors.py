@@ -18,7 +18,6 @@ from accounts.permissions import can
 from accounts.principals import Principal, person_principal
 from accounts.roles import Verb
 from accounts.sign_in.drafts import Draft, sign_in_page
-from audit.events import Actor
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -79,9 +78,3 @@ def _sign_in_and_back(request: HttpRequest) -> str:
 def principal_of(request: HttpRequest) -> Principal:
     """Return the signed-in person with the address they act from."""
     return person_principal(person(request), address=client_address(request))
-
-
-def actor_of(request: HttpRequest) -> Actor:
-    """Return the person behind a request as the actor of an audit entry."""
-    user = person(request)
-    return Actor("user", str(user.pk), name=user.username, address=client_address(request))

@@ -65,9 +65,9 @@ class Principal:
 
 
 def person_principal(
-    user: User, *, evidence: Evidence = Evidence.SESSION, address: str = ""
+    user: User, *, address: str, evidence: Evidence = Evidence.SESSION
 ) -> Principal:
-    """Return the principal of a person who was authenticated."""
+    """Return the principal of a person who was authenticated, and acts from this address."""
     return Principal(
         kind=PrincipalKind.PERSON,
         identifier=str(user.pk),

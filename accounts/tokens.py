@@ -84,7 +84,7 @@ class OfProfile(Protocol):
         """The department's primary key."""
 
 
-def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[ApiToken, str]:
+def create_token(order: TokenOrder, *, principal: Principal, now: datetime) -> tuple[ApiToken, str]:
     """Create a token; its text is returned here and stored nowhere.
 
     Raises TokenInvalid naming the field.
@@ -114,11 +114,11 @@ def create_token(order: TokenOrder, *, actor: Actor, now: datetime) -> tuple[Api
             "networks": token.networks,
             "expires_at": timestamp(token.expires_at),
         }
-        _record(Event.TOKEN_CREATE, token, actor=actor, now=now, data=data)
+        _record(Event.TOKEN_CREATE, token, principal=principal, now=now, data=data)
     return token, f"pkip_{prefix}_{secret}"
 
 
-def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
+def revoke_token(token: ApiToken, *, principal: Principal, now: datetime) -> bool:
     """Revoke a token at once; returns False if it was revoked already."""
     with transaction.atomic():
         if not ApiToken.objects.filter(pk=token.pk, revoked_at__isnull=True).update(revoked_at=now):
@@ -127,7 +127,7 @@ def revoke_token(token: ApiToken, *, actor: Actor, now: datetime) -> bool:
         _record(
             Event.TOKEN_REVOKE,
             token,
-            actor=actor,
+            principal=principal,
             now=now,
             data={"name": token.name, "prefix": token.prefix},
         )
@@ -275,12 +275,12 @@ def _refused(
 
 
 def _record(
-    event: Event, token: ApiToken, *, actor: Actor, now: datetime, data: dict[str, object]
+    event: Event, token: ApiToken, *, principal: Principal, now: datetime, data: dict[str, object]
 ) -> None:
     subject = Subject.of("token", token.pk)
     record(
         event,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=subject,
         data=data,

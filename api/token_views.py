@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.models.people import ApiToken
 from accounts.permissions import can, within
 from accounts.roles import Verb
@@ -29,7 +29,9 @@ def tokens(request: HttpRequest) -> HttpResponse:
         return _page(request, form)
     if form.is_valid():
         try:
-            token, text = create_token(form.order(), actor=actor_of(request), now=timezone.now())
+            token, text = create_token(
+                form.order(), principal=principal_of(request), now=timezone.now()
+            )
         except TokenInvalid as error:
             form.add_error(None, str(error))
         else:
@@ -42,7 +44,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
 def token_revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
     """Revoke a token at once."""
     token = get_object_or_404(_visible_tokens(request), pk=token_id)
-    if revoke_token(token, actor=actor_of(request), now=timezone.now()):
+    if revoke_token(token, principal=principal_of(request), now=timezone.now()):
         messages.success(request, f"{token.name} is revoked: it opens nothing any more.")
     return redirect("api_tokens")
 

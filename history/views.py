@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.doors import actor_of, person, requires
+from accounts.doors import person, principal_of, requires
 from accounts.roles import Verb
 from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import count, paginate, requests_of
@@ -139,7 +139,7 @@ def _record_export(request: HttpRequest, issued: Certificate, form: str) -> None
     order = rows.filter(pk=issued.order_id).first()
     record(
         Event.CERTIFICATE_EXPORT,
-        actor=actor_of(request),
+        actor=principal_of(request).actor,
         now=timezone.now(),
         subject=Subject.of("certificate", issued.pk),
         data={"form": form, "serial": issued.serial_hex},

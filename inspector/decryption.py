@@ -13,10 +13,11 @@ from django.db import transaction
 
 from accounts.models.people import User
 from accounts.permissions import within
+from accounts.principals import Principal
 from accounts.roles import Verb
 from approvals.models.profiles import EnrollmentProfile
 from approvals.records.transitions import department_of
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.certificates.admission import review_csr
 from ca.certificates.profile_versions import resolve_version
@@ -50,12 +51,12 @@ _CLOSED = Section(
 )
 
 
-def open_stored(exchange: Exchange, *, actor: Actor, now: datetime) -> list[Section]:
+def open_stored(exchange: Exchange, *, principal: Principal, now: datetime) -> list[Section]:
     """Return the content of a stored message, and record in the log who opened it."""
     with transaction.atomic():
         record(
             Event.EXCHANGE_OPEN,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("exchange", exchange.pk),
             data={"profile": exchange.profile.slug, "transaction_id": exchange.transaction_id},

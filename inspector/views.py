@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.doors import actor_of, person, principal_of, requires
+from accounts.doors import person, principal_of, requires
 from accounts.permissions import within
 from accounts.roles import Verb
 from approvals.models.profiles import EnrollmentProfile
@@ -109,7 +109,7 @@ def open_exchange(request: HttpRequest, exchange_id: UUID) -> HttpResponse:
         within(request.user, Verb.REQUEST_VIEW, "profile__department_id")
     )
     stored = get_object_or_404(visible.select_related(*_RELATED), pk=exchange_id)
-    inside = open_stored(stored, actor=actor_of(request), now=timezone.now())
+    inside = open_stored(stored, principal=principal_of(request), now=timezone.now())
     return render(
         request, "inspector/exchange.html", _exchange_context(request, stored) | {"inside": inside}
     )

@@ -18,6 +18,7 @@ from approvals.enrollment import polls
 from keys import file as key_file
 from pkiportal.environment import fingerprints
 from scep import faults
+from tests.entry_addresses import watch_entries
 from tests.interop.report import note_cells
 from tests.lanes import (  # noqa: F401 - pytest finds the hooks and fixtures here
     only_declared_processes,
@@ -149,6 +150,17 @@ def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "unplanned_faults" not in request.fixturenames:
         assert not faults.seen, f"faults that the test did not plan: {list(faults.seen)}"
+
+
+@pytest.fixture(autouse=True)
+def entries_without_address(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """No door may write an audit entry of a person, program or device without its address.
+
+    Each test that goes through a door walks it; one that expects such an entry clears the list.
+    """
+    missing = watch_entries(monkeypatch)
+    yield missing
+    assert not missing, f"entries that name no address: {missing}"
 
 
 @pytest.fixture

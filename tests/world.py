@@ -22,7 +22,6 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from audit import writers
-from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority
@@ -65,7 +64,7 @@ def create_ca(
     ):
         ca = create_authority(
             AuthorityRequest(name=name, subject=f"CN={name} CA,O=Example", key_type=key_type),
-            actor=SYSTEM,
+            principal=PORTAL,
             now=now(),
         )
     with mock.patch("keys.file.generate", return_value=rsa_key(ra_key)):
@@ -99,7 +98,7 @@ def create_person(name: str, *roles: Role, department: Department | None = None)
 
 def principal_of(user: User) -> Principal:
     """Return the principal of a signed-in officer."""
-    return person_principal(user)
+    return person_principal(user, address="")
 
 
 def through(client: Client, **extra: str) -> Transport:

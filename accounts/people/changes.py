@@ -16,8 +16,8 @@ from django.db.models import Q
 from accounts.models.changes import AccountChange, ChangeKind, LinkDelivery
 from accounts.models.people import User
 from accounts.people.notices import tell
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Role
-from audit.events import Actor
 from audit.log import timestamp
 
 
@@ -29,14 +29,13 @@ class Author:
     user_id: str | None = None
 
     @classmethod
-    def of(cls, actor: Actor) -> "Author":
-        """Return the author for an actor: a person, or the operating-system user of a command."""
-        if actor.kind == "user":
-            return cls(actor.name, actor.identifier)
-        behalf = (
-            f" for {actor.on_behalf_of} (asserted, not authenticated)" if actor.on_behalf_of else ""
-        )
-        return cls(f"{actor.name or 'the portal'}, by command{behalf}"[:200])
+    def of(cls, principal: Principal) -> "Author":
+        """Return the author for a person, or for the operating-system user of a command."""
+        if principal.kind is PrincipalKind.PERSON:
+            return cls(principal.name, principal.identifier)
+        officer = principal.on_behalf_of
+        behalf = f" for {officer} (asserted, not authenticated)" if officer else ""
+        return cls(f"{principal.name or 'the portal'}, by command{behalf}"[:200])
 
 
 def note_change(
@@ -64,11 +63,15 @@ def note_change(
     )
 
 
-def note_role(user: User, role: Role, *, actor: Actor, now: datetime) -> None:
+def note_role(user: User, role: Role, *, principal: Principal, now: datetime) -> None:
     """Record a granted role, in the transaction of the grant."""
-    is_own = actor.kind == "user" and actor.identifier == str(user.pk)
-    kind = ChangeKind.OWN_ROLE if is_own else ChangeKind.ROLE
-    note_change(user, kind, author=Author.of(actor), now=now, detail=role.value)
+    kind = ChangeKind.OWN_ROLE if is_person(principal, user) else ChangeKind.ROLE
+    note_change(user, kind, author=Author.of(principal), now=now, detail=role.value)
+
+
+def is_person(principal: Principal, user: User) -> bool:
+    """Return whether this person acts, signed in; a command never counts as the person it names."""
+    return principal.kind is PrincipalKind.PERSON and principal.identifier == str(user.pk)
 
 
 def recent_changes(user: User, *, now: datetime) -> list[dict[str, str]]:

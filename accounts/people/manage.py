@@ -8,9 +8,10 @@ from django.db import transaction
 
 from accounts.models.changes import ChangeKind
 from accounts.models.people import Department, RoleAssignment, User, department_ref
-from accounts.people.changes import Author, note_change, note_role
+from accounts.people.changes import Author, is_person, note_change, note_role
+from accounts.principals import Principal
 from accounts.roles import Role
-from audit.events import Actor, DepartmentRef, Event, Personal, Subject
+from audit.events import DepartmentRef, Event, Personal, Subject
 from audit.log import record
 
 
@@ -47,7 +48,7 @@ class NewPerson:
     department: Department | None = None
 
 
-def create_person(person: NewPerson, *, actor: Actor, now: datetime) -> User:
+def create_person(person: NewPerson, *, principal: Principal, now: datetime) -> User:
     """Create a user and grant the roles.
 
     Raises ValidationError for an invalid or taken name, or a weak password. A password in the order
@@ -74,24 +75,26 @@ def create_person(person: NewPerson, *, actor: Actor, now: datetime) -> User:
         }
         record(
             Event.USER_CREATE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=subject,
             data=data,
             department=department,
         )
         if person.password:
-            note_change(user, ChangeKind.COMMAND_PASSWORD, author=Author.of(actor), now=now)
+            note_change(user, ChangeKind.COMMAND_PASSWORD, author=Author.of(principal), now=now)
         for role in person.roles:
             RoleAssignment.objects.create(
                 user=user, role=role, department=person.department, granted_at=now
             )
-            record_role(Event.ROLE_GRANT, user, role, actor=actor, now=now, department=department)
+            record_role(
+                Event.ROLE_GRANT, user, role, principal=principal, now=now, department=department
+            )
     return user
 
 
 def grant_role(
-    user: User, role: Role, department: Department | None, *, actor: Actor, now: datetime
+    user: User, role: Role, department: Department | None, *, principal: Principal, now: datetime
 ) -> None:
     """Grant a role, everywhere or for one department.
 
@@ -105,14 +108,14 @@ def grant_role(
             Event.ROLE_GRANT,
             user,
             role,
-            actor=actor,
+            principal=principal,
             now=now,
             department=department_ref(department),
         )
 
 
 def revoke_role(
-    user: User, role: Role, department: Department | None, *, actor: Actor, now: datetime
+    user: User, role: Role, department: Department | None, *, principal: Principal, now: datetime
 ) -> None:
     """Revoke a role.
 
@@ -129,29 +132,35 @@ def revoke_role(
             Event.ROLE_REVOKE,
             user,
             role,
-            actor=actor,
+            principal=principal,
             now=now,
             department=department_ref(department),
         )
 
 
 def record_role(
-    event: Event, user: User, role: Role, *, actor: Actor, now: datetime, department: DepartmentRef
+    event: Event,
+    user: User,
+    role: Role,
+    *,
+    principal: Principal,
+    now: datetime,
+    department: DepartmentRef,
 ) -> None:
     """Record a granted or revoked role in the caller's transaction; tell a person of a new one."""
     data = {"role": role.value, "department": department.slug}
-    if event is Event.ROLE_GRANT and actor.identifier == str(user.pk):
+    if event is Event.ROLE_GRANT and is_person(principal, user):
         data["to_themself"] = "yes"
     record(
         event,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("user", user.pk),
         data=data,
         department=department,
     )
     if event is Event.ROLE_GRANT:
-        note_role(user, role, actor=actor, now=now)
+        note_role(user, role, principal=principal, now=now)
 
 
 def keep_an_administrator(user: User) -> None:
@@ -170,7 +179,7 @@ def keep_an_administrator(user: User) -> None:
         raise LastAdministrator(user)
 
 
-def switch_account(user: User, *, is_active: bool, actor: Actor, now: datetime) -> bool:
+def switch_account(user: User, *, is_active: bool, principal: Principal, now: datetime) -> bool:
     """Enable or disable an account; disabling ends its sessions and tokens at once.
 
     Returns False if nothing changed. Raises LastAdministrator.
@@ -183,6 +192,10 @@ def switch_account(user: User, *, is_active: bool, actor: Actor, now: datetime) 
         user.is_active = is_active
         data = {"changed": ["is_active"], "is_active": is_active}
         record(
-            Event.USER_CHANGE, actor=actor, now=now, subject=Subject.of("user", user.pk), data=data
+            Event.USER_CHANGE,
+            actor=principal.actor,
+            now=now,
+            subject=Subject.of("user", user.pk),
+            data=data,
         )
     return True

@@ -22,7 +22,8 @@ from accounts.models.changes import ChangeKind, LinkDelivery, PasswordLink
 from accounts.models.people import User
 from accounts.people.changes import Author, note_change
 from accounts.people.notices import tell
-from audit.events import Actor, Event, Personal, Subject
+from accounts.principals import Principal, person_principal
+from audit.events import Event, Personal, Subject
 from audit.log import record, timestamp
 
 LINK_LIFETIME: Final = timedelta(hours=24)
@@ -52,7 +53,7 @@ class IssuedLink:
     expires_at: datetime
 
 
-def issue_link(user: User, *, actor: Actor, now: datetime) -> IssuedLink:
+def issue_link(user: User, *, principal: Principal, now: datetime) -> IssuedLink:
     """Issue a link for a person; it replaces any earlier link at once.
 
     The mail is sent after the commit. Raises LinkNotIssued for an account that is switched off, and
@@ -63,7 +64,7 @@ def issue_link(user: User, *, actor: Actor, now: datetime) -> IssuedLink:
             f"user {user.username!r}: the account is switched off, switch it on first"
         )
     token = secrets.token_hex(_TOKEN_BYTES)
-    issuer = Author.of(actor)
+    issuer = Author.of(principal)
     delivery = (
         LinkDelivery.MAIL if user.email and settings.PORTAL_SENDS_MAIL else LinkDelivery.SHOWN
     )
@@ -79,7 +80,7 @@ def issue_link(user: User, *, actor: Actor, now: datetime) -> IssuedLink:
             created_at=now,
             expires_at=now + LINK_LIFETIME,
         )
-        _record(Event.PASSWORD_LINK_CREATE, link, actor=actor, now=now)
+        _record(Event.PASSWORD_LINK_CREATE, link, principal=principal, now=now)
         if delivery == LinkDelivery.SHOWN:
             sentence = (
                 f"{link.issued_by} issued a link that sets the password of {user.username}, and "
@@ -120,8 +121,8 @@ def redeem_link(token: str, password: str, *, address: str, now: datetime) -> Us
         user = link.user
         user.set_password(password)
         user.save(update_fields=["password"])
-        actor = Actor("user", str(user.pk), name=user.username, address=address)
-        _record(Event.PASSWORD_LINK_USE, link, actor=actor, now=now)
+        principal = person_principal(user, address=address)
+        _record(Event.PASSWORD_LINK_USE, link, principal=principal, now=now)
         issuer = Author(link.issued_by, str(link.issuer_id) if link.issuer_id else None)
         note_change(user, ChangeKind.PASSWORD, author=issuer, now=now, detail=str(link.delivery))
     return user
@@ -153,13 +154,15 @@ def _open_links(user: User) -> QuerySet[PasswordLink]:
     return PasswordLink.objects.filter(user=user, used_at__isnull=True, withdrawn_at__isnull=True)
 
 
-def _record(event: Event, link: PasswordLink, *, actor: Actor, now: datetime) -> None:
+def _record(event: Event, link: PasswordLink, *, principal: Principal, now: datetime) -> None:
     data = {
         "link": str(link.pk),
         "delivery": str(link.delivery),
         "issued_by": Personal(link.issued_by),
     }
-    record(event, actor=actor, now=now, subject=Subject.of("user", link.user_id), data=data)
+    record(
+        event, actor=principal.actor, now=now, subject=Subject.of("user", link.user_id), data=data
+    )
 
 
 def _digest(token: str) -> str:

@@ -12,8 +12,9 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.models.people import RoleAssignment, User
 from accounts.people.manage import record_role
+from accounts.principals import PORTAL, person_principal
 from accounts.roles import Role
-from audit.events import NO_DEPARTMENT, Actor, Event, Subject
+from audit.events import NO_DEPARTMENT, Event, Subject
 from audit.log import record
 
 LINK_LIFETIME: Final = timedelta(hours=24)
@@ -67,7 +68,7 @@ def create_setup_link(now: datetime) -> str | None:
         token = secrets.token_hex(_TOKEN_BYTES)
         link = _Link(digest=_digest(token), expires=(now + LINK_LIFETIME).timestamp())
         cache.set(_KEY, link, timeout=None)
-        record(Event.SETUP_LINK_CREATE, actor=Actor(kind="system"), now=now)
+        record(Event.SETUP_LINK_CREATE, actor=PORTAL.actor, now=now)
     return token
 
 
@@ -93,18 +94,16 @@ def use_setup_link(token: str, person: FirstAdministrator, *, now: datetime) -> 
         if not cache.delete(_KEY):
             raise SetupLinkInvalid
         user = User.objects.create_user(person.username, password=person.password)
-        actor = Actor(
-            kind="user", identifier=str(user.pk), name=user.username, address=person.address
-        )
+        principal = person_principal(user, address=person.address)
         subject = Subject.of("user", user.pk)
-        record(Event.SETUP_LINK_USE, actor=actor, now=now, subject=subject)
-        record(Event.USER_CREATE, actor=actor, now=now, subject=subject)
+        record(Event.SETUP_LINK_USE, actor=principal.actor, now=now, subject=subject)
+        record(Event.USER_CREATE, actor=principal.actor, now=now, subject=subject)
         for role in (
             (Role.ADMINISTRATOR, Role.OFFICER) if person.also_officer else (Role.ADMINISTRATOR,)
         ):
             RoleAssignment.objects.create(user=user, role=role, granted_at=now)
             record_role(
-                Event.ROLE_GRANT, user, role, actor=actor, now=now, department=NO_DEPARTMENT
+                Event.ROLE_GRANT, user, role, principal=principal, now=now, department=NO_DEPARTMENT
             )
     return user
 

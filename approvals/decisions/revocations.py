@@ -180,7 +180,7 @@ def _load(
     facts |= change_facts(recent_changes(principal.user, now=now))
     return (
         certificate,
-        Witness(principal.actor, department_of(order.profile), facts),
+        Witness(principal, department_of(order.profile), facts),
         order.profile,
     )
 

@@ -187,7 +187,7 @@ def save_profile(
     with transaction.atomic():
         facts = {"static_challenge_replaced": known_by.static_challenge is not None}
         profile.save()
-        write_version(profile, actor=principal.actor, now=now)
+        write_version(profile, principal=principal, now=now)
         record(
             Event.PROFILE_CREATE if is_new else Event.PROFILE_CHANGE,
             actor=principal.actor,

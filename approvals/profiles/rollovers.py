@@ -7,11 +7,12 @@ from datetime import datetime
 
 from django.db import transaction
 
+from accounts.principals import Principal
 from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.settings import profile_facts
 from approvals.profiles.versions import write_version
 from approvals.records.transitions import department_of
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.content.profile_spec import AUTHORITY_NAME
 from ca.models.authorities import AuthorityRollover, CertificateAuthority, CertificatesShape
@@ -39,7 +40,7 @@ def fixed_addresses(ca: CertificateAuthority) -> list[str]:
 
 
 def switch_over(
-    rollover: AuthorityRollover, *, actor: Actor, now: datetime
+    rollover: AuthorityRollover, *, principal: Principal, now: datetime
 ) -> list[EnrollmentProfile]:
     """Replace the current CA by the next one; returns the changed profiles. Raises RolloverRefused.
 
@@ -58,10 +59,10 @@ def switch_over(
             )
         AuthorityRollover.objects.filter(pk=rollover.pk).update(switched_at=now)
         rollover.refresh_from_db()
-        changed = _point_profiles(rollover, actor=actor, now=now)
+        changed = _point_profiles(rollover, principal=principal, now=now)
         record(
             Event.ROLLOVER_SWITCH,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("authority", rollover.ca.name),
             data={
@@ -74,7 +75,7 @@ def switch_over(
 
 
 def _point_profiles(
-    rollover: AuthorityRollover, *, actor: Actor, now: datetime
+    rollover: AuthorityRollover, *, principal: Principal, now: datetime
 ) -> list[EnrollmentProfile]:
     rows = (
         EnrollmentProfile.objects.select_for_update(of=("self",))
@@ -85,10 +86,10 @@ def _point_profiles(
     for profile in changed:
         EnrollmentProfile.objects.filter(pk=profile.pk).update(ca=rollover.next_ca)
         profile.ca = rollover.next_ca
-        write_version(profile, actor=actor, now=now)
+        write_version(profile, principal=principal, now=now)
         record(
             Event.PROFILE_CHANGE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("profile", profile.slug),
             data=profile_facts(profile),

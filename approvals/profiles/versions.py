@@ -4,14 +4,14 @@ from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
 
+from accounts.principals import Principal, PrincipalKind
 from approvals.models.profile_versions import EnrollmentProfileVersion
 from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.settings import settings_of
 from audit.canonical import canonical_json
-from audit.events import Actor
 
 
-def write_version(profile: EnrollmentProfile, *, actor: Actor, now: datetime) -> None:
+def write_version(profile: EnrollmentProfile, *, principal: Principal, now: datetime) -> None:
     """Write the settings of a saved profile as its next version, in the caller's transaction.
 
     Locks the row of the profile, so that two editors get two numbers. Settings that are those of
@@ -28,8 +28,12 @@ def write_version(profile: EnrollmentProfile, *, actor: Actor, now: datetime) ->
             settings=settings,
             settings_sha256=digest,
             created_at=now,
-            created_by_id=UUID(actor.identifier) if actor.kind == "user" else None,
-            actor_kind=actor.kind,
+            created_by_id=_person_id(principal),
+            actor_kind=principal.kind,
         )
     profile.version, profile.current = current.number, current
     EnrollmentProfile.objects.filter(pk=profile.pk).update(version=current.number, current=current)
+
+
+def _person_id(principal: Principal) -> UUID | None:
+    return UUID(principal.identifier) if principal.kind is PrincipalKind.PERSON else None

@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.permissions import can
 from accounts.principals import Principal
 from accounts.roles import Verb
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.content.builder import IssuerFacts, assemble_certificate, build_ca_tbs, new_serial_number
 from ca.models.authorities import CertificateAuthority
@@ -42,7 +42,7 @@ class AuthorityRequest:
 
 
 def create_authority(
-    order: AuthorityRequest, *, actor: Actor, now: datetime
+    order: AuthorityRequest, *, principal: Principal, now: datetime
 ) -> CertificateAuthority:
     """Create key, certificate and row of a new authority.
 
@@ -61,11 +61,11 @@ def create_authority(
     own = key_file.LoadedKey.of(private)
     der = _certify(order, subject, own, now=now)
     key_file.write(key_path(f"{order.name}.pem"), private, settings.CA_PASSPHRASE())
-    return _store(order, str(subject), der, actor=actor, now=now)
+    return _store(order, str(subject), der, principal=principal, now=now)
 
 
 def _store(
-    order: AuthorityRequest, subject: str, der: bytes, *, actor: Actor, now: datetime
+    order: AuthorityRequest, subject: str, der: bytes, *, principal: Principal, now: datetime
 ) -> CertificateAuthority:
     certificate = x509.load_der_x509_certificate(der)
     with transaction.atomic():
@@ -84,7 +84,7 @@ def _store(
         )
         record(
             Event.AUTHORITY_CREATE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("authority", authority.name),
             data={

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from audit.events import Actor, DepartmentRef, Event, Subject
+from accounts.principals import Principal
+from audit.events import DepartmentRef, Event, Subject
 from audit.log import record
 from ca.certificates.crls import outdate_crl
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
@@ -22,7 +23,7 @@ _CHANGED = "Another officer was faster: this certificate has changed. Nothing wa
 class Witness:
     """The author of a status change, and further facts for the log."""
 
-    actor: Actor
+    principal: Principal
     department: DepartmentRef
     facts: Mapping[str, object]
 
@@ -118,7 +119,7 @@ def _change(
         setattr(certificate, name, value)
     record(
         event,
-        actor=witness.actor,
+        actor=witness.principal.actor,
         now=now,
         subject=Subject.of("certificate", certificate.pk),
         data={

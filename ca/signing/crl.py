@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from audit.events import SYSTEM, Actor, Event, Subject
+from accounts.principals import PORTAL, Principal
+from audit.events import SYSTEM, Event, Subject
 from audit.log import record
 from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.crls import LISTED_STATUSES, crl_is_due, latest_crl
@@ -81,7 +82,11 @@ def prune_crls(ca: CertificateAuthority, *, now: datetime) -> int:
 
 
 def issue_crl(
-    ca: CertificateAuthority, *, now: datetime, actor: Actor = SYSTEM, even_if_not_due: bool = False
+    ca: CertificateAuthority,
+    *,
+    now: datetime,
+    principal: Principal = PORTAL,
+    even_if_not_due: bool = False,
 ) -> CrlIssue | None:
     """Issue a CRL; returns None if another worker makes it or has made it.
 
@@ -105,7 +110,7 @@ def issue_crl(
     findings = lint_crl(der, issuer=issuer, number=issue.number)
     if findings:
         raise CrlRefused("; ".join(finding.text for finding in findings))
-    _store(issue, der, actor=actor, now=now)
+    _store(issue, der, principal=principal, now=now)
     return issue
 
 
@@ -173,14 +178,14 @@ def _entries(ca: CertificateAuthority, *, now: datetime, life: timedelta) -> lis
     ]
 
 
-def _store(issue: CrlIssue, der: bytes, *, actor: Actor, now: datetime) -> None:
+def _store(issue: CrlIssue, der: bytes, *, principal: Principal, now: datetime) -> None:
     digest = sha256(der).hexdigest()
     with transaction.atomic():
         CrlIssue.objects.filter(pk=issue.pk, der__isnull=True).update(der=der, sha256=digest)
         issue.der, issue.sha256 = der, digest
         record(
             Event.CRL_ISSUE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("authority", issue.ca.name),
             data={

@@ -11,7 +11,8 @@ from hashlib import sha256
 import structlog
 from django.db import IntegrityError, transaction
 
-from audit.events import SYSTEM, Actor, Event, Subject
+from accounts.principals import PORTAL, Principal
+from audit.events import Event, Subject
 from audit.log import record
 from ca.authorities.manage import AuthorityRequest, create_authority, open_key, parse_subject
 from ca.authorities.ra_certificates import offered_certificates
@@ -30,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 def stage_rollover(
-    ca: CertificateAuthority, order: AuthorityRequest, *, actor: Actor, now: datetime
+    ca: CertificateAuthority, order: AuthorityRequest, *, principal: Principal, now: datetime
 ) -> AuthorityRollover:
     """Create the CA that will follow `ca`, and record that; devices notice nothing yet.
 
@@ -56,11 +57,11 @@ def stage_rollover(
             f"subject {subject}: a CA has it already, and devices tell CAs by their names: take "
             "another"
         )
-    following = create_authority(order, actor=actor, now=now)
+    following = create_authority(order, principal=principal, now=now)
     try:
         with transaction.atomic():
             rollover = AuthorityRollover.objects.create(ca=ca, next_ca=following, staged_at=now)
-            _record(Event.ROLLOVER_STAGE, rollover, actor=actor, now=now)
+            _record(Event.ROLLOVER_STAGE, rollover, principal=principal, now=now)
     except IntegrityError:
         raise RolloverRefused(
             f"CA {ca.name}: another rollover was staged at the same time; {following.name} is "
@@ -73,7 +74,7 @@ def publish_rollover(
     rollover: AuthorityRollover,
     *,
     needed: frozenset[CertificatesShape],
-    actor: Actor,
+    principal: Principal,
     now: datetime,
 ) -> None:
     """Sign and publish the GetNextCACert answers; the next CA then issues for its own RA.
@@ -90,11 +91,11 @@ def publish_rollover(
         )
     with transaction.atomic():
         _step(rollover, "staged", published_at=now)
-        _store(answers, actor=actor, now=now)
-        _record(Event.ROLLOVER_PUBLISH, rollover, actor=actor, now=now)
+        _store(answers, principal=principal, now=now)
+        _record(Event.ROLLOVER_PUBLISH, rollover, principal=principal, now=now)
 
 
-def cancel_rollover(rollover: AuthorityRollover, *, actor: Actor, now: datetime) -> None:
+def cancel_rollover(rollover: AuthorityRollover, *, principal: Principal, now: datetime) -> None:
     """Give up a rollover before its switch. Raises RolloverRefused after it.
 
     A published next CA may have waiting requests: it is paused, so that it issues nothing until an
@@ -103,12 +104,12 @@ def cancel_rollover(rollover: AuthorityRollover, *, actor: Actor, now: datetime)
     before = rollover.stage
     with transaction.atomic():
         _step(rollover, "staged", "published", cancelled_at=now)
-        _record(Event.ROLLOVER_CANCEL, rollover, actor=actor, now=now)
+        _record(Event.ROLLOVER_CANCEL, rollover, principal=principal, now=now)
         paused = CertificateAuthority.objects.filter(pk=rollover.next_ca_id, paused_at__isnull=True)
         if before == "published" and paused.update(paused_at=now):
             record(
                 Event.AUTHORITY_PAUSE,
-                actor=actor,
+                actor=principal.actor,
                 now=now,
                 subject=Subject.of("authority", rollover.next_ca.name),
                 data={"because": "its rollover was cancelled"},
@@ -132,7 +133,7 @@ def refresh_answers(*, now: datetime) -> int:
             continue
         if answers:
             with transaction.atomic():
-                _store(answers, actor=SYSTEM, now=now)
+                _store(answers, principal=PORTAL, now=now)
             signed += len(answers)
     return signed
 
@@ -169,12 +170,12 @@ def _new_answers(rollover: AuthorityRollover, *, now: datetime) -> list[NextCaAn
     return answers
 
 
-def _store(answers: list[NextCaAnswer], *, actor: Actor, now: datetime) -> None:
+def _store(answers: list[NextCaAnswer], *, principal: Principal, now: datetime) -> None:
     for answer in answers:
         answer.save(force_insert=True)
         record(
             Event.ROLLOVER_ANSWER,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("authority", answer.rollover.ca.name),
             data={
@@ -196,11 +197,13 @@ def _step(rollover: AuthorityRollover, *stages: str, **changes: datetime) -> Non
     rollover.refresh_from_db()
 
 
-def _record(event: Event, rollover: AuthorityRollover, *, actor: Actor, now: datetime) -> None:
+def _record(
+    event: Event, rollover: AuthorityRollover, *, principal: Principal, now: datetime
+) -> None:
     following = rollover.next_ca
     record(
         event,
-        actor=actor,
+        actor=principal.actor,
         now=now,
         subject=Subject.of("authority", rollover.ca.name),
         data={"next": following.name, "next_certificate_sha256": following.certificate_sha256},

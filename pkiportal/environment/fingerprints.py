@@ -20,8 +20,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError, transaction
 
+from accounts.principals import Principal
 from approvals.models.operations import SecretFingerprint
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 
 _COST: Final = {"n": 2**15, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024, "dklen": 32}
@@ -78,7 +79,7 @@ def write_down(*, now: datetime) -> None:
         _log.warning("secrets.not_compared", fault=f"{type(error).__name__}: {error}")
 
 
-def accept(name: str, *, actor: Actor, now: datetime) -> None:
+def accept(name: str, *, principal: Principal, now: datetime) -> None:
     """Record the secret of this process as the right one.
 
     Raises LookupError for a secret it cannot read.
@@ -87,7 +88,9 @@ def accept(name: str, *, actor: Actor, now: datetime) -> None:
     values = {"salt": row.salt, "digest": row.digest, "machine": row.machine, "recorded_at": now}
     with transaction.atomic():
         SecretFingerprint.objects.update_or_create(name=name, defaults=values)
-        record(Event.SECRET_ACCEPT, actor=actor, now=now, subject=Subject.of("secret", name))
+        record(
+            Event.SECRET_ACCEPT, actor=principal.actor, now=now, subject=Subject.of("secret", name)
+        )
 
 
 def names() -> Mapping[str, Callable[[], str | bytes]]:

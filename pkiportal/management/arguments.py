@@ -18,7 +18,6 @@ from accounts.principals import Principal, PrincipalKind, asserted_principal
 from accounts.roles import Role
 from approvals.models.devices import DeviceGroup
 from approvals.models.profiles import EnrollmentProfile
-from audit.events import Actor
 from ca.models.authorities import CertificateAuthority
 
 USAGE: Final = 2  # exit status of a command with wrong arguments
@@ -33,15 +32,6 @@ def operating_system_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def command_actor(on_behalf_of: User | None = None) -> Actor:
-    """Return the actor of a command, for the log."""
-    return Actor(
-        kind="command",
-        name=operating_system_user(),
-        on_behalf_of=on_behalf_of.username if on_behalf_of else "",
-    )
 
 
 def command_principal(user: User | None = None) -> Principal:

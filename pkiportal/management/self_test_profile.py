@@ -6,7 +6,6 @@ from typing import Final
 from accounts.principals import Principal
 from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
-from audit.events import Actor
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.profile_spec import ProfileSpec
 from ca.models.authorities import CertificateAuthority
@@ -38,7 +37,7 @@ def ensure_self_test_profile(*, principal: Principal, now: datetime) -> Enrollme
         return existing
     profile_request = ProfileRequest(
         slug=NAME,
-        ca=_authority(actor=principal.actor, now=now),
+        ca=_authority(principal=principal, now=now),
         spec=ProfileSpec(
             validity_minutes=LIFE,
             backdate_minutes=5,
@@ -57,7 +56,7 @@ def ensure_self_test_profile(*, principal: Principal, now: datetime) -> Enrollme
     return EnrollmentProfile.objects.select_related(*related).get(pk=profile.pk)
 
 
-def _authority(*, actor: Actor, now: datetime) -> CertificateAuthority:
+def _authority(*, principal: Principal, now: datetime) -> CertificateAuthority:
     authority = CertificateAuthority.objects.filter(name=NAME).first()
     if authority is not None and not authority.is_test:
         raise SelfTestRefused(
@@ -70,8 +69,8 @@ def _authority(*, actor: Actor, now: datetime) -> CertificateAuthority:
             key_type="ec:p256",
             is_test=True,
         )
-        authority = create_authority(request, actor=actor, now=now)
-        issue_crl(authority, now=now, actor=actor)
+        authority = create_authority(request, principal=principal, now=now)
+        issue_crl(authority, now=now, principal=principal)
     ensure_ra_key(authority, now=now)
     certify_service_keys(now=now)
     return authority

@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.db import transaction
 
-from audit.events import SYSTEM, Actor, Event, Subject
+from accounts.principals import PORTAL, Principal
+from audit.events import SYSTEM, Event, Subject
 from audit.log import record
 from ca.authorities.ra_certificates import (
     certificates_of,
@@ -146,11 +147,11 @@ def make_ra_key(ca: CertificateAuthority, *, now: datetime, is_split: bool = Fal
 def retire_ra_key(key: ServiceKey, *, now: datetime) -> None:
     """Stop using a key and its signing half: mark the row first, then remove the files."""
     with transaction.atomic():
-        mark_retired(key, actor=SYSTEM, now=now)
+        mark_retired(key, principal=PORTAL, now=now)
     remove_retired_files()
 
 
-def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
+def mark_retired(key: ServiceKey, *, principal: Principal, now: datetime) -> None:
     """Mark a key and its signing half as retired, in the caller's transaction."""
     for half in halves_of(key):
         if not ServiceKey.objects.filter(pk=half.pk, retired_at__isnull=True).update(
@@ -159,7 +160,7 @@ def mark_retired(key: ServiceKey, *, actor: Actor, now: datetime) -> None:
             continue
         record(
             Event.SERVICE_KEY_RETIRE,
-            actor=actor,
+            actor=principal.actor,
             now=now,
             subject=Subject.of("service-key", half.pk),
             data={"ca": half.ca.name, "purpose": half.purpose, "spki_sha256": half.spki_sha256},

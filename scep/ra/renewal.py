@@ -11,9 +11,10 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from accounts.principals import Principal
 from approvals.models.profiles import EnrollmentProfile
 from approvals.operations.doorbell import ring_for_crls
-from audit.events import NO_DEPARTMENT, Actor
+from audit.events import NO_DEPARTMENT
 from ca.authorities.ra_certificates import (
     certificates_of,
     certified_times,
@@ -100,7 +101,7 @@ class RaKeyNeeded(Exception):
 
 
 def give_up(
-    ca: CertificateAuthority, serial_hex: str, *, reason: str, actor: Actor, now: datetime
+    ca: CertificateAuthority, serial_hex: str, *, reason: str, principal: Principal, now: datetime
 ) -> None:
     """Stop using a possibly stolen RA key at once, and revoke its certificates.
 
@@ -121,8 +122,8 @@ def give_up(
                 f" one first (./portal racertificates renew --ca {ca.name}), and wait until it is "
                 "certified"
             )
-        mark_retired(key, actor=actor, now=now)
-        witness = Witness(actor, NO_DEPARTMENT, {"purpose": key.purpose})
+        mark_retired(key, principal=principal, now=now)
+        witness = Witness(principal, NO_DEPARTMENT, {"purpose": key.purpose})
         for half in halves_of(key):
             if half.certificate is not None:
                 revoke(

@@ -26,14 +26,14 @@ from accounts.people.password_links import (
     issue_link,
     redeem_link,
 )
+from accounts.principals import Principal, PrincipalKind, person_principal
 from accounts.roles import Role
-from audit.events import Actor
 from audit.models import AuditEntry
 from tests.pages import signed_in
 from tests.world import create_person, now
 
 PASSWORD = "a password of Olga 17"
-ROOT = Actor("command", name="root")
+ROOT = Principal(PrincipalKind.COMMAND, name="root")
 
 
 @pytest.fixture
@@ -44,10 +44,6 @@ def olga(db: None) -> User:
 @pytest.fixture
 def charlie(db: None) -> User:
     return create_person("charlie", Role.ADMINISTRATOR)
-
-
-def actor(user: User) -> Actor:
-    return Actor("user", str(user.pk), name=user.username, address="192.0.2.9")
 
 
 def token_of(link: IssuedLink) -> str:
@@ -160,7 +156,7 @@ def test_a_link_is_shown_to_the_issuer_once_and_redeemed_once(olga: User, charli
 def test_a_weak_password_is_named_and_the_link_stays_good(
     olga: User, typed: dict[str, str], sentence: str
 ) -> None:
-    link = issue_link(olga, actor=ROOT, now=now())
+    link = issue_link(olga, principal=ROOT, now=now())
     answer = Client().post(f"/account/password/link/{token_of(link)}", typed, secure=True)
     assert answer.status_code == 422
     assert sentence in answer.content.decode()
@@ -168,10 +164,10 @@ def test_a_weak_password_is_named_and_the_link_stays_good(
 
 
 def test_a_link_ends_by_time_by_a_newer_one_and_with_the_account(olga: User) -> None:
-    first = issue_link(olga, actor=ROOT, now=now())
+    first = issue_link(olga, principal=ROOT, now=now())
     with pytest.raises(PasswordLinkInvalid):
         check_link(token_of(first), now=now() + timedelta(hours=24, seconds=1))
-    second = issue_link(olga, actor=ROOT, now=now())
+    second = issue_link(olga, principal=ROOT, now=now())
     with pytest.raises(PasswordLinkInvalid):
         redeem_link(token_of(first), PASSWORD, address="192.0.2.1", now=now())
     User.objects.filter(pk=olga.pk).update(is_active=False)
@@ -179,7 +175,7 @@ def test_a_link_ends_by_time_by_a_newer_one_and_with_the_account(olga: User) -> 
         redeem_link(token_of(second), PASSWORD, address="192.0.2.1", now=now())
     olga.refresh_from_db()
     with pytest.raises(LinkNotIssued, match="switched off"):
-        issue_link(olga, actor=ROOT, now=now())
+        issue_link(olga, principal=ROOT, now=now())
     assert olga.check_password("olgaolga")
 
 
@@ -195,13 +191,13 @@ def test_a_link_ends_by_time_by_a_newer_one_and_with_the_account(olga: User) -> 
 )
 def test_a_token_that_was_never_issued_opens_nothing(olga: User, token: str) -> None:
     if not PasswordLink.objects.exists():
-        issue_link(olga, actor=ROOT, now=now())
+        issue_link(olga, principal=ROOT, now=now())
     with pytest.raises(PasswordLinkInvalid):
         redeem_link(token, PASSWORD, address="192.0.2.1", now=now())
 
 
 def test_of_two_who_redeem_a_link_at_once_one_wins(olga: User) -> None:
-    token = token_of(issue_link(olga, actor=ROOT, now=now()))
+    token = token_of(issue_link(olga, principal=ROOT, now=now()))
     stale = check_link(token, now=now())
     redeem_link(token, PASSWORD, address="192.0.2.1", now=now())
     with (
@@ -217,14 +213,20 @@ def test_a_redeemed_link_ends_every_session_of_the_person(olga: User) -> None:
     browser = signed_in(olga)
     assert browser.get("/queue/").status_code == 200
     redeem_link(
-        token_of(issue_link(olga, actor=ROOT, now=now())), PASSWORD, address="192.0.2.1", now=now()
+        token_of(issue_link(olga, principal=ROOT, now=now())),
+        PASSWORD,
+        address="192.0.2.1",
+        now=now(),
     )
     assert browser.get("/queue/").status_code == 302
 
 
 def test_links_and_changes_are_records(olga: User) -> None:
     redeem_link(
-        token_of(issue_link(olga, actor=ROOT, now=now())), PASSWORD, address="192.0.2.1", now=now()
+        token_of(issue_link(olga, principal=ROOT, now=now())),
+        PASSWORD,
+        address="192.0.2.1",
+        now=now(),
     )
     for step in (
         lambda: AccountChange.objects.update(by="another"),
@@ -263,7 +265,7 @@ class TestMail:
             mock.patch("accounts.people.password_links.send_mail", side_effect=fault) as send,
             pytest.raises(LinkNotIssued, match=r"olga.*no greeting"),
         ):
-            issue_link(olga, actor=ROOT, now=now())
+            issue_link(olga, principal=ROOT, now=now())
         token = send.call_args.args[1].partition("/link/")[2].split()[0]
         with pytest.raises(PasswordLinkInvalid):
             check_link(token, now=now())
@@ -290,7 +292,7 @@ class TestMail:
         create_person("bob", Role.AUDITOR)
         User.objects.filter(pk=olga.pk).update(email="")
         olga.refresh_from_db()
-        link = issue_link(olga, actor=ROOT, now=now())
+        link = issue_link(olga, principal=ROOT, now=now())
         notice = AccountNotice.objects.get()
         assert notice.address == "bob@example.org"
         assert (
@@ -334,7 +336,7 @@ class TestMail:
 
 def mail_token(user: User) -> str:
     """Issue a link by mail and return its token."""
-    issue_link(user, actor=ROOT, now=now())
+    issue_link(user, principal=ROOT, now=now())
     body = str(mail.outbox[-1].body)
     return body.partition("/link/")[2].split()[0]
 
@@ -347,7 +349,12 @@ def test_changes_by_others_stand_on_every_page_after_the_next_sign_in(
     form = {"username": "olga", "email": "olga@example.org", "is_active": "on"}
     signed_in(charlie).post(f"/admin/accounts/user/{olga.pk}/change/", form | roles | granted)
     redeem_link(
-        token_of(issue_link(olga, actor=actor(charlie), now=now())), PASSWORD, address="", now=now()
+        token_of(
+            issue_link(olga, principal=person_principal(charlie, address="192.0.2.9"), now=now())
+        ),
+        PASSWORD,
+        address="",
+        now=now(),
     )
     olga.refresh_from_db()
     browser = Client()
@@ -364,7 +371,7 @@ def test_a_change_is_shown_after_the_next_sign_in_however_late_and_all_through_t
 ) -> None:
     settings.PORTAL_ACCOUNT_CHANGE_PERIOD = timedelta(days=7)
     redeem_link(
-        token_of(issue_link(olga, actor=ROOT, now=now())),
+        token_of(issue_link(olga, principal=ROOT, now=now())),
         PASSWORD,
         address="",
         now=now() - timedelta(days=0),
@@ -381,7 +388,7 @@ def test_a_change_is_shown_after_the_next_sign_in_however_late_and_all_through_t
 def test_the_redeemed_password_is_checked_against_the_rules(olga: User) -> None:
     with pytest.raises(ValidationError):
         redeem_link(
-            token_of(issue_link(olga, actor=ROOT, now=now())), "short", address="", now=now()
+            token_of(issue_link(olga, principal=ROOT, now=now())), "short", address="", now=now()
         )
 
 

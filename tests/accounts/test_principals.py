@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+import pytest
+
+from accounts import doors
 from accounts.models.changes import AccountChange, ChangeKind
 from accounts.models.people import User
 from accounts.principals import (
@@ -12,8 +15,10 @@ from accounts.principals import (
     asserted_principal,
     person_principal,
 )
+from accounts.roles import Role
 from audit.events import Actor
-from tests.world import World, now
+from tests.pages import signed_in
+from tests.world import World, create_person, now
 
 
 def test_a_person_acts_from_an_address(world: World) -> None:
@@ -40,12 +45,12 @@ def test_the_policy_and_the_portal_act_with_the_rights_of_no_person() -> None:
 
 
 def test_it_is_known_when_a_link_or_a_command_last_set_the_password(world: World) -> None:
-    assert person_principal(world.alice).credential_changed_at is None
+    assert person_principal(world.alice, address="").credential_changed_at is None
     moment = now()
     for kind, ago in ((ChangeKind.PASSWORD, 3), (ChangeKind.COMMAND_PASSWORD, 2)):
         _change(world.alice, kind, ago)
     _change(world.alice, ChangeKind.ROLE, 1)
-    changed_at = person_principal(world.alice).credential_changed_at
+    changed_at = person_principal(world.alice, address="").credential_changed_at
     assert changed_at is not None
     assert timedelta(days=2) <= moment - changed_at + timedelta(minutes=1) < timedelta(days=3)
 
@@ -54,3 +59,12 @@ def _change(user: User, kind: ChangeKind, days_ago: int) -> None:
     AccountChange.objects.create(
         user=user, kind=kind, at=now() - timedelta(days=days_ago), by="charlie"
     )
+
+
+def test_the_tests_notice_a_door_that_forgets_the_address(
+    world: World, monkeypatch: pytest.MonkeyPatch, entries_without_address: list[str]
+) -> None:
+    monkeypatch.setattr(doors, "client_address", lambda _: "")
+    signed_in(create_person("charlie", Role.ADMINISTRATOR)).post("/profiles/routers/pause")
+    assert entries_without_address == ["POST /profiles/routers/pause: user charlie"]
+    entries_without_address.clear()

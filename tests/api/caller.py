@@ -6,9 +6,9 @@ from typing import Any
 from django.test import Client
 
 from accounts.models.people import ApiToken, User
+from accounts.principals import PORTAL
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenOrder, create_token
-from audit.events import SYSTEM
 from tests.world import now
 
 URL = "/api/v1"
@@ -19,7 +19,7 @@ class Program:
 
     def __init__(self, owner: User, *scopes: Verb, **limits: Any) -> None:
         order = TokenOrder(owner, "mdm sync", scopes or API_VERBS, **limits)
-        self.token, self.text = create_token(order, actor=SYSTEM, now=now())
+        self.token, self.text = create_token(order, principal=PORTAL, now=now())
 
     def call(self, method: str, path: str, body: object = None, **extra: Any) -> Any:
         """Return the answer; its `body` is the JSON document."""

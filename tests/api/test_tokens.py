@@ -11,10 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models.people import ApiToken, Department, RoleAssignment, User
+from accounts.principals import PORTAL
 from accounts.roles import Role, Verb
 from accounts.tokens import WRONG_A_MINUTE, TokenInvalid, TokenOrder, create_token, revoke_token
 from approvals.models.profiles import EnrollmentProfile
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from tests.api.caller import Program, call
 from tests.pages import signed_in
@@ -81,7 +81,7 @@ def test_an_unknown_a_foreign_and_a_malformed_token_read_the_same(
 def test_a_revoked_and_an_expired_token_and_one_of_somebody_who_left_open_nothing(
     world: World, program: Program
 ) -> None:
-    revoke_token(program.token, actor=SYSTEM, now=now())
+    revoke_token(program.token, principal=PORTAL, now=now())
     assert "revoked" in program.call("GET", PROFILES).body["detail"]
     old = Program(world.alice, lifetime=timedelta(days=2))
     with mock.patch("django.utils.timezone.now", return_value=now() + timedelta(days=2)):
@@ -178,7 +178,7 @@ def test_a_token_of_another_network_is_counted_and_one_that_is_told_by_name_is_n
     world: World, phones: EnrollmentProfile
 ) -> None:
     elsewhere, revoked = Program(world.alice, networks=("192.0.2.0/24",)), Program(world.alice)
-    revoke_token(revoked.token, actor=SYSTEM, now=now())
+    revoke_token(revoked.token, principal=PORTAL, now=now())
     assert [elsewhere.call("GET", PROFILES).status_code for _ in range(WRONG_A_MINUTE + 1)][
         -2:
     ] == [401, 429]
@@ -256,7 +256,7 @@ def test_nobody_makes_a_token_for_more_than_they_may(
     bob = create_person("bob", Role.AUDITOR)
     order = {"owner": bob, "name": "x", "scopes": [Verb.PROFILE_VIEW], **wrong}
     with pytest.raises(TokenInvalid, match=sentence):
-        create_token(TokenOrder(**order), actor=SYSTEM, now=now())
+        create_token(TokenOrder(**order), principal=PORTAL, now=now())
     assert not ApiToken.objects.exists()
 
 
@@ -267,7 +267,9 @@ def test_a_right_in_one_department_makes_no_token_for_another(db: None) -> None:
     bob = create_person("bob", Role.OFFICER, department=here)
     with pytest.raises(TokenInvalid, match="bob may not do that in elsewhere"):
         create_token(
-            TokenOrder(bob, "x", [Verb.PROFILE_VIEW], department=elsewhere), actor=SYSTEM, now=now()
+            TokenOrder(bob, "x", [Verb.PROFILE_VIEW], department=elsewhere),
+            principal=PORTAL,
+            now=now(),
         )
 
 
@@ -287,7 +289,7 @@ def test_a_token_is_kept_as_a_digest_and_stands_in_no_entry(
     caplog.set_level(0)
     program.call("GET", PROFILES)
     call("GET", PROFILES, HTTP_AUTHORIZATION=f"Bearer {program.text}0")
-    revoke_token(program.token, actor=SYSTEM, now=now())
+    revoke_token(program.token, principal=PORTAL, now=now())
     program.call("GET", PROFILES)
     secret = program.text.rpartition("_")[2]
     rows = [

@@ -12,6 +12,7 @@ from accounts.people.changes import Author, note_change
 from accounts.people.manage import NewPerson, create_person, grant_role
 from accounts.people.password_links import issue_link, redeem_link
 from accounts.people.setup import FirstAdministrator, create_setup_link, use_setup_link
+from accounts.principals import Principal, PrincipalKind
 from accounts.roles import Role
 from approvals.decisions.batch import decide_many
 from approvals.decisions.decide import approve_request, reject_request, reopen_request
@@ -21,7 +22,6 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.errors import NotPermitted
 from approvals.rules.states import State
-from audit.events import Actor
 from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from tests.pages import create_requests, signed_in
@@ -38,13 +38,9 @@ def charlie(world: World) -> User:
     return person_of_test(CHARLIE, Role.ADMINISTRATOR)
 
 
-def actor(user: User) -> Actor:
-    return Actor("user", str(user.pk), name=user.username)
-
-
 def take_over(officer: User, administrator: User) -> None:
     """An administrator issues a link, sees it, and sets the password of an officer."""
-    url = issue_link(officer, actor=actor(administrator), now=now()).url
+    url = issue_link(officer, principal=principal_of(administrator), now=now()).url
     redeem_link(url.rpartition("/")[2], PASSWORD, address="192.0.2.9", now=now())
 
 
@@ -67,20 +63,20 @@ def with_password_by_link(world: World, charlie: User) -> User:
 def with_new_role(_: World, charlie: User) -> User:
     """An auditor who became an officer."""
     nora = person_of_test("nora", Role.AUDITOR)
-    grant_role(nora, Role.OFFICER, None, actor=actor(charlie), now=now())
+    grant_role(nora, Role.OFFICER, None, principal=principal_of(charlie), now=now())
     return nora
 
 
 def with_own_role(_: World, charlie: User) -> User:
     """An administrator who made themself an officer."""
-    grant_role(charlie, Role.OFFICER, None, actor=actor(charlie), now=now())
+    grant_role(charlie, Role.OFFICER, None, principal=principal_of(charlie), now=now())
     return charlie
 
 
 def by_script(_: World, __: User) -> User:
     """An officer whose first password a command set."""
     order = NewPerson("sven", (Role.OFFICER,), password=PASSWORD)
-    return create_person(order, actor=Actor("command", name="root"), now=now())
+    return create_person(order, principal=Principal(PrincipalKind.COMMAND, name="root"), now=now())
 
 
 MARKED = {
@@ -141,7 +137,7 @@ def test_the_mark_ends_with_the_period(
     note_change(
         world.alice,
         ChangeKind.PASSWORD,
-        author=Author.of(actor(charlie)),
+        author=Author.of(principal_of(charlie)),
         now=moment,
         detail="shown",
     )

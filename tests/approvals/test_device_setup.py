@@ -38,7 +38,6 @@ from approvals.models.challenges import ChallengePassword
 from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.manage import ProtocolSwitches
 from approvals.rules.errors import NotPermitted, ProfileInvalid
-from audit.events import SYSTEM
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
@@ -320,7 +319,7 @@ def test_the_facts_say_what_the_profile_takes_and_gives_out(
     )
     ca = {
         "issuing": world.ca,
-        "below": create_authority(authority_request, actor=SYSTEM, now=now()),
+        "below": create_authority(authority_request, principal=PORTAL, now=now()),
     }[name]
     switches = ProtocolSwitches(legacy_algorithms=True)
     profile = create_profile(ca, "kiosk", ca_certificates=shape, switches=switches)

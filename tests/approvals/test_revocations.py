@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts.models.people import Department
-from accounts.principals import POLICY, Principal, asserted_principal
+from accounts.principals import POLICY, PORTAL, Principal, asserted_principal
 from accounts.roles import Role
 from approvals.decisions.decide import approve_request
 from approvals.decisions.revocations import release_hold, revoke_certificate
@@ -17,7 +17,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.operations import doorbell
 from approvals.reading.timeline import timeline_of
 from approvals.rules.errors import ApprovalsError, NotPermitted
-from audit.events import NO_DEPARTMENT, SYSTEM
+from audit.events import NO_DEPARTMENT
 from audit.models import AuditEntry, AuditPrivateValue
 from ca.certificates.revocation import Witness, revoke
 from ca.models.authorities import CertificateAuthority
@@ -164,7 +164,7 @@ def test_the_ca_refuses_service_certificates_by_itself(world: World) -> None:
         revoke(
             Certificate.objects.get(kind="service"),
             reason="superseded",
-            witness=Witness(SYSTEM, NO_DEPARTMENT, {}),
+            witness=Witness(PORTAL, NO_DEPARTMENT, {}),
             now=now(),
         )
 
@@ -258,7 +258,7 @@ def test_the_slower_of_two_officers_changes_nothing(world: World, certificate: C
     stale = Certificate.objects.get(pk=certificate.pk)
     take_back(world, certificate)
     with pytest.raises(AlreadyRevoked, match="Another officer was faster"), transaction.atomic():
-        revoke(stale, reason="keyCompromise", witness=Witness(SYSTEM, NO_DEPARTMENT, {}), now=now())
+        revoke(stale, reason="keyCompromise", witness=Witness(PORTAL, NO_DEPARTMENT, {}), now=now())
     certificate.refresh_from_db()
     assert certificate.revocation_reason == "superseded"
     assert CertificateAuthority.objects.get().revocation_version == 1

@@ -96,3 +96,32 @@ def test_the_repository_speaks_of_the_product_alone() -> None:
     if tracked.returncode not in (0, 1):
         pytest.skip("not a git checkout")
     assert tracked.stdout.split() == []
+
+
+def test_use_cases_are_told_who_acts_by_a_principal() -> None:
+    """Only the log, and the one function that takes a step of a request, are given an actor."""
+    takers = {
+        f"{named(path)}: {node.name}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        for argument in (*node.args.args, *node.args.kwonlyargs)
+        if argument.annotation is not None and ast.unparse(argument.annotation) == "Actor"
+    }
+    assert {taker for taker in takers if not taker.startswith("audit/")} == {
+        "approvals/records/transitions.py: advance"
+    }
+
+
+def test_an_actor_outside_of_the_log_has_an_address() -> None:
+    """The portal itself, which no door leads to, is the only one without."""
+    actors = [
+        (named(path), ast.unparse(node))
+        for path in modules()
+        if not named(path).startswith("audit/")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Actor"
+    ]
+    assert len(actors) > 5
+    without = [item for item in actors if "address=" not in item[1]]
+    assert [item for item in without if "kind='system'" not in item[1]] == []

@@ -7,7 +7,7 @@ from unittest import mock
 from django.test import override_settings
 
 from accounts.models.people import User
-from accounts.principals import Principal, asserted_principal
+from accounts.principals import PORTAL, Principal, asserted_principal
 from accounts.roles import Verb
 from accounts.tokens import revoke_token
 from approvals.challenge_orders.ndes import NdesCredentials, fetch_challenge
@@ -25,7 +25,6 @@ from approvals.rules.policy import RenewalPolicy
 from approvals.validation.messages import ServiceAnswer, ServiceVerdict
 from approvals.validation.services import ServiceOrder
 from approvals.validation.worker import validate_requests
-from audit.events import SYSTEM
 from ca.models.certificates import Certificate
 from ca.x509.errors import AuthorityUnusable
 from exchanges.models import Exchange
@@ -208,7 +207,7 @@ def _make_tokens(world: World, charlie: User) -> None:
         networks=("192.0.2.0/24",),
     )
     Program(charlie)
-    revoke_token(Program(world.alice, Verb.REQUEST_VIEW).token, actor=SYSTEM, now=now())
+    revoke_token(Program(world.alice, Verb.REQUEST_VIEW).token, principal=PORTAL, now=now())
 
 
 def _let_many_wait(world: World) -> None:

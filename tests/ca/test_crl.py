@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, IntegrityError, transaction
 from django.test import Client
 
+from accounts.principals import PORTAL
 from approvals.decisions.decide import approve_request
 from approvals.models.requests import EnrollmentRequest
-from audit.events import NO_DEPARTMENT, SYSTEM
+from audit.events import NO_DEPARTMENT
 from audit.models import AuditEntry
 from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.crls import CRL_LEASE, crl_is_due, crl_of_issuer, latest_crl
@@ -38,7 +39,7 @@ from tests.world import Device, World, create_ca, later, now, principal_of, run_
 
 MOMENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
-WITNESS = Witness(SYSTEM, NO_DEPARTMENT, {})
+WITNESS = Witness(PORTAL, NO_DEPARTMENT, {})
 
 
 def certificate_of(world: World, name: str = "r1.example", key: str = "alice") -> Certificate:

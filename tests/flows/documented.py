@@ -20,7 +20,6 @@ from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
@@ -106,17 +105,17 @@ def _made_by(command: str) -> str:
 
 def _root() -> None:
     with recorded("ca"):
-        ca = create_authority(_authority("root"), actor=SYSTEM, now=now())
-    issue_crl(ca, now=now(), actor=SYSTEM)
+        ca = create_authority(_authority("root"), principal=PORTAL, now=now())
+    issue_crl(ca, now=now(), principal=PORTAL)
 
 
 def _issuing() -> None:
     with recorded("device-7", "ra"):
         issuing = _authority("issuing", parent=CertificateAuthority.objects.get(name="root"))
-        ca = create_authority(issuing, actor=SYSTEM, now=now())
+        ca = create_authority(issuing, principal=PORTAL, now=now())
         ensure_ra_key(ca, now=now())
     certify_service_keys(now=now())
-    issue_crl(ca, now=now(), actor=SYSTEM)
+    issue_crl(ca, now=now(), principal=PORTAL)
 
 
 def _authority(name: str, parent: CertificateAuthority | None = None) -> AuthorityRequest:

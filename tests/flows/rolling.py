@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
+from accounts.principals import PORTAL
 from approvals.profiles.rollovers import needed_shapes, switch_over
-from audit.events import SYSTEM
 from ca.authorities.manage import AuthorityRequest
 from ca.models.authorities import AuthorityRollover, CertificateAuthority
 from ca.models.keys import ServiceKey
@@ -32,7 +32,7 @@ def staged(
         name=name, subject=f"CN={name} CA,O=Example", key_type="rsa:2048"
     )
     with recorded(*keys):
-        rollover = stage_rollover(ca, authority_request, actor=SYSTEM, now=now())
+        rollover = stage_rollover(ca, authority_request, principal=PORTAL, now=now())
         ensure_ra_key(rollover.next_ca, now=now())
     certify_service_keys(now=now())
     return rollover
@@ -41,14 +41,14 @@ def staged(
 def published(ca: CertificateAuthority, name: str = "next") -> AuthorityRollover:
     """Stage and publish."""
     rollover = staged(ca, name)
-    publish_rollover(rollover, needed=needed_shapes(ca), actor=SYSTEM, now=now())
+    publish_rollover(rollover, needed=needed_shapes(ca), principal=PORTAL, now=now())
     return rollover
 
 
 def switched(ca: CertificateAuthority) -> AuthorityRollover:
     """Stage, publish, switch."""
     rollover = published(ca)
-    switch_over(rollover, actor=SYSTEM, now=now())
+    switch_over(rollover, principal=PORTAL, now=now())
     return rollover
 
 

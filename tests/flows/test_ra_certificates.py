@@ -13,8 +13,8 @@ from cryptography import x509
 from django.test import Client
 from structlog.testing import capture_logs
 
+from accounts.principals import PORTAL
 from approvals.models.profiles import EnrollmentProfile
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.authorities.expiry import deadlines_of
 from ca.authorities.manage import AuthorityRequest, create_authority
@@ -173,7 +173,7 @@ def test_the_operator_says_how_long_they_live_and_when_they_are_renewed(
 def test_a_ca_that_waits_for_its_first_ra_key_gets_it_without_a_device_asking(world: World) -> None:
     with recorded("device-7"):
         authority_request = AuthorityRequest("next", "CN=next CA", "rsa:2048")
-        stage_rollover(world.ca, authority_request, actor=SYSTEM, now=now())
+        stage_rollover(world.ca, authority_request, principal=PORTAL, now=now())
     assert kept("device-8") == Upkeep(made=1)
 
 
@@ -220,7 +220,9 @@ def test_one_that_leaked_is_given_up_at_once_and_revoked(
         forget_caches()
     leaked = given_out()[: 2 if is_split else 1]
     serials = [f"{x509.load_der_x509_certificate(der).serial_number:x}" for der in leaked]
-    give = partial(give_up, world.ca, serials[-1], reason="keyCompromise", actor=SYSTEM, now=now())
+    give = partial(
+        give_up, world.ca, serials[-1], reason="keyCompromise", principal=PORTAL, now=now()
+    )
     with pytest.raises(RaKeyNeeded, match="racertificates renew --ca issuing"):
         give()
     old = Device.named("r1.example")
@@ -269,7 +271,7 @@ def test_each_shape_has_the_ra_first_then_the_issuing_ca_then_the_root(world: Wo
     with recorded("device-7", "device-8"):
         issuing = create_authority(
             AuthorityRequest("below", "CN=below CA", "rsa:2048", parent=root),
-            actor=SYSTEM,
+            principal=PORTAL,
             now=now(),
         )
         ensure_ra_key(issuing, now=now())

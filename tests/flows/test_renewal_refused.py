@@ -8,10 +8,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from accounts.principals import PORTAL
 from approvals.models.profiles import EnrollmentProfile
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.models.certificates import Certificate
@@ -168,7 +168,7 @@ def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: 
         authority_request = AuthorityRequest(
             name="below", subject="CN=Below", key_type="rsa:2048", parent=root
         )
-        below = create_authority(authority_request, actor=SYSTEM, now=now())
+        below = create_authority(authority_request, principal=PORTAL, now=now())
     for slug, ca in (("of-root", root), ("of-other", world.ca)):
         create_profile(ca, slug, renewal=RenewalPolicy(mode="officer", window=ALWAYS))
     signers = [

@@ -13,10 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
+from accounts.principals import PORTAL
 from approvals.decisions.decide import approve_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.rollovers import switch_over
-from audit.events import SYSTEM
 from audit.models import AuditEntry
 from ca.authorities.manage import AuthorityRequest
 from ca.models.authorities import (
@@ -277,8 +277,8 @@ def test_two_rollovers_one_after_the_other_keep_the_first_ra_certificate_working
     old.scep.get_ca_cert()
     second = switched(world.ca).next_ca
     third = staged(second, "third", ("device-5", "device-6"))
-    publish_rollover(third, needed=frozenset(), actor=SYSTEM, now=now())
-    switch_over(third, actor=SYSTEM, now=now())
+    publish_rollover(third, needed=frozenset(), principal=PORTAL, now=now())
+    switch_over(third, principal=PORTAL, now=now())
     assert issuer_of(certified(world, old)) == third.next_ca
     world.profile.refresh_from_db()
     assert [ca.name for ca in world.profile.lineage.previous] == ["next", "issuing"]
@@ -310,7 +310,7 @@ def test_cancelled_it_is_as_before_and_what_waited_for_the_next_ca_is_not_issued
     current = device.scep.get_ca_cert()
     turned(device, device.scep.get_next_ca_cert())
     assert device.enroll().status is PKIStatus.PENDING
-    cancel_rollover(rollover, actor=SYSTEM, now=now())
+    cancel_rollover(rollover, principal=PORTAL, now=now())
     assert get("GetNextCACert").status_code == 404
     approve_request(
         request_id=newest().pk, principal=principal_of(world.alice), comment="", now=now()
@@ -326,21 +326,21 @@ def test_cancelled_it_is_as_before_and_what_waited_for_the_next_ca_is_not_issued
 def test_each_stage_wants_the_one_before(world: World) -> None:
     rollover = staged(world.ca)
     with pytest.raises(RolloverRefused, match="it is staged, this step needs it published"):
-        switch_over(rollover, actor=SYSTEM, now=now())
-    publish_rollover(rollover, needed=frozenset(), actor=SYSTEM, now=now())
+        switch_over(rollover, principal=PORTAL, now=now())
+    publish_rollover(rollover, needed=frozenset(), principal=PORTAL, now=now())
     with pytest.raises(RolloverRefused, match="it is published, this step needs it staged"):
-        publish_rollover(rollover, needed=frozenset(), actor=SYSTEM, now=now())
+        publish_rollover(rollover, needed=frozenset(), principal=PORTAL, now=now())
     CertificateAuthority.objects.filter(pk=rollover.next_ca_id).update(paused_at=now())
     rollover.refresh_from_db()
     with pytest.raises(RolloverRefused, match="it is paused"):
-        switch_over(rollover, actor=SYSTEM, now=now())
+        switch_over(rollover, principal=PORTAL, now=now())
     CertificateAuthority.objects.filter(pk=rollover.next_ca_id).update(paused_at=None)
     rollover.refresh_from_db()
-    switch_over(rollover, actor=SYSTEM, now=now())
+    switch_over(rollover, principal=PORTAL, now=now())
     with pytest.raises(
         RolloverRefused, match="it is switched, this step needs it staged or published"
     ):
-        cancel_rollover(rollover, actor=SYSTEM, now=now())
+        cancel_rollover(rollover, principal=PORTAL, now=now())
     with pytest.raises(RolloverRefused, match="its rollover to next is switched; one at a time"):
         staged(world.ca, "again")
 
@@ -359,7 +359,7 @@ def test_a_next_ca_has_a_name_of_its_own_and_is_a_test_only_after_a_test(
         **{"name": "next", "subject": "CN=next CA", "key_type": "rsa:2048"} | changes
     )
     with pytest.raises(RolloverRefused, match=text):
-        stage_rollover(world.ca, authority_request, actor=SYSTEM, now=now())
+        stage_rollover(world.ca, authority_request, principal=PORTAL, now=now())
     assert not AuthorityRollover.objects.exists()
 
 
@@ -370,10 +370,10 @@ def test_it_is_published_only_when_the_next_ra_certificate_is_there_in_each_shap
     with pytest.raises(
         RolloverRefused, match=r"its RA certificate for split\+chain is not there yet"
     ):
-        publish_rollover(rollover, needed=frozenset(CertificatesShape), actor=SYSTEM, now=now())
+        publish_rollover(rollover, needed=frozenset(CertificatesShape), principal=PORTAL, now=now())
     assert not NextCaAnswer.objects.exists()
     renewed_ra(rollover.next_ca, "device-5", "device-6", is_split=True)
-    publish_rollover(rollover, needed=frozenset(CertificatesShape), actor=SYSTEM, now=now())
+    publish_rollover(rollover, needed=frozenset(CertificatesShape), principal=PORTAL, now=now())
     assert NextCaAnswer.objects.count() == 3
 
 
@@ -416,7 +416,7 @@ def test_a_renewed_ra_certificate_of_the_next_ca_makes_a_new_answer(world: World
         assert refresh_answers(now=now()) == 2
         assert refresh_answers(now=now()) == 0
         assert get("GetNextCACert").content != before
-    cancel_rollover(rollover, actor=SYSTEM, now=now())
+    cancel_rollover(rollover, principal=PORTAL, now=now())
     with time_machine.travel(later(hours=2), tick=True):
         assert refresh_answers(now=now()) == 0
 

@@ -25,8 +25,8 @@ def main() -> None:
 
     from django.utils import timezone
 
+    from accounts.principals import PORTAL
     from accounts.roles import Role
-    from audit.events import SYSTEM
     from ca.authorities.manage import AuthorityRequest, create_authority
     from ca.signing.service_keys import certify_service_keys
     from scep.ra.keys import ensure_ra_key, ra_keys
@@ -38,7 +38,7 @@ def main() -> None:
     now = timezone.now()
     ca = create_authority(
         AuthorityRequest(name="slow", subject="CN=slow", key_type="rsa:2048", is_test=True),
-        actor=SYSTEM,
+        principal=PORTAL,
         now=now,
     )
     ensure_ra_key(ca, now=now)

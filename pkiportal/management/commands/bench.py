@@ -220,7 +220,7 @@ def _create_profile() -> EnrollmentProfile:
     authority_request = AuthorityRequest(
         name=name, subject=f"CN={name}", key_type="rsa:2048", is_test=True
     )
-    ca = create_authority(authority_request, actor=principal.actor, now=now)
+    ca = create_authority(authority_request, principal=principal, now=now)
     ensure_ra_key(ca, now=now)
     certify_service_keys(now=now)
     request = ProfileRequest(

@@ -27,7 +27,12 @@ from audit.events import Event, Subject
 from audit.log import record
 from ca.certificates.store import chain_of
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, RevocationReason
-from pkiportal.management.arguments import USAGE, authority_named, command_actor, officer_principal
+from pkiportal.management.arguments import (
+    USAGE,
+    authority_named,
+    command_principal,
+    officer_principal,
+)
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -307,7 +312,7 @@ def _record_export(certificate: Certificate, form: str) -> None:
     with transaction.atomic():
         record(
             Event.CERTIFICATE_EXPORT,
-            actor=command_actor(),
+            actor=command_principal().actor,
             now=timezone.now(),
             subject=Subject.of("certificate", certificate.pk),
             data={"format": form},

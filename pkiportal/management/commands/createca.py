@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.signing.crl import issue_crl
-from pkiportal.management.arguments import authority_named, command_actor
+from pkiportal.management.arguments import authority_named, command_principal
 from pkiportal.management.output import iso
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import make_ready
@@ -57,8 +57,10 @@ class Command(PortalCommand):
             days=options["days"],
             is_test=options["test"],
         )
-        authority = create_authority(authority_request, actor=command_actor(), now=timezone.now())
-        issue_crl(authority, now=timezone.now(), actor=command_actor())
+        authority = create_authority(
+            authority_request, principal=command_principal(), now=timezone.now()
+        )
+        issue_crl(authority, now=timezone.now(), principal=command_principal())
         is_ready = not options["no_ra_key"] and make_ready(authority, note=self.note)
         document = {
             "name": authority.name,

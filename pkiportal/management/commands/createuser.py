@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.people.manage import NewPerson, create_person
 from accounts.people.password_links import LinkNotIssued, issue_link
 from accounts.roles import Role
-from pkiportal.management.arguments import command_actor, department_named, secret_from_stdin
+from pkiportal.management.arguments import command_principal, department_named, secret_from_stdin
 from pkiportal.management.people_facts import link_document, link_text
 from pkiportal.management.portal_command import PortalCommand
 
@@ -53,7 +53,7 @@ class Command(PortalCommand):
         )
         now = timezone.now()
         try:
-            user = create_person(person, actor=command_actor(), now=now)
+            user = create_person(person, principal=command_principal(), now=now)
         except ValidationError as error:
             raise CommandError(f"user {options['name']!r}: {' '.join(error.messages)}") from error
         document = {
@@ -73,7 +73,7 @@ class Command(PortalCommand):
             )
             return
         try:
-            link = issue_link(user, actor=command_actor(), now=now)
+            link = issue_link(user, principal=command_principal(), now=now)
         except LinkNotIssued as refusal:
             raise CommandError(
                 f"{text}. {refusal}: ./portal users setup-link {user.username}"

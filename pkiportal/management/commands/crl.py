@@ -9,7 +9,7 @@ from ca.certificates.crls import crl_is_due, latest_crl
 from ca.models.authorities import CertificateAuthority
 from ca.models.crls import CrlIssue
 from ca.signing.crl import issue_crl
-from pkiportal.management.arguments import authority_named, command_actor
+from pkiportal.management.arguments import authority_named, command_principal
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -41,7 +41,10 @@ class Command(PortalCommand):
         if options["action"] == "issue":
             for authority in rows:
                 issue_crl(
-                    authority, now=timezone.now(), actor=command_actor(), even_if_not_due=True
+                    authority,
+                    now=timezone.now(),
+                    principal=command_principal(),
+                    even_if_not_due=True,
                 )
         documents = [_document(authority, latest_crl(authority)) for authority in rows]
         self.say(options, documents, _as_table(documents))

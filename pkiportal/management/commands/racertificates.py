@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import RevocationReason
-from pkiportal.management.arguments import authority_named, command_actor
+from pkiportal.management.arguments import authority_named, command_principal
 from pkiportal.management.output import table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import ra_documents
@@ -68,7 +68,11 @@ def _retire(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     serial = options["serial"].replace(":", "").lower()
     try:
         give_up(
-            authority, serial, reason=options["reason"], actor=command_actor(), now=timezone.now()
+            authority,
+            serial,
+            reason=options["reason"],
+            principal=command_principal(),
+            now=timezone.now(),
         )
     except RaKeyNeeded as error:
         raise CommandError(str(error)) from error

@@ -12,7 +12,7 @@ from ca.models.authorities import AuthorityRollover, CertificateAuthority
 from ca.models.lineage import open_rollover
 from ca.signing.crl import issue_crl
 from ca.signing.rollover import cancel_rollover, publish_rollover, stage_rollover
-from pkiportal.management.arguments import USAGE, authority_named, command_actor
+from pkiportal.management.arguments import USAGE, authority_named, command_principal
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 from pkiportal.management.ra_certificates import make_ready
@@ -84,8 +84,10 @@ class Command(PortalCommand):
             days=options["days"],
             is_test=ca.is_test,
         )
-        rollover = stage_rollover(ca, authority_request, actor=command_actor(), now=timezone.now())
-        issue_crl(rollover.next_ca, now=timezone.now(), actor=command_actor())
+        rollover = stage_rollover(
+            ca, authority_request, principal=command_principal(), now=timezone.now()
+        )
+        issue_crl(rollover.next_ca, now=timezone.now(), principal=command_principal())
         for is_split in sorted({False, *(shape.is_split for shape in needed_shapes(ca))}):
             if not options["no_ra_key"]:
                 make_ready(rollover.next_ca, note=self.note, is_split=is_split)
@@ -106,18 +108,18 @@ class Command(PortalCommand):
                 "write {ca} for the name in the certificate profile, or give --fixed-addresses"
             )
         publish_rollover(
-            rollover, needed=needed_shapes(ca), actor=command_actor(), now=timezone.now()
+            rollover, needed=needed_shapes(ca), principal=command_principal(), now=timezone.now()
         )
         return _document(rollover)
 
     def _switch(self, ca: CertificateAuthority, options: dict[str, Any]) -> dict[str, Any]:
         rollover = _open(ca)
-        changed = switch_over(rollover, actor=command_actor(), now=timezone.now())
+        changed = switch_over(rollover, principal=command_principal(), now=timezone.now())
         return _document(rollover) | {"profiles": [profile.slug for profile in changed]}
 
     def _cancel(self, ca: CertificateAuthority, options: dict[str, Any]) -> dict[str, Any]:
         rollover = _open(ca)
-        cancel_rollover(rollover, actor=command_actor(), now=timezone.now())
+        cancel_rollover(rollover, principal=command_principal(), now=timezone.now())
         return _document(rollover)
 
 

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from pkiportal.environment.fingerprints import Comparison, accept, compare, names
-from pkiportal.management.arguments import command_actor
+from pkiportal.management.arguments import command_principal
 from pkiportal.management.output import iso, table
 from pkiportal.management.portal_command import PortalCommand
 
@@ -35,7 +35,7 @@ class Command(PortalCommand):
         """Run one action; print the recorded fingerprints afterwards."""
         if options["action"] == "accept":
             try:
-                accept(options["name"], actor=command_actor(), now=timezone.now())
+                accept(options["name"], principal=command_principal(), now=timezone.now())
             except LookupError as error:
                 raise CommandError(str(error)) from error
         comparisons = compare()

@@ -17,7 +17,7 @@ from approvals.reading.queue import without_self_tests
 from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.profile_spec import ProfileSpec
 from ca.models.authorities import CertificateAuthority
-from pkiportal.management.arguments import command_actor, command_principal
+from pkiportal.management.arguments import command_principal
 from pkiportal.management.load.seed_rows import Plan, seed
 from pkiportal.management.portal_command import PortalCommand
 
@@ -65,7 +65,7 @@ class Command(PortalCommand):
             )
         started = time.monotonic()
         plan = Plan(_profile(), options["requests"], options["certificates"], timezone.now())
-        for count in seed(plan, actor=command_actor()):
+        for count in seed(plan, principal=command_principal()):
             if not options["json"]:
                 self.stdout.write(f"{count} of {plan.requests + plan.certificates}")
                 self.stdout.flush()
@@ -101,7 +101,7 @@ def _profile() -> EnrollmentProfile:
         name=NAME, is_test=True
     ).first() or create_authority(
         AuthorityRequest(NAME, "CN=Seeded test CA,O=Example", key_type="ec:p256", is_test=True),
-        actor=principal.actor,
+        principal=principal,
         now=now,
     )
     profile_request = ProfileRequest(

@@ -11,7 +11,7 @@ from accounts.models.people import ApiToken, User
 from accounts.roles import Verb
 from accounts.tokens import API_VERBS, TokenInvalid, TokenOrder, create_token, revoke_token
 from pkiportal.management.arguments import (
-    command_actor,
+    command_principal,
     department_named,
     duration,
     profile_named,
@@ -93,7 +93,7 @@ class Command(PortalCommand):
             networks=options["network"],
         )
         try:
-            token, text = create_token(order, actor=command_actor(), now=timezone.now())
+            token, text = create_token(order, principal=command_principal(), now=timezone.now())
         except TokenInvalid as error:
             raise CommandError(str(error)) from error
         self.say(options, _document(token) | {"token": text}, text)
@@ -105,7 +105,7 @@ class Command(PortalCommand):
         token = ApiToken.objects.select_related("owner", "department").filter(prefix=prefix).first()
         if token is None:
             raise CommandError(f"token {prefix!r}: not known, see `./portal tokens list`")
-        if not revoke_token(token, actor=command_actor(), now=timezone.now()):
+        if not revoke_token(token, principal=command_principal(), now=timezone.now()):
             raise CommandError(f"token {prefix} is revoked already")
         self.say(
             options,

@@ -18,9 +18,9 @@ from accounts.people.manage import (
     switch_account,
 )
 from accounts.people.password_links import LinkNotIssued, has_open_link, issue_link
+from accounts.principals import Principal
 from accounts.roles import Role
-from audit.events import Actor
-from pkiportal.management.arguments import USAGE, command_actor, department_named, unknown
+from pkiportal.management.arguments import USAGE, command_principal, department_named, unknown
 from pkiportal.management.output import facts, iso, table
 from pkiportal.management.people_facts import link_document, link_text
 from pkiportal.management.portal_command import PortalCommand
@@ -124,16 +124,17 @@ class Command(PortalCommand):
         )
 
     def _roles(self, options: dict[str, Any]) -> None:
-        user, actor, now = _person_named(options["name"]), _actor(options), timezone.now()
+        user, principal = _person_named(options["name"]), _principal(options)
+        now = timezone.now()
         department = department_named(options["department"])
         if not options["grant"] and not options["revoke"]:
             raise CommandError("name a role with --grant or --revoke", returncode=USAGE)
         try:
             with transaction.atomic():
                 for role in dict.fromkeys(options["grant"]):
-                    grant_role(user, Role(role), department, actor=actor, now=now)
+                    grant_role(user, Role(role), department, principal=principal, now=now)
                 for role in dict.fromkeys(options["revoke"]):
-                    revoke_role(user, Role(role), department, actor=actor, now=now)
+                    revoke_role(user, Role(role), department, principal=principal, now=now)
         except (RoleUnchanged, LastAdministrator) as refusal:
             raise CommandError(str(refusal)) from refusal
         document = _document(_person_named(user.username))
@@ -144,7 +145,7 @@ class Command(PortalCommand):
         state = "on" if is_active else "off"
         try:
             has_changed = switch_account(
-                user, is_active=is_active, actor=_actor(options), now=timezone.now()
+                user, is_active=is_active, principal=_principal(options), now=timezone.now()
             )
         except LastAdministrator as refusal:
             raise CommandError(str(refusal)) from refusal
@@ -155,17 +156,17 @@ class Command(PortalCommand):
     def _link(self, options: dict[str, Any]) -> None:
         user = _person_named(options["name"])
         try:
-            link = issue_link(user, actor=_actor(options), now=timezone.now())
+            link = issue_link(user, principal=_principal(options), now=timezone.now())
         except LinkNotIssued as refusal:
             raise CommandError(str(refusal)) from refusal
         self.say(options, {"name": user.username, **link_document(link)}, link_text(link))
 
 
-def _actor(options: dict[str, Any]) -> Actor:
+def _principal(options: dict[str, Any]) -> Principal:
     """Return the operating-system user, on behalf of the administrator if one is named."""
     name = options["by"]
     if not name:
-        return command_actor()
+        return command_principal()
     administrators = User.objects.filter(
         is_active=True,
         role_assignments__role=Role.ADMINISTRATOR,
@@ -174,7 +175,7 @@ def _actor(options: dict[str, Any]) -> Actor:
     administrator = administrators.filter(username=name).first()
     if administrator is None:
         raise unknown("administrator", name, administrators.values_list("username", flat=True))
-    return command_actor(administrator)
+    return command_principal(administrator)
 
 
 def _person_named(name: str) -> User:

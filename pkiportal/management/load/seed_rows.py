@@ -9,11 +9,12 @@ from typing import Final
 
 from django.db import transaction
 
+from accounts.principals import Principal
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction, RequestTerm
 from approvals.profiles.manage import REQUEST_TTL
 from approvals.rules.states import State
-from audit.events import Actor, Event, Subject
+from audit.events import Event, Subject
 from audit.log import record
 from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.profile_versions import resolve_version
@@ -57,7 +58,7 @@ class _Run:
     mark: str
 
 
-def seed(plan: Plan, *, actor: Actor) -> Iterator[int]:
+def seed(plan: Plan, *, principal: Principal) -> Iterator[int]:
     """Write the rows, each batch in its own transaction; yields the count after each batch."""
     version_id = plan.profile.certificate_profile.current_id
     if version_id is None:
@@ -67,7 +68,7 @@ def seed(plan: Plan, *, actor: Actor) -> Iterator[int]:
         counts = {"requests": plan.requests, "certificates": plan.certificates, "mark": run.mark}
         record(
             Event.DATA_SEED,
-            actor=actor,
+            actor=principal.actor,
             now=plan.now,
             subject=Subject.of("profile", plan.profile.slug),
             data=counts,
