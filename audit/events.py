@@ -31,6 +31,7 @@ class Event(StrEnum):
     REQUEST_EXPIRE = "request:expire", "Expired without a decision", "bad"
     REQUEST_REOPEN = "request:reopen", "Opened again"
     REQUEST_UNDO = "request:undo", "Decision taken back"
+    COMMENT_ERASE = "comment:erase", "Comment erased"
     REQUEST_ATTENTION = "request:attention", "Signing failed, needs attention", "bad"
     REQUEST_RETRY = "request:retry", "Retry ordered", "busy"
     MESSAGE_REFUSE = "message:refuse", "Message refused", "bad"

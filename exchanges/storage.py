@@ -15,6 +15,7 @@ import structlog
 from django.db import Error, transaction
 
 from approvals.models.profiles import EnrollmentProfile
+from approvals.models.requests import EnrollmentRequest
 from database import moments
 from database.caches import register
 from exchanges.models import Exchange, KeptFor, Recording
@@ -28,6 +29,8 @@ KEPT: Final = timedelta(days=14)
 A_MINUTE: Final = {KeptFor.SELF_TEST: 600, KeptFor.REFUSAL: 30}
 #: Maximum age, in seconds, of the switches that a process has read.
 FRESH_SECONDS: Final = 5.0
+#: pkiStatus FAILURE in the column of an exchange (RFC 8894 §3.2.1.3).
+PKI_FAILURE: Final = 2
 _TIDY_EVERY: Final = 20
 
 _log = structlog.get_logger(__name__)
@@ -121,6 +124,20 @@ def tidy(profile: EnrollmentProfile, reason: str) -> int:
     newest = NEWEST[KeptFor(reason)]
     beyond = rows.order_by("-pk").values_list("pk", flat=True)[newest : newest + 1].first()
     return rows.filter(pk__lte=beyond).delete()[0] if beyond else 0
+
+
+def drop_failures(request: EnrollmentRequest, *, since: datetime) -> int:
+    """Delete the stored refusals that the device of a request got since then; returns how many.
+
+    They hold the text that the device was told. Runs in the caller's transaction.
+    """
+    rows = Exchange.objects.filter(
+        profile=request.profile_id,
+        signer_spki_sha256=request.signer_spki_sha256,
+        pki_status=PKI_FAILURE,
+        received_at__gte=since,
+    )
+    return rows.delete()[0]
 
 
 def prune(*, now: datetime) -> int:

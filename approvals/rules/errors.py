@@ -169,6 +169,14 @@ class NothingToUndo(ApprovalsError):
     """No decision stands that could be taken back, or it has taken effect."""
 
 
+class NothingToErase(ApprovalsError):
+    """The decision is not known, or no text of its comment is left."""
+
+
+class CauseMissing(ApprovalsError):
+    """A comment is erased for a cause, which the log keeps."""
+
+
 class NothingToRetry(ApprovalsError):
     """The request needs no attention."""
 

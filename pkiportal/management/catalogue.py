@@ -71,7 +71,8 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
             "called."
         ),
         "requests": (
-            "List, show, approve, reject enrollment requests; retry what could not be signed."
+            "List, show, approve, reject enrollment requests; retry what could not be signed; "
+            "erase comments."
         ),
         "certificates": "List, show, export, revoke and release issued certificates.",
         "keys": "List, block and unblock public keys.",

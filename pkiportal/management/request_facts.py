@@ -155,6 +155,7 @@ def _validity(would: dict[str, Any]) -> str:
 
 def _decision(decision: Decision) -> dict[str, Any]:
     return {
+        "id": str(decision.pk),
         "verdict": str(decision.get_verdict_display()),
         "officer": decision.officer.username if decision.officer else None,
         "evidence": str(decision.get_evidence_display()),
@@ -175,4 +176,5 @@ def _decision_text(decision: dict[str, Any]) -> str:
     changes = "".join(
         f"; account changed shortly before: {change}" for change in decision["account_changes"]
     )
-    return f"{who}{by} at {decision['decided_at']} ({decision['evidence']}){changes}{comment}"
+    known = f"{decision['evidence']}, decision {decision['id']}"
+    return f"{who}{by} at {decision['decided_at']} ({known}){changes}{comment}"

@@ -71,6 +71,7 @@ def test_an_approval_by_command_is_asserted_and_gets_the_device_its_certificate(
     shown = run_json("requests", "show", request_id)
     assert shown["state"] == "issued"
     assert shown["decisions"][0] | {"decided_at": ""} == {
+        "id": str(decision.pk),
         "verdict": "approved",
         "officer": "alice",
         "evidence": "asserted, not authenticated",

@@ -67,7 +67,9 @@ def completed(script: Path, *lines: tuple[str, ...]) -> list[set[str]]:
 
 def test_bash_completes_each_command_and_each_action(script: Path) -> None:
     assert completed(script, ("",)) == [{"help", *SENTENCES}]
-    assert completed(script, ("requests", "")) == [{"list", "show", "approve", "reject", "retry"}]
+    assert completed(script, ("requests", "")) == [
+        {"list", "show", "approve", "reject", "retry", "erase"}
+    ]
     assert completed(script, ("completion", "")) == [set(SHELLS)]
 
 

@@ -1,4 +1,4 @@
-"""`./portal requests`: list and show requests, decide on behalf of an officer, retry signing."""
+"""`./portal requests`: list, show, decide on behalf of an officer, retry, erase comments."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -6,17 +6,19 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals.decisions.batch import DecisionResult, cut_short, decide_many
+from approvals.decisions.erasure import erase_comment
 from approvals.decisions.retry import order_retry, retry_request
 from approvals.models.decisions import Verdict
 from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import without_self_tests
 from approvals.rules.errors import ApprovalsError
 from approvals.rules.states import State
+from exchanges.storage import drop_failures
 from pkiportal.management.arguments import (
     USAGE,
     command_principal,
@@ -32,12 +34,15 @@ from pkiportal.management.request_facts import LISTED, listed, request_document,
 class Command(PortalCommand):
     """Decisions obey the profile's policy and are recorded as asserted, not authenticated."""
 
-    help = "List, show, approve, reject enrollment requests; retry what could not be signed."
+    help = (
+        "List, show, approve, reject enrollment requests; retry what could not be signed; erase "
+        "comments."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add action and requests."""
         actions = parser.add_subparsers(
-            dest="action", required=True, metavar="list|show|approve|reject|retry"
+            dest="action", required=True, metavar="list|show|approve|reject|retry|erase"
         )
         listing = actions.add_parser("list", help="every request, oldest first")
         listing.add_argument(
@@ -65,7 +70,12 @@ class Command(PortalCommand):
         retrying = actions.add_parser("retry", help="let the signing worker try again at once")
         retrying.add_argument("ids", nargs="+", metavar="ID")
         retrying.add_argument("--officer", metavar="NAME", help="on behalf of an officer")
-        for action in (listing, showing, approving, rejecting, retrying):
+        erasing = actions.add_parser("erase", help="erase the comment on a decision, for good")
+        erasing.add_argument("decision", metavar="DECISION", help="as `requests show` names it")
+        erasing.add_argument(
+            "--because", required=True, metavar="TEXT", help="why; the log keeps it"
+        )
+        for action in (listing, showing, approving, rejecting, retrying, erasing):
             self.add_json(action)
 
     def run(self, options: dict[str, Any]) -> None:
@@ -75,6 +85,8 @@ class Command(PortalCommand):
                 self._list(options)
             case "show":
                 self._show(options)
+            case "erase":
+                self._erase(options)
             case "retry":
                 self._report(options, _retry(options))
             case _:
@@ -95,6 +107,28 @@ class Command(PortalCommand):
             raise CommandError(f"request {request_id}: not known")
         document = request_document(request)
         self.say(options, document, request_text(document))
+
+    def _erase(self, options: dict[str, Any]) -> None:
+        decision_id, now = identifier(options["decision"], of="decision"), timezone.now()
+        with transaction.atomic():
+            erased = erase_comment(
+                decision_id=decision_id,
+                why=options["because"],
+                principal=command_principal(),
+                now=now,
+            )
+            messages = sum(
+                drop_failures(item.request, since=item.decision.decided_at) for item in erased
+            )
+        document = {
+            "decisions": [str(item.decision.pk) for item in erased],
+            "requests": [str(item.request.pk) for item in erased],
+            "messages": messages,
+        }
+        text = f"Erased the comment on {len(erased)} decision(s), {messages} stored message(s)."
+        self.say(options, document, text)
+        if not options["json"]:
+            self.note("Mails, reports to a validation service and backups keep what was sent.")
 
     def _report(self, options: dict[str, Any], results: Sequence[DecisionResult]) -> None:
         """Print the result of each request; status 1 unless all were done."""
