@@ -12,8 +12,8 @@ from django.apps import apps
 from django.conf import LazySettings
 from django.db import connection, transaction
 
-from ca.authorities.manage import open_key
 from ca.models.authorities import CertificateAuthority
+from ca.signing.authorities import open_key
 from pkiportal.doctor.invariants import check_invariants
 from scep.ra.keys import ra_keys
 from tests.recorded_world import RECORDING_SECONDS, RecordedWorld

@@ -22,9 +22,9 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from audit import writers
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.service_keys import certify_service_keys
 from database import caches
 from database.triggers import install

@@ -1,6 +1,7 @@
 """Keys that are never certified: blocked, or of a certificate revoked for key compromise.
 
-Checked at every door. Two keys of a request count: its own, and its signer's, since the certificate
+Checked when the message comes, after its validation, at the approval, before signing and before
+recording. Two keys of a request count: its own, and its signer's, since the certificate
 to renew may be in the hands of a thief.
 """
 

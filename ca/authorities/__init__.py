@@ -1,1 +1,1 @@
-"""Authorities and RA certificates on record: created, paused, checked for their end."""
+"""Authorities and RA certificates on record: paused, renewed, checked for their end."""

@@ -1,1 +1,1 @@
-"""Signing with CA keys. Web code never imports this room, not even indirectly."""
+"""CA keys: creates authorities, signs certificates and CRLs. Web code never imports this room."""

@@ -18,13 +18,13 @@ from django.db.models import Q
 from accounts.principals import PORTAL, Principal
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
-from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.crls import LISTED_STATUSES, crl_is_due, latest_crl
 from ca.content.builder import RevokedEntry, assemble_certificate, build_crl_tbs
 from ca.content.crl_linting import lint_crl
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate, CertificateStatus
 from ca.models.crls import CrlIssue
+from ca.signing.authorities import issuer_facts, open_key
 from ca.x509.errors import CaError, CrlRefused
 from keys.errors import KeyStoreError
 

@@ -17,7 +17,6 @@ from django.conf import settings
 
 from audit.events import SYSTEM, Event, Subject
 from audit.log import record
-from ca.authorities.manage import SERIAL_ENTROPY, issuer_facts, open_key
 from ca.certificates.crls import outdate_crl
 from ca.certificates.search_terms import add_certificate_terms
 from ca.content.builder import (
@@ -34,6 +33,7 @@ from ca.content.linting import lint_tbs
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus
 from ca.models.keys import ServiceKey, ServicePurpose
+from ca.signing.authorities import SERIAL_ENTROPY, issuer_facts, open_key
 from ca.x509.csr import CertificationRequest
 from ca.x509.errors import CertificateRefused, RecordMismatch
 from ca.x509.general_names import GeneralName

@@ -14,7 +14,6 @@ from django.db import IntegrityError, transaction
 from accounts.principals import PORTAL, Principal
 from audit.events import Event, Subject
 from audit.log import record
-from ca.authorities.manage import AuthorityRequest, create_authority, open_key, parse_subject
 from ca.authorities.ra_certificates import offered_certificates
 from ca.models.authorities import (
     AuthorityRollover,
@@ -23,6 +22,7 @@ from ca.models.authorities import (
     NextCaAnswer,
 )
 from ca.models.lineage import next_answer, shaped
+from ca.signing.authorities import AuthorityRequest, create_authority, open_key, parse_subject
 from ca.x509.cms import encode_next_certificates
 from ca.x509.errors import CaError, RolloverRefused
 from keys.errors import KeyStoreError

@@ -6,9 +6,9 @@ from typing import Final
 from accounts.principals import Principal
 from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentProfile
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.profile_spec import ProfileSpec
 from ca.models.authorities import CertificateAuthority
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.crl import issue_crl
 from ca.signing.service_keys import certify_service_keys
 from scep.ra.keys import ensure_ra_key

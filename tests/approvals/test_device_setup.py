@@ -39,11 +39,11 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.manage import ProtocolSwitches
 from approvals.rules.errors import NotPermitted, ProfileInvalid
 from audit.models import AuditEntry, AuditPrivateValue
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
 from ca.models.keys import ServiceKey, ServicePurpose
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.service_keys import certify_service_keys
 from ca.x509.names import build_name
 from scep.protocol.constants import PKIStatus

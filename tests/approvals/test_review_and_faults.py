@@ -16,11 +16,12 @@ from approvals.issuance import issue
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.rules.states import State
-from ca.authorities.manage import open_key, pause_authority
+from ca.authorities.manage import pause_authority
 from ca.content.csr_review import ProfileError
 from ca.content.issuers import IssuerUnusable
 from ca.models.keys import ServiceKey
 from ca.models.profiles import CertificateProfileVersion
+from ca.signing.authorities import open_key
 from ca.signing.issuance import sign_prepared
 from ca.signing.service_keys import certify_service_keys
 from ca.x509.errors import AuthorityUnusable, NotYourAuthority
@@ -74,7 +75,7 @@ def test_a_worker_without_its_passphrase_says_so_on_the_request(world: World) ->
     Device.named("r1.example").enroll()
     (request,) = approve_all(world)
     with mock.patch(
-        "ca.authorities.manage.key_file.load",
+        "ca.signing.authorities.key_file.load",
         side_effect=ImproperlyConfigured("PORTAL_CA_PASSPHRASE: not set"),
     ):
         assert run_worker().failed == [request.pk]

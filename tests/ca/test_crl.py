@@ -19,7 +19,6 @@ from approvals.decisions.decide import approve_request
 from approvals.models.requests import EnrollmentRequest
 from audit.events import NO_DEPARTMENT
 from audit.models import AuditEntry
-from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.crls import CRL_LEASE, crl_is_due, crl_of_issuer, latest_crl
 from ca.certificates.revocation import Witness, release, revoke
 from ca.content.builder import RevokedEntry, assemble_certificate, build_crl_tbs
@@ -27,6 +26,7 @@ from ca.content.crl_linting import lint_crl
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
 from ca.models.crls import CrlIssue
+from ca.signing.authorities import issuer_facts, open_key
 from ca.signing.crl import issue_crl, issue_due_crls
 from ca.tasks import issue_crls
 from ca.x509 import asn1

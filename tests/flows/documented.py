@@ -20,9 +20,9 @@ from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.crl import issue_crl
 from ca.signing.service_keys import certify_service_keys
 from outbound.http import HttpReply

@@ -6,9 +6,9 @@ from unittest import mock
 
 from accounts.principals import PORTAL
 from approvals.profiles.rollovers import needed_shapes, switch_over
-from ca.authorities.manage import AuthorityRequest
 from ca.models.authorities import AuthorityRollover, CertificateAuthority
 from ca.models.keys import ServiceKey
+from ca.signing.authorities import AuthorityRequest
 from ca.signing.rollover import publish_rollover, refresh_answers, stage_rollover
 from ca.signing.service_keys import certify_service_keys
 from scep.client import CaCertificates

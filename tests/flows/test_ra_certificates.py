@@ -17,12 +17,12 @@ from accounts.principals import PORTAL
 from approvals.models.profiles import EnrollmentProfile
 from audit.models import AuditEntry
 from ca.authorities.expiry import deadlines_of
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.authorities.ra_certificates import offered_certificates, ra_keys_of
 from ca.models.authorities import CertificateAuthority, CertificatesShape
 from ca.models.certificates import Certificate
 from ca.models.crls import CrlIssue
 from ca.models.keys import ServiceKey
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.crl import KEPT_CRLS, issue_crl, prune_crls
 from ca.signing.rollover import stage_rollover
 from ca.signing.service_keys import certify_service_keys

@@ -13,8 +13,8 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
 from audit.models import AuditEntry
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.models.certificates import Certificate
+from ca.signing.authorities import AuthorityRequest, create_authority
 from scep.client import Identity
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.ra.keys import ra_keys

@@ -7,9 +7,9 @@ from approvals.decisions.decide import approve_request
 from approvals.decisions.revocations import revoke_certificate
 from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
 from audit.models import AuditEntry
-from ca.authorities.manage import issuer_facts
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
+from ca.signing.authorities import issuer_facts
 from ca.signing.crl import issue_crl, issue_due_crls
 from ca.x509.asn1 import der_integer, der_sequence
 from scep.protocol.certificates import read_certificate

@@ -18,7 +18,6 @@ from approvals.decisions.decide import approve_request
 from approvals.models.profiles import EnrollmentProfile
 from approvals.profiles.rollovers import switch_over
 from audit.models import AuditEntry
-from ca.authorities.manage import AuthorityRequest
 from ca.models.authorities import (
     AuthorityRollover,
     CertificateAuthority,
@@ -27,6 +26,7 @@ from ca.models.authorities import (
 )
 from ca.models.certificates import Certificate
 from ca.models.keys import ServiceKey
+from ca.signing.authorities import AuthorityRequest
 from ca.signing.crl import issue_crl
 from ca.signing.rollover import cancel_rollover, publish_rollover, refresh_answers, stage_rollover
 from ca.x509.errors import CaError, RolloverRefused

@@ -228,7 +228,7 @@ def keyless(world: World) -> Iterator[EnrollmentRequest]:
         request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
     )
     with mock.patch(
-        "ca.authorities.manage.key_file.load",
+        "ca.signing.authorities.key_file.load",
         side_effect=__import__("keys.errors").errors.KeyStoreError("gone"),
     ):
         run_worker()

@@ -27,7 +27,7 @@ def main() -> None:
 
     from accounts.principals import PORTAL
     from accounts.roles import Role
-    from ca.authorities.manage import AuthorityRequest, create_authority
+    from ca.signing.authorities import AuthorityRequest, create_authority
     from ca.signing.service_keys import certify_service_keys
     from scep.ra.keys import ensure_ra_key, ra_keys
     from tests.pages import create_requests, signed_in

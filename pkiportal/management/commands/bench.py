@@ -32,8 +32,8 @@ from approvals.models.requests import EnrollmentRequest, OutboxMessage
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from approvals.rules.states import State
 from audit.models import AuditEntry
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.csr_review import ProfileSpec
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.service_keys import certify_service_keys
 from pkiportal.management.arguments import command_principal
 from pkiportal.management.load.bench_load import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ca.authorities.manage import AuthorityRequest, create_authority
+from ca.signing.authorities import AuthorityRequest, create_authority
 from ca.signing.crl import issue_crl
 from pkiportal.management.arguments import authority_named, command_principal
 from pkiportal.management.output import iso

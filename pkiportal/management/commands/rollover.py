@@ -7,9 +7,9 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from approvals.profiles.rollovers import fixed_addresses, needed_shapes, switch_over
-from ca.authorities.manage import AuthorityRequest
 from ca.models.authorities import AuthorityRollover, CertificateAuthority
 from ca.models.lineage import open_rollover
+from ca.signing.authorities import AuthorityRequest
 from ca.signing.crl import issue_crl
 from ca.signing.rollover import cancel_rollover, publish_rollover, stage_rollover
 from pkiportal.management.arguments import USAGE, authority_named, command_principal

@@ -14,9 +14,9 @@ from approvals.models.profiles import ApprovalMode, ChallengePolicy, EnrollmentP
 from approvals.models.requests import EnrollmentRequest
 from approvals.profiles.manage import ProfileRequest, create_enrollment_profile
 from approvals.reading.queue import without_self_tests
-from ca.authorities.manage import AuthorityRequest, create_authority
 from ca.content.profile_spec import ProfileSpec
 from ca.models.authorities import CertificateAuthority
+from ca.signing.authorities import AuthorityRequest, create_authority
 from pkiportal.management.arguments import command_principal
 from pkiportal.management.load.seed_rows import Plan, seed
 from pkiportal.management.portal_command import PortalCommand

@@ -16,10 +16,10 @@ from approvals.profiles.manage import REQUEST_TTL
 from approvals.rules.states import State
 from audit.events import Event, Subject
 from audit.log import record
-from ca.authorities.manage import issuer_facts, open_key
 from ca.certificates.profile_versions import resolve_version
 from ca.certificates.search_terms import normalized_terms
 from ca.models.certificates import Certificate, CertificateKind, CertificateStatus, CertificateTerm
+from ca.signing.authorities import issuer_facts, open_key
 from keys.file import LoadedKey
 from pkiportal.management.load.seed_insert import Row, insert_rows
 from pkiportal.management.load.seed_material import (
