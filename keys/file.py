@@ -267,11 +267,13 @@ def _decrypt_pem(path: Path, pem: bytes, passphrase: bytes) -> PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # A damaged file, too, mostly ends in an invalid padding, which the library reports as a
-        # wrong password.
-        fault = (
-            "wrong passphrase" if "password" in str(error).lower() else f"cannot be opened: {error}"
-        )
+        # A damaged file mostly ends in an invalid padding, which the library reports as a wrong
+        # password. A wrong password ends once in 256 times in a valid padding, and then in bytes
+        # that are no key.
+        fault = "wrong passphrase"
+        if "password" not in str(error).lower():
+            causes = "wrong passphrase, damaged file, or a scheme that the library lacks"
+            fault = f"cannot be opened ({causes}): {error}"
         raise KeyStoreError(f"{path}: {fault}") from error
     if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
         raise KeyStoreError(f"{path}: neither an RSA nor an EC key")

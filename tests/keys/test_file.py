@@ -93,7 +93,7 @@ def test_the_same_file_is_parsed_once(key_path: Path) -> None:
 
 def test_a_wrong_passphrase_is_told_even_when_the_key_is_cached(key_path: Path) -> None:
     load(key_path, PASSPHRASE)
-    with pytest.raises(KeyStoreError, match=r"alice\.pem: wrong passphrase$") as caught:
+    with pytest.raises(KeyStoreError, match=r"alice\.pem: .*wrong passphrase") as caught:
         load(key_path, b"something else")
     assert "something else" not in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_a_scheme_that_the_library_lacks_is_told_apart(tmp_path: Path) -> None:
     body = base64.encodebytes(bytes(der))
     path.write_bytes(b"\n".join([pem[0], body.strip(), pem[-1], b""]))
     path.chmod(0o600)
-    with pytest.raises(KeyStoreError, match="cannot be opened: Unknown key encryption algorithm"):
+    with pytest.raises(KeyStoreError, match=r"cannot be opened .*: Unknown key encryption algorithm"):
         load(path, PASSPHRASE)
 
 
