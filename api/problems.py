@@ -24,13 +24,13 @@ _STATUS: Final[Mapping[type[ApprovalsError], int]] = {
     KeyUsedOtherwise: 422,
     ChallengeInvalid: 422,
 }
-_TITLES: Final[Mapping[int, str]] = {
+#: The title of each HTTP status that a problem document has; `type` is `about:blank` in all.
+TITLES: Final[Mapping[int, str]] = {
     400: "The request cannot be read",
     401: "A valid token is needed",
     403: "Not permitted",
     404: "Nothing here",
     405: "Not this method",
-    413: "Too large",
     415: "Send JSON",
     422: "The order cannot be made like this",
     429: "Too many wrong tokens",
@@ -107,7 +107,7 @@ def document(status: int, detail: str) -> dict[str, object]:
     """Return the members of a problem document."""
     return {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Refused"),
+        "title": TITLES.get(status, "Refused"),
         "status": status,
         "detail": detail,
     }

@@ -1,14 +1,19 @@
 """What documents and settings repeat of the code is the same there."""
 
+import ast
 import re
 import tomllib
+from datetime import timedelta
 
 import pytest
+from django.core.management import load_command_class
 
 from approvals.decisions.decide import MAX_COMMENT
 from approvals.device_setup.configurations.clients import CLIENTS
+from approvals.profiles.manage import REFUSED_TTL, REQUEST_TTL
 from approvals.records.transitions import EVENT_OF
 from approvals.rules.errors import MAX_DEVICE_REASON
+from approvals.rules.policy import RENEWAL_WINDOW
 from approvals.rules.states import TRANSITIONS, State, Step
 from tests.architecture.measures import ROOT, contracts, packages, tracked
 
@@ -76,6 +81,64 @@ def test_the_documents_say_how_much_of_a_reason_reaches_the_device() -> None:
     for path, text in texts.items():
         assert re.findall(r"first (\d+)", text) == [str(MAX_DEVICE_REASON)], path
     assert f"A reason may have {MAX_COMMENT} characters" in texts["docs/officers.md"]
+
+
+def default_of(command: str, *words: str) -> timedelta:
+    """Return the time that a command takes where `--expires` is left out."""
+    parser = load_command_class("pkiportal", command).create_parser("manage.py", command)
+    time: timedelta = vars(parser.parse_args(list(words)))["expires"]
+    return time
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence", "time"),
+    [
+        (
+            "docs/officers.md",
+            "Requests wait (30 days) unless",
+            REQUEST_TTL,
+        ),
+        ("docs/errors.md", r"the same transaction after (24 hours) \(`refused_ttl`\)", REFUSED_TTL),
+        (
+            "docs/commands.md",
+            r"`30m`, `(1h)` \(the default\)",
+            default_of("createchallenge", "phones"),
+        ),
+        (
+            "docs/commands.md",
+            r"live for `--expires` \(`(1h)`\)",
+            default_of("deviceconfig", "vpn", "sscep", "--cn", "x"),
+        ),
+        (
+            "docs/commands.md",
+            r"else `--expires`, (7d)\)",
+            default_of("challenges", "make", "vpn", "devices.csv"),
+        ),
+        ("docs/commands.md", "how long before its end [^|]*, `(30d)`; `0`", RENEWAL_WINDOW),
+    ],
+)
+def test_the_documents_name_the_default_times(
+    document: str, sentence: str, time: timedelta
+) -> None:
+    (text,) = re.findall(sentence, (ROOT / document).read_text())
+    number, unit = re.findall(r"(\d+) ?([dh])", text)[0]
+    assert timedelta(**{{"d": "days", "h": "hours"}[unit]: int(number)}) == time
+
+
+def test_the_document_names_the_default_numbers_of_the_settings() -> None:
+    documented = re.findall(
+        r"^\| `(PORTAL_\w+)` \| `(\d+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE
+    )
+    source = (ROOT / "pkiportal/settings.py").read_text()
+    read = {
+        call.args[0].value: keyword.value.value
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant)
+        for keyword in call.keywords
+        if keyword.arg == "default" and isinstance(keyword.value, ast.Constant)
+    }
+    numbers = {name: value for name, value in read.items() if type(value) is int}
+    assert {name: int(number) for name, number in documented} == numbers
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/internals/issuance-cycle.md"])

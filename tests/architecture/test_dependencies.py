@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from tests.architecture.locks import ROOT, roots
 
+DOCUMENT = (ROOT / "docs/dependencies.md").read_text()
 PRODUCT = sorted(
     path for path in ROOT.glob("*/") if (path / "__init__.py").exists() and path.name != "tests"
 )
@@ -140,12 +141,18 @@ def test_packages_of_which_internals_are_used_stay_below_the_next_minor_version(
     assert not asked.specifier.contains(f"{here.major}.{here.minor + 1}.0")
 
 
-@pytest.mark.parametrize("name", sorted(named("test", "lint")))
-def test_each_package_has_its_line_of_reason(name: str) -> None:
-    text = (ROOT / "docs/dependencies.md").read_text().partition("\n## Connections")[0]
-    rows = re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)
-    told = {canonicalize_name(Requirement(one).name) for row in rows for one in row.split(", ")}
-    assert name in told
+def test_each_package_and_no_other_has_a_line_of_reason() -> None:
+    text = DOCUMENT.partition("\n## Connections")[0]
+    rows = re.findall(r"^\| (?!package)([^|]+) \|", text, re.MULTILINE)
+    listed = {canonicalize_name(Requirement(one).name) for row in rows for one in row.split(", ")}
+    assert listed == named("test", "lint")
+
+
+def test_the_documents_name_each_debian_package_of_the_checks() -> None:
+    (array,) = re.findall(r"^packages=\(([^)]*)\)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    (sentence,) = re.findall(r"^From Debian, for some tests: ([^:]*?)\. ", DOCUMENT, re.MULTILINE)
+    (install,) = re.findall(r"`apt install ([^`]*)`", (ROOT / "README.md").read_text())
+    assert {*array.split()} == {*re.findall(r"`([\w-]+)`", sentence), *install.split()}
 
 
 def test_the_groups_are_those_that_are_checked_here() -> None:
