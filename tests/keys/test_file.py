@@ -158,7 +158,9 @@ def test_a_scheme_that_the_library_lacks_is_told_apart(tmp_path: Path) -> None:
     body = base64.encodebytes(bytes(der))
     path.write_bytes(b"\n".join([pem[0], body.strip(), pem[-1], b""]))
     path.chmod(0o600)
-    with pytest.raises(KeyStoreError, match=r"cannot be opened .*: Unknown key encryption algorithm"):
+    with pytest.raises(
+        KeyStoreError, match=r"cannot be opened .*: Unknown key encryption algorithm"
+    ):
         load(path, PASSPHRASE)
 
 
