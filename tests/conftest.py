@@ -121,7 +121,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where everything is expected to be there, leaving a test out is a failure."""
+    """Fail the session if a test was skipped although all requirements are expected."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get(_REQUIRE_ALL) == "1" and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -129,9 +129,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def cheap_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch passphrases and other secrets of the tests a little only, and check each recorded RSA
-    key once.
-    """
+    """Derive keys and fingerprints with few rounds, and check each recorded RSA key once."""
     monkeypatch.setattr(key_file, "_PBKDF2_ITERATIONS", 1000)
     monkeypatch.setitem(fingerprints._COST, "n", 16)
     monkeypatch.setattr(serialization, "load_pem_private_key", load_checked_once)
@@ -145,7 +143,7 @@ def cheap_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_unplanned(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test may cause an unexpected exception at the SCEP door without `unplanned_faults`."""
+    """Fail a test that causes an unexpected exception at the SCEP door, unless it expects one."""
     faults.seen.clear()
     yield
     if "unplanned_faults" not in request.fixturenames:

@@ -40,8 +40,8 @@ from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_person, create_profile, now, principal_of, run_worker
 
 ROLES: Final = ("anonymous", "officer", "elsewhere", "auditor", "administrator", "roleless")
-#: Who tries the methods that no table names: where the one who may nothing and the one who may most
-#: read 405, all do.
+#: The roles that try the methods which no table names. If the role without rights and the one with
+#: the most rights both read 405, all roles do.
 UNNAMED_METHODS_BY: Final = ("anonymous", "administrator")
 #: Administrators of one department: everything here belongs to that of `manager`.
 MANAGERS: Final = ("manager", "manager elsewhere")
@@ -391,7 +391,7 @@ def sessions_of(people: Mapping[str, User]) -> dict[str, str]:
 
 
 def challenges_here(profile: EnrollmentProfile) -> tuple[ChallengePassword, StaticChallenge]:
-    """One challenge of each kind, in whose profile now neither is taken."""
+    """Make one challenge of each kind, and let the profile need none afterwards."""
     EnrollmentProfile.objects.filter(pk=profile.pk).update(challenge="one-time")
     profile.refresh_from_db()
     ((one_time, _),) = create_challenges(ChallengeOrder(profile), principal=PORTAL, now=now())

@@ -1,4 +1,4 @@
-"""Wrong passwords: who is locked out, who is not, and that a stranger learns nothing."""
+"""Wrong passwords lock out the right people, and a stranger learns nothing from the answers."""
 
 import threading
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def is_in(answer: HttpResponse) -> bool:
 
 
 def wrong(times: int, *, name: str = "alice", address: str = ATTACKER) -> list[str]:
-    """Try so many wrong passwords, and return the answer to each."""
+    """Try this number of wrong passwords, and return the answer to each."""
     answers = [
         post(Client(), name, f"wrong {number}", address).content.decode() for number in range(times)
     ]
@@ -61,7 +61,7 @@ def wrong(times: int, *, name: str = "alice", address: str = ATTACKER) -> list[s
 
 
 def fingers(times: int) -> None:
-    """Wrong passwords for Alice from so many networks, four from each."""
+    """Try wrong passwords for Alice from this number of networks, four from each."""
     for number in range(times):
         wrong(4, address=f"2001:db8:{number}::7" if number % 2 else f"203.0.113.{number}")
 
@@ -210,14 +210,14 @@ def cookie(client: Client) -> Morsel[str]:
 
 
 def is_known(client: Client, name: str = "alice") -> bool:
-    """Whether wrong passwords from elsewhere do not keep this browser out."""
+    """Whether this browser may sign in although wrong passwords came from elsewhere."""
     limit = Limit("none from", 0, timedelta(minutes=1))
     with mock.patch.object(sign_in_limits, "NETWORK", limit):
         return PAUSE not in post(client, name, "wrong", OFFICE).content.decode()
 
 
 def signed_out(name: str = "alice", client: Client | None = None) -> Client:
-    """A browser that this person has signed in with, and out."""
+    """A browser in which this person signed in, and then out."""
     client = client or Client()
     assert is_in(post(client, name, name * 2, OFFICE))
     client.post("/account/logout/", secure=True)

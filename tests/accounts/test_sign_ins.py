@@ -1,4 +1,4 @@
-"""Who signed in, from where, and who tried."""
+"""The log names each person who signed in or tried to, and the address."""
 
 from unittest import mock
 

@@ -1,4 +1,4 @@
-"""From approved to issued: every fault keeps the request, no fault makes a second certificate."""
+"""From approved to issued: a fault loses no request and issues no second certificate."""
 
 import json
 from collections.abc import Callable
@@ -54,7 +54,7 @@ from tests.world import (
 
 @pytest.fixture
 def approved(world: World) -> EnrollmentRequest:
-    """A request that Alice approved and no worker has seen."""
+    """A request that Alice approved and that no worker has read."""
     Device.named("r1.example").enroll(dns_names=["r1.example"])
     request = EnrollmentRequest.objects.get()
     approve_request(
@@ -69,7 +69,7 @@ def fresh() -> EnrollmentRequest:
 
 
 def make_due() -> None:
-    """Let lease and delay of the request run out."""
+    """End the lease and the delay of the request."""
     past = now() - timedelta(seconds=1)
     EnrollmentRequest.objects.update(lease_until=None, next_attempt_at=past)
 
@@ -296,7 +296,7 @@ def tamper_with_names(request: EnrollmentRequest) -> None:
 
 
 def tamper_with_rules(request: EnrollmentRequest) -> None:
-    """Let the request point to other rules than those of the decision."""
+    """Point the request to rules that differ from those of the decision."""
     version = CertificateProfileVersion.objects.get()
     version.pk, version.number, version.spec_sha256 = None, 2, "0" * 64
     version.save()

@@ -1,4 +1,4 @@
-"""Notices reach the officers by mail, once, with the way to the request in them."""
+"""Officers get each notice once, by mail, with a link to the request."""
 
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused

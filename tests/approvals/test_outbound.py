@@ -1,4 +1,4 @@
-"""One exchange with another machine: in time, small, and only at the checked address."""
+"""One exchange with another machine: limited in time and size, at the checked address only."""
 
 import os
 import socket

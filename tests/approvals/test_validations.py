@@ -1,4 +1,4 @@
-"""The gate that no request with an unconfirmed challenge passes, and its stored CSR."""
+"""The gate that stops each request with an unconfirmed challenge, and the CSR stored there."""
 
 import pytest
 from django.db import DatabaseError, transaction

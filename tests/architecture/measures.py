@@ -1,8 +1,7 @@
 """Measures of the whole product: imports, sizes, words. `python -m tests.architecture.measures`.
 
-Where nothing else is said, a measure is taken of the modules of the packages in `pyproject.toml`,
-migrations left out. Tests gate some of these numbers (`test_measures.py`); the others are printed
-so that a change can be seen.
+Most measures count the modules of the packages in `pyproject.toml`, without migrations. Tests gate
+some of these numbers (`test_measures.py`); the others are printed so that a change can be seen.
 """
 
 import ast
@@ -156,7 +155,7 @@ def reachable(start: str, graph: dict[str, frozenset[str]]) -> set[str]:
 
 
 def arrows_up() -> list[str]:
-    """Return the imports that point up, or across a floor whose rooms are apart."""
+    """Return the imports that point up, or across a floor whose rooms may not import each other."""
     graph = imports()
     return [
         f"{contract['id']}: {importer} -> {imported}"
@@ -197,7 +196,7 @@ def room_of(name: str, container: str) -> str:
 
 
 def functions(tree: ast.AST) -> Iterator[type_of_function]:
-    """Yield all functions, methods and inner functions too."""
+    """Yield all functions, including methods and inner functions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
@@ -241,7 +240,7 @@ def bindings(tree: ast.AST) -> Iterator[str]:
 
 @cache
 def vague_bindings() -> Counter[str]:
-    """Count the bindings by those names of VAGUE, which say what happened and not what it is."""
+    """Count the bindings whose names are in VAGUE: a participle instead of a noun."""
     return Counter(name for module in modules() for name in bindings(module.tree) if name in VAGUE)
 
 

@@ -1,4 +1,4 @@
-"""What documents and settings repeat of the code is the same there."""
+"""Facts that documents and settings repeat agree with the code."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Each package in pyproject.toml does work, and is used by its public names."""
+"""Each package in pyproject.toml is used, by its public names only."""
 
 import ast
 import re
@@ -100,7 +100,7 @@ def test_the_product_uses_each_of_its_packages() -> None:
 
 
 def test_a_package_that_needs_no_import_is_not_imported() -> None:
-    """An entry of the lists above that is out of date hides an idle package later."""
+    """An outdated entry of the lists above would hide an unused package later."""
     assert not WITHOUT_IMPORT.keys() & (foreign("product").keys() | in_settings())
     assert WITHOUT_IMPORT.keys() <= named()
     assert TOOLS.keys() <= named("test", "lint") - named()

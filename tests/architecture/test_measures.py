@@ -1,4 +1,4 @@
-"""The measures count what they say, and the product stays within their limits."""
+"""The measures count correctly, and the product stays within their limits."""
 
 import ast
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""An answer for people: its signed attributes, its signature, and its delivery."""
+"""Shows an answer to people: its signed attributes, its signature, and its delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every deviation of the attack client gets the right answer from the door, and grants nothing."""
+"""The door answers each deviation of the attack client correctly, and issues nothing."""
 
 import json
 from pathlib import Path

@@ -55,7 +55,7 @@ def people(world: World) -> dict[str, User]:
 
 @pytest.fixture
 def furnished(world: World, people: dict[str, User]) -> dict[str, tuple[str, User]]:
-    """Every page with who looks at it."""
+    """Every page, and the person who opens it."""
     alice, bob, charlie = people["alice"], people["bob"], people["charlie"]
     phones = create_profile(world.ca, "phones", challenge="one-time")
     used = _challenges(phones, alice)

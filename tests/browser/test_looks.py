@@ -28,7 +28,7 @@ Scheme = Literal["light", "dark"]
 
 
 def pages(scene: Scene) -> dict[str, tuple[str, User | None]]:
-    """Return every page with who looks at it, by the name of its picture."""
+    """Return every page and the person who opens it, by the name of its picture."""
     certificate = reverse("certificate", args=[scene.certificate.pk])
     return {
         "sign-in": (reverse("account_login"), None),

@@ -1,4 +1,4 @@
-"""CRLs: their content, when they are due, and the traces of a worker that dies."""
+"""CRLs: their content, their due times, and the rows that a killed worker leaves."""
 
 import subprocess
 from collections.abc import Callable
@@ -405,7 +405,7 @@ def test_an_expired_authority_issues_none(world: World) -> None:
 
 
 def test_two_workers_at_once_make_one(world: World) -> None:
-    """The second one sees that it is due, and under the lock that it is not any more."""
+    """The second worker finds the CRL due and, once it has the lock, not due any more."""
     with mock.patch("ca.signing.crl.crl_is_due", side_effect=[True, False]):
         assert issue_due_crls(now=now()) == []
     assert not CrlIssue.objects.exists()

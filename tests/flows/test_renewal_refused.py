@@ -68,7 +68,7 @@ def not_yet_valid(old: Identity, world: World) -> Identity:
 
 
 def looking_alike(old: Identity, world: World) -> Identity:
-    """Issuer and serial number of the certificate, over another key, by a namesake of the CA."""
+    """A certificate with the same issuer and serial number, over another key, by a false CA."""
     real = x509.load_der_x509_certificate(old.certificate_der)
     forged = x509.CertificateBuilder(
         issuer_name=real.issuer,

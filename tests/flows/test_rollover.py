@@ -104,7 +104,7 @@ def test_published_the_answer_is_signed_by_the_current_ca_and_holds_the_next_one
 
 
 def test_each_client_finds_the_signer_that_it_looks_for(world: World) -> None:
-    """The CA first, as RFC 8894 wants and sscep reads; then the RA that jscep compares."""
+    """The CA comes first, as RFC 8894 demands and sscep reads; jscep compares the RA after it."""
     published(world.ca)
     signed = read_signed_data(get("GetNextCACert").content)
     signers = [read_signer_info(info) for info in signed.signer_infos]

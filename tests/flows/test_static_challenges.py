@@ -1,4 +1,4 @@
-"""Static challenges: rotated with an overlap, revealed with an entry, counted, and reminded of."""
+"""Static challenges: rotation with an overlap, entries for each look, counts, and reminders."""
 
 from datetime import timedelta
 from typing import Any

@@ -512,7 +512,7 @@ def test_d24_a_certificate_of_ours_polls_for_the_request_of_its_key(world: World
 def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_no_more_than_a_self_made_one(
     world: World,
 ) -> None:
-    """It proves the key, nothing else: the request waits for an officer like any other."""
+    """Such a certificate proves only the key, so the request waits for an officer like others."""
     device = Device.named("r1.example")
     renewing = certified(world, device)
     other = create_ca("other", ra_key="bob")

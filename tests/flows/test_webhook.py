@@ -76,7 +76,7 @@ def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
 
 @pytest.fixture
 def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
-    """A profile whose officers decide about those that the MDM knows."""
+    """A profile whose officers decide on the devices that the MDM knows."""
     return create_profile(world.ca, "laptops", challenge="webhook", service=order(stand_in))
 
 

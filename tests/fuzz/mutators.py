@@ -1,8 +1,8 @@
-"""Mutations of BER values that know the limits of values.
+"""Mutations of BER that replace whole values.
 
-Every choice comes from the `Random` argument. `Tree` is an index over one encoded value; a mutation
-replaces one value in it and makes the lengths around it fit again, so that bytes behind the first
-wrong length are reached too. Some mutations leave lengths wrong on purpose.
+Every choice comes from the `Random` argument. `Tree` is an index over one encoded value. A
+mutation replaces one value in it and corrects the lengths around it, so that a reader also reaches
+the bytes after it. Some mutations leave lengths wrong on purpose.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ def wrong_length(chance: Random, tree: Tree, other: bytes) -> bytes:
 
 
 def long_length(chance: Random, tree: Tree, other: bytes) -> bytes:
-    """A length longer than needed, right in itself."""
+    """Write a correct length in more bytes than needed."""
     number = _pick(chance, tree)
     node = tree.nodes[number]
     width = chance.choice((1, 2, 3, 4, 5))
@@ -421,7 +421,7 @@ def another_text(chance: Random, tree: Tree, other: bytes) -> bytes:
 
 
 def many_names(chance: Random, tree: Tree, other: bytes) -> bytes:
-    """A name or list of many short members, where some value stood."""
+    """Replace a value by a name or list of many short members."""
     number = _pick(chance, tree)
     text = der(chance.choice((0x0C, 0x13, 0x82, 0x1E)), chance.choice(TEXTS))
     member = chance.choice(

@@ -1,4 +1,4 @@
-"""The auditors' pages: they read everything and change nothing."""
+"""On their pages, auditors read everything and change nothing."""
 
 import re
 from collections import Counter

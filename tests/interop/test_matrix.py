@@ -1,4 +1,4 @@
-"""The matrix itself: no hole, no unknown cell, and a page with the results."""
+"""The matrix has no hole and no unknown cell, and its page shows the results."""
 
 import pytest
 

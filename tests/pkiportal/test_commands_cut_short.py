@@ -1,4 +1,4 @@
-"""The database goes away during a command about many requests: earlier results are printed."""
+"""The database fails during a command about many requests: earlier results are printed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ NAMES = [f"r{number}.example" for number in range(1, 7)]
 
 @contextmanager
 def away_after(statements: int, *, table: str, error: type[Exception]) -> Iterator[None]:
-    """Let the database be gone once it has taken so many inserts into a table."""
+    """Let the database fail after this number of inserts into a table."""
     left = statements
 
     def execute(call: Callable[..., Any], sql: str, *rest: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Refused requests leave one line in the log, and few of them."""
+"""A refused request leaves one line in the log, and a flood of them only a few."""
 
 import io
 import json

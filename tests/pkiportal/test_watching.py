@@ -76,7 +76,7 @@ def fresh_beat(monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path) -
 
 @contextmanager
 def read_only() -> Iterator[None]:
-    """The connection takes no writes, as that to a standby or to a file that may not be written."""
+    """Make the connection read-only, like one to a standby or to a write-protected file."""
     if connection.vendor == "postgresql":
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
@@ -352,7 +352,7 @@ def test_mails_that_were_not_sent_show(world: World, number: int) -> None:
 def test_mails_about_accounts_that_were_not_sent_show(
     world: World, number: int, attempts: int
 ) -> None:
-    """Due again or given up: an auditor should have read about a password link."""
+    """Whether it is due again or given up, an auditor was to read about a password link."""
     for _ in range(number):
         AccountNotice.objects.create(
             address="bob@example.org",

@@ -1,4 +1,4 @@
-"""The self-test walks the whole loop as a device does, and says at which step it broke."""
+"""The self-test runs the whole loop like a device, and names the step that failed."""
 
 import time
 from collections.abc import Callable

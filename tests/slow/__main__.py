@@ -1,11 +1,11 @@
 """One client against all, on loopback: `python -m tests.slow [--postgresql URL]`.
 
-Slow clients by the thousand hold half-sent bodies or say nothing, without and with TLS, on SQLite
-with 64 threads and on PostgreSQL with 32. Meanwhile the p99 of GetCACaps, of a PENDING and of the
-queue page stays within three times that of the quiet portal, and every slow client is cut within 20
-seconds. Quiet and besieged take turns, and the answers of all rounds count together: a hundred of
-the slowest kind, so that p99 is not one answer. Where a p99 is too high, as many rounds again are
-added, since on a shared machine others take their share of the processor too; all of them count.
+Thousands of slow clients send half a body or nothing, without and with TLS, on SQLite with 64
+threads and on PostgreSQL with 32. Meanwhile the p99 of GetCACaps, of a PENDING and of the queue
+page stays within three times that of the quiet portal, and every slow client is cut within 20
+seconds. Quiet and besieged rounds alternate, and the answers of all rounds count together: a
+hundred of the slowest kind, so that p99 is more than one answer. If a p99 is too high, the number
+of rounds is doubled, since other programs may have used the processor; all rounds count.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _SETTLE: Final = 1.5
 
 
 def main() -> int:
-    """Measure, print, and tell whether everything held."""
+    """Measure, print, and return whether all limits held."""
     parser = argparse.ArgumentParser(prog="tests.slow")
     parser.add_argument(
         "--postgresql", metavar="URL", help="also measure on PostgreSQL, in a database of its own"
