@@ -154,7 +154,7 @@ def test_a_known_browser_is_counted_by_itself_and_then_like_any_other(alice: Use
     assert [PAUSE in text for text in statuses] == [False] * 15 + [True] * 2
 
 
-def test_one_network_tries_no_more_names_than_it_may(alice: User) -> None:
+def test_one_network_tries_only_as_many_names_as_it_may(alice: User) -> None:
     assert [wrong(1, name=f"name{number}")[0] for number in range(12)] == [WRONG] * 10 + [PAUSE] * 2
     assert not is_in(post(Client(), "alice", "alicealice", ATTACKER))
     assert is_in(post(Client(), "alice", "alicealice", OFFICE))
@@ -286,7 +286,7 @@ def test_a_new_password_makes_other_browsers_strangers_and_keeps_this_one(alice:
     assert is_known(browser)
 
 
-def test_a_password_that_somebody_else_sets_makes_every_browser_a_stranger(alice: User) -> None:
+def test_a_password_that_another_person_sets_makes_every_browser_a_stranger(alice: User) -> None:
     browser = signed_out()
     alice.set_password("another one")
     alice.save()

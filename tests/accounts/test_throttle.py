@@ -106,7 +106,7 @@ def at_once(number: int, take: "Limit | BackOff", now: datetime) -> int:
 
 @pytest.mark.usefixtures("transactional_db")
 @pytest.mark.parametrize("most", [1, 2, 3, 5, 8])
-def test_of_many_at_once_no_more_get_through_than_may(most: int) -> None:
+def test_of_many_at_once_only_as_many_get_through_as_may(most: int) -> None:
     assert at_once(8, Limit("door", most, MINUTE), NOW) == most
 
 

@@ -115,7 +115,7 @@ def test_an_administrator_of_a_department_sees_the_tokens_for_it(world: World) -
     assert ">elsewhere</option>" not in page
 
 
-def test_a_department_is_offered_to_whom_it_matters(world: World) -> None:
+def test_an_existing_department_is_offered_for_a_token(world: World) -> None:
     Department.objects.create(slug="here", name="Here")
     assert ">Here</option>" in signed_in(world.alice).get(PAGE).content.decode()
 

@@ -78,7 +78,7 @@ def test_an_unknown_a_foreign_and_a_malformed_token_read_the_same(
     assert elsewhere.call("GET", PROFILES, REMOTE_ADDR="192.0.2.7", secure=True).status_code == 200
 
 
-def test_a_revoked_and_an_expired_token_and_one_of_somebody_who_left_open_nothing(
+def test_a_revoked_and_an_expired_token_and_one_of_a_person_who_left_open_nothing(
     world: World, program: Program
 ) -> None:
     revoke_token(program.token, principal=PORTAL, now=now())
@@ -250,7 +250,7 @@ def test_limits_narrow_what_the_owner_may(world: World, phones: EnrollmentProfil
         ({"networks": ["10.0.0.1/8"]}, "write it like 10.20.0.0/16"),
     ],
 )
-def test_nobody_makes_a_token_for_more_than_they_may(
+def test_no_person_makes_a_token_for_more_than_they_may(
     db: None, wrong: dict[str, Any], sentence: str
 ) -> None:
     bob = create_person("bob", Role.AUDITOR)

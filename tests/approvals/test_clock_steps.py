@@ -268,7 +268,7 @@ def test_mails_from_a_clock_ahead_are_sent(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_lock_from_a_clock_ahead_holds_nobody_out(world: World, step: timedelta) -> None:
+def test_a_lock_from_a_clock_ahead_keeps_no_one_out(world: World, step: timedelta) -> None:
     then = now() + step
     FailedChallenges.objects.create(
         profile=world.profile,

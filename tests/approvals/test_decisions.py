@@ -270,7 +270,7 @@ def test_an_issued_request_is_not_reopened(world: World, pending: EnrollmentRequ
         )
 
 
-def test_a_request_is_not_reopened_beside_a_newer_one_of_the_same_key(
+def test_a_request_is_not_reopened_while_a_newer_one_of_the_same_key_is_open(
     world: World, pending: EnrollmentRequest
 ) -> None:
     reject_request(

@@ -26,7 +26,7 @@ def test_each_door_has_its_own_names_for_other_fields(names: dict[str, str], sen
     assert OPEN_DOOR.worded(names) == sentence
 
 
-def test_a_form_shows_the_reason_beside_the_field() -> None:
+def test_a_form_shows_the_reason_next_to_the_field() -> None:
     labels = {"devices": "Expected devices", "networks": "Networks"}
     assert OPEN_DOOR.field == "challenge"
     assert OPEN_DOOR.because(labels) == "only with Expected devices or Networks"

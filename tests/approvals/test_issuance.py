@@ -88,7 +88,7 @@ def test_the_certificate_is_what_was_approved(approved: EnrollmentRequest) -> No
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-def test_who_confirmed_the_challenge_is_told_and_nobody_else(
+def test_only_the_service_that_confirmed_the_challenge_is_told(
     approved: EnrollmentRequest, elsewhere: bool
 ) -> None:
     with (
@@ -432,7 +432,7 @@ def test_one_bad_row_does_not_hold_up_a_batch(world: World) -> None:
     assert Certificate.objects.filter(kind="ordered", status="ISSUED").count() == 2
 
 
-def test_a_fault_that_nobody_foresaw_holds_up_its_own_request_only(world: World) -> None:
+def test_an_unforeseen_fault_holds_up_its_own_request_only(world: World) -> None:
     for number in (1, 2):
         Device.named(f"r{number}.example", key=f"device-{number}").enroll()
     first, second = EnrollmentRequest.objects.order_by("id")
@@ -573,7 +573,7 @@ def test_an_unknown_id_in_a_task_is_skipped(world: World) -> None:
     assert issue_certificates([unknown]).skipped == [unknown]
 
 
-def test_the_sweep_rings_for_what_is_due_and_expires_what_nobody_decided(
+def test_the_sweep_rings_for_due_requests_and_expires_undecided_ones(
     world: World, approved: EnrollmentRequest
 ) -> None:
     with mock.patch("approvals.issuance.sweep.ring_now") as ring:

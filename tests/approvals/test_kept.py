@@ -45,7 +45,7 @@ def test_a_kept_csr_is_read_again_and_no_row_shows_its_challenge(
     assert b"moonlight" not in bytes(KeptCsr.objects.get().sealed)
 
 
-def test_a_kept_csr_is_gone_after_its_time_and_when_nobody_needs_it(
+def test_a_kept_csr_is_gone_after_its_time_and_when_it_is_not_needed(
     request_: EnrollmentRequest,
 ) -> None:
     keep_csr(request_, CSR, until=later(hours=1))

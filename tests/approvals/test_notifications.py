@@ -88,7 +88,7 @@ def test_an_address_that_does_not_work_keeps_no_other_officer_from_being_told(
     assert (message.outcome, message.next_attempt_at, message.attempts) == ("sent", None, 0)
 
 
-def test_only_notices_that_reached_nobody_are_sent_again(
+def test_only_notices_that_reached_no_person_are_sent_again(
     world: World, sends_mail: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = Department.objects.create(slug="lab", name="Lab")
@@ -122,7 +122,7 @@ def test_only_notices_that_reached_nobody_are_sent_again(
     assert OutboxMessage.objects.get(next_attempt_at__isnull=True).outcome == "sent"
 
 
-def test_a_notice_that_nobody_can_get_says_so(world: World, sends_mail: None) -> None:
+def test_a_notice_without_a_recipient_says_so(world: World, sends_mail: None) -> None:
     User.objects.update(email="")
     Device.named("r1.example").enroll()
     assert deliver_due(now=now()) == 1

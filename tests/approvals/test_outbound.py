@@ -181,7 +181,7 @@ def test_a_name_that_does_not_resolve_is_no_answer(fault: Exception, text: str) 
         call("https://mdm.example/", rules=rules("mdm.example"), seconds=5)
 
 
-def test_a_resolver_that_does_not_answer_holds_nobody() -> None:
+def test_a_resolver_that_does_not_answer_blocks_no_caller() -> None:
     gate = threading.Event()
     with mock.patch("socket.getaddrinfo", side_effect=lambda *_, **__: gate.wait(20) and []):
         with pytest.raises(NoAnswer, match=r"no answer within 0\.1 s"):

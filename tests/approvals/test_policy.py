@@ -50,12 +50,12 @@ def test_nothing_is_approved_without_a_satisfied_challenge(challenge: str) -> No
     assert ruling == Refusal(Cause.CHALLENGE_MISSING, UNIFORM_TEXT)
 
 
-def test_a_list_on_which_nobody_looked_the_device_up_approves_nothing() -> None:
+def test_a_list_in_which_the_device_was_not_looked_up_approves_nothing() -> None:
     assert evaluate(replace(ASKS, approval="automatic", has_list=True)) is not PolicyOutcome.APPROVE
 
 
 @pytest.mark.parametrize("broken", [{"refusals": (TOO_SMALL,)}, {"open_requests": 10}])
-def test_a_challenge_that_nobody_confirmed_yet_is_told_no_reason(broken: dict[str, Any]) -> None:
+def test_a_challenge_that_is_not_yet_confirmed_is_told_no_reason(broken: dict[str, Any]) -> None:
     awaited = replace(ASKS, challenge="webhook", challenge_awaited=True)
     assert evaluate(awaited) is PolicyOutcome.ASK_OFFICER
     refusal, known = evaluate(replace(awaited, **broken)), evaluate(replace(GRANTED, **broken))

@@ -50,7 +50,7 @@ def approve_all(world: World) -> list[EnrollmentRequest]:
 
 
 @pytest.mark.parametrize("step", ["prepare_certificate", "sign_prepared"])
-def test_a_fault_that_nobody_foresaw_reaches_an_officer_and_holds_up_nobody_else(
+def test_an_unforeseen_fault_reaches_an_officer_and_holds_up_no_other_request(
     world: World, step: str
 ) -> None:
     for number in (1, 2):

@@ -169,7 +169,7 @@ def test_the_ca_refuses_service_certificates_by_itself(world: World) -> None:
         )
 
 
-def test_officers_of_the_department_revoke_and_nobody_else(
+def test_officers_of_the_department_revoke_and_no_other_person(
     world: World, certificate: Certificate
 ) -> None:
     here = Department.objects.create(slug="here", name="Here")

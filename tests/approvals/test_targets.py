@@ -192,7 +192,7 @@ def test_no_address_of_a_special_purpose_network_is_called(
 
 @pytest.mark.parametrize("network", GLOBAL)
 @given(data=strategies.data())
-def test_every_address_beside_the_special_networks_is_called(
+def test_every_address_next_to_the_special_networks_is_called(
     network: str, data: strategies.DataObject
 ) -> None:
     inside = ip_network(network)

@@ -222,7 +222,7 @@ def test_the_database_keeps_the_key_too(world: World, device: Device) -> None:
     EnrollmentRequest.objects.create(**copy | {"state": State.PENDING, "next_attempt_at": None})
 
 
-def test_a_fresh_challenge_opens_nothing_beside_it(world: World) -> None:
+def test_a_fresh_challenge_opens_no_second_request_in_the_window(world: World) -> None:
     profile = create_profile(world.ca, "phones", challenge="one-time")
     first, second = (
         secret.reveal()

@@ -32,7 +32,7 @@ def opened(profile: EnrollmentProfile) -> EnrollmentRequest:
     return EnrollmentRequest.objects.select_related("validation").get(pk=request.pk)
 
 
-def test_a_request_without_a_row_about_its_challenge_is_approved_by_nobody(
+def test_a_request_without_a_row_about_its_challenge_is_not_approved(
     world: World, profile: EnrollmentProfile
 ) -> None:
     (request,) = create_requests(profile, ["p1.example"], challenge="webhook")

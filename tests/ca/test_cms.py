@@ -80,7 +80,7 @@ def test_every_kind_of_ca_key_signs_and_openssl_reads_it(key: PrivateKey, tmp_pa
     assert (tmp_path / "inner").read_bytes() == encode_degenerate(NEXT)
 
 
-def test_the_next_certificates_stand_inside_and_beside_the_signer_who_comes_first() -> None:
+def test_the_next_certificates_stand_inside_and_next_to_the_signer_who_comes_first() -> None:
     message, signer = answer(rsa_key("ca"))
     outer = read_certificates(message)
     assert outer == (signer, *NEXT)
@@ -97,7 +97,7 @@ def test_a_changed_answer_another_signer_and_no_signer_are_not_believed() -> Non
         decode_next_certificates(message, trusted=NEXT)
 
 
-def test_an_algorithm_nobody_knows_is_named() -> None:
+def test_an_unknown_algorithm_is_named() -> None:
     loaded, signer = root(rsa_key("ca"))
     with pytest.raises(ValueError, match="'rsa-md5': allowed are rsa-sha256"):
         encode_next_certificates(NEXT, signer_der=signer, algorithm="rsa-md5", sign=loaded.sign)

@@ -176,7 +176,7 @@ def test_lint_finds(make: Callable[[], bytes], codes: set[str]) -> None:
     assert finding_codes <= codes
 
 
-def test_lint_finds_the_crl_of_somebody_else_and_critical_extensions() -> None:
+def test_lint_finds_the_crl_of_another_issuer_and_critical_extensions() -> None:
     key = rsa_key("bob")
     builder = x509.CertificateRevocationListBuilder().issuer_name(x509.Name([])).last_update(MOMENT)
     builder = builder.next_update(MOMENT + WEEK).add_extension(x509.CRLNumber(7), critical=True)
@@ -377,7 +377,7 @@ def test_a_slow_worker_does_not_replace_what_another_published_meanwhile(world: 
     assert CrlIssue.objects.filter(der__isnull=False).count() == 2
 
 
-def test_a_paused_authority_still_says_what_is_revoked_and_a_broken_one_holds_up_nobody(
+def test_a_paused_authority_still_says_what_is_revoked_and_a_broken_one_holds_up_no_other(
     world: World,
 ) -> None:
     CertificateAuthority.objects.update(paused_at=now())

@@ -268,7 +268,7 @@ def test_hidden_characters_are_written_out() -> None:
         ("xn--a!.example", "<not decodable>.example"),
     ],
 )
-def test_punycode_is_decoded_beside_the_raw_name(value: str, shown: str | None) -> None:
+def test_punycode_is_decoded_next_to_the_raw_name(value: str, shown: str | None) -> None:
     assert punycode_shown(value) == shown
 
 

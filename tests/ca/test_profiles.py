@@ -240,7 +240,7 @@ def test_keys_of_the_flawed_generator_are_found() -> None:
 # ------------------------------------------------------------------------------------------ subject
 
 
-def test_the_subject_is_written_anew_in_the_types_of_the_rfc() -> None:
+def test_the_subject_is_written_in_the_types_of_the_rfc() -> None:
     asked = raw_name(("2.5.4.6", 0x0C, b"CH"), (CN, 0x1E, "Zürich".encode("utf-16-be")))
     review = check_csr(request(asked), ProfileSpec())
     assert review.findings == ()

@@ -122,7 +122,7 @@ ELSEWHERE: Final[Mapping[tuple[str, str], str]] = {
     (
         "docs/operations.md",
         "./portal up --bind",
-    ): "tests/pkiportal/test_parts.py::test_beside_tls_devices_may_be_served_without",
+    ): "tests/pkiportal/test_parts.py::test_with_tls_devices_may_be_served_without",
     ("docs/operations.md", "createuser"): _SERVER,
     ("docs/operations.md", "createdb"): _SERVER,
     ("docs/operations.md", "export DATABASE_URL"): _SERVER,

@@ -168,7 +168,7 @@ def xor(*values: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("number", ["21", "22"])
-def test_d7_blocks_of_a_captured_envelope_put_together_anew_tell_nothing(
+def test_d7_blocks_of_a_captured_envelope_in_a_new_order_tell_nothing(
     world: World, number: str
 ) -> None:
     """Bob has Alice's envelope, and knows all of her request but the challenge.
@@ -240,7 +240,7 @@ def test_d9_a_message_signed_by_another_self_made_key_is_refused(world: World) -
     refused(sent, FailInfo.BAD_REQUEST, text, cause="signer key is not the requested key")
 
 
-def test_d10_somebody_elses_key_is_not_claimed_without_its_signature(world: World) -> None:
+def test_d10_a_foreign_key_is_not_claimed_without_its_signature(world: World) -> None:
     spki = read_certificate(identity("bob").certificate_der).spki_der
     claimed = csr("alice").replace(
         read_certificate(identity("alice").certificate_der).spki_der, spki
@@ -309,7 +309,7 @@ def test_d11_without_signed_attributes_there_is_nothing_to_answer_to(world: Worl
     malformed(message(world, no_signed_attributes=True))
 
 
-def test_d32_a_second_signer_is_refused_whoever_comes_first(world: World) -> None:
+def test_d32_a_second_signer_is_refused_in_any_order(world: World) -> None:
     good = Message()
     mallory = Message(**signed_by("bob"), transaction_id="mallory")  # type: ignore[arg-type]  # as named
     content = good.signed_content()
@@ -593,7 +593,7 @@ def test_d36_a_poll_is_answered_by_its_transaction_whatever_is_inside(world: Wor
     assert post(message(world, csr("bob"), message_type="20")).status is PKIStatus.PENDING
 
 
-def test_d37_an_answer_of_ours_sent_back_is_refused(world: World) -> None:
+def test_d37_an_answer_of_the_portal_sent_back_is_refused(world: World) -> None:
     pending(message(world, csr()))
     answer = post(message(world, message_type="20"))
     refused(answer.body, FailInfo.BAD_REQUEST, "pkcsPKIEnvelope is missing", nonce=None)

@@ -88,7 +88,7 @@ def wanting(oid: str, value: bytes, key: str = "alice", subject: bytes | None = 
     return request_der(subject, extension_request(extension(oid, value)), key=rsa_key(key))
 
 
-def test_d12_nobody_becomes_an_authority_by_asking(world: World) -> None:
+def test_d12_no_device_becomes_an_authority_by_asking(world: World) -> None:
     for case, (oid, value) in AUTHORITY.items():
         answer = refused(message(world, wanting(oid, value)), FailInfo.BAD_REQUEST, cause="policy")
         assert "equested" in answer.text, case
@@ -314,7 +314,7 @@ def weak_moduli() -> Iterator[tuple[str, int, int]]:
     yield "small factors", prod(range(3, 400, 2)) | 1 << 2047, 65537
 
 
-def test_d21_bad_rsa_keys_are_refused_quickly_and_nobody_waits(world: World) -> None:
+def test_d21_bad_rsa_keys_are_refused_quickly_and_no_device_waits(world: World) -> None:
     for case, modulus, exponent in weak_moduli():
         sent = message(world, with_key(rsa_spki(modulus, exponent)))
         started = perf_counter()

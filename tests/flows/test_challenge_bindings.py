@@ -125,7 +125,7 @@ def test_vu971035_a_leaked_challenge_is_worth_nothing_elsewhere(
     assert post(csr, "phones", **environment).status is PKIStatus.PENDING
 
 
-def test_a_challenge_says_who_made_it_through_what_for_whom_and_bound_to_what(
+def test_a_challenge_names_its_author_door_purpose_and_binding(
     world: World, phones: EnrollmentProfile
 ) -> None:
     order = ChallengeOrder(
@@ -335,7 +335,7 @@ def test_a_quorum_is_not_filled_up_by_who_made_the_challenge(
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_an_automatic_profile_asks_nobody_whoever_made_the_challenge(world: World) -> None:
+def test_an_automatic_profile_needs_no_officer_even_if_the_author_is_one(world: World) -> None:
     kiosks = create_profile(world.ca, "kiosks", challenge="one-time", approval="automatic")
     Device.named("r1.example", profile="kiosks").enroll(challenge=made(kiosks, world.alice))
     assert EnrollmentRequest.objects.get().state == State.APPROVED

@@ -116,7 +116,7 @@ def test_a_request_comes_from_a_listed_device_or_is_refused(
         refused(csr(world, **subject), FailInfo.BAD_REQUEST, UNIFORM, cause=cause, profile="access")
 
 
-def test_a_serial_number_beside_the_listed_one_is_of_another_device(
+def test_a_second_serial_number_is_that_of_another_device(
     world: World, switches: DeviceGroup
 ) -> None:
     expect(switches, "FOC1,,", "FOC2,001b44113ab7,")
@@ -255,7 +255,7 @@ def test_no_challenge_and_automatic_needs_a_list_and_networks(
         EnrollmentProfile.objects.filter(pk=profile.pk).update(approval="automatic")
 
 
-def test_a_list_stands_instead_of_a_challenge_not_beside_it(
+def test_a_profile_has_a_list_or_a_challenge_and_never_both(
     world: World, switches: DeviceGroup
 ) -> None:
     with pytest.raises(ProfileInvalid, match="stands instead of a challenge"):

@@ -280,7 +280,7 @@ def test_many_guesses_at_once_are_all_counted_and_lock_once(printers: Enrollment
 
 
 @pytest.mark.usefixtures("transactional_db")
-def test_first_failures_at_once_undo_nobodys_transaction(printers: EnrollmentProfile) -> None:
+def test_first_failures_at_once_undo_no_other_transaction(printers: EnrollmentProfile) -> None:
     """As when several workers write down the denials of a webhook."""
     gate, undone = threading.Barrier(4), []
 
@@ -510,7 +510,7 @@ def test_an_auditor_sees_locks_and_does_not_unlock(printers: EnrollmentProfile) 
     assert lock_end(printers, GUESSER, SECRET, now=now())
 
 
-def test_a_mail_that_cannot_be_sent_is_tried_again_and_one_to_nobody_is_not(
+def test_a_mail_that_cannot_be_sent_is_tried_again_unless_it_has_no_recipient(
     world: World, printers: EnrollmentProfile, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raise_alarm(AlarmKind.LOCKED, printers, "one", now=now())

@@ -187,7 +187,7 @@ def test_what_is_over_or_of_the_same_key_or_elsewhere_does_not_count(
     assert codes(newest()) == []
 
 
-def test_a_renewal_chain_is_no_other_key_and_a_device_that_starts_anew_is(world: World) -> None:
+def test_a_renewal_chain_is_no_other_key_and_a_device_that_enrolls_again_is(world: World) -> None:
     phones(world)
     ask(world, [("CN", "p1.example")])
     run_worker()

@@ -98,7 +98,7 @@ def test_the_renewed_one_is_given_out_after_an_hour_and_the_old_one_goes_on_work
         assert old.poll().status is PKIStatus.PENDING
 
 
-def test_an_expired_one_is_retired_its_file_goes_and_nobody_decrypts_with_it(
+def test_an_expired_one_is_retired_its_file_goes_and_it_decrypts_nothing(
     world: World, settings: Any
 ) -> None:
     settings.PORTAL_RA_LIFE = timedelta(days=1000)

@@ -161,7 +161,7 @@ def test_d24_an_expired_certificate_renews_within_the_grace_only(
 
 
 @pytest.mark.parametrize("renewal", [True, False])
-def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: bool) -> None:
+def test_d24_certificates_of_authorities_sign_for_no_device(world: World, renewal: bool) -> None:
     root = create_ca("rsa-root", key_type="rsa:2048", ra_key="bob")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("keys.file.generate", lambda spec: rsa_key("device-8"))
@@ -186,7 +186,7 @@ def test_d24_certificates_of_authorities_sign_for_nobody(world: World, renewal: 
     assert set(causes()) == {"signer certificate is not a device's"}
 
 
-def test_d24_a_renewal_by_its_own_word_needs_a_certificate_of_ours(world: World) -> None:
+def test_d24_a_renewal_by_its_own_word_needs_a_certificate_of_the_portal(world: World) -> None:
     allow(world)
     device = Device.named(NAME)
     foreign = x509.CertificateBuilder(

@@ -180,7 +180,7 @@ def signed(world: World, moment: datetime | None, **pieces: Any) -> bytes:
     return message(world, csr(), extra_attributes=extra, **pieces)
 
 
-def test_a_device_with_a_wrong_clock_is_told_so_where_somebody_wants_it(world: World) -> None:
+def test_a_device_with_a_wrong_clock_is_told_so_where_the_profile_says(world: World) -> None:
     switched(world, "strict-clock", max_clock_skew=timedelta(minutes=10))
     for wrong in (
         now() - timedelta(minutes=11),

@@ -490,7 +490,9 @@ def _other_key() -> RSAPrivateKey:
     return Device.named("r9.example", "bob").key
 
 
-def test_d24_neither_an_expired_nor_a_revoked_certificate_of_ours_enrolls(world: World) -> None:
+def test_d24_neither_an_expired_nor_a_revoked_certificate_of_the_portal_enrolls(
+    world: World,
+) -> None:
     device = Device.named("r1.example")
     renewing = certified(world, device)
     Certificate.objects.filter(kind="ordered").update(
@@ -503,13 +505,13 @@ def test_d24_neither_an_expired_nor_a_revoked_certificate_of_ours_enrolls(world:
         assert told(answer)[1:] == (FailInfo.BAD_REQUEST, "renewal is not enabled")
 
 
-def test_d24_a_certificate_of_ours_polls_for_the_request_of_its_key(world: World) -> None:
+def test_d24_a_certificate_of_the_portal_polls_for_the_request_of_its_key(world: World) -> None:
     device = Device.named("r1.example")
     renewing = certified(world, device)
     assert device.scep.poll(renewing).certificates == (renewing.certificate_der,)
 
 
-def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_no_more_than_a_self_made_one(
+def test_d24_a_lookalike_or_a_foreign_certificate_is_worth_only_what_a_self_made_one_is(
     world: World,
 ) -> None:
     """Such a certificate proves only the key, so the request waits for an officer like others."""

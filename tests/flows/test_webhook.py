@@ -185,7 +185,9 @@ def test_a_code_longer_than_a_reason_is_left_out_of_it_too() -> None:
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_device_without_a_code_is_refused_at_once_and_nobody_is_asked(stand_in: StandIn) -> None:
+def test_a_device_without_a_code_is_refused_at_once_and_no_service_is_asked(
+    stand_in: StandIn,
+) -> None:
     assert bare(enroll(code=None).fail_info_text) == "request not permitted"
     assert not stand_in.heard
     assert not EnrollmentRequest.objects.exists()
@@ -506,7 +508,7 @@ def test_a_request_that_is_not_kept_is_no_fault_of_the_mdm_and_holds_up_no_other
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
-def test_a_secret_that_does_not_open_asks_nobody(stand_in: StandIn) -> None:
+def test_a_secret_that_cannot_be_decrypted_asks_no_service(stand_in: StandIn) -> None:
     ValidationService.objects.update(sealed_secret=b"something else")
     assert enroll().status is PKIStatus.PENDING
     assert "PORTAL_CHALLENGE_KEY" in Validation.objects.get().fault

@@ -103,7 +103,7 @@ def test_a_pasted_request_never_shows_its_challenge_and_is_not_stored(world: Wor
     assert not Exchange.objects.exists()
 
 
-def test_a_pasted_message_to_an_ra_key_of_ours_is_not_decrypted(world: World) -> None:
+def test_a_pasted_message_to_an_ra_key_of_the_portal_is_not_decrypted(world: World) -> None:
     sent = message(world, build_csr(rsa_key("alice"), "hidden.example"))
     page = signed_in(world.alice).post(
         reverse("inspector"), {"text": base64.b64encode(sent).decode()}
@@ -359,7 +359,7 @@ def test_the_log_leads_from_a_refusal_to_its_message(
     assert f"{reverse('exchanges')}?transaction={exchange.transaction_id}".encode() in page.content
 
 
-def test_an_old_message_is_one_that_nobody_needs(world: World) -> None:
+def test_an_old_message_is_one_that_is_not_needed(world: World) -> None:
     post(b"no message")
     Exchange.objects.update(received_at=now() - storage.KEPT - timedelta(minutes=1))
     assert prune(now=now()) == 1

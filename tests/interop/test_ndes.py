@@ -31,7 +31,7 @@ def fetch(portal: Portal, name: str, password: str, path: str = PAGE, status: in
     return body
 
 
-def test_a_device_enrolls_with_the_challenge_of_the_page_and_nobody_uses_it_again(
+def test_a_device_enrolls_with_the_challenge_of_the_page_and_it_works_once(
     portal: Portal,
 ) -> None:
     options = ("--profile", "once", "--owner", "Mobile team", "--max-unused", "1", "--json")

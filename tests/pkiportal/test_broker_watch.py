@@ -45,7 +45,7 @@ def watching(channel: Channel) -> tuple[BrokerWatch, SimpleNamespace]:
     return watch, consumer
 
 
-def test_a_worker_that_holds_only_messages_of_finished_tasks_connects_anew(
+def test_a_worker_that_holds_only_messages_of_finished_tasks_connects_again(
     channel: Channel,
 ) -> None:
     _, consumer = watching(channel)

@@ -48,9 +48,7 @@ def test_every_documented_option_exists(name: str) -> None:
     assert set(re.findall(r"--[a-z-]+", example)) - {"--data"} <= known
 
 
-def test_nobody_but_the_owner_changes_the_log_and_the_web_revokes_certificates_and_no_more() -> (
-    None
-):
+def test_only_the_owner_changes_the_log_and_the_web_only_revokes_certificates() -> None:
     statements = run_json("grants")["statements"]
     log = [
         text for text in statements if text.startswith("GRANT") and " ON audit_auditentry " in text

@@ -213,7 +213,7 @@ def test_a_change_behind_our_back_is_named(issued: World, rules: set[str], tampe
     assert rules <= found()
 
 
-def test_a_signature_that_nobody_recorded_is_named(issued: World, tmp_path: Path) -> None:
+def test_a_signature_without_a_record_is_named(issued: World, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     journal.write_text(f"{'ab' * 32} signed twice\n\n")
     (violation,) = check_invariants(journal=journal).violations

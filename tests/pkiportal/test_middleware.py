@@ -119,7 +119,7 @@ def test_a_browser_on_the_machine_itself_is_let_in(db: None, host: str) -> None:
     assert Client().get("/page/", headers={"host": host}).status_code == 200
 
 
-def test_a_proxy_on_the_machine_that_nobody_named_is_not_the_machine(
+def test_a_proxy_on_the_machine_that_is_not_configured_is_not_the_machine(
     settings: LazySettings,
 ) -> None:
     settings.ALLOWED_HOSTS = ["pki.example"]

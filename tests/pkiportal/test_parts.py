@@ -87,7 +87,7 @@ def test_there_is_one_of_each_part_and_the_broker_stops_last() -> None:
     assert max(part.stop_order for part in all_parts) < parts.broker().stop_order
 
 
-def test_beside_tls_devices_may_be_served_without(
+def test_with_tls_devices_may_be_served_without(
     monkeypatch: pytest.MonkeyPatch, settings: LazySettings
 ) -> None:
     settings.PORTAL_HTTP_BIND = ("::", 80)

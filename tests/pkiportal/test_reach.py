@@ -57,7 +57,7 @@ def test_an_address_of_the_network_alone_without_tls_opens_no_page(host: str) ->
         (("2001:db8::9", 8082), "http://pki.example:8082", "http://[2001:db8::9]:8082"),
     ],
 )
-def test_beside_tls_devices_are_given_the_address_without(
+def test_with_tls_devices_are_given_the_address_without(
     http_bind: tuple[str, int], devices: str, nearby: str
 ) -> None:
     reach = Reach(

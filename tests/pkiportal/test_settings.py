@@ -135,7 +135,7 @@ def test_an_address_with_tls_makes_strict_cookies(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("starts_processes")
-def test_a_command_knows_the_address_of_the_portal_beside_it(data: Path) -> None:
+def test_a_command_knows_the_address_of_its_portal(data: Path) -> None:
     (data / "address").write_text("https://pki.example\n")
     assert seen("settings.PORTAL_PUBLIC_URL", data=data) == "https://pki.example"
     assert (

@@ -211,7 +211,7 @@ def test_a_plain_answer_is_believed(sent: SentRequest) -> None:
         (c.ATTR_PKI_STATUS, b""),
     ],
 )
-def test_an_answer_for_somebody_else_is_not_believed(
+def test_an_answer_for_another_client_is_not_believed(
     sent: SentRequest, attribute_oid: bytes, value: bytes
 ) -> None:
     with pytest.raises(BadCertRep):
@@ -227,7 +227,7 @@ def test_a_failure_without_text_has_none(sent: SentRequest) -> None:
     assert (answer.fail_info, answer.fail_info_text) == (FailInfo.BAD_CERT_ID, None)
 
 
-def test_an_answer_signed_by_somebody_else_is_not_believed(sent: SentRequest) -> None:
+def test_an_answer_signed_by_another_key_is_not_believed(sent: SentRequest) -> None:
     with pytest.raises(BadCertRep, match="RA certificate"):
         decode_cert_rep(
             answer_with(sent, replace_with={}),

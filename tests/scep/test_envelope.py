@@ -120,7 +120,7 @@ def test_one_of_several_recipients_is_found_and_costs_one_operation() -> None:
     assert CountingRa.operations == 1
 
 
-def test_a_recipient_for_somebody_else_may_use_any_algorithm() -> None:
+def test_a_second_recipient_may_use_any_algorithm() -> None:
     for_ca = Envelope(
         recipient_certificate=certificate_der("ca"), key_transport=der_sequence(der_oid("1.2.3"))
     )

@@ -278,7 +278,7 @@ def test_only_one_profile_is_the_default_and_the_log_says_which(world: World) ->
     )
 
 
-def test_the_addresses_beside_these_are_pages_and_no_machine_doors(world: World) -> None:
+def test_the_other_addresses_are_pages_and_no_machine_doors(world: World) -> None:
     for path in (
         "/certsrv/mscep_admin/",
         "/certsrv/",
@@ -306,7 +306,7 @@ def test_only_get_head_and_post_are_answered_and_each_operation_names_its_method
     )
 
 
-def test_a_head_request_enrolls_nobody(world: World) -> None:
+def test_a_head_request_enrolls_no_device(world: World) -> None:
     text = quote(base64.b64encode(message(world, csr())).decode(), safe="")
     with nothing_granted():
         head = get(f"operation=PKIOperation&message={text}", method="HEAD")
