@@ -18,6 +18,7 @@ from accounts.principals import PORTAL
 from accounts.roles import Role
 from approvals.challenges.onetime import ChallengeOrder, create_challenges
 from approvals.decisions.decide import approve_request
+from approvals.models.decisions import Decision
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from ca.models.authorities import CertificateAuthority
@@ -165,6 +166,12 @@ def _blocked_key() -> None:
     run("keys", "block", _KEY, "--reason", "on a list")
 
 
+def _decision() -> str:
+    """Return a decision with a comment."""
+    run("requests", "reject", _request(), "--officer", "alice", "--comment", "not our device")
+    return str(Decision.objects.get().pk)
+
+
 def _approve(request: str) -> None:
     alice = User.objects.get(username="alice")
     approve_request(
@@ -269,6 +276,7 @@ _MORE: Final[Mapping[str, Callable[[], object]]] = {
 #: The values that a reader takes from the output of an earlier command.
 _VARIABLES: Final[Mapping[str, Callable[[], str]]] = {
     "REQUEST": _request,
+    "DECISION": _decision,
     "SERIAL": _serial,
     "CHALLENGE_ID": _challenge,
     "TOKEN_PREFIX": _token,
