@@ -21,7 +21,7 @@ from approvals.profiles.manage import (
     check_authority,
     save_profile,
 )
-from approvals.profiles.settings import ASKS, GENERAL, SECTIONS, fields_of
+from approvals.profiles.settings import ASKS, GENERAL, SECTIONS, SETTINGS, fields_of
 from approvals.rules.errors import ChallengeInvalid, ProfileInvalid, ServiceMissing
 from approvals.rules.profile_rules import ProfileSettings, network_fault, profile_faults
 
@@ -32,7 +32,7 @@ else:
 
 
 class NetworksField(forms.CharField):
-    """Networks, one per line."""
+    """Networks, one a line."""
 
     widget = forms.Textarea(attrs={"rows": 3, "cols": 40})
 
@@ -52,15 +52,8 @@ class NetworksField(forms.CharField):
 class EnrollmentProfileForm(_ProfileForm):
     """All settings of a profile; a typed static challenge is encrypted and never shown again."""
 
-    networks = NetworksField(
-        required=False, help_text="In CIDR form, one a line; empty: from anywhere."
-    )
-    lock_exempt_networks = NetworksField(
-        required=False,
-        help_text=(
-            "Never locked, as an MDM's proxy with one address for all. In CIDR form, one a line."
-        ),
-    )
+    networks = NetworksField(required=False)
+    lock_exempt_networks = NetworksField(required=False)
     new_static_challenge = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
@@ -73,6 +66,14 @@ class EnrollmentProfileForm(_ProfileForm):
     class Meta:
         model = EnrollmentProfile
         fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take label and help of each setting from the table of settings."""
+        super().__init__(*args, **kwargs)
+        for setting in SETTINGS:
+            if field := self.fields.get(setting.field):
+                a_line = " One a line." if isinstance(field, NetworksField) else ""
+                field.label, field.help_text = setting.label, setting.help + a_line
 
     def clean(self) -> dict[str, Any]:
         """Keep a typed static challenge; the static kind needs one."""

@@ -106,68 +106,36 @@ class EnrollmentProfile(models.Model):
         max_length=10, choices=ChallengePolicy.choices, default=ChallengePolicy.ONE_TIME
     )
     eligibility = models.ForeignKey(
-        DeviceGroup,
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="profiles",
-        help_text="Without a challenge: the expected devices; each enrolls once.",
+        DeviceGroup, on_delete=models.PROTECT, null=True, blank=True, related_name="profiles"
     )
     unlisted = models.CharField(max_length=7, choices=Unlisted.choices, default=Unlisted.REFUSE)
-    networks = models.JSONField(
-        default=list, blank=True, help_text="Networks in CIDR form; empty: from anywhere."
-    )
+    networks = models.JSONField(default=list, blank=True)
     department = models.ForeignKey(Department, on_delete=models.PROTECT, null=True, blank=True)
     owner = models.ForeignKey(
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     required_approvals = models.PositiveSmallIntegerField(default=1)
-    allow_asserted_decisions = models.BooleanField(
-        default=False, help_text="Whether decisions by command, on behalf of an officer, count."
-    )
-    refuse_after_account_change = models.BooleanField(
-        default=False,
-        help_text="Whether decisions are refused while they would be marked: "
-        "soon after another person "
-        "set the "
-        "officer's password or granted a role.",
-    )
+    allow_asserted_decisions = models.BooleanField(default=False)
+    refuse_after_account_change = models.BooleanField(default=False)
     on_duplicate = models.CharField(
         max_length=10, choices=OnDuplicate.choices, default=OnDuplicate.REDELIVER
     )
     name_conflicts = models.CharField(
-        max_length=7,
-        choices=NameConflicts.choices,
-        default=NameConflicts.OFFICER,
-        help_text=(
-            "For a name that waits, or is active, with another key. A renewal is no other key."
-        ),
+        max_length=7, choices=NameConflicts.choices, default=NameConflicts.OFFICER
     )
-    request_ttl = models.DurationField(
-        help_text="After this time without a decision a request expires."
-    )
-    refused_ttl = models.DurationField(
-        help_text="After a refusal, the same transaction may ask again after this time."
-    )
-    undo_window = models.DurationField(
-        default=timedelta(0), help_text="A decision takes effect after this time."
-    )
+    request_ttl = models.DurationField()
+    refused_ttl = models.DurationField()
+    undo_window = models.DurationField(default=timedelta(0))
     renewal_mode = models.CharField(
         max_length=10, choices=RenewalMode.choices, default=RenewalMode.OFF
     )
     renewal_window = models.DurationField(
-        default=RENEWAL_WINDOW,
-        validators=[MinValueValidator(timedelta(0))],
-        help_text="A certificate may be renewed so long before its end; 0: at any time.",
+        default=RENEWAL_WINDOW, validators=[MinValueValidator(timedelta(0))]
     )
     renewal_grace = models.DurationField(
-        default=timedelta(0),
-        validators=[MinValueValidator(timedelta(0))],
-        help_text="And so long after its end.",
+        default=timedelta(0), validators=[MinValueValidator(timedelta(0))]
     )
-    renewal_key_reuse = models.BooleanField(
-        default=False, help_text="Whether a renewal may keep its key."
-    )
+    renewal_key_reuse = models.BooleanField(default=False)
     renewal_changed_names = models.CharField(
         max_length=10, choices=ChangedNames.choices, default=ChangedNames.REFUSE
     )
@@ -176,13 +144,7 @@ class EnrollmentProfile(models.Model):
     )
     max_open_requests = models.PositiveIntegerField(default=10_000)
     max_open_per_address = models.PositiveIntegerField(default=500)
-    legacy_algorithms = models.BooleanField(
-        default=False,
-        help_text=(
-            "Whether messages may use SHA-1 and 3DES. For devices that know nothing else; never "
-            "MD5 or DES."
-        ),
-    )
+    legacy_algorithms = models.BooleanField(default=False)
     reply_chain = models.CharField(
         max_length=5, choices=ReplyChain.choices, default=ReplyChain.LEAF
     )
@@ -190,34 +152,12 @@ class EnrollmentProfile(models.Model):
         max_length=6, choices=EmptyContentForm.choices, default=EmptyContentForm.OCTETS
     )
     max_clock_skew = models.DurationField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(timedelta(minutes=1))],
-        help_text="How far the signingTime of a message may be off; empty: it is not looked at.",
+        null=True, blank=True, validators=[MinValueValidator(timedelta(minutes=1))]
     )
-    is_default = models.BooleanField(
-        default=False,
-        help_text=(
-            "Whether addresses that name no profile, such as /cgi-bin/pkiclient.exe, lead here."
-        ),
-    )
-    max_failed_per_address = models.PositiveIntegerField(
-        default=20,
-        help_text=(
-            "So many failed challenges of one address in 10 minutes lock it for 15; 0: never."
-        ),
-    )
-    max_failed_challenges = models.PositiveIntegerField(
-        default=500,
-        help_text="So many failed challenges in 10 minutes, of all addresses, lock the profile for "
-        "challenges that "
-        "could be guessed; many failures of others raise an alarm. 0: never.",
-    )
-    lock_exempt_networks = models.JSONField(
-        default=list,
-        blank=True,
-        help_text="Networks that are never locked, as that of an MDM's proxy.",
-    )
+    is_default = models.BooleanField(default=False)
+    max_failed_per_address = models.PositiveIntegerField(default=20)
+    max_failed_challenges = models.PositiveIntegerField(default=500)
+    lock_exempt_networks = models.JSONField(default=list, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_test = models.BooleanField(default=False, editable=False)
     for_self_test = models.BooleanField(

@@ -6,17 +6,17 @@ from typing import Any
 
 from django.db import models
 
-from approvals.profiles.settings import SETTINGS, Option, Setting
+from approvals.profiles.settings import SETTINGS, Option, Setting, setting_of
 from pkiportal.management.arguments import count, duration, duration_or_none
 
 
 def add_option(parser: ArgumentParser | _MutuallyExclusiveGroup, field: str) -> None:
     """Add the option of the setting with this field."""
-    setting = next(one for one in SETTINGS if one.field == field)
+    setting = setting_of(field)
     option = setting.option
     if option is None:
         raise LookupError(f"{field}: the table of settings has no option for it")
-    parser.add_argument(option.flag, help=option.help, **_kind_of(setting, option))
+    parser.add_argument(option.flag, help=_help_of(setting), **_kind_of(setting, option))
 
 
 def add_section(parser: ArgumentParser, section: str) -> None:
@@ -42,6 +42,20 @@ def option_names() -> dict[str, str]:
         for setting in SETTINGS
         if setting.option is not None
     }
+
+
+def _help_of(setting: Setting) -> str:
+    """Return the help of the table, with what holds where the option is left out."""
+    field = setting.of_model
+    if isinstance(field, models.BooleanField):
+        return setting.help
+    if isinstance(field, models.JSONField):
+        return f"{setting.help} May be repeated."
+    default = field.get_default()
+    if isinstance(field, models.DurationField):
+        left_out = "" if default is None else f" Left out: {default.days}d."
+        return f"{setting.help} Write it like 30d, 12h or 10m.{left_out}"
+    return f"{setting.help} Left out: {default}."
 
 
 def _kind_of(setting: Setting, option: Option) -> dict[str, Any]:

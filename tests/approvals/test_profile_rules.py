@@ -7,8 +7,9 @@ import pytest
 from django.conf import settings
 from django.contrib import admin
 
+from approvals.admin import EnrollmentProfileForm
 from approvals.models.profiles import EnrollmentProfile
-from approvals.profiles.settings import SECTIONS, SETTINGS, fields_of
+from approvals.profiles.settings import SECTIONS, SETTINGS, fields_of, setting_of
 from approvals.rules.profile_rules import ProfileSettings, profile_faults
 from pkiportal.management.commands.createprofile import Command
 from pkiportal.management.portal_command import worded
@@ -116,3 +117,26 @@ def test_options_that_are_not_given_leave_the_defaults_of_the_model() -> None:
 @pytest.mark.parametrize("flag", [one.option.flag for one in SETTINGS if one.option])
 def test_each_option_is_in_the_documents(flag: str) -> None:
     assert f"`{flag}" in (Path(settings.BASE_DIR) / "docs" / "commands.md").read_text()
+
+
+def test_form_and_documents_take_label_and_help_from_the_table() -> None:
+    form = EnrollmentProfileForm()
+    shown = [setting for setting in SETTINGS if setting.section]
+    for setting in shown:
+        field = form.fields[setting.field]
+        assert field.label == setting.label
+        assert field.help_text.removesuffix(" One a line.") == setting.help
+    assert len({setting.label for setting in SETTINGS}) == len(SETTINGS)
+    assert not [one.field for one in SETTINGS if one.of_model.help_text]
+    assert not [one.field for one in SETTINGS if not one.help.endswith(".")]
+
+
+def test_the_help_of_an_option_names_what_holds_where_it_is_left_out() -> None:
+    parser = ArgumentParser()
+    Command().add_arguments(parser)
+    text = " ".join(parser.format_help().split())
+    assert f"{setting_of('renewal_mode').help} Left out: off." in text
+    assert "0: at any time. Write it like 30d, 12h or 10m. Left out: 30d." in text
+    assert f"{setting_of('networks').help} May be repeated." in text
+    with pytest.raises(LookupError, match="no row for it"):
+        setting_of("slug")

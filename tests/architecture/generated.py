@@ -5,15 +5,20 @@ A section stands between two comments of Markdown that name it. The command writ
 """
 
 import ast
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import django
+from django.apps import apps
+
 from tests.architecture.measures import ROOT, Module, contracts, modules, packages
 
 COMMAND: Final = "python -m tests.architecture.generated"
 ARCHITECTURE: Final = "docs/architecture.md"
+COMMANDS: Final = "docs/commands.md"
 DECISIONS: Final = "docs/adr/README.md"
 _SECTION: Final = "<!-- {name}: written by `" + COMMAND + "` -->\n{text}\n<!-- end of {name} -->"
 
@@ -131,9 +136,29 @@ def heading(path: Path) -> tuple[str, str, str, str]:
     return match[1], match[2], match[3], match[4]
 
 
+# The settings of a profile
+
+
+def settings_of_profiles() -> str:
+    """Return a table of the settings of an enrollment profile."""
+    if not apps.ready:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+        django.setup()
+    from approvals.profiles.settings import SETTINGS
+
+    rows = [
+        f"| {setting.label} | {setting.section} | `{setting.key or setting.field}` "
+        f"| {f'`{setting.option.flag}`' if setting.option else ''} | {setting.help} |"
+        for setting in SETTINGS
+    ]
+    heading_row = "| setting | section of the form | in records | option | meaning |"
+    return "\n".join([heading_row, "|---|---|---|---|---|", *rows])
+
+
 SECTIONS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     ARCHITECTURE: {"map": map_of_packages, "floors": floors},
     DECISIONS: {"decisions": decisions},
+    COMMANDS: {"settings": settings_of_profiles},
 }
 
 
