@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from accounts.principals import PORTAL
-from approvals.models.profiles import EnrollmentProfile
+from approvals.models.decisions import Decision
+from approvals.models.profiles import EnrollmentProfile, NameConflicts
 from approvals.rules.policy import RenewalPolicy
 from approvals.rules.states import State
 from audit.models import AuditEntry
@@ -321,3 +322,17 @@ def test_d26_a_second_renewal_of_the_same_certificate_meets_an_officer(world: Wo
         assert told(renew(old, key, transaction_id=transaction_id)) == PENDING
         request = newest()
         assert (request.state, request.findings[-1]["code"]) == (State.PENDING, "renewed-already")
+
+
+def test_d26_that_holds_where_the_profile_lets_two_keys_have_one_name(world: World) -> None:
+    """Where it does not, the name alone leads to an officer: two rules with one outcome."""
+    allow(world)
+    EnrollmentProfile.objects.update(name_conflicts=NameConflicts.ALLOW)
+    old = certified(world, Device.named(NAME))
+    assert told(renew(old)) == PENDING
+    assert newest().state == State.APPROVED
+    run_worker()
+    assert told(renew(old, "device-7")) == PENDING
+    assert newest().state == State.PENDING
+    assert "renewed-already" in [item["code"] for item in newest().findings]
+    assert not Decision.objects.filter(request=newest()).exists()
