@@ -245,6 +245,8 @@ class Stage:
     run: SelfTestRun
     ndes_account: NdesAccount
     programs: Mapping[str, Program]
+    refusal_number: str
+    browser: Client
 
     def path(self, route: str) -> str:
         """Return an address of the route that names an existing object."""
@@ -262,7 +264,7 @@ class Stage:
             "<slug:group_slug>": "switches",
             "<slug:name>": self.profile.ca.name,
             "<str:token>": "a-token",
-            "<str:number>": RefusalNumber.objects.latest("pk").number,
+            "<str:number>": self.refusal_number,
             **SCEP,
             NDES: "certsrv/mscep_admin/",
             "^(?P<app_label>accounts|ca|approvals)/$": "accounts/",
@@ -379,6 +381,8 @@ def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Stage:
             run,
         ),
         *(account, programs_of(people, world.alice)),
+        refusal_number=RefusalNumber.objects.get().number,
+        browser=Client(raise_request_exception=False),
     )
 
 
@@ -548,7 +552,8 @@ def answer(
     stage: Stage, role: str, method: str, path: str, form: Mapping[str, object] | None = None
 ) -> int:
     """Return the status of one request (500 for an unexpected exception), and undo its effects."""
-    client = Client(raise_request_exception=False)
+    client = stage.browser
+    client.cookies.clear()
     if role in stage.sessions:
         client.cookies[settings.SESSION_COOKIE_NAME] = stage.sessions[role]
     with transaction.atomic():
