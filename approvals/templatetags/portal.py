@@ -5,6 +5,7 @@ Text of a certificate goes through `visible`.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import segno
@@ -61,6 +62,7 @@ _SEVERITIES = {
 
 
 @register.simple_tag
+@cache
 def icon(name: str, size: int = 16) -> SafeString:
     """A lucide icon as inline SVG, hidden from assistive technology: text always accompanies it."""
     try:
