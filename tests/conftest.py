@@ -1,5 +1,6 @@
 """The fixtures that all tests share, and the report of skipped tests."""
 
+import gc
 import math
 import os
 import shutil
@@ -48,6 +49,15 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("portal")
 _REQUIRE_ALL: Final = "PORTAL_TEST_REQUIRE_ALL"
+
+# Modules and test cases live to the end. Searching them for garbage again and again took a tenth of
+# the time, so the collector runs seldom, and what exists before the first test is left out.
+gc.set_threshold(100_000, 50, 100)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of garbage collection."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
