@@ -71,9 +71,12 @@ def due(*, now: datetime) -> Q:
         Q(next_attempt_at__lte=now) | is_void
     )  # its time is when the decision takes effect
     retry_due = Q(attempts__gt=0) & moments.attempt_is_due(now=now, waits=waits)
-    return Q(state__in=[State.APPROVED, State.ISSUING], quarantined_at__isnull=True) & (
-        fresh | retry_due
-    )
+    return to_be_signed() & (fresh | retry_due)
+
+
+def to_be_signed() -> Q:
+    """Return the filter for requests to be signed some time, due or not."""
+    return Q(state__in=[State.APPROVED, State.ISSUING], quarantined_at__isnull=True)
 
 
 def settled(*, now: datetime) -> Q:
