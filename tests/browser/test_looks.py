@@ -92,16 +92,19 @@ LOOKS = [
     (390, "dark"),
     *([(1440, "dark"), (390, "light")] if WRITE_PICTURES in os.environ else []),
 ]
+#: The pages are looked at in so many tests for each look, which workers share.
+PARTS = 4
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_no_page_overflows_or_violates_what_axe_knows(
-    visit: Open, scene: Scene, scheme: Scheme, width: int
+    visit: Open, scene: Scene, scheme: Scheme, width: int, part: int
 ) -> None:
     OUTPUT.mkdir(exist_ok=True)
     faults: dict[str, Any] = {}
     opened: dict[User | None, Page] = {}
-    for name, (path, user) in pages(scene).items():
+    for name, (path, user) in list(pages(scene).items())[part::PARTS]:
         if user in opened:
             opened[user].goto(path)
         else:
