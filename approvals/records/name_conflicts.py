@@ -37,16 +37,21 @@ _NAMES: Final = (
     "SELECT request_id, name FROM approvals_requestname WHERE request_id IN ({requests})"
 )
 #: Every enrollment and every decision asks it: compiling the query would cost more than running it.
+#: MATERIALIZED keeps PostgreSQL from comparing the OR with each partial index of the requests: it
+#: planned for 14 ms a statement that runs for 0.1.
 _OTHERS: Final = f"""
-SELECT n.profile_id, n.name, r.id, r.state, r.csr_spki_sha256, r.certificate_id
-FROM approvals_requestname n
-JOIN approvals_enrollmentrequest r ON r.id = n.request_id
-LEFT JOIN ca_certificate c ON c.id = r.certificate_id
-WHERE n.profile_id IN ({{profiles}}) AND n.name IN ({{names}}) AND r.csr_spki_sha256 <> %s
-AND ({OPEN_FOR_KEY_SQL} OR (
+WITH r AS MATERIALIZED (
+    SELECT n.profile_id, n.name, q.id, q.state, q.csr_spki_sha256, q.certificate_id,
+        q.next_attempt_at
+    FROM approvals_requestname n JOIN approvals_enrollmentrequest q ON q.id = n.request_id
+    WHERE n.profile_id IN ({{profiles}}) AND n.name IN ({{names}}) AND q.csr_spki_sha256 <> %s
+)
+SELECT r.profile_id, r.name, r.id, r.state, r.csr_spki_sha256, r.certificate_id
+FROM r LEFT JOIN ca_certificate c ON c.id = r.certificate_id
+WHERE {OPEN_FOR_KEY_SQL} OR (
     r.state = '{State.ISSUED}' AND c.not_after >= %s
     AND c.status IN ('{CertificateStatus.ISSUED}', '{CertificateStatus.ON_HOLD}')
-)) LIMIT {_MOST_ROWS}
+) LIMIT {_MOST_ROWS}
 """  # noqa: S608 - our own names
 _TEXT: Final = {
     WAITING: "another request waits for it, with another key",
