@@ -177,6 +177,12 @@ def unplanned_faults() -> None:
 
 
 @pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests without a worker: a device whose request is approved is answered at once."""
+    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 0)
+
+
+@pytest.fixture
 def within_a_minute() -> None:
     """For tests that repeat something at the real time: the log counts repeats by the minute.
 

@@ -118,6 +118,7 @@ def test_the_facts_are_those_that_the_officer_was_shown(
     assert {item["code"] for item in other.findings} <= set(facts)
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_the_policy_decides_on_the_findings(world: World) -> None:
     word = "nine-quiet-otters"
     create_profile(

@@ -272,6 +272,7 @@ def test_the_sweep_says_when_to_ring_and_the_sweeper_does(world: World, device: 
     ring.assert_called_once()
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_the_policy_decides_at_once_in_document_and_row(world: World) -> None:
     word = "nine-quiet-otters"
     create_profile(

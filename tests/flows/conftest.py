@@ -9,12 +9,6 @@ from tests.world import World
 
 
 @pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no worker to wait for here."""
-    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 0)
-
-
-@pytest.fixture
 def consistent(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
     """The invariants hold after each test, except those with `forges_records`."""
     yield
