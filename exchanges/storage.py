@@ -7,15 +7,18 @@ dictionary, and writes nothing.
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from django.db import Error, transaction
 
 from approvals.models.profiles import EnrollmentProfile
-from approvals.models.requests import EnrollmentRequest
+from approvals.models.requests import EnrollmentRequest, EnrollmentTransaction
+from approvals.rules.errors import Cause
 from database import moments
 from database.caches import register
 from exchanges.models import Exchange, KeptFor, Recording
@@ -126,18 +129,27 @@ def tidy(profile: EnrollmentProfile, reason: str) -> int:
     return rows.filter(pk__lte=beyond).delete()[0] if beyond else 0
 
 
-def drop_failures(request: EnrollmentRequest, *, since: datetime) -> int:
-    """Delete the stored refusals that the device of a request got since then; returns how many.
+def drop_rejections(requests: Sequence[EnrollmentRequest]) -> "Counter[UUID]":
+    """Delete stored answers that told the devices of these requests why they were rejected.
 
-    They hold the text that the device was told. Runs in the caller's transaction.
+    Returns how many of each request. Runs in the caller's transaction. Other refusals stay: those
+    of the same key for other causes, and those in transactions of other requests.
     """
-    rows = Exchange.objects.filter(
-        profile=request.profile_id,
-        signer_spki_sha256=request.signer_spki_sha256,
-        pki_status=PKI_FAILURE,
-        received_at__gte=since,
-    )
-    return rows.delete()[0]
+    dropped: Counter[UUID] = Counter()
+    for request in requests:
+        led = EnrollmentTransaction.objects.filter(request=request)
+        rows = Exchange.objects.filter(
+            profile=request.profile_id,
+            transaction_id__in={
+                request.transaction_id,
+                *led.values_list("transaction_id", flat=True),
+            },
+            signer_spki_sha256=request.signer_spki_sha256,
+            pki_status=PKI_FAILURE,
+            cause=Cause.REJECTED.value,
+        )
+        dropped[request.pk] += rows.delete()[0]
+    return dropped
 
 
 def prune(*, now: datetime) -> int:

@@ -130,15 +130,20 @@ def _digests_of(requests: Sequence[UUID]) -> dict[UUID, str]:
 
 
 def _close_batch(batch: DecisionBatch, results: Sequence[DecisionResult]) -> None:
-    """Write down how many were decided and what was not; left null where the database is away."""
+    """Write down how many were decided and what was not; left null where the database is away.
+
+    Where nothing was decided, no decision leads to the reason: it is erased at once.
+    """
     exceptions = [
         {"request": str(result.request_id), "text": result.text}
         for result in results
         if not result.done
     ]
+    done = len(results) - len(exceptions)
+    reason = batch.reason if done else ""
     try:
         DecisionBatch.objects.filter(pk=batch.pk).update(
-            done=len(results) - len(exceptions), exceptions=exceptions
+            done=done, exceptions=exceptions, reason=reason
         )
     except (DatabaseError, InterfaceError):
         return

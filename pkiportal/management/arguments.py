@@ -67,12 +67,13 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def identifier(text: str, *, of: str) -> UUID:
-    """Parse the identifier of a row, as the list commands print it."""
+def identifier(text: str, *, of: str, listed_by: str = "") -> UUID:
+    """Parse the identifier of a row, as its list command or `listed_by` prints it."""
     try:
         return UUID(text)
     except ValueError:
-        raise CommandError(f"{of} {text!r}: not an identifier, see `./portal {of}s list`") from None
+        command = listed_by or f"{of}s list"
+        raise CommandError(f"{of} {text!r}: not an identifier, see `./portal {command}`") from None
 
 
 def authority_named(name: str) -> CertificateAuthority:

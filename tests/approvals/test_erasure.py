@@ -1,6 +1,7 @@
 """Erasing the comment on a decision: the text goes everywhere, and everything still verifies."""
 
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -17,7 +18,9 @@ from approvals.reading.timeline import timeline_of
 from approvals.records.decision_documents import verify_comment, verify_decision
 from approvals.rules.errors import CauseMissing, NothingToErase, NotPermitted, Refusal
 from audit.models import AuditEntry, AuditPrivateValue
+from database.ids import uuid7
 from exchanges.models import Exchange
+from exchanges.storage import drop_rejections
 from pkiportal.doctor.invariants import check_invariants
 from tests.pkiportal.commands import run, run_json
 from tests.world import Device, World, now, principal_of
@@ -56,7 +59,11 @@ def decide_all(world: World, requests: list[EnrollmentRequest], words: str) -> N
 
 def erase(decision: Decision) -> list[str]:
     erased = erase_comment(
-        decision_id=decision.pk, why="her letter of May", principal=OPERATOR, now=now()
+        decision_id=decision.pk,
+        why="her letter of May",
+        principal=OPERATOR,
+        drop_answers=drop_rejections,
+        now=now(),
     )
     return sorted(item.request.subject for item in erased)
 
@@ -96,6 +103,63 @@ def test_a_device_reads_a_plain_text_in_place_of_the_reason(
     assert ERASED_REASON in run("requests", "show", str(waiting.pk))
     assert "(comment erased)" in run("requests", "show", str(waiting.pk))
     assert check_invariants().violations == ()
+
+
+def test_other_refusals_of_the_device_stay(
+    world: World, device: Device, waiting: EnrollmentRequest
+) -> None:
+    decision = reject(world, waiting)
+    device.poll()
+    told = Exchange.objects.get()
+    own, cause = told.transaction_id, told.cause
+    for told.transaction_id, told.cause in ((own, "challenge-wrong"), ("another", cause)):
+        told.pk = uuid7()
+        told.save(force_insert=True)
+    assert Exchange.objects.count() == 3
+    erase(decision)
+    assert sorted(Exchange.objects.values_list("transaction_id", flat=True)) == sorted(
+        ["another", waiting.transaction_id]
+    )
+    assert AuditEntry.objects.get(event="comment:erase").data["answers"] == 1
+
+
+def test_an_answer_that_was_stored_late_goes_with_the_next_erasure(
+    world: World, device: Device, waiting: EnrollmentRequest
+) -> None:
+    decision = reject(world, waiting)
+    device.poll()
+    (late,) = Exchange.objects.all()
+    erase(decision)
+    late.received_at = decision.decided_at - timedelta(seconds=1)  # it began before the decision
+    late.save(force_insert=True)
+    assert WORDS in database_text()
+    assert erase(decision) == ["CN=r1.example"]
+    assert WORDS not in database_text()
+
+
+def test_no_refusal_goes_with_the_comment_on_an_approval(
+    world: World, device: Device, waiting: EnrollmentRequest
+) -> None:
+    reject(world, waiting, "an old router")
+    device.poll()
+    reopen_request(
+        request_id=waiting.pk, principal=principal_of(world.alice), comment="", now=now()
+    )
+    decision = approve_request(
+        request_id=waiting.pk, principal=principal_of(world.alice), comment=WORDS, now=now()
+    )
+    erase(decision)
+    assert Exchange.objects.count() == 1
+
+
+def test_a_batch_that_decided_nothing_keeps_no_reason(
+    world: World, waiting: EnrollmentRequest
+) -> None:
+    reject(world, waiting, "an old router")
+    decide_all(world, [waiting], WORDS)
+    batch = DecisionBatch.objects.get()
+    assert (batch.done, batch.reason) == (0, "")
+    assert WORDS not in database_text()
 
 
 def test_an_erased_decision_verifies(world: World, waiting: EnrollmentRequest) -> None:
@@ -185,14 +249,13 @@ def test_only_what_is_there_is_erased_and_only_by_the_operator(
     world: World, waiting: EnrollmentRequest
 ) -> None:
     decision = reject(world, waiting)
+    partly = partial(erase_comment, drop_answers=drop_rejections, now=now())
     with pytest.raises(NotPermitted, match="requests erase"):
-        erase_comment(
-            decision_id=decision.pk, why="x", principal=principal_of(world.alice), now=now()
-        )
+        partly(decision_id=decision.pk, why="x", principal=principal_of(world.alice))
     with pytest.raises(CauseMissing, match="Say why"):
-        erase_comment(decision_id=decision.pk, why=" ", principal=OPERATOR, now=now())
+        partly(decision_id=decision.pk, why=" ", principal=OPERATOR)
     with pytest.raises(NothingToErase, match="not known"):
-        erase_comment(decision_id=uuid4(), why="x", principal=OPERATOR, now=now())
+        partly(decision_id=uuid4(), why="x", principal=OPERATOR)
     assert WORDS in database_text()
     erase(decision)
     with pytest.raises(NothingToErase, match="or it is erased"):

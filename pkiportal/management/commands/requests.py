@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -18,7 +18,7 @@ from approvals.models.requests import EnrollmentRequest
 from approvals.reading.queue import without_self_tests
 from approvals.rules.errors import ApprovalsError
 from approvals.rules.states import State
-from exchanges.storage import drop_failures
+from exchanges.storage import drop_rejections
 from pkiportal.management.arguments import (
     USAGE,
     command_principal,
@@ -109,17 +109,16 @@ class Command(PortalCommand):
         self.say(options, document, request_text(document))
 
     def _erase(self, options: dict[str, Any]) -> None:
-        decision_id, now = identifier(options["decision"], of="decision"), timezone.now()
-        with transaction.atomic():
-            erased = erase_comment(
-                decision_id=decision_id,
-                why=options["because"],
-                principal=command_principal(),
-                now=now,
-            )
-            messages = sum(
-                drop_failures(item.request, since=item.decision.decided_at) for item in erased
-            )
+        erased = erase_comment(
+            decision_id=identifier(
+                options["decision"], of="decision", listed_by="requests show REQUEST"
+            ),
+            why=options["because"],
+            principal=command_principal(),
+            drop_answers=drop_rejections,
+            now=timezone.now(),
+        )
+        messages = sum(item.answers for item in erased)
         document = {
             "decisions": [str(item.decision.pk) for item in erased],
             "requests": [str(item.request.pk) for item in erased],
