@@ -57,7 +57,7 @@ class Option:
 class Setting:
     """One setting: the field of the model, its words for people, and how records have it.
 
-    Administrators change each of them, of the profiles in their department.
+    Administrators change those with a section, of the profiles in their department.
     """
 
     field: str

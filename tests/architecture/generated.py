@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import django
 from django.apps import apps
+from django.core.management import load_command_class
 
 from tests.architecture.measures import ROOT, Module, contracts, modules, packages
 
@@ -144,11 +145,20 @@ def settings_of_profiles() -> str:
     if not apps.ready:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
         django.setup()
-    from approvals.profiles.settings import SETTINGS
+    from approvals.profiles.settings import SETTINGS, Setting
+
+    parser = load_command_class("pkiportal", "createprofile").create_parser("portal", "")
+    flags = {action.dest: action.option_strings for action in parser._actions}
+
+    def option_of(setting: Setting) -> str:
+        if setting.option:
+            return f"`{setting.option.flag}`"
+        strings = flags.get(setting.key) or flags.get(setting.field)
+        return f"`{strings[0]}`" if strings else ""
 
     rows = [
         f"| {setting.label} | {setting.section} | `{setting.key or setting.field}` "
-        f"| {f'`{setting.option.flag}`' if setting.option else ''} | {setting.help} |"
+        f"| {option_of(setting)} | {setting.help} |"
         for setting in SETTINGS
     ]
     heading_row = "| setting | section of the form | in records | option | meaning |"
