@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.admin import AnyAdmin, ReadOnlyAdmin
 from accounts.doors import principal_of
-from ca.certificates.profile_versions import save_profile_version
+from ca.certificates.profile_versions import record_new_name, save_profile_version
 from ca.forms import CertificateProfileForm
 from ca.models.authorities import CertificateAuthority
 from ca.models.certificates import Certificate
@@ -60,12 +60,15 @@ class CertificateProfileAdmin(AnyAdmin):
         form: Any,
         change: bool,  # noqa: FBT001 - Django's call
     ) -> None:
-        """Save the name, and the rules as a version with its audit entry.
+        """Save the name, and the rules as a version, each with its audit entry.
 
         The admin holds the transaction.
         """
         super().save_model(request, obj, form, change)
-        save_profile_version(obj, form.spec, principal=principal_of(request), now=timezone.now())
+        principal, now = principal_of(request), timezone.now()
+        if change and "name" in form.changed_data:
+            record_new_name(obj, form.initial["name"], principal=principal, now=now)
+        save_profile_version(obj, form.spec, principal=principal, now=now)
 
 
 @admin.register(CertificateAuthority)

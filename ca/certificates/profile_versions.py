@@ -66,6 +66,19 @@ def save_profile_version(
         return version
 
 
+def record_new_name(
+    profile: CertificateProfile, before: str, *, principal: Principal, now: datetime
+) -> None:
+    """Record that a profile is called otherwise, in the transaction that saves it."""
+    record(
+        Event.CERTIFICATE_PROFILE_CHANGE,
+        actor=principal.actor,
+        now=now,
+        subject=Subject.of("certificate-profile", profile.slug),
+        data={"name": profile.name, "name_before": before},
+    )
+
+
 @remembered("rules of certificate profiles", most=256)
 def resolve_version(version_id: int) -> ProfileSpec:
     """Return the rules of a profile version.

@@ -93,6 +93,20 @@ def test_saving_a_certificate_profile_makes_a_new_version(world: World, charlie:
     assert AuditEntry.objects.filter(event="certificate-profile:change").count() == 1
 
 
+def test_a_new_name_of_a_certificate_profile_is_on_record(world: World, charlie: Client) -> None:
+    profile = CertificateProfile.objects.get(slug="routers")
+    url = reverse("admin:ca_certificateprofile_change", args=[profile.pk])
+    form = form_of(charlie.get(url))
+    assert charlie.post(url, form | {"name": "All routers"}).status_code == 302
+    entry = AuditEntry.objects.get(event="certificate-profile:change")
+    assert entry.data == {"name": "All routers", "name_before": form["name"]}
+    person = User.objects.get(username="charlie")
+    assert (entry.actor_id, entry.subject_id) == (str(person.pk), "routers")
+    profile.refresh_from_db()
+    assert profile.current
+    assert profile.current.number == 1
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
