@@ -17,6 +17,7 @@ from django.db.models import CheckConstraint
 
 from approvals.enrollment import polls
 from keys import file as key_file
+from pkiportal.doctor.invariants import check_invariants
 from pkiportal.environment import fingerprints
 from scep import faults
 from tests.entry_addresses import watch_entries
@@ -231,3 +232,16 @@ def drop_triggers() -> None:
             )
         for name, table in cursor.fetchall():
             cursor.execute(f"DROP TRIGGER {name}" + (f" ON {table}" if table else ""))
+
+
+@pytest.fixture
+def consistent(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The invariants hold after each test, except those with `forges_records`."""
+    yield
+    if "forges_records" not in request.fixturenames:
+        assert check_invariants(at_rest=False).violations == ()
+
+
+@pytest.fixture
+def forges_records() -> None:
+    """For tests that write records the portal would not write."""

@@ -17,7 +17,7 @@ from approvals.rules.states import State
 from audit.models import AuditEntry, RepeatedEvent
 from scep.protocol.constants import PKIStatus
 from scep.transport import HttpError
-from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
+from tests.approvals.enrollment.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import causes, message, post
 from tests.pages import create_requests, signed_in
 from tests.world import Device, World, create_profile, later, now, principal_of

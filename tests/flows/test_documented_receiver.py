@@ -18,7 +18,7 @@ from approvals.validation.webhook import WebhookClient
 from approvals.validation.webhook_messages import encode, validate_body
 from outbound.errors import NoAnswer
 from outbound.url_rules import read_allowed_host
-from tests.flows.mdm import SECRET
+from tests.approvals.validation.mdm import SECRET
 from tests.interop.portal import wait_until
 from tests.ports import free_port
 from tests.world import now

@@ -25,9 +25,9 @@ from ca.x509.general_names import general_name
 from ca.x509.names import DistinguishedName, build_name, build_rdns, decode_name
 from pkiportal.management.commands.createprofile import _patterns
 from scep.protocol.constants import FailInfo, PKIStatus
-from tests.approvals.configurations.material import FACTS
+from tests.approvals.device_setup.configurations.material import FACTS
+from tests.approvals.enrollment.renewing import approve, newest
 from tests.ca.forge import challenge, extension_request, raw_name, request_der, san
-from tests.flows.renewing import approve, newest
 from tests.flows.rolling import published, staged, switched
 from tests.flows.test_conformance import ROOT
 from tests.flows.wire import Answer, causes, message, post, refused

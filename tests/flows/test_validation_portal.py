@@ -16,7 +16,7 @@ import pytest
 from scep.client import Identity, ScepClient, build_csr
 from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import ReceivedCertRep
-from tests.flows.mdm import CODE, SECRET, Intune, StandIn, mdm, served
+from tests.approvals.validation.mdm import CODE, SECRET, Intune, StandIn, mdm, served
 from tests.flows.wire import bare
 from tests.interop.portal import PASSWORD, Portal, start, stop, wait_until
 from tests.pki import rsa_key

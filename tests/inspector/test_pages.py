@@ -24,7 +24,7 @@ from exchanges.storage import prune, recorder, tidy
 from inspector.walk import walk_of
 from scep.client import build_csr
 from scep.ra.keys import ra_keys, retire_ra_key
-from tests.flows.renewing import certified
+from tests.approvals.enrollment.renewing import certified
 from tests.flows.rolling import renewed_ra
 from tests.flows.wire import message, post
 from tests.pages import signed_in

@@ -12,7 +12,7 @@ from django.core.management import CommandError
 from approvals.models.profiles import EnrollmentProfile
 from approvals.models.validations import ValidationService
 from outbound.url_rules import read_allowed_host
-from tests.flows.mdm import SECRET, StandIn, mdm, served
+from tests.approvals.validation.mdm import SECRET, StandIn, mdm, served
 from tests.pkiportal.commands import run, run_json
 from tests.world import World
 

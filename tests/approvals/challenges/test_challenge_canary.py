@@ -15,7 +15,7 @@ from approvals.models.profiles import EnrollmentProfile
 from approvals.models.requests import EnrollmentRequest
 from approvals.operations.alarms import deliver_alarms
 from approvals.records.notifications import deliver_due
-from tests.flows.test_challenges import Everything, assert_absent
+from tests.approvals.challenges.test_challenges import Everything, assert_absent
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile, later
 

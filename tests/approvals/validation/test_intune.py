@@ -27,8 +27,8 @@ from outbound.url_rules import read_allowed_host
 from scep.protocol.certificates import read_certificate
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
-from tests.flows.mdm import CODE, Intune, StandIn, served
-from tests.flows.test_challenge_canary import database
+from tests.approvals.challenges.test_challenge_canary import database
+from tests.approvals.validation.mdm import CODE, Intune, StandIn, served
 from tests.flows.wire import bare
 from tests.world import Device, World, create_profile, now, principal_of, run_worker
 

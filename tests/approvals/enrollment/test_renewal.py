@@ -25,7 +25,7 @@ from ca.models.certificates import Certificate
 from pkiportal.management.request_facts import request_document, request_text
 from scep.client import Identity, build_csr, build_pkcs_req
 from scep.protocol.constants import PKIStatus
-from tests.flows.renewing import (
+from tests.approvals.enrollment.renewing import (
     ALWAYS,
     NAME,
     PENDING,

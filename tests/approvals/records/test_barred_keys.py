@@ -41,7 +41,17 @@ from ca.x509.findings import Finding
 from scep.client import Identity, build_csr
 from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import ReceivedCertRep
-from tests.flows.renewing import ALWAYS, NAME, allow, approve, certified, newest, of, renew, told
+from tests.approvals.enrollment.renewing import (
+    ALWAYS,
+    NAME,
+    allow,
+    approve,
+    certified,
+    newest,
+    of,
+    renew,
+    told,
+)
 from tests.flows.wire import bare, nothing_granted
 from tests.pages import signed_in
 from tests.pki import rsa_key

@@ -15,7 +15,7 @@ from approvals.validation import worker
 from approvals.validation.services import ServiceOrder
 from audit.models import AuditEntry
 from outbound.url_rules import read_allowed_host
-from tests.flows.mdm import CODE, SECRET, StandIn, mdm, served
+from tests.approvals.validation.mdm import CODE, SECRET, StandIn, mdm, served
 from tests.pages import signed_in
 from tests.world import Device, World, create_person, create_profile
 

@@ -24,8 +24,8 @@ from ca.x509.general_names import general_name
 from ca.x509.names import build_name
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
+from tests.approvals.enrollment.renewing import ALWAYS, newest, of, renew
 from tests.ca.forge import challenge, extension_request, request_der, san
-from tests.flows.renewing import ALWAYS, newest, of, renew
 from tests.flows.wire import Answer, message, nothing_granted, post
 from tests.pages import signed_in
 from tests.pki import rsa_key

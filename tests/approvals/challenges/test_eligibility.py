@@ -31,8 +31,8 @@ from audit.models import AuditEntry
 from ca.models.certificates import Certificate
 from ca.x509.names import build_name
 from scep.protocol.constants import FailInfo, PKIStatus
+from tests.approvals.enrollment.renewing import NAME, allow, certified, renew
 from tests.ca.forge import challenge, request_der
-from tests.flows.renewing import NAME, allow, certified, renew
 from tests.flows.wire import causes, message, post, refused
 from tests.pages import signed_in
 from tests.pki import rsa_key

@@ -19,7 +19,7 @@ from ca.signing.authorities import AuthorityRequest, create_authority
 from scep.client import Identity
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.ra.keys import ra_keys
-from tests.flows.renewing import (
+from tests.approvals.enrollment.renewing import (
     ALWAYS,
     NAME,
     PENDING,

@@ -35,8 +35,8 @@ from approvals.rules.policy import RenewalPolicy
 from audit.models import AuditEntry
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
+from tests.approvals.enrollment.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.ca.forge import challenge, request_der
-from tests.flows.renewing import ALWAYS, NAME, PENDING, certified, renew, told
 from tests.flows.wire import Answer, bare, causes, message, post
 from tests.pages import signed_in
 from tests.world import (

@@ -13,7 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from approvals.device_setup.configurations.apple import apple, mobileconfig
 from approvals.device_setup.configurations.facts import NotExpressible
 from approvals.device_setup.configurations.signed_data import sign_content
-from tests.approvals.configurations.material import FACTS, ROOT, certificate, facts, named
+from tests.approvals.device_setup.configurations.material import (
+    FACTS,
+    ROOT,
+    certificate,
+    facts,
+    named,
+)
 from tests.pki import FOLDER, rsa_key
 
 

@@ -34,8 +34,8 @@ from outbound.url_rules import read_allowed_host
 from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from scep.transport import HttpError
-from tests.flows.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
-from tests.flows.test_challenge_canary import database
+from tests.approvals.challenges.test_challenge_canary import database
+from tests.approvals.validation.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
 from tests.flows.wire import bare
 from tests.world import (
     Device,

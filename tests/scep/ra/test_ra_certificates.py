@@ -33,7 +33,7 @@ from scep.protocol.constants import PKIStatus
 from scep.protocol.requests import read_certificates
 from scep.ra.keys import RaNotReady, ensure_ra_key, ra_keys, remove_retired_files
 from scep.ra.renewal import RaKeyNeeded, Upkeep, give_up, keep_ra_keys, renew_now
-from tests.flows.renewing import certified
+from tests.approvals.enrollment.renewing import certified
 from tests.flows.rolling import recorded, renewed_ra, staged, switched
 from tests.pki import rsa_key
 from tests.world import Device, World, forget_caches, later, now

@@ -17,7 +17,7 @@ from approvals.device_setup.configurations.facts import (
 )
 from approvals.device_setup.configurations.names import read_alternative_name
 from approvals.device_setup.configurations.writing import command, grouped
-from tests.approvals.configurations.material import FACTS, ISSUING, ROOT, facts, named
+from tests.approvals.device_setup.configurations.material import FACTS, ISSUING, ROOT, facts, named
 
 EVERY = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 

@@ -38,7 +38,7 @@ from scep.protocol.requests import BadCertRep, decode_next_certificates
 from scep.protocol.signatures import check_digest, check_signature
 from scep.protocol.signed_data import find_signer, read_signed_data, read_signer_info
 from scep.ra.keys import ra_keys, retire_ra_key
-from tests.flows.renewing import allow, approve, certified, newest, renew, told
+from tests.approvals.enrollment.renewing import allow, approve, certified, newest, renew, told
 from tests.flows.rolling import published, recorded, renewed_ra, staged, switched, turned
 from tests.flows.wire import message, ra_certificate, refused
 from tests.pki import rsa_key

@@ -45,7 +45,7 @@ from tests.world import (
     without_triggers,
 )
 
-VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "decisions"
+VECTORS = Path(__file__).resolve().parents[2] / "vectors" / "decisions"
 
 #: Every key of version 2, in every document.
 KEYS = {

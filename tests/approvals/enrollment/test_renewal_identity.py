@@ -21,8 +21,8 @@ from ca.x509.general_names import general_name
 from ca.x509.names import build_name, build_rdns
 from scep.client import Identity
 from scep.protocol.constants import PKIStatus
+from tests.approvals.enrollment.renewing import allow, approve, newest, of, told
 from tests.ca.forge import extension_request, raw_name, request_der, san
-from tests.flows.renewing import allow, approve, newest, of, told
 from tests.flows.wire import causes, message, nothing_granted, post
 from tests.pki import rsa_key
 from tests.world import Device, World, create_profile, run_worker

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from approvals.device_setup.configurations.clients import CLIENTS
 from approvals.device_setup.configurations.facts import Configuration, NotExpressible
-from tests.approvals.configurations.material import named
+from tests.approvals.device_setup.configurations.material import named
 
 NASTY: Final = "\"'`$\\;|&<>(){}[]?!#%*~^,=+/:@- \n\r\t\x00\x1b\u2019\u202eéaZ0."
 WORDS: Final = st.text(alphabet=NASTY, min_size=1, max_size=16)
