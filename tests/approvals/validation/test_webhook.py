@@ -29,6 +29,7 @@ from approvals.validation.messages import Question, ServiceAnswer, ServiceVerdic
 from approvals.validation.services import ServiceOrder
 from approvals.validation.webhook_messages import signature_of
 from audit.models import AuditEntry, AuditPrivateValue
+from ca.certificates.key_blocks import block_key
 from ca.x509.csr import decode_csr
 from outbound.url_rules import read_allowed_host
 from scep.protocol.constants import FailInfo, PKIStatus
@@ -281,6 +282,21 @@ def test_an_officer_may_reject_without_waiting_for_the_mdm(world: World, stand_i
         reopen_request(
             request_id=request.pk, principal=principal_of(world.alice), comment="", now=now()
         )
+
+
+@pytest.mark.usefixtures("laptops")
+def test_a_key_that_was_blocked_meanwhile_is_rejected_although_the_mdm_confirms() -> None:
+    enroll("laptops")
+    request = EnrollmentRequest.objects.get()
+    block_key(request.csr_spki_sha256, reason="seen for sale", principal=PORTAL, now=now())
+    work()
+    request.refresh_from_db()
+    assert State(request.state) is State.REJECTED
+    entry = AuditEntry.objects.get(event="request:reject")
+    assert (entry.actor_kind, entry.data["cause"]) == (
+        "policy",
+        "the public key is on the block list",
+    )
 
 
 @pytest.mark.usefixtures("laptops")
