@@ -3,7 +3,6 @@
 import hashlib
 from base64 import b64decode
 from collections.abc import Iterator
-from datetime import timedelta
 from ipaddress import ip_network
 from typing import Any
 from unittest import mock
@@ -29,8 +28,9 @@ from scep.protocol.constants import FailInfo, PKIStatus
 from scep.protocol.requests import ReceivedCertRep
 from tests.approvals.challenges.test_challenge_canary import database
 from tests.approvals.validation.mdm import CODE, Intune, StandIn, served
+from tests.approvals.validation.working import make_due, work
 from tests.flows.wire import bare
-from tests.world import Device, World, create_profile, now, principal_of, run_worker
+from tests.world import Device, World, create_profile, now, principal_of
 
 TENANT = "contoso.example"
 SCOPES = ["{0}/.default", "{0}//.default"]
@@ -72,34 +72,6 @@ def phones(world: World, stand_in: StandIn) -> EnrollmentProfile:
 def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
     """The same, and an officer on top."""
     return create_profile(world.ca, "laptops", challenge="intune", service=order())
-
-
-@pytest.fixture
-def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Prompt workers while the web process sleeps, with enough time on a busy machine.
-
-    An unanswered question is tried again when a test makes it due, not when a second happens to
-    have passed.
-    """
-    for name in (
-        "approvals.validation.worker.backoff",
-        "approvals.records.validation_gate.backoff",
-    ):
-        monkeypatch.setattr(name, lambda attempts: timedelta(days=1))
-    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 60.0)
-    monkeypatch.setattr("approvals.validation.intune.SECONDS", 60.0)
-    with mock.patch("scep.operations.enrollment.time.sleep", side_effect=lambda seconds: work()):
-        yield
-
-
-def work() -> None:
-    """Do all due work of the default worker and the signing worker."""
-    worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
-    run_worker()
-
-
-def make_due() -> None:
-    Validation.objects.update(next_attempt_at=now() - timedelta(seconds=1))
 
 
 def enroll(profile: str = "phones", code: str = CODE, key: str = "alice") -> ReceivedCertRep:

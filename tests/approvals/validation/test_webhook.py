@@ -37,6 +37,7 @@ from scep.protocol.requests import ReceivedCertRep
 from scep.transport import HttpError
 from tests.approvals.challenges.test_challenge_canary import database
 from tests.approvals.validation.mdm import CODE, SECRET, Heard, Reply, StandIn, mdm, served, slow
+from tests.approvals.validation.working import make_due, work
 from tests.flows.wire import bare
 from tests.world import (
     Device,
@@ -81,30 +82,6 @@ def laptops(world: World, stand_in: StandIn) -> EnrollmentProfile:
     return create_profile(world.ca, "laptops", challenge="webhook", service=order(stand_in))
 
 
-@pytest.fixture
-def prompt_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Prompt workers while the web process sleeps, with enough time on a busy machine.
-
-    An unanswered question is tried again when a test makes it due, not when a second happens to
-    have passed.
-    """
-    for name in (
-        "approvals.validation.worker.backoff",
-        "approvals.records.validation_gate.backoff",
-    ):
-        monkeypatch.setattr(name, lambda attempts: timedelta(days=1))
-    monkeypatch.setattr("scep.operations.enrollment.WAIT_SECONDS", 60.0)
-    monkeypatch.setattr("approvals.validation.webhook.SECONDS", 60.0)
-    with mock.patch("scep.operations.enrollment.time.sleep", side_effect=lambda seconds: work()):
-        yield
-
-
-def work() -> None:
-    """Do all due work of the default worker and the signing worker."""
-    worker.validate_requests(list(Validation.objects.values_list("pk", flat=True)))
-    run_worker()
-
-
 def enroll(
     profile: str = "phones", *, code: str | None = CODE, key: str = "alice"
 ) -> ReceivedCertRep:
@@ -118,11 +95,6 @@ def poll(profile: str = "phones") -> ReceivedCertRep:
 def events() -> list[str]:
     rows = AuditEntry.objects.filter(event__startswith="validation:").order_by("id")
     return list(rows.values_list("event", flat=True))
-
-
-def make_due() -> None:
-    """Let the pause between two attempts be over."""
-    Validation.objects.update(next_attempt_at=now() - timedelta(seconds=1))
 
 
 @pytest.mark.usefixtures("phones", "prompt_workers")
